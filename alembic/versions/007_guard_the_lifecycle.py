@@ -1,0 +1,151 @@
+"""Guard the lifecycle of orders in the database.
+
+Why: the rules of the lifecycle must hold whoever writes, the service's own functions (revision 009) included. Three triggers:
+
+- `orders_stamp` sets the times of an order, so that nobody can back-date one.
+- `orders_guard` is the transition table. PENDING leads to PARTIAL, FILLED, REJECTED, CANCELLED; PARTIAL to FILLED, REJECTED,
+  CANCELLED; a late fill completes a REJECTED or CANCELLED order to FILLED or leaves its status alone. The filled quantity moves only with
+  a fill of exactly that quantity and price, the terms never, and each change has a new event.
+- `execution_logs_take_state` copies the state of the order (and of the fill) into the log, so that no log can say otherwise, and
+  checks that the action fits the state.
+
+Revision: 007
+Follows: 006
+"""
+
+from __future__ import annotations
+
+from alembic import op
+
+revision = "007"
+down_revision = "006"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Create the triggers."""
+    op.run_sql("""
+        CREATE FUNCTION stamp_order() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            NEW.created_at := clock_timestamp();
+            NEW.updated_at := NEW.created_at;
+            RETURN NEW;
+        END $$;
+        CREATE TRIGGER orders_stamp BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION stamp_order();
+
+        CREATE FUNCTION guard_order() RETURNS trigger LANGUAGE plpgsql AS $$
+        DECLARE
+            v_broken text;
+        BEGIN
+            NEW.updated_at := greatest(clock_timestamp(), OLD.updated_at);
+            IF NEW.last_sequence <= OLD.last_sequence THEN
+                v_broken := 'orders_change_with_an_event';
+            ELSIF (NEW.trader_id, NEW.id, NEW.client_order_id, NEW.request_digest, NEW.symbol, NEW.side, NEW.order_type,
+                   NEW.quantity, NEW.price, NEW.stop_loss, NEW.take_profit, NEW.expires_at, NEW.created_at)
+                  IS DISTINCT FROM
+                  (OLD.trader_id, OLD.id, OLD.client_order_id, OLD.request_digest, OLD.symbol, OLD.side, OLD.order_type,
+                   OLD.quantity, OLD.price, OLD.stop_loss, OLD.take_profit, OLD.expires_at, OLD.created_at) THEN
+                v_broken := 'orders_terms_are_final';
+            ELSIF NOT (CASE
+                    WHEN NEW.filled_quantity = NEW.quantity THEN NEW.status = 'FILLED'
+                    WHEN OLD.status IN ('REJECTED', 'CANCELLED') THEN NEW.status = OLD.status
+                    WHEN NEW.status IN ('REJECTED', 'CANCELLED') THEN true
+                    ELSE NEW.status = (CASE WHEN NEW.filled_quantity > 0 THEN 'PARTIAL' ELSE 'PENDING' END)::order_status_enum
+                END) THEN
+                v_broken := 'orders_follow_their_lifecycle';
+            ELSIF (NEW.filled_quantity, NEW.filled_notional) IS DISTINCT FROM (OLD.filled_quantity, OLD.filled_notional)
+                  AND NOT EXISTS (
+                    SELECT FROM fills
+                    WHERE trader_id = NEW.trader_id AND order_id = NEW.id AND sequence = NEW.last_sequence
+                      AND quantity_filled = NEW.filled_quantity - OLD.filled_quantity
+                      AND quantity_filled * price_at_fill = NEW.filled_notional - OLD.filled_notional) THEN
+                v_broken := 'orders_are_filled_by_fills';
+            END IF;
+            IF v_broken IS NOT NULL THEN
+                RAISE EXCEPTION 'Refused by %.', v_broken
+                    USING ERRCODE = 'check_violation', CONSTRAINT = v_broken, TABLE = 'orders';
+            END IF;
+            RETURN NEW;
+        END $$;
+        CREATE TRIGGER orders_guard BEFORE UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION guard_order();
+
+        CREATE FUNCTION take_order_state() RETURNS trigger LANGUAGE plpgsql AS $$
+        DECLARE
+            v_order orders;
+            v_fill fills;
+        BEGIN
+            SELECT orders.* INTO v_order FROM orders
+            WHERE trader_id = NEW.trader_id AND id = NEW.order_id AND last_sequence = NEW.sequence;
+            IF NOT FOUND THEN
+                RAISE EXCEPTION 'Refused by execution_logs_state_is_the_orders.' USING
+                    ERRCODE = 'check_violation', CONSTRAINT = 'execution_logs_state_is_the_orders', TABLE = 'execution_logs';
+            END IF;
+
+            NEW.status := v_order.status;
+            NEW.created_at := v_order.updated_at;
+            NEW.timestamp := coalesce(NEW.timestamp, v_order.updated_at);
+            NEW.client_order_id := v_order.client_order_id;
+            NEW.symbol := v_order.symbol;
+            NEW.side := v_order.side;
+            NEW.order_type := v_order.order_type;
+            NEW.quantity := v_order.quantity;
+            NEW.price := v_order.price;
+            NEW.stop_loss := v_order.stop_loss;
+            NEW.take_profit := v_order.take_profit;
+            NEW.expires_at := v_order.expires_at;
+            NEW.order_created_at := v_order.created_at;
+            NEW.filled_quantity := v_order.filled_quantity;
+            NEW.filled_notional := v_order.filled_notional;
+
+            SELECT fills.* INTO v_fill FROM fills
+            WHERE trader_id = NEW.trader_id AND order_id = NEW.order_id AND sequence = NEW.sequence;
+            IF FOUND THEN
+                NEW.timestamp := v_fill.timestamp;
+                NEW.venue := v_fill.venue;
+                NEW.fill_id := v_fill.id;
+                NEW.execution_id := v_fill.execution_id;
+                NEW.fill_quantity := v_fill.quantity_filled;
+                NEW.fill_price := v_fill.price_at_fill;
+                NEW.fill_commission := v_fill.commission;
+            END IF;
+
+            IF (NEW.action = 'FILLED') <> (v_fill.id IS NOT NULL)
+               OR (NEW.action = 'CANCELLED' AND NEW.status <> 'CANCELLED')
+               OR (NEW.action = 'REJECTED' AND NOT NEW.refused AND NEW.status <> 'REJECTED')
+               OR (NEW.refused AND NEW.action <> 'REJECTED')
+               OR (NEW.action = 'SUBMITTED') = EXISTS (
+                    SELECT FROM execution_logs WHERE trader_id = NEW.trader_id AND order_id = NEW.order_id) THEN
+                RAISE EXCEPTION 'Refused by execution_logs_action_fits_the_state.' USING
+                    ERRCODE = 'check_violation', CONSTRAINT = 'execution_logs_action_fits_the_state', TABLE = 'execution_logs';
+            END IF;
+            RETURN NEW;
+        END $$;
+        CREATE TRIGGER execution_logs_take_state BEFORE INSERT ON execution_logs
+            FOR EACH ROW EXECUTE FUNCTION take_order_state();
+
+        CREATE FUNCTION guard_sequence() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            IF NEW.last_sequence > coalesce(OLD.last_sequence, 0) AND NEW.trader_id = OLD.trader_id THEN
+                RETURN NEW;
+            END IF;
+            RAISE EXCEPTION 'Refused by trader_sequences_only_grow.' USING
+                ERRCODE = 'check_violation', CONSTRAINT = 'trader_sequences_only_grow', TABLE = 'trader_sequences';
+        END $$;
+        CREATE TRIGGER trader_sequences_guard BEFORE UPDATE ON trader_sequences
+            FOR EACH ROW EXECUTE FUNCTION guard_sequence();
+    """)
+
+
+def downgrade() -> None:
+    """Drop the triggers."""
+    op.run_sql("""
+        DROP TRIGGER trader_sequences_guard ON trader_sequences;
+        DROP FUNCTION guard_sequence();
+        DROP TRIGGER execution_logs_take_state ON execution_logs;
+        DROP FUNCTION take_order_state();
+        DROP TRIGGER orders_guard ON orders;
+        DROP FUNCTION guard_order();
+        DROP TRIGGER orders_stamp ON orders;
+        DROP FUNCTION stamp_order();
+    """)

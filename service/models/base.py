@@ -1,0 +1,55 @@
+"""The declarative base and the column types that tables share.
+
+The models say what statements are written with and what `alembic check` compares. Check constraints, triggers, policies and
+grants are the revisions' alone; `sql/schema.sql` shows them all.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated
+from uuid import UUID
+
+from sqlalchemy import BigInteger, DateTime, MetaData, Numeric, text
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.orm import DeclarativeBase, mapped_column
+
+ORDER_TYPE = postgresql.ENUM("MARKET", "LIMIT", "STOP", name="order_type_enum", create_type=False)
+ORDER_SIDE = postgresql.ENUM("BUY", "SELL", name="order_side_enum", create_type=False)
+ORDER_STATUS = postgresql.ENUM(
+    "PENDING", "FILLED", "PARTIAL", "REJECTED", "CANCELLED", name="order_status_enum", create_type=False
+)
+ACTION = postgresql.ENUM(
+    "SUBMITTED",
+    "APPROVED",
+    "EXECUTED",
+    "FILLED",
+    "REJECTED",
+    "CANCELLED",
+    "RECOVERED",
+    name="action_enum",
+    create_type=False,
+)
+
+
+class Base(DeclarativeBase):
+    """Base of all tables."""
+
+    metadata = MetaData()
+
+
+RowId = Annotated[UUID, mapped_column(primary_key=True, server_default=text("gen_random_uuid()"))]
+"""An id that the database makes."""
+
+Price = Annotated[Decimal, mapped_column(Numeric(18, 8))]
+"""A price or amount per share: 10 digits before and 8 after the point."""
+
+Notional = Annotated[Decimal, mapped_column(Numeric(28, 8))]
+"""An exact sum of quantity times price."""
+
+Instant = Annotated[datetime, mapped_column(DateTime(timezone=True))]
+"""A moment in UTC, to the microsecond."""
+
+Sequence = Annotated[int, mapped_column(BigInteger)]
+"""A number in a trader's dense numbering of events: 1, 2, 3, ..."""

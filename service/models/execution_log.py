@@ -1,0 +1,74 @@
+"""Table execution_logs."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from sqlalchemy import Computed, ForeignKeyConstraint, Index, String, Text, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from service.models.base import ACTION, ORDER_SIDE, ORDER_STATUS, ORDER_TYPE, Base, Instant, Notional, Price, RowId, Sequence
+
+
+class ExecutionLog(Base):
+    """One audit event, with the order's state after it. Append-only; the state is copied by the database itself."""
+
+    __tablename__ = "execution_logs"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["trader_id", "order_id"], ["orders.trader_id", "orders.id"], name="fk_execution_logs_order_id"
+        ),
+        ForeignKeyConstraint(
+            ["trader_id", "previous_sequence"],
+            ["execution_logs.trader_id", "execution_logs.sequence"],
+            name="fk_execution_logs_follow_without_gap",
+        ),
+        UniqueConstraint("trader_id", "sequence", name="uq_execution_logs_sequence"),
+        UniqueConstraint("trader_id", "order_id", "sequence", name="uq_execution_logs_order_sequence"),
+        UniqueConstraint("trader_id", "report_id", name="uq_execution_logs_report_id"),
+        Index("idx_execution_logs_trader_timestamp", "trader_id", text("timestamp DESC")),
+        Index("idx_execution_logs_timestamp", "timestamp", "trader_id", "sequence"),
+        Index("idx_execution_logs_order", "order_id"),
+        Index("idx_execution_logs_action", "action"),
+        {"comment": "Append-only audit trail"},
+    )
+
+    trader_id: Mapped[UUID] = mapped_column(primary_key=True)
+    id: Mapped[RowId] = mapped_column(comment="Unique log identifier")
+    order_id: Mapped[UUID]
+    sequence: Mapped[Sequence] = mapped_column(comment="Number among the trader's events: dense, in commit order")
+    previous_sequence: Mapped[Sequence | None] = mapped_column(Computed("nullif(sequence - 1, 0)", persisted=True))
+    action: Mapped[str] = mapped_column(ACTION, comment="What happened")
+    status: Mapped[str] = mapped_column(ORDER_STATUS, comment="Status of the order after the event")
+    refused: Mapped[bool] = mapped_column(
+        server_default=text("false"), comment="The report was refused; the order is unchanged"
+    )
+    timestamp: Mapped[Instant] = mapped_column(comment="When it happened")
+    created_at: Mapped[Instant] = mapped_column(comment="When it was recorded")
+    reason: Mapped[str | None] = mapped_column(Text, comment="Error or action reason")
+    retry_attempt: Mapped[int] = mapped_column(server_default="0", comment="Retry count")
+    error_code: Mapped[str | None] = mapped_column(String(50), comment="Exchange error code")
+    actor: Mapped[str] = mapped_column(String(100), comment="Who acted")
+    request_id: Mapped[str] = mapped_column(String(64))
+    report_id: Mapped[str | None] = mapped_column(String(64), comment="The gateway's id of the report")
+    report_digest: Mapped[bytes | None] = mapped_column(comment="SHA-256 of what was reported")
+
+    client_order_id: Mapped[str] = mapped_column(String(64))
+    symbol: Mapped[str] = mapped_column(String(22))
+    side: Mapped[str] = mapped_column(ORDER_SIDE)
+    order_type: Mapped[str] = mapped_column(ORDER_TYPE)
+    quantity: Mapped[int]
+    price: Mapped[Price | None]
+    stop_loss: Mapped[Price | None]
+    take_profit: Mapped[Price | None]
+    expires_at: Mapped[Instant | None]
+    order_created_at: Mapped[Instant]
+    filled_quantity: Mapped[int]
+    filled_notional: Mapped[Notional]
+
+    venue: Mapped[str | None] = mapped_column(String(50))
+    fill_id: Mapped[UUID | None]
+    execution_id: Mapped[str | None] = mapped_column(String(64))
+    fill_quantity: Mapped[int | None]
+    fill_price: Mapped[Price | None]
+    fill_commission: Mapped[Price | None]

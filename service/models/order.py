@@ -1,0 +1,59 @@
+"""Table orders."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from sqlalchemy import Computed, ForeignKey, ForeignKeyConstraint, Index, String, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from service.models.base import ORDER_SIDE, ORDER_STATUS, ORDER_TYPE, Base, Instant, Notional, Price, RowId, Sequence
+
+OPEN = text("status IN ('PENDING', 'PARTIAL')")
+
+
+class Order(Base):
+    """An order as it stands after its last event. Terms never change; the rest changes with an execution log."""
+
+    __tablename__ = "orders"
+    __table_args__ = (
+        UniqueConstraint("trader_id", "client_order_id", name="uq_orders_client_order_id"),
+        ForeignKeyConstraint(
+            ["trader_id", "id", "last_sequence"],
+            ["execution_logs.trader_id", "execution_logs.order_id", "execution_logs.sequence"],
+            name="fk_orders_last_log",
+            deferrable=True,
+            initially="DEFERRED",
+            use_alter=True,
+        ),
+        Index("idx_orders_id", "id"),
+        Index("idx_orders_trader_created", "trader_id", text("created_at DESC")),
+        Index("idx_orders_trader_updated", "trader_id", text("updated_at DESC")),
+        Index("idx_orders_status", "status"),
+        Index("idx_orders_trader_status", "trader_id", "status"),
+        Index("idx_orders_open", "trader_id", "created_at", postgresql_where=OPEN),
+        Index("idx_orders_expiring", "expires_at", postgresql_where=OPEN),
+        {"comment": "Order requests with their lifecycle"},
+    )
+
+    trader_id: Mapped[UUID] = mapped_column(ForeignKey("traders.id"), primary_key=True)
+    id: Mapped[RowId] = mapped_column(comment="Unique order identifier")
+    client_order_id: Mapped[str] = mapped_column(String(64), comment="The trader's own id (FIX ClOrdID)")
+    request_digest: Mapped[bytes] = mapped_column(comment="SHA-256 of what was asked for")
+    symbol: Mapped[str] = mapped_column(String(22), comment="Stock symbol")
+    side: Mapped[str] = mapped_column(ORDER_SIDE, comment="Buy or sell")
+    order_type: Mapped[str] = mapped_column(ORDER_TYPE)
+    quantity: Mapped[int] = mapped_column(comment="Shares ordered")
+    price: Mapped[Price | None] = mapped_column(comment="Limit or stop price")
+    stop_loss: Mapped[Price | None] = mapped_column(comment="Risk management")
+    take_profit: Mapped[Price | None] = mapped_column(comment="Risk management")
+    status: Mapped[str] = mapped_column(ORDER_STATUS, server_default="PENDING")
+    filled_quantity: Mapped[int] = mapped_column(server_default="0", comment="Shares filled so far")
+    filled_notional: Mapped[Notional] = mapped_column(server_default="0")
+    average_fill_price: Mapped[Price | None] = mapped_column(
+        Computed("filled_notional / nullif(filled_quantity, 0)", persisted=True)
+    )
+    created_at: Mapped[Instant] = mapped_column(comment="When the order was entered")
+    updated_at: Mapped[Instant] = mapped_column(comment="When the order last changed")
+    expires_at: Mapped[Instant | None] = mapped_column(comment="When the order expires")
+    last_sequence: Mapped[Sequence] = mapped_column(comment="Number of the order's last event")

@@ -1,0 +1,36 @@
+-- The five logins of Blotter. Run once per server as a superuser (or a role with CREATEROLE):
+--
+--     psql -d postgres -f sql/roles.sql
+--     psql -d postgres -c 'CREATE DATABASE blotter OWNER blotter_owner'
+--
+-- then give each login a password (`\password blotter_trader`, ...) or an entry in pg_hba.conf, and run `blotter migrate upgrade`.
+-- Safe to repeat. Every login is NOINHERIT, a member of nothing, bound by row level security: what one may do, no
+-- other can take over, whatever SQL is sent through it.
+
+\set ON_ERROR_STOP on
+
+SELECT format('CREATE ROLE %I LOGIN', name)
+FROM unnest(ARRAY[
+    'blotter_owner',       -- owns the schema and runs migrations; the service never connects as it
+    'blotter_trader',      -- enters and cancels orders; sees one trader's rows
+    'blotter_execution',   -- records fills and reports; sees all, writes the rows of the trader it names
+    'blotter_compliance',  -- reads everything, writes nothing
+    'blotter_sequencer'    -- builds the ledger
+]) AS name
+WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name)
+\gexec
+
+ALTER ROLE blotter_owner NOINHERIT NOCREATEDB NOCREATEROLE;
+ALTER ROLE blotter_trader NOINHERIT NOCREATEDB NOCREATEROLE;
+ALTER ROLE blotter_execution NOINHERIT NOCREATEDB NOCREATEROLE;
+ALTER ROLE blotter_compliance NOINHERIT NOCREATEDB NOCREATEROLE;
+ALTER ROLE blotter_sequencer NOINHERIT NOCREATEDB NOCREATEROLE;
+
+-- Backstops for a request whose own deadline did not reach the database.
+ALTER ROLE blotter_trader SET statement_timeout = '60s';
+ALTER ROLE blotter_execution SET statement_timeout = '60s';
+ALTER ROLE blotter_compliance SET statement_timeout = '300s';
+ALTER ROLE blotter_trader SET idle_in_transaction_session_timeout = '60s';
+ALTER ROLE blotter_execution SET idle_in_transaction_session_timeout = '60s';
+ALTER ROLE blotter_compliance SET idle_in_transaction_session_timeout = '60s';
+ALTER ROLE blotter_sequencer SET idle_in_transaction_session_timeout = '60s';
