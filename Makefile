@@ -1,0 +1,93 @@
+# Paths are relative and console scripts are called as `python -m`, so that folders with spaces or long names work.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help run demo test check generate verify contract baseline lock fmt schema clean
+
+PY := .venv/bin/python
+PIP := $(PY) -m pip --no-input --disable-pip-version-check -q install
+PROTOS = $$(cd protos && find . -name '*.proto' | sed 's,^\./,,' | LC_ALL=C sort)
+# The second folder holds google/rpc/*.proto, from googleapis-common-protos.
+PROTOC := $(PY) -m grpc_tools.protoc -I protos -I .venv/lib/python3.*/site-packages
+STUBS := --plugin=protoc-gen-mypy=.venv/bin/protoc-gen-mypy --plugin=protoc-gen-mypy_grpc=.venv/bin/protoc-gen-mypy_grpc
+LOCK := $(PY) -m uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header -q
+BUF := .venv/bin/buf
+# Extra arguments of pytest (ARGS="-k sequence") and the number of its workers; each worker has a Postgres of its own.
+ARGS ?=
+JOBS ?= logical
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+run: .venv/.runtime ## start Postgres and the service (the first run installs the pinned packages into .venv)
+	@exec $(PY) -m service serve
+
+demo: .venv/.runtime ## watch orders live and die against a server of its own
+	@exec $(PY) -m service demo
+
+test: .venv/.dev ## run the tests; PG_BIN=<folder> takes the Postgres found there, ARGS="-k name" goes to pytest
+	$(PY) -m pytest -n $(JOBS) --maxprocesses=4 $(ARGS)
+
+check: .venv/.dev ## everything that must hold before a change lands
+	$(PY) -m ruff format --check
+	$(PY) -m ruff check
+	$(PY) -m mypy
+	$(PY) -m importlinter.cli lint
+	$(MAKE) --no-print-directory contract verify test
+
+fmt: .venv/.dev ## format the code and mend what ruff can mend
+	$(PY) -m ruff format
+	$(PY) -m ruff check --fix
+
+generate: .venv/.dev ## write generated/ anew from protos/
+	@tmp=$$(mktemp -d) && trap 'rm -rf "$$tmp"' EXIT && $(call emit,"$$tmp") && rm -rf generated && cp -R "$$tmp" generated
+	@chmod 755 generated
+
+verify: .venv/.dev ## fail unless generated/ is what protos/ generate
+	@tmp=$$(mktemp -d) && trap 'rm -rf "$$tmp"' EXIT && $(call emit,"$$tmp") && \
+	diff -r -x __pycache__ generated "$$tmp" || { echo 'generated/ is stale: run make generate' >&2; exit 1; }
+
+emit = $(PROTOC) $(STUBS) --python_out=$(1) --grpc_python_out=$(1) --mypy_out=quiet:$(1) --mypy_grpc_out=quiet:$(1) $(PROTOS)
+
+contract: .venv/.dev ## lint protos/ and compare them with the released contract, protos/baseline.binpb
+	@tmp=$$(mktemp -d) && trap 'rm -rf "$$tmp"' EXIT && $(call image,"$$tmp"/now.binpb) && \
+	$(BUF) lint "$$tmp"/now.binpb --config protos/buf.yaml && \
+	$(BUF) breaking "$$tmp"/now.binpb --against protos/baseline.binpb --config protos/buf.yaml
+
+# The released contract is a file, not a tag or a branch, so that the comparison works in a shallow clone, in a tarball
+# and without git. It moves only here, at a release, and only to a contract that keeps the promises of the last one.
+baseline: contract ## at a release: make today's protos the contract that later changes may not break
+	@$(call image,protos/baseline.binpb)
+
+image = $(PROTOC) --include_imports --include_source_info --descriptor_set_out=$(1) $(PROTOS)
+
+schema: .venv/.dev ## write sql/schema.sql anew from the revisions
+	$(PY) -m tests.schema_snapshot
+
+lock: .venv/.dev ## choose the newest versions that pyproject.toml allows and pin them (needs the network)
+	$(LOCK) --upgrade --group build -o requirements.lock
+	$(LOCK) --upgrade --group dev -c requirements.lock -o requirements-dev.lock
+
+clean: ## remove what was built, the packages and the local database
+	rm -rf .venv .blotter dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The first Python that can serve; a name on the PATH may be a shim that runs nothing, so each is asked.
+.venv/bin/python:
+	@for python in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11; do \
+	  if $$python -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null; then \
+	    rm -rf .venv && exec $$python -m venv .venv; \
+	  fi; \
+	done; echo 'Blotter needs Python 3.11, 3.12, 3.13 or 3.14 with its venv module on the PATH (or PYTHON=<path>).' >&2; exit 1
+
+# Every package comes from a lock, by hash, as a wheel; the project itself is linked, built by the locked hatchling.
+.venv/.runtime: requirements.lock pyproject.toml | .venv/bin/python
+	@echo 'Installing the pinned packages into .venv (once) ...'
+	@$(PIP) --only-binary :all: --require-hashes -r requirements.lock
+	@$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/.dev: requirements-dev.lock .venv/.runtime
+	@echo 'Installing the pinned development tools into .venv (once) ...'
+	@$(PIP) --only-binary :all: --require-hashes -r requirements-dev.lock
+	@touch $@
