@@ -1,0 +1,175 @@
+"""What can go wrong, in the words of the domain. `service/status.py` says how each is told to a client."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class BlotterError(Exception):
+    """An error that the client is told about.
+
+    `reason` is machine-readable and never changes; the message is one sentence for people; `metadata` is what a program may
+    want to know besides.
+    """
+
+    reason: ClassVar[str]
+    sentence: ClassVar[str]
+
+    def __init__(self, sentence: str | None = None, **metadata: str) -> None:
+        super().__init__(sentence or self.sentence)
+        self.metadata = metadata
+
+
+@dataclass(frozen=True, slots=True)
+class FieldViolation:
+    """One wrong field of a request: its path (`orders[3].price`) and what it must be."""
+
+    field: str
+    description: str
+
+
+class InvalidRequest(BlotterError):
+    """One or more fields are wrong; all of them are named at once."""
+
+    reason = "INVALID_REQUEST"
+
+    def __init__(self, *violations: FieldViolation) -> None:
+        first = violations[0]
+        more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
+        super().__init__(f"{first.field}: {first.description}{more}")
+        self.violations = violations
+
+
+class InvalidPageToken(BlotterError):
+    """A page token that is damaged, or of another caller or other filters."""
+
+    reason = "INVALID_PAGE_TOKEN"
+    sentence = "The page token is damaged, or belongs to another caller or to other filters."
+
+
+class InvalidResumeToken(BlotterError):
+    """A resume token that is damaged, or of another caller or other filters."""
+
+    reason = "INVALID_RESUME_TOKEN"
+    sentence = "The resume token is damaged, or belongs to another caller or to other filters."
+
+
+class ResumeTokenOutOfRange(BlotterError):
+    """A resume token for events that are not there."""
+
+    reason = "RESUME_TOKEN_OUT_OF_RANGE"
+    sentence = "The resume token points outside of the events that are kept; start again without it."
+
+
+class IdentityMissing(BlotterError):
+    """The call says nothing, or too much, about who is calling."""
+
+    reason = "IDENTITY_MISSING"
+    sentence = "Say who is calling: exactly one of the metadata x-trader-id and x-caller-role."
+
+
+class IdentityMalformed(BlotterError):
+    """A metadata value that is not what it should be."""
+
+    reason = "IDENTITY_MALFORMED"
+
+
+class UnknownTrader(BlotterError):
+    """A trader who is not registered."""
+
+    reason = "UNKNOWN_TRADER"
+    sentence = "The trader is not registered."
+
+
+class WrongRole(BlotterError):
+    """The method is not for this kind of caller."""
+
+    reason = "WRONG_ROLE"
+
+    def __init__(self, actual: str, *allowed: str) -> None:
+        super().__init__(f"This method is for {' and '.join(allowed)}, not for {actual}.", allowed=",".join(allowed))
+
+
+class OrderNotFound(BlotterError):
+    """An order that does not exist, or is another trader's: the two look the same."""
+
+    reason = "ORDER_NOT_FOUND"
+    sentence = "There is no such order."
+
+
+class ClientOrderIdReused(BlotterError):
+    """The same client_order_id with other content."""
+
+    reason = "CLIENT_ORDER_ID_REUSED"
+    sentence = "Another order was entered under this client_order_id."
+
+
+class ReportIdReused(BlotterError):
+    """The same report_id with other content."""
+
+    reason = "REPORT_ID_REUSED"
+    sentence = "Another report was recorded under this report_id."
+
+
+class ExecutionIdReused(BlotterError):
+    """The same execution_id of the same venue with other content."""
+
+    reason = "EXECUTION_ID_REUSED"
+    sentence = "Another fill of this venue was recorded under this execution_id."
+
+
+class OrderClosed(BlotterError):
+    """The order is filled, rejected or cancelled, and what was asked needs an open one."""
+
+    reason = "ORDER_CLOSED"
+    sentence = "The order is closed."
+
+
+class Overfill(BlotterError):
+    """A fill of more than the order has left."""
+
+    reason = "OVERFILL"
+    sentence = "The fill is for more than the order has left; the refusal is in the audit trail."
+
+
+class SlowConsumer(BlotterError):
+    """A client that does not read its stream."""
+
+    reason = "SLOW_CONSUMER"
+    sentence = "The stream was not read for too long; resume with the last token, nothing is lost."
+
+
+class Draining(BlotterError):
+    """The server is about to stop."""
+
+    reason = "DRAINING"
+    sentence = "The server is stopping; resume elsewhere with the last token, nothing is lost."
+
+
+class DatabaseUnavailable(BlotterError):
+    """The database cannot be reached. What was asked may have been done: ask again with the same key."""
+
+    reason = "DATABASE_UNAVAILABLE"
+    sentence = "The database cannot be reached at the moment."
+
+
+class DatabaseBusy(BlotterError):
+    """No connection became free in time; nothing was done."""
+
+    reason = "DATABASE_BUSY"
+    sentence = "The database is busy at the moment; nothing was done."
+
+
+class Aborted(BlotterError):
+    """The database gave up this transaction in favour of another; nothing was done."""
+
+    reason = "ABORTED"
+    sentence = "The transaction lost against another one; nothing was done."
+
+
+class DeadlineExceeded(BlotterError):
+    """The client's deadline passed before the database was done; nothing was done."""
+
+    reason = "DEADLINE_EXCEEDED"
+    sentence = "The deadline passed before the work was done; nothing was done."

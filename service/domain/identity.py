@@ -1,0 +1,52 @@
+"""Who is calling."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from dataclasses import dataclass
+from enum import StrEnum
+from uuid import UUID
+
+from service.domain.errors import WrongRole
+
+
+class CallerKind(StrEnum):
+    """The kinds of callers. Each has a database login of its own, `blotter_<kind>`."""
+
+    TRADER = "trader"
+    EXECUTION = "execution"
+    COMPLIANCE = "compliance"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """One authenticated caller of one RPC.
+
+    `trader_id` is set exactly for traders. `deadline` is on the clock of `time.monotonic()`; None: the client set none.
+    """
+
+    kind: CallerKind
+    trader_id: UUID | None
+    actor: str
+    request_id: str
+    deadline: float | None = None
+
+
+CALLER: ContextVar[Caller] = ContextVar("caller")
+"""Set by the identity interceptor for the time of one RPC."""
+
+
+def trader() -> tuple[Caller, UUID]:
+    """Return the caller, who must be a trader, and his id. Raises WrongRole."""
+    caller = CALLER.get()
+    if caller.trader_id is None:
+        raise WrongRole(caller.kind, CallerKind.TRADER)
+    return caller, caller.trader_id
+
+
+def caller_of(*kinds: CallerKind) -> Caller:
+    """Return the caller, who must be of one of the kinds. Raises WrongRole."""
+    caller = CALLER.get()
+    if caller.kind not in kinds:
+        raise WrongRole(caller.kind, *kinds)
+    return caller
