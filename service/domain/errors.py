@@ -41,6 +41,13 @@ class InvalidRequest(BlotterError):
         self.violations = violations
 
 
+class ExpireTimePast(InvalidRequest):
+    """An expire_time that is not in the future: the database decides, after it knows that the order is no repeat."""
+
+    def __init__(self) -> None:
+        super().__init__(FieldViolation("expire_time", "must be in the future"))
+
+
 class InvalidPageToken(BlotterError):
     """A page token that is damaged, or of another caller or other filters."""
 

@@ -1,0 +1,175 @@
+"""The audit trail: pages of it, and the events of one trader from a sequence on."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import TIMESTAMP, BigInteger, Uuid, bindparam, select, tuple_
+
+from service import models
+from service.domain.filters import EventFilter, LogFilter
+from service.domain.identity import Caller
+from service.domain.orders import ExecutionLog, Order
+from service.repositories.database import Database, Rows, Statement
+from service.repositories.statements import columns, compiled, if_given, one_of, within
+
+_LOG = models.ExecutionLog
+_LIMIT = bindparam("limit", type_=BigInteger())
+_LISTED = select(*columns(_LOG, ExecutionLog)).where(
+    if_given("order_id", Uuid(), _LOG.order_id == bindparam("order_id")),
+    one_of(_LOG.action, "actions"),
+    within(_LOG.timestamp, "happened"),
+)
+
+_OF_TRADER = _LISTED.where(_LOG.trader_id == bindparam("trader_id"))
+_AFTER = bindparam("after_sequence", type_=BigInteger())
+_LIST_OF_TRADER = {
+    False: compiled(
+        _OF_TRADER.where(if_given("after_sequence", BigInteger(), _LOG.sequence > _AFTER))
+        .order_by(_LOG.sequence)
+        .limit(_LIMIT)
+    ),
+    True: compiled(
+        _OF_TRADER.where(if_given("after_sequence", BigInteger(), _LOG.sequence < _AFTER))
+        .order_by(_LOG.sequence.desc())
+        .limit(_LIMIT)
+    ),
+}
+
+_KEY = tuple_(_LOG.timestamp, _LOG.trader_id, _LOG.sequence)
+_AFTER_KEY = tuple_(
+    bindparam("after_time", type_=TIMESTAMP(timezone=True)), bindparam("after_trader", type_=Uuid()), _AFTER
+)
+_LIST_OF_ALL = {
+    False: compiled(
+        _LISTED.where(if_given("after_sequence", BigInteger(), _KEY > _AFTER_KEY))
+        .order_by(_LOG.timestamp, _LOG.trader_id, _LOG.sequence)
+        .limit(_LIMIT)
+    ),
+    True: compiled(
+        _LISTED.where(if_given("after_sequence", BigInteger(), _KEY < _AFTER_KEY))
+        .order_by(_LOG.timestamp.desc(), _LOG.trader_id.desc(), _LOG.sequence.desc())
+        .limit(_LIMIT)
+    ),
+}
+
+_LAST_SEQUENCE = compiled(
+    select(models.TraderSequence.last_sequence).where(models.TraderSequence.trader_id == bindparam("trader_id"))
+)
+_FIRST_SEQUENCE = compiled(
+    select(_LOG.sequence).where(_LOG.trader_id == bindparam("trader_id")).order_by(_LOG.sequence).limit(1)
+)
+_EVENTS = compiled(
+    select(*columns(_LOG, ExecutionLog))
+    .where(
+        _LOG.trader_id == bindparam("trader_id"),
+        _LOG.sequence > bindparam("after_sequence", type_=BigInteger()),
+        one_of(_LOG.order_id, "order_ids"),
+        one_of(_LOG.symbol, "symbols"),
+        one_of(_LOG.status, "statuses"),
+        one_of(_LOG.action, "actions"),
+    )
+    .order_by(_LOG.sequence)
+    .limit(_LIMIT)
+)
+
+# An order that changed since `as_of` is left out: its event comes after the snapshot. So every page, however late it is read,
+# shows the same moment, without a transaction that stays open between them.
+_SNAPSHOT = compiled(
+    select(*columns(models.Order, Order))
+    .where(
+        models.Order.trader_id == bindparam("trader_id"),
+        models.Order.last_sequence <= bindparam("as_of", type_=BigInteger()),
+        if_given("after_id", Uuid(), models.Order.id > bindparam("after_id", type_=Uuid())),
+        one_of(models.Order.id, "order_ids"),
+        one_of(models.Order.symbol, "symbols"),
+        one_of(models.Order.status, "statuses"),
+    )
+    .order_by(models.Order.id)
+    .limit(_LIMIT)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """Events in ascending sequence. `last_sequence`: all matching events up to it are here or came before."""
+
+    logs: list[ExecutionLog]
+    last_sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class LogKey:
+    """Where a page of logs ended: a key in the order of the listing."""
+
+    timestamp: datetime
+    trader_id: UUID
+    sequence: int
+
+
+class Audit:
+    """The repository of execution logs."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def list(self, caller: Caller, filter_: LogFilter, after: LogKey | None, limit: int) -> list[ExecutionLog]:
+        """Return at most `limit` logs from after the key on: one trader's by sequence, all traders' by time."""
+        values = {
+            **asdict(filter_),
+            "after_time": after and after.timestamp,
+            "after_trader": after and after.trader_id,
+            "after_sequence": after and after.sequence,
+            "limit": limit,
+        }
+        statements = _LIST_OF_ALL if filter_.trader_id is None else _LIST_OF_TRADER
+        [rows] = await self._database.run(caller, Statement(statements[filter_.newest_first], values))
+        return _logs(rows)
+
+    async def bounds(self, caller: Caller, trader_id: UUID) -> tuple[int, int]:
+        """Return the first sequence that is kept and the last that was given; (1, 0) where there is none."""
+        first, last = await self._database.run(
+            caller, Statement(_FIRST_SEQUENCE, {"trader_id": trader_id}), Statement(_LAST_SEQUENCE, {"trader_id": trader_id})
+        )
+        return (first[0][0] if first else 1), _last(last)
+
+    async def events(
+        self, caller: Caller, trader_id: UUID, filter_: EventFilter, after_sequence: int, limit: int
+    ) -> Events:
+        """Return at most `limit` events of the trader with a sequence above `after_sequence`."""
+        values: dict[str, Any] = {
+            "trader_id": trader_id,
+            "after_sequence": after_sequence,
+            "limit": limit,
+            **asdict(filter_),
+        }
+        # The counter is read first, so whatever it has counted is visible to the second statement.
+        last, rows = await self._database.run(caller, Statement(_LAST_SEQUENCE, values), Statement(_EVENTS, values))
+        logs = _logs(rows)
+        seen = logs[-1].sequence if logs else after_sequence
+        return Events(logs, seen if len(logs) == limit else max(seen, _last(last)))
+
+    async def snapshot(
+        self, caller: Caller, trader_id: UUID, filter_: EventFilter, as_of: int, after_id: UUID | None, limit: int
+    ) -> list[Order]:
+        """Return at most `limit` orders that have not changed since event `as_of`, by ascending id from after `after_id`."""
+        values: dict[str, Any] = {
+            "trader_id": trader_id,
+            "as_of": as_of,
+            "after_id": after_id,
+            "limit": limit,
+            **asdict(filter_),
+        }
+        [rows] = await self._database.run(caller, Statement(_SNAPSHOT, values))
+        return [Order(*row) for row in rows]
+
+
+def _last(rows: Rows) -> int:
+    return rows[0][0] or 0 if rows else 0
+
+
+def _logs(rows: Rows) -> list[ExecutionLog]:
+    return [ExecutionLog(*row) for row in rows]

@@ -1,0 +1,60 @@
+"""Database errors as errors of the domain: told by SQLSTATE and by the name of the constraint, never by the wording."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import psycopg
+from psycopg import errors as pg
+from psycopg_pool import PoolClosed, PoolTimeout
+
+from service.domain.errors import (
+    Aborted,
+    BlotterError,
+    ClientOrderIdReused,
+    DatabaseBusy,
+    DatabaseUnavailable,
+    DeadlineExceeded,
+    ExecutionIdReused,
+    ExpireTimePast,
+    OrderClosed,
+    OrderNotFound,
+    Overfill,
+    ReportIdReused,
+    UnknownTrader,
+)
+
+BY_CONSTRAINT: dict[str, Callable[[], BlotterError]] = {
+    "fk_trader_sequences_trader_id": UnknownTrader,
+    "orders_trader_id_fkey": UnknownTrader,
+}
+
+BY_OUTCOME: dict[str, Callable[[], BlotterError]] = {
+    "EXPIRE_TIME_PAST": ExpireTimePast,
+    "ORDER_NOT_FOUND": OrderNotFound,
+    "ORDER_CLOSED": OrderClosed,
+    "OVERFILL": Overfill,
+    "CLIENT_ORDER_ID_REUSED": ClientOrderIdReused,
+    "REPORT_ID_REUSED": ReportIdReused,
+    "EXECUTION_ID_REUSED": ExecutionIdReused,
+}
+"""What the functions of revision 009 answer when they refuse."""
+
+
+def translate(error: Exception) -> Exception:
+    """Return the domain's error for one of the driver's, or the error itself where the domain has no word for it."""
+    match error:
+        case PoolTimeout():
+            return DatabaseBusy()
+        case pg.QueryCanceled():
+            return DeadlineExceeded()
+        case pg.SerializationFailure() | pg.DeadlockDetected() | pg.LockNotAvailable():
+            return Aborted()
+        case pg.OperatorIntervention() | pg.InsufficientResources() | PoolClosed():
+            return DatabaseUnavailable()
+        case psycopg.OperationalError() if error.sqlstate is None or error.sqlstate.startswith("08"):
+            return DatabaseUnavailable()
+        case psycopg.IntegrityError() if error.diag.constraint_name in BY_CONSTRAINT:
+            return BY_CONSTRAINT[error.diag.constraint_name]()
+        case _:
+            return error

@@ -1,0 +1,235 @@
+"""Orders and fills: entering, working, cancelling, reading. Each method is one transaction and one round trip."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import TIMESTAMP, BigInteger, Uuid, bindparam, func, select, text, tuple_
+
+from service import models
+from service.domain.errors import BlotterError, OrderNotFound
+from service.domain.filters import FillFilter, OrderFilter
+from service.domain.identity import Caller
+from service.domain.orders import Fill, NewOrder, Order, OrderKey, Report, content_digest
+from service.repositories.database import Database, Rows, Statement, act_as
+from service.repositories.errors import BY_OUTCOME
+from service.repositories.statements import call, columns, compiled, if_given, one_of, within
+
+_SUBMIT = call(
+    "submit_order",
+    (
+        "trader_id", "client_order_id", "request_digest", "symbol", "side", "order_type", "quantity", "price",
+        "stop_loss", "take_profit", "expires_at", "validate_only", "actor", "request_id",
+    ),
+    Order,
+)  # fmt: skip
+
+_CANCEL = call("cancel_order", ("trader_id", "order_id", "client_order_id", "reason", "actor", "request_id"), Order)
+
+_CANCEL_OPEN = compiled(
+    select(
+        func.cancel_open_orders(
+            bindparam("trader_id"),
+            bindparam("symbol"),
+            bindparam("expired_only"),
+            bindparam("reason"),
+            bindparam("actor"),
+            bindparam("request_id"),
+        )
+    )
+)
+
+_REPORT = call(
+    "report_execution",
+    (
+        "trader_id", "order_id", "report_id", "report_digest", "action", "timestamp", "venue", "reason", "error_code",
+        "retry_attempt", "execution_id", "quantity", "price", "commission", "actor", "request_id",
+    ),
+    Order,
+)  # fmt: skip
+
+_ORDER = select(*columns(models.Order, Order)).where(models.Order.trader_id == bindparam("trader_id"))
+_NAMED = if_given("order_id", Uuid(), models.Order.id == bindparam("order_id")) & if_given(
+    "client_order_id", models.Order.client_order_id.type, models.Order.client_order_id == bindparam("client_order_id")
+)
+_GET = compiled(_ORDER.where(_NAMED))
+
+_LIST = compiled(
+    _ORDER.where(
+        one_of(models.Order.status, "statuses"),
+        one_of(models.Order.symbol, "symbols"),
+        within(models.Order.created_at, "created"),
+        within(models.Order.updated_at, "updated"),
+        if_given(
+            "before_id",
+            Uuid(),
+            tuple_(models.Order.created_at, models.Order.id)
+            < tuple_(bindparam("before_time", type_=TIMESTAMP(timezone=True)), bindparam("before_id", type_=Uuid())),
+        ),
+    )
+    .order_by(models.Order.created_at.desc(), models.Order.id.desc())
+    .limit(bindparam("limit", type_=BigInteger()))
+)
+
+_FIND = compiled(select(models.Order.id).where(models.Order.trader_id == bindparam("trader_id"), _NAMED))
+_FILLS = (
+    select(*columns(models.Fill, Fill))
+    .where(
+        models.Fill.trader_id == bindparam("trader_id"),
+        within(models.Fill.timestamp, "traded"),
+        if_given("before", BigInteger(), models.Fill.sequence < bindparam("before", type_=BigInteger())),
+    )
+    .order_by(models.Fill.sequence.desc())
+    .limit(bindparam("limit", type_=BigInteger()))
+)
+_LIST_FILLS = compiled(_FILLS)
+_LIST_FILLS_OF_ORDER = compiled(
+    _FILLS.where(
+        models.Fill.order_id
+        == select(models.Order.id)
+        .where(models.Order.trader_id == bindparam("trader_id"), _NAMED)
+        .scalar_subquery()
+    )
+)
+
+
+_EXPIRED = compiled(
+    select(models.Order.trader_id)
+    .where(
+        # The predicate of idx_orders_expiring, to the letter.
+        text("status IN ('PENDING', 'PARTIAL')"),
+        models.Order.expires_at <= func.now(),
+    )
+    .distinct()
+    .order_by(models.Order.trader_id)
+)
+
+
+class Recorded(NamedTuple):
+    """An order after a write; `replayed` when the write had been done before."""
+
+    order: Order
+    replayed: bool
+
+
+class Orders:
+    """The repository of orders and fills."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def submit(self, caller: Caller, trader_id: UUID, orders: Sequence[NewOrder]) -> list[Recorded | BlotterError]:
+        """Enter the orders in one transaction. One result each: what was recorded, or why it was not."""
+        results = await self._database.run(caller, *(_submit(caller, trader_id, order) for order in orders))
+        return [_recorded(rows) for rows in results]
+
+    async def validate(self, caller: Caller, trader_id: UUID, order: NewOrder) -> Order | None:
+        """Check the order as `submit` would, and enter nothing. Returns the order that it would repeat, if any."""
+        [[row]] = await self._database.run(caller, _submit(caller, trader_id, order, validate_only=True))
+        return None if row[0] == "VALID" else _done(_recorded([row])).order
+
+    async def cancel(self, caller: Caller, trader_id: UUID, key: OrderKey, reason: str | None) -> Recorded:
+        """Cancel an open order. Raises OrderNotFound, OrderClosed."""
+        values = {"trader_id": trader_id, "reason": reason, **asdict(key), **_origin(caller)}
+        [rows] = await self._database.run(caller, Statement(_CANCEL, values))
+        return _done(_recorded(rows))
+
+    async def cancel_all(self, caller: Caller, trader_id: UUID, symbol: str | None, reason: str | None) -> list[UUID]:
+        """Cancel all open orders of the trader, or those in one symbol. Returns their ids, oldest first."""
+        return await self._cancel_open(caller, trader_id, symbol=symbol, reason=reason, expired_only=False)
+
+    async def expire(self, caller: Caller, trader_id: UUID) -> list[UUID]:
+        """Cancel the trader's open orders that are past their expiry. Returns their ids."""
+        return await self._cancel_open(caller, trader_id, symbol=None, reason="EXPIRED", expired_only=True)
+
+    async def traders_with_expired_orders(self, caller: Caller) -> list[UUID]:
+        """Return the traders that have open orders past their expiry; for the execution login."""
+        [rows] = await self._database.run(caller, Statement(_EXPIRED))
+        return [row[0] for row in rows]
+
+    async def report(self, caller: Caller, reports: Sequence[Report]) -> list[Recorded | BlotterError]:
+        """Record the reports in one transaction, one result each.
+
+        Traders are taken in the order of their ids, so that two batches never wait for each other in a circle; one trader's reports
+        in the order given.
+        """
+        order = sorted(range(len(reports)), key=lambda index: reports[index].trader_id)
+        statements: list[Statement] = []
+        for index in order:
+            statements += act_as(reports[index].trader_id), _report(caller, reports[index])
+        results = (await self._database.run(caller, *statements))[1::2]
+        by_index = dict(zip(order, map(_recorded, results), strict=True))
+        return [by_index[index] for index in range(len(reports))]
+
+    async def get(self, caller: Caller, trader_id: UUID, key: OrderKey) -> Order:
+        """Return one order. Raises OrderNotFound."""
+        [rows] = await self._database.run(caller, Statement(_GET, {"trader_id": trader_id, **asdict(key)}))
+        if not rows:
+            raise OrderNotFound
+        return Order(*rows[0])
+
+    async def list(
+        self, caller: Caller, trader_id: UUID, filter_: OrderFilter, after: tuple[datetime, UUID] | None, limit: int
+    ) -> list[Order]:
+        """Return at most `limit` orders, newest first, from after the key (created_at, id) on."""
+        before_time, before_id = after or (None, None)
+        values = {"trader_id": trader_id, "before_time": before_time, "before_id": before_id, "limit": limit}
+        [rows] = await self._database.run(caller, Statement(_LIST, values | asdict(filter_)))
+        return [Order(*row) for row in rows]
+
+    async def list_fills(
+        self, caller: Caller, trader_id: UUID, filter_: FillFilter, before: int | None, limit: int
+    ) -> list[Fill]:
+        """Return at most `limit` fills, newest first, with a sequence below `before`. Raises OrderNotFound."""
+        values: dict[str, Any] = {
+            "trader_id": trader_id,
+            "traded_from": filter_.traded_from,
+            "traded_to": filter_.traded_to,
+            "before": before,
+            "limit": limit,
+        }
+        if filter_.key is None:
+            [rows] = await self._database.run(caller, Statement(_LIST_FILLS, values))
+        else:
+            values |= asdict(filter_.key)
+            found, rows = await self._database.run(
+                caller, Statement(_FIND, values), Statement(_LIST_FILLS_OF_ORDER, values)
+            )
+            if not found:
+                raise OrderNotFound
+        return [Fill(*row) for row in rows]
+
+    async def _cancel_open(self, caller: Caller, trader_id: UUID, **values: Any) -> list[UUID]:
+        cancel = Statement(_CANCEL_OPEN, {"trader_id": trader_id, **values, **_origin(caller)})
+        [_, rows] = await self._database.run(caller, act_as(trader_id), cancel)
+        return [row[0] for row in rows]
+
+
+def _origin(caller: Caller) -> dict[str, str]:
+    return {"actor": caller.actor, "request_id": caller.request_id}
+
+
+def _submit(caller: Caller, trader_id: UUID, order: NewOrder, *, validate_only: bool = False) -> Statement:
+    digest = {"request_digest": content_digest(order), "validate_only": validate_only}
+    return Statement(_SUBMIT, {"trader_id": trader_id, **asdict(order), **digest, **_origin(caller)})
+
+
+def _report(caller: Caller, report: Report) -> Statement:
+    return Statement(_REPORT, {**asdict(report), "report_digest": content_digest(report), **_origin(caller)})
+
+
+def _recorded(rows: Rows) -> Recorded | BlotterError:
+    [(outcome, *recorded)] = rows
+    if outcome in ("APPLIED", "REPLAYED"):
+        return Recorded(Order(*recorded), replayed=outcome == "REPLAYED")
+    return BY_OUTCOME[outcome]()
+
+
+def _done(result: Recorded | BlotterError) -> Recorded:
+    if isinstance(result, BlotterError):
+        raise result
+    return result
