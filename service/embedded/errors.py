@@ -1,0 +1,5 @@
+"""The one error of the embedded Postgres."""
+
+
+class EmbeddedError(Exception):
+    """The embedded Postgres cannot do what was asked. The text is one the user can act on."""

@@ -1,0 +1,31 @@
+"""Who may use a folder."""
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from service.embedded.errors import EmbeddedError
+
+
+@contextlib.contextmanager
+def lock(folder: Path) -> Iterator[None]:
+    """Holds the folder for this process, which alone may then start and stop the server in it.
+
+    The lock is the kernel's and ends with the process, however it ends.
+
+    Raises:
+        EmbeddedError: another process holds it. The text names that process.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("a+", encoding="ascii") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise EmbeddedError(f"{folder} is in use by process {file.read().strip()}.") from None
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield
