@@ -1,9 +1,8 @@
 """Who runs Postgres when root starts it: Postgres refuses to run as root.
 
-The first choice is a user namespace, in which root goes by another number: files stay root's, so that even a
-database in root's private home works and no permission of any folder changes. Where that is forbidden, as in most
-containers, an ordinary account runs Postgres and owns the data. No folder that we have not made is ever opened up
-for it.
+The first choice is a user namespace, in which root goes by another number: files stay root's, so that a database
+in root's private home works and no permission of any folder changes. Where that is forbidden, as in most
+containers, an ordinary account runs Postgres and owns the data. Folders that are not ours stay as they are.
 """
 
 import os
@@ -74,8 +73,8 @@ def account_for(folder: Path, data: Path, program: Path) -> Account:
             return account
         refusals.append(f"{account.name}: {refusal}")
     raise EmbeddedError(
-        "Postgres does not run as root, and no other account can run it here. Start the service as an ordinary "
-        f"user, or in a folder that every account may enter. Tried: {'; '.join(refusals)}"
+        "Postgres does not run as root, and no other account can run it here. Start the service as an "
+        f"ordinary user, or in a folder that every account may enter. Tried: {'; '.join(refusals)}"
     )
 
 

@@ -168,8 +168,8 @@ class Cluster:
     def _adopt(self) -> bool:
         """Waits until the server that wrote `postmaster.pid` is ready; else clears away what it left.
 
-        Postgres itself takes any process that has the old pid for that server and refuses to start. Two servers
-        on one folder stay impossible: Postgres also looks for the old one's shared memory.
+        Postgres itself takes any process that has the old pid for that server and refuses to start. Two
+        servers on one folder stay impossible: Postgres also looks for the old one's shared memory.
         """
         # A server that was launched a moment ago has written its pid, but nothing about its socket yet.
         _wait(lambda: self._postmaster() is not None or not pid_lives(self._pid_file), _LAUNCH_SECONDS)
@@ -224,7 +224,7 @@ class Cluster:
         command += [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         with self._log.open("ab") as log:
             logged = log.tell()
-            # In a session of its own: Ctrl-C in the terminal must not end it before the service is done with it.
+            # In a session of its own: Ctrl-C in the terminal must not end it while the service still needs it.
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,

@@ -58,7 +58,7 @@ def pid_lives(path: Path) -> bool:
 
 
 def make_socket_folder() -> Path:
-    """Makes a private folder, its name short enough for a socket in it and without a comma, which libpq splits at.
+    """Makes a private folder with a name short enough for a socket, and without commas: libpq splits at them.
 
     Raises:
         EmbeddedError: no temporary folder is like that.

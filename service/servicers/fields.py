@@ -1,0 +1,176 @@
+"""Checking the fields of a request: all wrong ones are found before any is complained about."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, Protocol, TypeVar
+from uuid import UUID
+
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from service.domain.errors import FieldViolation, InvalidRequest
+
+MAX_QUANTITY = 2_147_483_647
+NIL = UUID(int=0)
+
+_KEY = re.compile(r"[!-~]{1,64}")
+_CODE = re.compile(r"[!-~]{1,50}")
+_SYMBOL = re.compile(r"(?! )[A-Za-z0-9.\-/=:^_ ]{1,22}(?<! )")
+_DECIMAL = re.compile(r"(?P<whole>[0-9]{1,10})(\.[0-9]{1,8})?")
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
+
+T = TypeVar("T")
+
+
+class EnumType(Protocol):
+    """A generated enum."""
+
+    def Name(self, number: Any) -> str:  # noqa: N802  # protobuf's name
+        """Return the name of a number; ValueError for an unknown one."""
+
+
+class Fields:
+    """Collects what is wrong with one request. Each method returns the value, or a stand-in when it is wrong."""
+
+    def __init__(self, prefix: str = "") -> None:
+        self._prefix = prefix
+        self._violations: list[FieldViolation] = []
+
+    def wrong(self, field: str, description: str) -> None:
+        """Note a wrong field; `description` continues the sentence that its name begins."""
+        self._violations.append(FieldViolation(self._prefix + field, description))
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing is wrong so far."""
+        return not self._violations
+
+    def check(self) -> None:
+        """Raise InvalidRequest when anything is wrong."""
+        if self._violations:
+            raise InvalidRequest(*self._violations)
+
+    def matching(self, field: str, value: str, pattern: re.Pattern[str], description: str) -> str:
+        """Require the whole value to match."""
+        if not pattern.fullmatch(value):
+            self.wrong(field, description)
+        return value
+
+    def key(self, field: str, value: str) -> str:
+        """Require an id of the caller's own."""
+        return self.matching(field, value, _KEY, "must be 1 to 64 printable ASCII characters without spaces")
+
+    def code(self, field: str, value: str) -> str | None:
+        """Accept a machine-readable code, or nothing."""
+        description = "must be at most 50 printable ASCII characters without spaces"
+        return self.matching(field, value, _CODE, description) if value else None
+
+    def symbol(self, field: str, value: str) -> str:
+        """Require an instrument's symbol."""
+        description = "must be 1 to 22 characters of A-Z a-z 0-9 . - / = : ^ _ and space inside"
+        return self.matching(field, value, _SYMBOL, description)
+
+    def uuid(self, field: str, value: str) -> UUID:
+        """Require a UUID in its canonical form."""
+        if _UUID.fullmatch(value):
+            return UUID(value)
+        self.wrong(field, "must be a UUID like 11111111-2222-4333-8444-555555555555")
+        return NIL
+
+    def text(self, field: str, value: str, *, most: int, required: bool = False) -> str | None:
+        """Accept printable text, or nothing unless it is required."""
+        if not value:
+            if required:
+                self.wrong(field, "is required")
+            return None
+        if len(value) > most or not value.isprintable():
+            self.wrong(field, f"must be at most {most} printable characters")
+        return value
+
+    def label(self, field: str, value: int, enum: EnumType, prefix: str) -> Any:
+        """Require a known value of an enum other than UNSPECIFIED; return its label without the prefix."""
+        try:
+            name = enum.Name(value)
+        except ValueError:
+            name = f"{prefix}UNSPECIFIED"
+        label = name.removeprefix(prefix)
+        if label == "UNSPECIFIED":
+            self.wrong(field, "is required" if value == 0 else "is not a known value")
+        return label
+
+    def labels(self, field: str, values: Iterable[int], enum: EnumType, prefix: str) -> list[Any] | None:
+        """Accept any number of known values; none means no filter."""
+        found = [self.label(f"{field}[{index}]", value, enum, prefix) for index, value in enumerate(values)]
+        return sorted(set(found)) or None
+
+    def uuids(self, field: str, values: Iterable[str], *, most: int) -> list[UUID] | None:
+        """Accept at most so many UUIDs; none means no filter."""
+        found = [self.uuid(f"{field}[{index}]", value) for index, value in enumerate(values)]
+        return self._at_most(field, found, most)
+
+    def symbols(self, field: str, values: Iterable[str], *, most: int) -> list[str] | None:
+        """Accept at most so many symbols; none means no filter."""
+        found = [self.symbol(f"{field}[{index}]", value) for index, value in enumerate(values)]
+        return self._at_most(field, found, most)
+
+    def quantity(self, field: str, value: int) -> int:
+        """Require a number of shares."""
+        if not 1 <= value <= MAX_QUANTITY:
+            self.wrong(field, f"must be 1 to {MAX_QUANTITY}")
+        return value
+
+    def attempt(self, field: str, value: int) -> int:
+        """Require the number of an attempt."""
+        if not 0 <= value <= 1_000_000:
+            self.wrong(field, "must be 0 to 1000000")
+        return value
+
+    def price(self, field: str, value: str, *, or_zero: bool = False) -> Decimal | None:
+        """Accept a decimal of at most 10 digits before and 8 after the point, or nothing."""
+        if not value:
+            return None
+        if not _DECIMAL.fullmatch(value):
+            self.wrong(field, "must be a decimal like 585.33: at most 10 digits before and 8 after the point")
+            return None
+        price = Decimal(value)
+        if not price and not or_zero:
+            self.wrong(field, "must be above 0")
+            return None
+        return price
+
+    def moment(self, field: str, message: Message, name: str | None = None) -> datetime | None:
+        """Accept a Timestamp field of the message, cut off to microseconds, or nothing."""
+        name = name or field
+        if not message.HasField(name):
+            return None
+        value: Timestamp = getattr(message, name)
+        if not (_FIRST_SECOND <= value.seconds <= _LAST_SECOND and 0 <= value.nanos <= 999_999_999):
+            self.wrong(field, "must be a time between the years 1 and 9999 with 0 to 999999999 nanoseconds")
+            return None
+        return _EPOCH + timedelta(seconds=value.seconds, microseconds=value.nanos // 1000)
+
+    def span(self, field: str, message: Message) -> tuple[datetime | None, datetime | None]:
+        """Accept a TimeRange field of the message."""
+        span = getattr(message, field)
+        start = self.moment(f"{field}.start_time", span, "start_time")
+        end = self.moment(f"{field}.end_time", span, "end_time")
+        if start and end and end < start:
+            self.wrong(field, "must not end before it starts")
+        return start, end
+
+    def count(self, field: str, value: int, *, default: int, most: int) -> int:
+        """Require a page size; 0 means the default."""
+        if not 0 <= value <= most:
+            self.wrong(field, f"must be 0 (for {default}) to {most}")
+        return value or default
+
+    def _at_most(self, field: str, found: list[T], most: int) -> list[T] | None:
+        if len(found) > most:
+            self.wrong(field, f"must have at most {most} entries")
+        return sorted(set(found)) or None  # type: ignore[type-var]  # UUIDs and strings are sortable

@@ -1,0 +1,264 @@
+"""Requests as values of the domain: one function a request. Each raises InvalidRequest with every wrong field."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from itertools import pairwise
+from typing import Any
+from uuid import uuid4
+
+from blotter.audit.v1 import audit_service_pb2
+from blotter.orders.v1 import execution_report_pb2, order_pb2, order_service_pb2, watch_pb2
+
+from service.domain.filters import EventFilter, FillFilter, LogFilter, OrderFilter
+from service.domain.identity import Caller
+from service.domain.orders import NewOrder, OrderKey, Report
+from service.servicers.fields import Fields
+
+MAX_BATCH = 1000
+MAX_CLOCK_AHEAD = timedelta(minutes=5)
+HEARTBEAT_SECONDS = 15.0
+
+
+def new_order(request: order_service_pb2.SubmitOrderRequest, prefix: str = "", *, batch: bool = False) -> NewOrder:
+    """Check an order to enter. Makes a client_order_id where none was given and none is needed."""
+    fields = Fields(prefix)
+    if batch and not request.client_order_id:
+        fields.wrong("client_order_id", "is required in a batch, which could not be repeated safely without it")
+    if batch and request.validate_only:
+        fields.wrong("validate_only", "is not available in a batch")
+    order = NewOrder(
+        client_order_id=fields.key("client_order_id", request.client_order_id) if request.client_order_id else str(uuid4()),
+        symbol=fields.symbol("symbol", request.symbol),
+        side=fields.label("side", request.side, order_pb2.Side, "SIDE_"),
+        order_type=fields.label("order_type", request.order_type, order_pb2.OrderType, "ORDER_TYPE_"),
+        quantity=fields.quantity("quantity", request.quantity),
+        price=fields.price("price", request.price),
+        stop_loss=fields.price("stop_loss", request.stop_loss),
+        take_profit=fields.price("take_profit", request.take_profit),
+        expires_at=fields.moment("expire_time", request),
+    )
+    if order.order_type == "MARKET" and request.price:
+        fields.wrong("price", "must be empty for a market order")
+    if order.order_type in ("LIMIT", "STOP") and not request.price:
+        fields.wrong("price", "is required for a limit or stop order")
+    _check_exits(fields, order)
+    # Alone, a past expire_time is for the database to refuse: the request may repeat an order that has expired since.
+    if not fields.sound and order.expires_at and order.expires_at <= datetime.now(UTC):
+        fields.wrong("expire_time", "must be in the future")
+    fields.check()
+    return order
+
+
+def _check_exits(fields: Fields, order: NewOrder) -> None:
+    rising = [("stop_loss", order.stop_loss), ("price", order.price), ("take_profit", order.take_profit)]
+    known = [(name, price) for name, price in rising if price is not None]
+    for (low_name, low), (high_name, high) in pairwise(known):
+        named, other = (high_name, low_name) if low_name == "price" else (low_name, high_name)
+        wanted = "above" if named == high_name else "below"
+        if order.side == "BUY" and low >= high:
+            fields.wrong(named, f"must be {wanted} {other} for a buy")
+        if order.side == "SELL" and low <= high:
+            fields.wrong(named, f"must be {'below' if wanted == 'above' else 'above'} {other} for a sell")
+
+
+def batch(field: str, items: Any) -> None:
+    """Check the size of a batch."""
+    fields = Fields()
+    if not 1 <= len(items) <= MAX_BATCH:
+        fields.wrong(field, f"must have 1 to {MAX_BATCH} entries")
+    fields.check()
+
+
+def report(request: execution_report_pb2.ReportExecutionRequest, prefix: str = "") -> Report:
+    """Check a gateway's report."""
+    fields = Fields(prefix)
+    kind = request.WhichOneof("report")
+    timestamp = fields.moment("event_time", request)
+    if timestamp and timestamp > datetime.now(UTC) + MAX_CLOCK_AHEAD:
+        fields.wrong("event_time", "must not be more than five minutes in the future")
+    common = {
+        "trader_id": fields.uuid("trader_id", request.trader_id),
+        "order_id": fields.uuid("order_id", request.order_id),
+        "report_id": fields.key("report_id", request.report_id),
+        "venue": fields.text("venue", request.venue, most=50, required=kind == "fill"),
+        "timestamp": timestamp,
+    }
+    special: dict[str, Any] = {"action": "APPROVED"}
+    match kind:
+        case "approved":
+            pass
+        case "executed":
+            special = {
+                "action": "EXECUTED",
+                "retry_attempt": fields.attempt("executed.retry_attempt", request.executed.retry_attempt),
+                "error_code": fields.code("executed.error_code", request.executed.error_code),
+                "reason": fields.text("executed.reason", request.executed.reason, most=500),
+            }
+        case "recovered":
+            special = {
+                "action": "RECOVERED",
+                "retry_attempt": fields.attempt("recovered.retry_attempt", request.recovered.retry_attempt),
+            }
+        case "fill":
+            if not request.fill.price:
+                fields.wrong("fill.price", "is required")
+            if not request.HasField("event_time"):
+                fields.wrong("event_time", "is required with a fill")
+            commission = fields.price("fill.commission", request.fill.commission, or_zero=True)
+            special = {
+                "action": "FILLED",
+                "execution_id": fields.key("fill.execution_id", request.fill.execution_id),
+                "quantity": fields.quantity("fill.quantity", request.fill.quantity),
+                "price": fields.price("fill.price", request.fill.price),
+                "commission": commission or Decimal(0),
+            }
+        case "rejected":
+            special = {
+                "action": "REJECTED",
+                "reason": fields.text("rejected.reason", request.rejected.reason, most=500, required=True),
+                "error_code": fields.code("rejected.error_code", request.rejected.error_code),
+            }
+        case "cancelled":
+            special = {
+                "action": "CANCELLED",
+                "reason": fields.text("cancelled.reason", request.cancelled.reason, most=500),
+            }
+        case _:
+            fields.wrong("report", "is required: one of approved, executed, recovered, fill, rejected, cancelled")
+    fields.check()
+    return Report(**common, **special)
+
+
+def order_key(
+    request: order_service_pb2.GetOrderRequest | order_service_pb2.CancelOrderRequest | order_service_pb2.ListFillsRequest,
+    fields: Fields,
+    *,
+    required: bool = True,
+) -> OrderKey | None:
+    """Check the id of an order: ours or the trader's."""
+    match request.WhichOneof("id"):
+        case "order_id":
+            return OrderKey(order_id=fields.uuid("order_id", request.order_id))
+        case "client_order_id":
+            return OrderKey(client_order_id=fields.key("client_order_id", request.client_order_id))
+    if required:
+        fields.wrong("id", "is required: order_id or client_order_id")
+    return None
+
+
+def get_order(request: order_service_pb2.GetOrderRequest) -> OrderKey:
+    """Check which order to get."""
+    fields = Fields()
+    key = order_key(request, fields)
+    fields.check()
+    return key or OrderKey()
+
+
+def cancel_order(request: order_service_pb2.CancelOrderRequest) -> tuple[OrderKey, str | None]:
+    """Check which order to cancel, and why."""
+    fields = Fields()
+    key = order_key(request, fields)
+    reason = fields.text("reason", request.reason, most=500)
+    fields.check()
+    return key or OrderKey(), reason
+
+
+def cancel_all_orders(request: order_service_pb2.CancelAllOrdersRequest) -> tuple[str | None, str | None]:
+    """Check which orders to cancel, and why: symbol and reason."""
+    fields = Fields()
+    symbol = fields.symbol("symbol", request.symbol) if request.symbol else None
+    reason = fields.text("reason", request.reason, most=500)
+    fields.check()
+    return symbol, reason
+
+
+def list_orders(request: order_service_pb2.ListOrdersRequest) -> tuple[OrderFilter, int]:
+    """Check which orders to list, and how many a page."""
+    fields = Fields()
+    created_from, created_to = fields.span("created", request)
+    updated_from, updated_to = fields.span("updated", request)
+    filter_ = OrderFilter(
+        statuses=fields.labels("statuses", request.statuses, order_pb2.OrderStatus, "ORDER_STATUS_"),
+        symbols=fields.symbols("symbols", request.symbols, most=100),
+        created_from=created_from,
+        created_to=created_to,
+        updated_from=updated_from,
+        updated_to=updated_to,
+    )
+    size = fields.count("page_size", request.page_size, default=50, most=500)
+    fields.check()
+    return filter_, size
+
+
+def list_fills(request: order_service_pb2.ListFillsRequest) -> tuple[FillFilter, int]:
+    """Check which fills to list, and how many a page."""
+    fields = Fields()
+    traded_from, traded_to = fields.span("traded", request)
+    filter_ = FillFilter(order_key(request, fields, required=False), traded_from, traded_to)
+    size = fields.count("page_size", request.page_size, default=50, most=500)
+    fields.check()
+    return filter_, size
+
+
+def list_execution_logs(
+    request: audit_service_pb2.ListExecutionLogsRequest, caller: Caller
+) -> tuple[LogFilter, int]:
+    """Check which logs to list, and how many a page. A trader's filter names the trader himself."""
+    fields = Fields()
+    trader_id = fields.uuid("trader_id", request.trader_id) if request.trader_id else caller.trader_id
+    if caller.trader_id and request.trader_id:
+        fields.wrong("trader_id", "is for compliance only")
+    happened_from, happened_to = fields.span("happened", request)
+    if request.sort_order not in audit_service_pb2.SortOrder.values():
+        fields.wrong("sort_order", "is not a known value")
+    filter_ = LogFilter(
+        trader_id=trader_id,
+        order_id=fields.uuid("order_id", request.order_id) if request.order_id else None,
+        actions=fields.labels("actions", request.actions, order_pb2.Action, "ACTION_"),
+        happened_from=happened_from,
+        happened_to=happened_to,
+        newest_first=request.sort_order == audit_service_pb2.SORT_ORDER_NEWEST_FIRST,
+    )
+    size = fields.count("page_size", request.page_size, default=100, most=1000)
+    fields.check()
+    return filter_, size
+
+
+def watch_orders(request: watch_pb2.WatchOrdersRequest) -> tuple[EventFilter, float]:
+    """Check which orders to watch; return the filter and the heartbeat interval in seconds."""
+    fields = Fields()
+    filter_ = EventFilter(
+        order_ids=fields.uuids("order_ids", request.order_ids, most=1000),
+        symbols=fields.symbols("symbols", request.symbols, most=100),
+        statuses=fields.labels("statuses", request.statuses, order_pb2.OrderStatus, "ORDER_STATUS_"),
+    )
+    interval = _heartbeat(fields, request)
+    fields.check()
+    return filter_, interval
+
+
+def stream_execution_logs(request: audit_service_pb2.StreamExecutionLogsRequest) -> tuple[EventFilter, float]:
+    """Check which logs to stream; return the filter and the heartbeat interval in seconds."""
+    fields = Fields()
+    filter_ = EventFilter(
+        order_ids=fields.uuids("order_ids", request.order_ids, most=1000),
+        actions=fields.labels("actions", request.actions, order_pb2.Action, "ACTION_"),
+    )
+    interval = _heartbeat(fields, request)
+    fields.check()
+    return filter_, interval
+
+
+def _heartbeat(
+    fields: Fields, request: watch_pb2.WatchOrdersRequest | audit_service_pb2.StreamExecutionLogsRequest
+) -> float:
+    if not request.HasField("heartbeat_interval"):
+        return HEARTBEAT_SECONDS
+    interval = request.heartbeat_interval.seconds + request.heartbeat_interval.nanos / 1e9
+    if not 1 <= interval <= 60:
+        fields.wrong("heartbeat_interval", "must be 1 to 60 seconds")
+    return interval
+
+

@@ -1,0 +1,80 @@
+"""How each error of the domain is told to a client: the one table, and the google.rpc.Status made of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from google.protobuf.message import Message
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+from grpc import StatusCode
+
+from service.domain import errors
+from service.domain.errors import BlotterError
+
+DOMAIN = "blotter"
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A status code; and, where trying the same call again may help, after how long."""
+
+    code: StatusCode
+    retry_after: timedelta | None = None
+
+
+TABLE: dict[type[BlotterError], Told] = {
+    errors.InvalidRequest: Told(StatusCode.INVALID_ARGUMENT),
+    errors.ExpireTimePast: Told(StatusCode.INVALID_ARGUMENT),
+    errors.InvalidPageToken: Told(StatusCode.INVALID_ARGUMENT),
+    errors.InvalidResumeToken: Told(StatusCode.INVALID_ARGUMENT),
+    errors.ResumeTokenOutOfRange: Told(StatusCode.OUT_OF_RANGE),
+    errors.IdentityMissing: Told(StatusCode.UNAUTHENTICATED),
+    errors.IdentityMalformed: Told(StatusCode.UNAUTHENTICATED),
+    errors.UnknownTrader: Told(StatusCode.PERMISSION_DENIED),
+    errors.WrongRole: Told(StatusCode.PERMISSION_DENIED),
+    errors.OrderNotFound: Told(StatusCode.NOT_FOUND),
+    errors.ClientOrderIdReused: Told(StatusCode.ALREADY_EXISTS),
+    errors.ReportIdReused: Told(StatusCode.ALREADY_EXISTS),
+    errors.ExecutionIdReused: Told(StatusCode.ALREADY_EXISTS),
+    errors.OrderClosed: Told(StatusCode.FAILED_PRECONDITION),
+    errors.Overfill: Told(StatusCode.FAILED_PRECONDITION),
+    errors.SlowConsumer: Told(StatusCode.RESOURCE_EXHAUSTED),
+    errors.Draining: Told(StatusCode.UNAVAILABLE, timedelta(seconds=1)),
+    errors.DatabaseUnavailable: Told(StatusCode.UNAVAILABLE, timedelta(seconds=1)),
+    errors.DatabaseBusy: Told(StatusCode.UNAVAILABLE, timedelta(milliseconds=200)),
+    errors.Aborted: Told(StatusCode.ABORTED, timedelta(milliseconds=100)),
+    errors.DeadlineExceeded: Told(StatusCode.DEADLINE_EXCEEDED),
+}
+
+INTERNAL = "Something went wrong on the server; nothing more can be said here. Please report the request id."
+
+
+def status_of(error: Exception, request_id: str) -> status_pb2.Status:
+    """Return the status for an error. What is not in the table becomes INTERNAL with one fixed sentence."""
+    if not isinstance(error, BlotterError):
+        return _status(StatusCode.INTERNAL, INTERNAL, [_info("INTERNAL", {"request_id": request_id})])
+    told = TABLE[type(error)]
+    details: list[Message] = [_info(error.reason, {"request_id": request_id, **error.metadata})]
+    if isinstance(error, errors.InvalidRequest):
+        violations = [
+            error_details_pb2.BadRequest.FieldViolation(field=violation.field, description=violation.description)
+            for violation in error.violations
+        ]
+        details.append(error_details_pb2.BadRequest(field_violations=violations))
+    if told.retry_after is not None:
+        retry = error_details_pb2.RetryInfo()
+        retry.retry_delay.FromTimedelta(told.retry_after)
+        details.append(retry)
+    return _status(told.code, str(error), details)
+
+
+def _info(reason: str, metadata: dict[str, str]) -> error_details_pb2.ErrorInfo:
+    return error_details_pb2.ErrorInfo(domain=DOMAIN, reason=reason, metadata=metadata)
+
+
+def _status(code: StatusCode, message: str, details: list[Message]) -> status_pb2.Status:
+    status = status_pb2.Status(code=code_pb2.Code.Value(code.name), message=message)
+    for detail in details:
+        status.details.add().Pack(detail)
+    return status
