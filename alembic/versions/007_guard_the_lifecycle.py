@@ -1,13 +1,19 @@
 """Guard the lifecycle of orders in the database.
 
-Why: the rules of the lifecycle must hold whoever writes, the service's own functions (revision 009) included. Three triggers:
+Why: the rules of the lifecycle must hold whoever writes, the service's own functions (revision 009) included. The
+triggers:
 
 - `orders_stamp` sets the times of an order, so that nobody can back-date one.
-- `orders_guard` is the transition table. PENDING leads to PARTIAL, FILLED, REJECTED, CANCELLED; PARTIAL to FILLED, REJECTED,
-  CANCELLED; a late fill completes a REJECTED or CANCELLED order to FILLED or leaves its status alone. The filled quantity moves only with
-  a fill of exactly that quantity and price, the terms never, and each change has a new event.
-- `execution_logs_take_state` copies the state of the order (and of the fill) into the log, so that no log can say otherwise, and
-  checks that the action fits the state.
+- `orders_guard` is the transition table. PENDING leads to PARTIAL, FILLED, REJECTED, CANCELLED; PARTIAL to FILLED,
+  REJECTED, CANCELLED; a late fill completes a REJECTED or CANCELLED order to FILLED or leaves its status alone. The
+  filled quantity moves only with a fill of exactly that quantity and price, the terms never, and each change has a
+  new event.
+- `execution_logs_take_state` copies the state of the order (and of the fill) into the log, so that no log can say
+  otherwise, and checks that the action fits the state: an order begins PENDING and unfilled, and from one log of an
+  order to the next the filled quantity grows by the fill between them and by nothing else. It also checks that the
+  counter has been advanced: one that lags would give a number out again, and every later write of the trader fail.
+- `fills_guard` lets no fill refer to a log that is already written, where it would change no order.
+- `trader_sequences_guard` lets the counter grow and do nothing else.
 
 Revision: 007
 Follows: 006
@@ -74,6 +80,10 @@ def upgrade() -> None:
         DECLARE
             v_order orders;
             v_fill fills;
+            v_broken text;
+            v_first boolean;
+            v_filled_quantity integer;
+            v_filled_notional numeric;
         BEGIN
             SELECT orders.* INTO v_order FROM orders
             WHERE trader_id = NEW.trader_id AND id = NEW.order_id AND last_sequence = NEW.sequence;
@@ -81,6 +91,10 @@ def upgrade() -> None:
                 RAISE EXCEPTION 'Refused by execution_logs_state_is_the_orders.' USING
                     ERRCODE = 'check_violation', CONSTRAINT = 'execution_logs_state_is_the_orders', TABLE = 'execution_logs';
             END IF;
+            SELECT filled_quantity, filled_notional INTO v_filled_quantity, v_filled_notional FROM execution_logs
+            WHERE trader_id = NEW.trader_id AND order_id = NEW.order_id
+            ORDER BY trader_id, order_id, sequence DESC LIMIT 1;
+            v_first := NOT FOUND;
 
             NEW.status := v_order.status;
             NEW.created_at := v_order.updated_at;
@@ -110,38 +124,65 @@ def upgrade() -> None:
                 NEW.fill_commission := v_fill.commission;
             END IF;
 
-            IF (NEW.action = 'FILLED') <> (v_fill.id IS NOT NULL)
+            IF (NEW.action = 'SUBMITTED') <> v_first
+               OR (NEW.action = 'SUBMITTED' AND NEW.status <> 'PENDING')
+               OR (NEW.action = 'FILLED') <> (v_fill.id IS NOT NULL)
                OR (NEW.action = 'CANCELLED' AND NEW.status <> 'CANCELLED')
                OR (NEW.action = 'REJECTED' AND NOT NEW.refused AND NEW.status <> 'REJECTED')
-               OR (NEW.refused AND NEW.action <> 'REJECTED')
-               OR (NEW.action = 'SUBMITTED') = EXISTS (
-                    SELECT FROM execution_logs WHERE trader_id = NEW.trader_id AND order_id = NEW.order_id) THEN
-                RAISE EXCEPTION 'Refused by execution_logs_action_fits_the_state.' USING
-                    ERRCODE = 'check_violation', CONSTRAINT = 'execution_logs_action_fits_the_state', TABLE = 'execution_logs';
+               OR (NEW.refused AND NEW.action <> 'REJECTED') THEN
+                v_broken := 'execution_logs_action_fits_the_state';
+            ELSIF NEW.filled_quantity <> coalesce(v_filled_quantity, 0) + coalesce(v_fill.quantity_filled, 0)
+               OR NEW.filled_notional <> coalesce(v_filled_notional, 0)
+                                         + coalesce(v_fill.quantity_filled * v_fill.price_at_fill, 0) THEN
+                v_broken := 'execution_logs_fills_change_the_order';
+            ELSIF NOT EXISTS (
+                    SELECT FROM trader_sequences
+                    WHERE trader_id = NEW.trader_id AND last_sequence >= NEW.sequence) THEN
+                v_broken := 'execution_logs_are_counted';
+            END IF;
+            IF v_broken IS NOT NULL THEN
+                RAISE EXCEPTION 'Refused by %.', v_broken
+                    USING ERRCODE = 'check_violation', CONSTRAINT = v_broken, TABLE = 'execution_logs';
             END IF;
             RETURN NEW;
         END $$;
         CREATE TRIGGER execution_logs_take_state BEFORE INSERT ON execution_logs
             FOR EACH ROW EXECUTE FUNCTION take_order_state();
 
+        CREATE FUNCTION guard_fill() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            IF EXISTS (SELECT FROM execution_logs WHERE trader_id = NEW.trader_id AND sequence = NEW.sequence) THEN
+                RAISE EXCEPTION 'Refused by fills_precede_their_log.' USING
+                    ERRCODE = 'check_violation', CONSTRAINT = 'fills_precede_their_log', TABLE = 'fills';
+            END IF;
+            RETURN NEW;
+        END $$;
+        CREATE TRIGGER fills_guard BEFORE INSERT ON fills FOR EACH ROW EXECUTE FUNCTION guard_fill();
+
         CREATE FUNCTION guard_sequence() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN
-            IF NEW.last_sequence > coalesce(OLD.last_sequence, 0) AND NEW.trader_id = OLD.trader_id THEN
+            IF TG_OP = 'UPDATE' AND NEW.trader_id = OLD.trader_id
+               AND NEW.last_sequence > coalesce(OLD.last_sequence, 0) THEN
                 RETURN NEW;
             END IF;
             RAISE EXCEPTION 'Refused by trader_sequences_only_grow.' USING
                 ERRCODE = 'check_violation', CONSTRAINT = 'trader_sequences_only_grow', TABLE = 'trader_sequences';
         END $$;
-        CREATE TRIGGER trader_sequences_guard BEFORE UPDATE ON trader_sequences
+        CREATE TRIGGER trader_sequences_guard BEFORE UPDATE OR DELETE ON trader_sequences
             FOR EACH ROW EXECUTE FUNCTION guard_sequence();
+        CREATE TRIGGER trader_sequences_guard_truncate BEFORE TRUNCATE ON trader_sequences
+            FOR EACH STATEMENT EXECUTE FUNCTION guard_sequence();
     """)
 
 
 def downgrade() -> None:
     """Drop the triggers."""
     op.run_sql("""
+        DROP TRIGGER trader_sequences_guard_truncate ON trader_sequences;
         DROP TRIGGER trader_sequences_guard ON trader_sequences;
         DROP FUNCTION guard_sequence();
+        DROP TRIGGER fills_guard ON fills;
+        DROP FUNCTION guard_fill();
         DROP TRIGGER execution_logs_take_state ON execution_logs;
         DROP FUNCTION take_order_state();
         DROP TRIGGER orders_guard ON orders;

@@ -1,9 +1,10 @@
 """Write through functions: one call enters, cancels or reports.
 
-Why: one RPC is one round trip to the database, and a function keeps its plans. Each function locks the trader's counter first, so that
-its look for a repeated key cannot race; then it changes the order and writes its log. The functions run with the rights of the
-caller (SECURITY INVOKER): grants, policies and the guards of revision 007 hold inside as well. What they refuse they say in
-`outcome` instead of raising, so that one bad item does not undo the others of a batch, and a refused report can be recorded.
+Why: one RPC is one round trip to the database, and a function keeps its plans. Each function locks the trader's
+counter first, so that its look for a repeated key cannot race; then it changes the order, advances the counter and
+writes the log. The functions run with the rights of the caller (SECURITY INVOKER): grants, policies and the guards of
+revision 007 hold inside as well. What they refuse they say in `outcome` instead of raising, so that one bad item does
+not undo the others of a batch, and a refused report can be recorded.
 
 Revision: 009
 Follows: 008
@@ -64,9 +65,9 @@ def upgrade() -> None:
                 VALUES (p_trader_id, p_client_order_id, p_request_digest, p_symbol, p_side, p_order_type, p_quantity,
                         p_price, p_stop_loss, p_take_profit, p_expires_at, v_sequence)
                 RETURNING orders.* INTO recorded;
+                UPDATE trader_sequences SET last_sequence = v_sequence WHERE trader_id = p_trader_id;
                 INSERT INTO execution_logs (trader_id, order_id, sequence, action, actor, request_id)
                 VALUES (p_trader_id, recorded.id, v_sequence, 'SUBMITTED', p_actor, p_request_id);
-                UPDATE trader_sequences SET last_sequence = v_sequence WHERE trader_id = p_trader_id;
                 outcome := 'APPLIED';
             END IF;
         END $$;
@@ -96,9 +97,9 @@ def upgrade() -> None:
                 UPDATE orders SET status = 'CANCELLED', last_sequence = v_sequence
                 WHERE trader_id = p_trader_id AND id = v_order_id
                 RETURNING orders.* INTO recorded;
+                UPDATE trader_sequences SET last_sequence = v_sequence WHERE trader_id = p_trader_id;
                 INSERT INTO execution_logs (trader_id, order_id, sequence, action, reason, actor, request_id)
                 VALUES (p_trader_id, v_order_id, v_sequence, 'CANCELLED', p_reason, p_actor, p_request_id);
-                UPDATE trader_sequences SET last_sequence = v_sequence WHERE trader_id = p_trader_id;
                 outcome := 'APPLIED';
             ELSIF EXISTS (SELECT FROM execution_logs
                           WHERE trader_id = p_trader_id AND order_id = v_order_id AND action = 'CANCELLED') THEN
@@ -116,14 +117,19 @@ def upgrade() -> None:
         DECLARE
             v_sequence bigint := lock_trader_sequence(p_trader_id);
             v_order_id uuid;
-        BEGIN
-            FOR v_order_id IN
+            v_order_ids uuid[] := ARRAY(
                 SELECT id FROM orders
                 WHERE trader_id = p_trader_id AND status IN ('PENDING', 'PARTIAL')
                   AND (p_symbol IS NULL OR symbol = p_symbol)
                   AND (NOT p_expired_only OR expires_at <= clock_timestamp())
-                ORDER BY created_at, id
-            LOOP
+                ORDER BY created_at, id);
+        BEGIN
+            IF v_order_ids = '{}' THEN
+                RETURN;
+            END IF;
+            UPDATE trader_sequences SET last_sequence = v_sequence + cardinality(v_order_ids)
+            WHERE trader_id = p_trader_id;
+            FOREACH v_order_id IN ARRAY v_order_ids LOOP
                 v_sequence := v_sequence + 1;
                 UPDATE orders SET status = 'CANCELLED', last_sequence = v_sequence
                 WHERE trader_id = p_trader_id AND id = v_order_id;
@@ -131,9 +137,6 @@ def upgrade() -> None:
                 VALUES (p_trader_id, v_order_id, v_sequence, 'CANCELLED', p_reason, p_actor, p_request_id);
                 RETURN NEXT v_order_id;
             END LOOP;
-            IF FOUND THEN
-                UPDATE trader_sequences SET last_sequence = v_sequence WHERE trader_id = p_trader_id;
-            END IF;
         END $$;
         COMMENT ON FUNCTION cancel_open_orders IS 'Cancel all open orders of a trader, or those past their expiry';
 
@@ -214,6 +217,7 @@ def upgrade() -> None:
                 last_sequence = v_sequence
             WHERE trader_id = p_trader_id AND id = p_order_id
             RETURNING orders.* INTO recorded;
+            UPDATE trader_sequences SET last_sequence = v_sequence WHERE trader_id = p_trader_id;
             INSERT INTO execution_logs (
                 trader_id, order_id, sequence, action, refused, timestamp, reason, error_code, retry_attempt, actor, request_id,
                 report_id, report_digest, venue, execution_id, fill_quantity, fill_price, fill_commission)
@@ -221,7 +225,6 @@ def upgrade() -> None:
                 p_trader_id, p_order_id, v_sequence, CASE WHEN v_refusal IS NULL THEN p_action ELSE 'REJECTED' END,
                 v_refusal IS NOT NULL, p_timestamp, v_reason, coalesce(v_refusal, p_error_code), p_retry_attempt,
                 p_actor, p_request_id, p_report_id, p_report_digest, p_venue, p_execution_id, p_quantity, p_price, p_commission);
-            UPDATE trader_sequences SET last_sequence = v_sequence WHERE trader_id = p_trader_id;
             outcome := coalesce(v_refusal, 'APPLIED');
         END $$;
         COMMENT ON FUNCTION report_execution IS
