@@ -1,8 +1,9 @@
 """Who runs Postgres when root starts it: Postgres refuses to run as root.
 
-The first choice is a user namespace, in which root goes by another number: files stay root's, so that a database
-in root's private home works and no permission of any folder changes. Where that is forbidden, as in most
-containers, an ordinary account runs Postgres and owns the data. Folders that are not ours stay as they are.
+The first choice is a user namespace, in which root goes by another number: files stay root's, so that a
+database in root's private home works and no permission of any folder changes. Where that is forbidden, as
+in most containers, an ordinary account runs Postgres and owns the data. Folders that are not ours stay as
+they are.
 """
 
 import os

@@ -21,10 +21,11 @@ from service.embedded.postmaster import (
     remove_socket_folder,
 )
 
-_LAUNCH_SECONDS = 5
+_LAUNCH_SECONDS = 2
 _START_SECONDS = 120  # recovery after a crash reads the log written since the last checkpoint
 _STOP_SECONDS = 60
 _POLL_SECONDS = 0.01
+_ORPHAN_SECONDS = 10
 _RETRY_SECONDS = 0.1
 _LOG_LINES = 15
 
@@ -153,7 +154,7 @@ class Cluster:
         account = account_for(self._folder, self._data, self._program("postgres"))
         if self.is_new:
             self._make_database(account)
-        deadline = time.monotonic() + _STOP_SECONDS
+        deadline = time.monotonic() + _ORPHAN_SECONDS
         while True:
             try:
                 self._launch(account)
@@ -224,7 +225,7 @@ class Cluster:
         command += [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         with self._log.open("ab") as log:
             logged = log.tell()
-            # In a session of its own: Ctrl-C in the terminal must not end it while the service still needs it.
+            # In a session of its own: Ctrl-C in the terminal must not end it before the service.
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,

@@ -47,12 +47,12 @@ def read_pid_file(path: Path) -> Postmaster | None:
 
 
 def pid_lives(path: Path) -> bool:
-    """Whether any process, a server or not, has the pid in `postmaster.pid`."""
+    """Whether any process, a server or not, has the pid in `postmaster.pid`; True where the file has none."""
     try:
         os.kill(int(path.read_text().split("\n")[0]), 0)
-    except PermissionError:
+    except (PermissionError, ValueError):
         return True
-    except (OSError, ValueError):
+    except (ProcessLookupError, FileNotFoundError):
         return False
     return True
 

@@ -1,0 +1,212 @@
+"""The embedded Postgres: odd folders, crashes, orphans, stale files, and what root must not touch."""
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from service.embedded import Cluster, EmbeddedError, lock
+from tests.conftest import UNSAFE_BUT_FAST
+
+PARENT = """
+import pathlib, sys
+from service.embedded import Cluster
+
+folder, bin_dir = sys.argv[1:]
+server = Cluster(pathlib.Path(folder), bin_dir=pathlib.Path(bin_dir) if bin_dir else None)
+server.start()
+print("up", flush=True)
+sys.stdin.read()
+"""
+
+
+def until(condition: Callable[[], bool], *, seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition never held"
+        time.sleep(0.01)
+
+
+def server_pid(folder: Path) -> int:
+    return int((folder / "postgres" / "postmaster.pid").read_text().split()[0])
+
+
+def runs(server: Cluster) -> bool:
+    """The property as a function: mypy takes a property's value for settled, but a server comes and goes."""
+    return server.running
+
+
+def gone(pid: int) -> bool:
+    """Whether the process has ended; as an orphan nobody may ever reap it."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    status = Path(f"/proc/{pid}/stat")
+    return status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "blotter"
+
+
+@pytest.fixture
+def server(folder: Path, bin_dir: Path | None) -> Iterator[Cluster]:
+    server = Cluster(folder, bin_dir=bin_dir, options=UNSAFE_BUT_FAST)
+    yield server
+    server.stop()
+
+
+def test_runs_where_the_path_is_long_and_odd(tmp_path: Path, bin_dir: Path | None) -> None:
+    folder = tmp_path / 'a desk\'s, "own" folder' / ("x" * 200) / "data"
+    server = Cluster(folder, bin_dir=bin_dir, options=UNSAFE_BUT_FAST)
+    server.start()
+    try:
+        assert runs(server)
+        script = folder / "it's a script.sql"
+        script.write_text("SELECT current_setting('server_encoding'), current_setting('data_checksums')")
+        assert server.psql(script) == "UTF8|on\n"
+    finally:
+        server.stop()
+    assert not runs(server)
+
+
+def test_has_no_tcp_port_and_a_private_socket(server: Cluster) -> None:
+    server.start()
+    assert server.psql("SELECT current_setting('listen_addresses') = ''") == "t\n"
+    sockets = Path(server.psql("SELECT current_setting('unix_socket_directories')").strip().strip('"'))
+    assert stat.S_IMODE(sockets.stat().st_mode) == 0o700
+    server.stop()
+    assert not sockets.exists()
+
+
+def test_psql_stops_at_the_first_error(server: Cluster) -> None:
+    server.start()
+    with pytest.raises(EmbeddedError, match='relation "nowhere" does not exist'):
+        server.psql("SELECT * FROM nowhere; CREATE TABLE too_late ()")
+    assert server.psql("SELECT to_regclass('too_late') IS NULL") == "t\n"
+
+
+def test_second_start_adopts(server: Cluster, folder: Path, bin_dir: Path | None) -> None:
+    server.start()
+    pid = server_pid(folder)
+    second = Cluster(folder, bin_dir=bin_dir)
+    second.start()
+    assert server_pid(folder) == pid
+    assert second.conninfo(user="a", dbname="b") == server.conninfo(user="a", dbname="b")
+
+
+def test_knows_whether_it_is_new(server: Cluster, folder: Path) -> None:
+    assert server.is_new
+    server.start()
+    assert not Cluster(folder).is_new
+
+
+def test_keeps_data_over_a_restart(server: Cluster) -> None:
+    server.start()
+    server.psql("CREATE TABLE kept AS SELECT 42 AS answer")
+    server.stop()
+    server.start()
+    assert server.psql("SELECT answer FROM kept") == "42\n"
+
+
+def test_loses_nothing_when_the_server_is_killed(folder: Path, bin_dir: Path | None) -> None:
+    server = Cluster(folder, bin_dir=bin_dir)
+    server.start()
+    server.psql("CREATE TABLE kept AS SELECT 42 AS answer")
+    os.kill(server_pid(folder), signal.SIGKILL)
+    until(lambda: not runs(server))
+    server.start()
+    assert server.psql("SELECT answer FROM kept") == "42\n"
+    server.stop()
+
+
+def test_adopts_the_server_of_a_killed_parent(server: Cluster, folder: Path, bin_dir: Path | None) -> None:
+    command = [sys.executable, "-c", PARENT, str(folder), str(bin_dir or "")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout
+        assert parent.stdout.readline() == "up\n"
+        parent.kill()
+    assert runs(server)
+    pid = server_pid(folder)
+    server.start()
+    assert server_pid(folder) == pid
+    server.stop()
+    assert not runs(server)
+    until(lambda: gone(pid))
+
+
+def test_a_stale_pid_of_another_process_does_not_fool_it(server: Cluster, folder: Path) -> None:
+    server.start()
+    pid_file = folder / "postgres" / "postmaster.pid"
+    lines = pid_file.read_text().split("\n")
+    os.kill(server_pid(folder), signal.SIGKILL)
+    until(lambda: not runs(server))
+    with subprocess.Popen(["sleep", "600"]) as bystander:
+        pid_file.write_text("\n".join([str(bystander.pid), *lines[1:]]))
+        server.start()
+        assert runs(server)
+        server.stop()
+        assert bystander.poll() is None
+        bystander.kill()
+
+
+@pytest.mark.parametrize("text", ["", "99999999\n", "12"])
+def test_a_pid_file_cut_short_does_not_fool_it(server: Cluster, folder: Path, text: str) -> None:
+    server.start()
+    server.stop()
+    (folder / "postgres" / "postmaster.pid").write_text(text)
+    server.start()
+    assert runs(server)
+
+
+def test_a_half_made_database_is_made_again(server: Cluster, folder: Path) -> None:
+    (folder / "postgres.new" / "base").mkdir(parents=True)
+    server.start()
+    assert server.psql("SELECT 1") == "1\n"
+
+
+def test_says_why_the_server_did_not_start(folder: Path, bin_dir: Path | None) -> None:
+    server = Cluster(folder, bin_dir=bin_dir, options={"max_connections": "none"})
+    with pytest.raises(EmbeddedError, match='invalid value for parameter "max_connections"'):
+        server.start()
+    assert not runs(server)
+
+
+def test_says_where_binaries_are_missing(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(EmbeddedError, match=r"There is no PostgreSQL in .*: postgres is missing"):
+        Cluster(folder, bin_dir=tmp_path).start()
+
+
+def test_conninfo_needs_a_server(folder: Path) -> None:
+    with pytest.raises(EmbeddedError, match="No Postgres runs in"):
+        Cluster(folder).conninfo(user="postgres", dbname="postgres")
+
+
+def test_the_lock_names_its_holder(folder: Path) -> None:
+    with lock(folder), pytest.raises(EmbeddedError, match=f"in use by process {os.getpid()}"), lock(folder):
+        pass
+    with lock(folder):
+        pass
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root could change other people's folders")
+def test_root_leaves_the_folders_above_alone(tmp_path: Path, bin_dir: Path | None) -> None:
+    home = tmp_path / "private home"
+    home.mkdir(mode=0o700)
+    above = [home, *home.parents]
+    before = [(path.stat().st_mode, path.stat().st_uid, path.stat().st_gid) for path in above]
+    server = Cluster(home / "blotter", bin_dir=bin_dir, options=UNSAFE_BUT_FAST)
+    server.start()
+    try:
+        after = [(path.stat().st_mode, path.stat().st_uid, path.stat().st_gid) for path in above]
+    finally:
+        server.stop()
+    assert after == before
