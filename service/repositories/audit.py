@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import TIMESTAMP, BigInteger, Uuid, bindparam, select, tuple_
+from sqlalchemy import ARRAY, TIMESTAMP, BigInteger, Uuid, bindparam, select, tuple_
 
 from service import models
 from service.domain.filters import EventFilter, LogFilter
@@ -58,6 +58,12 @@ _LIST_OF_ALL = {
 
 _LAST_SEQUENCE = compiled(
     select(models.TraderSequence.last_sequence).where(models.TraderSequence.trader_id == bindparam("trader_id"))
+)
+_LAST_SEQUENCES = compiled(
+    select(models.TraderSequence.trader_id, models.TraderSequence.last_sequence).where(
+        models.TraderSequence.trader_id == bindparam("trader_ids", type_=ARRAY(Uuid())).any_(),
+        models.TraderSequence.last_sequence.is_not(None),
+    )
 )
 _FIRST_SEQUENCE = compiled(
     select(_LOG.sequence).where(_LOG.trader_id == bindparam("trader_id")).order_by(_LOG.sequence).limit(1)
@@ -128,6 +134,11 @@ class Audit:
         statements = _LIST_OF_ALL if filter_.trader_id is None else _LIST_OF_TRADER
         [rows] = await self._database.run(caller, Statement(statements[filter_.newest_first], values))
         return _logs(rows)
+
+    async def last_sequences(self, caller: Caller, trader_ids: list[UUID]) -> Rows:
+        """Return (trader_id, last_sequence) of those traders that have events; for callers that see all."""
+        [rows] = await self._database.run(caller, Statement(_LAST_SEQUENCES, {"trader_ids": trader_ids}))
+        return rows
 
     async def bounds(self, caller: Caller, trader_id: UUID) -> tuple[int, int]:
         """Return the first sequence that is kept and the last that was given; (1, 0) where there is none."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -117,14 +117,16 @@ class Recorded(NamedTuple):
 
 
 class Orders:
-    """The repository of orders and fills."""
+    """The repository of orders and fills. Calls `committed(trader_id)` after it may have written events of a trader."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, committed: Callable[[UUID], None]) -> None:
         self._database = database
+        self._committed = committed
 
     async def submit(self, caller: Caller, trader_id: UUID, orders: Sequence[NewOrder]) -> list[Recorded | BlotterError]:
         """Enter the orders in one transaction. One result each: what was recorded, or why it was not."""
         results = await self._database.run(caller, *(_submit(caller, trader_id, order) for order in orders))
+        self._committed(trader_id)
         return [_recorded(rows) for rows in results]
 
     async def validate(self, caller: Caller, trader_id: UUID, order: NewOrder) -> Order | None:
@@ -136,6 +138,7 @@ class Orders:
         """Cancel an open order. Raises OrderNotFound, OrderClosed."""
         values = {"trader_id": trader_id, "reason": reason, **asdict(key), **_origin(caller)}
         [rows] = await self._database.run(caller, Statement(_CANCEL, values))
+        self._committed(trader_id)
         return _done(_recorded(rows))
 
     async def cancel_all(self, caller: Caller, trader_id: UUID, symbol: str | None, reason: str | None) -> list[UUID]:
@@ -162,6 +165,8 @@ class Orders:
         for index in order:
             statements += act_as(reports[index].trader_id), _report(caller, reports[index])
         results = (await self._database.run(caller, *statements))[1::2]
+        for trader_id in {report.trader_id for report in reports}:
+            self._committed(trader_id)
         by_index = dict(zip(order, map(_recorded, results), strict=True))
         return [by_index[index] for index in range(len(reports))]
 
@@ -206,6 +211,7 @@ class Orders:
     async def _cancel_open(self, caller: Caller, trader_id: UUID, **values: Any) -> list[UUID]:
         cancel = Statement(_CANCEL_OPEN, {"trader_id": trader_id, **values, **_origin(caller)})
         [_, rows] = await self._database.run(caller, act_as(trader_id), cancel)
+        self._committed(trader_id)
         return [row[0] for row in rows]
 
 

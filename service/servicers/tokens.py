@@ -12,6 +12,8 @@ import hashlib
 from collections.abc import Callable
 from typing import TypeVar
 
+from service.domain.errors import InvalidPageToken
+
 T = TypeVar("T")
 
 VERSION = b"1"
@@ -42,6 +44,14 @@ def decode(binding: tuple[object, ...], token: str, read: Callable[..., T]) -> T
         return read(*payload.decode().split("|"))
     except (TypeError, ValueError) as error:
         raise BadToken from error
+
+
+def page(binding: tuple[object, ...], token: str, read: Callable[..., T]) -> T | None:
+    """Return where the page before ended; None for no token. Raises InvalidPageToken."""
+    try:
+        return decode(binding, token, read) if token else None
+    except BadToken as error:
+        raise InvalidPageToken from error
 
 
 def _check(binding: tuple[object, ...], payload: bytes) -> bytes:

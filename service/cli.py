@@ -1,0 +1,187 @@
+"""The command line: `blotter serve | migrate | traders | replay | demo`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+from uuid import UUID
+
+import click
+import psycopg
+from pydantic import ValidationError
+from pythonjsonlogger.json import JsonFormatter
+
+from service import home, migrations
+from service.domain.demo import DEMO_TRADERS
+from service.domain.errors import BlotterError
+from service.embedded import EmbeddedError
+from service.repositories import traders as traders_repository
+from service.settings import Settings
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def settings_help() -> str:
+    """Return the settings, one a paragraph, for help texts."""
+    lines = ["\b", "Settings, from the environment:"]
+    for name, field in Settings.model_fields.items():
+        default = "none" if field.default is None else str(field.default)
+        lines.append(f"  BLOTTER_{name.upper()} [{default}]")
+        lines.append(f"      {field.description}")
+    return "\n".join(lines)
+
+
+def told_plainly(function: Callable[P, R]) -> Callable[P, R]:
+    """Tell foreseeable failures in one sentence instead of a traceback."""
+
+    @wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except ValidationError as error:
+            raise click.ClickException("\n".join(_setting_error(item) for item in error.errors())) from error
+        except (EmbeddedError, BlotterError) as error:
+            raise click.ClickException(str(error)) from error
+        except psycopg.OperationalError as error:
+            raise click.ClickException(f"The database cannot be reached: {error}") from error
+
+    return wrapper
+
+
+def _setting_error(item: Any) -> str:
+    name = f"BLOTTER_{str(item['loc'][0]).upper()}: " if item["loc"] else ""
+    return name + str(item["msg"]).removeprefix("Value error, ")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="blotter")
+def main() -> None:
+    """Blotter: a trading desk's book of record of orders and fills."""
+
+
+@main.command(epilog=settings_help())
+@told_plainly
+def serve() -> None:
+    """Serve OrderService and AuditService until Ctrl-C or SIGTERM.
+
+    Without BLOTTER_DATABASE_URL it starts an embedded PostgreSQL in .blotter/, migrates it and registers demo traders.
+    """
+    from service.server import AddressInUse, serve as serve_until_stopped  # noqa: PLC0415  # gRPC loads for 0.2 s
+
+    settings = Settings()
+    _set_up_logging(settings)
+    with home.database(settings, prepare=True) as owner:
+        if settings.database_url:
+            _check_revision(owner)
+        _greet(settings, owner)
+        try:
+            asyncio.run(serve_until_stopped(settings, settings.database_url or owner))
+        except AddressInUse as error:
+            raise click.ClickException(str(error)) from error
+
+
+def _check_revision(conninfo: str) -> None:
+    found, needed = migrations.current(conninfo), migrations.head()
+    if found != needed:
+        raise click.ClickException(f"The database is at revision {found}, this service needs {needed}: blotter migrate upgrade")
+
+
+def _greet(settings: Settings, owner: str) -> None:
+    if not sys.stdout.isatty():
+        return
+    trader_id, name = next(iter(DEMO_TRADERS.items()))
+    click.echo(f"Blotter serves on {settings.listen}. Ctrl-C stops it. Try, in another terminal:\n")
+    for line in (
+        f"grpcurl -plaintext {settings.listen} list",
+        f"grpcurl -plaintext -H 'x-trader-id: {trader_id}' -d '"
+        '{"client_order_id": "first", "symbol": "AAPL", "side": "SIDE_BUY", "order_type": "ORDER_TYPE_LIMIT", '
+        f'"quantity": 100, "price": "585.33"}}\' {settings.listen} blotter.orders.v1.OrderService/SubmitOrder',
+        "make demo",
+    ):
+        click.secho(f"  {line}", fg="green")
+    click.echo(f"\n{name} is one of the demo traders (blotter traders list). The README goes on from here.")
+
+
+def _set_up_logging(settings: Settings) -> None:
+    handler = logging.StreamHandler()
+    if settings.log_format == "json" or (settings.log_format == "auto" and not sys.stderr.isatty()):
+        handler.setFormatter(JsonFormatter("{asctime}{levelname}{name}{message}", style="{"))
+    else:
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
+    logging.basicConfig(level="WARNING", handlers=[handler])
+    logging.getLogger("blotter").setLevel(settings.log_level)
+
+
+@contextmanager
+def _owner() -> Iterator[str]:
+    with home.database(Settings(), prepare=False) as conninfo:
+        yield conninfo
+
+
+@main.group()
+def migrate() -> None:
+    """Bring the database's schema to a revision."""
+
+
+@migrate.command()
+@click.argument("revision", default="head")
+@told_plainly
+def upgrade(revision: str) -> None:
+    """Apply revisions up to REVISION (default: the newest)."""
+    with _owner() as conninfo:
+        migrations.upgrade(conninfo, revision)
+        click.echo(f"The database is at revision {migrations.current(conninfo)}.")
+
+
+@migrate.command()
+@click.argument("revision")
+@told_plainly
+def downgrade(revision: str) -> None:
+    """Take revisions back to REVISION, `base` for all of them. What they added is dropped, data included."""
+    with _owner() as conninfo:
+        migrations.downgrade(conninfo, revision)
+        click.echo(f"The database is at revision {migrations.current(conninfo)}.")
+
+
+@migrate.command()
+@click.argument("revisions", default="head")
+@click.option("--down", is_flag=True, help="The SQL of a downgrade, FROM:TO.")
+def sql(revisions: str, down: bool) -> None:
+    """Print the SQL of an upgrade to REVISIONS (or FROM:TO); needs no database."""
+    migrations.print_sql(revisions, down=down)
+
+
+@main.group()
+def traders() -> None:
+    """Register and list traders."""
+
+
+@traders.command()
+@click.argument("name")
+@click.option("--id", "trader_id", type=click.UUID, help="The trader's id; default: a new one.")
+@told_plainly
+def add(name: str, trader_id: UUID | None) -> None:
+    """Register a trader and print his id."""
+    with _owner() as conninfo:
+        try:
+            trader = traders_repository.add(conninfo, name, trader_id)
+        except psycopg.errors.UniqueViolation as error:
+            raise click.ClickException(f"A trader with id {trader_id} is registered already.") from error
+        except (psycopg.errors.CheckViolation, psycopg.errors.StringDataRightTruncation) as error:
+            raise click.ClickException("A name has 1 to 100 characters.") from error
+        click.echo(trader.id)
+
+
+@traders.command("list")
+@told_plainly
+def list_() -> None:
+    """List the traders, oldest first: id, time of registration, name."""
+    with _owner() as conninfo:
+        for trader in traders_repository.list_all(conninfo):
+            click.echo(f"{trader.id}  {trader.created_at:%Y-%m-%d %H:%M:%S}  {trader.name}")

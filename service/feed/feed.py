@@ -1,0 +1,108 @@
+"""The feed wakes the streams of a trader when he may have new events.
+
+A wake-up is only a hint to look; what a stream delivers, it reads under its caller's own login. The hint comes from this
+process's own commits at once, and from a poll of the watched traders' counters for the commits of others. Streams cost
+neither a connection nor a query while nothing happens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import UUID
+
+from service.domain.errors import Draining
+from service.domain.identity import Caller, CallerKind
+from service.repositories.audit import Audit
+
+TAIL = Caller(CallerKind.EXECUTION, None, actor="blotter", request_id="feed")
+
+log = logging.getLogger("blotter.feed")
+
+
+class Subscription:
+    """One stream's ear. `seen`: the last sequence that the stream has looked at."""
+
+    def __init__(self) -> None:
+        self.seen = 0
+        self._woken = asyncio.Event()
+        self._draining = False
+
+    def wake(self) -> None:
+        """Let the stream look again."""
+        self._woken.set()
+
+    def drain(self) -> None:
+        """End the stream at its next look."""
+        self._draining = True
+        self._woken.set()
+
+    def about_to_look(self) -> None:
+        """Forget earlier hints: what they announced will be read now. Raises Draining."""
+        if self._draining:
+            raise Draining
+        self._woken.clear()
+
+    async def wait(self, seconds: float) -> bool:
+        """Wait for a hint; False when none came in time."""
+        try:
+            async with asyncio.timeout(max(0, seconds)):
+                await self._woken.wait()
+        except TimeoutError:
+            return False
+        return True
+
+
+class Feed:
+    """The tail of one process."""
+
+    def __init__(self, audit: Audit, poll_seconds: float) -> None:
+        self._audit = audit
+        self._poll_seconds = poll_seconds
+        self._subscriptions: defaultdict[UUID, set[Subscription]] = defaultdict(set)
+        self._draining = False
+
+    @contextmanager
+    def subscribe(self, trader_id: UUID) -> Iterator[Subscription]:
+        """Listen to one trader's events for as long as the context lasts."""
+        subscription = Subscription()
+        if self._draining:
+            subscription.drain()
+        self._subscriptions[trader_id].add(subscription)
+        try:
+            yield subscription
+        finally:
+            self._subscriptions[trader_id].discard(subscription)
+            if not self._subscriptions[trader_id]:
+                del self._subscriptions[trader_id]
+
+    def hint(self, trader_id: UUID) -> None:
+        """Say that this process has committed events of the trader."""
+        for subscription in self._subscriptions.get(trader_id, ()):
+            subscription.wake()
+
+    def drain(self) -> None:
+        """End all streams, and those yet to come."""
+        self._draining = True
+        for subscriptions in self._subscriptions.values():
+            for subscription in subscriptions:
+                subscription.drain()
+
+    async def run(self) -> None:
+        """Poll for the commits of other processes, until cancelled. A database that is away delays, never loses."""
+        while True:
+            await asyncio.sleep(self._poll_seconds)
+            if not self._subscriptions:
+                continue
+            try:
+                counters = await self._audit.last_sequences(TAIL, list(self._subscriptions))
+            except Exception as error:  # noqa: BLE001  # whatever it is, streams must not fall silent for ever
+                log.warning("The feed cannot look for new events: %s", error)
+                continue
+            for trader_id, last_sequence in counters:
+                for subscription in self._subscriptions.get(trader_id, ()):
+                    if last_sequence > subscription.seen:
+                        subscription.wake()

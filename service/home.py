@@ -1,0 +1,56 @@
+"""The database of the command line: the embedded one, or the one that BLOTTER_DATABASE_URL names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from psycopg.conninfo import make_conninfo
+
+from service import migrations
+from service.domain.demo import DEMO_TRADERS
+from service.embedded import Cluster, lock
+from service.repositories import traders
+from service.settings import Settings
+
+DATABASE = "blotter"
+OWNER = "blotter_owner"
+
+
+@contextmanager
+def database(settings: Settings, *, prepare: bool) -> Iterator[str]:
+    """Yield the libpq connection string of the database, as its owner.
+
+    The embedded server is started where it does not run, and then stopped at the end. With `prepare` it is held for this process
+    alone, brought up to the newest revision, and a new one gets the demo traders. An external database is left as it is.
+    Raises EmbeddedError.
+    """
+    if settings.database_url:
+        password = {"password": settings.owner_password.get_secret_value()} if settings.owner_password else {}
+        yield make_conninfo(settings.database_url, user=OWNER, **password)
+        return
+    cluster = Cluster(settings.home)
+    if not prepare and cluster.running:
+        yield cluster.conninfo(user=OWNER, dbname=DATABASE)
+        return
+    with lock(settings.home):
+        cluster.start()
+        try:
+            conninfo = _prepared(cluster)
+            yield conninfo
+        finally:
+            cluster.stop()
+
+
+def _prepared(cluster: Cluster) -> str:
+    exists = f"SELECT count(*) FROM pg_database WHERE datname = '{DATABASE}'"
+    if cluster.psql(exists).strip() == "0":
+        cluster.psql(migrations.ROOT / "sql" / "roles.sql")
+        cluster.psql(f"CREATE DATABASE {DATABASE} OWNER {OWNER}")
+    conninfo = cluster.conninfo(user=OWNER, dbname=DATABASE)
+    if migrations.current(conninfo) != migrations.head():
+        migrations.upgrade(conninfo, quiet=True)
+    if not traders.list_all(conninfo):
+        for trader_id, name in DEMO_TRADERS.items():
+            traders.add(conninfo, name, trader_id)
+    return conninfo

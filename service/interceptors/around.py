@@ -1,0 +1,48 @@
+"""What the interceptors share: doing something around every call of the blotter's own services."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import grpc
+from grpc import aio
+
+OURS = "/blotter."
+
+Context = aio.ServicerContext[Any, Any]
+Behaviour = Callable[[Any, Context], Awaitable[Any]]
+
+
+def rebuilt(handler: grpc.RpcMethodHandler[Any, Any], behaviour: Behaviour) -> grpc.RpcMethodHandler[Any, Any]:
+    """Return the handler with another behaviour. A streaming one writes its messages itself and returns nothing."""
+    make = grpc.unary_stream_rpc_method_handler if handler.response_streaming else grpc.unary_unary_rpc_method_handler
+    return make(behaviour, handler.request_deserializer, handler.response_serializer)  # type: ignore[arg-type]  # aio behaviour
+
+
+def behaviour_of(handler: grpc.RpcMethodHandler[Any, Any]) -> Any:
+    """Return what the handler runs."""
+    return handler.unary_stream if handler.response_streaming else handler.unary_unary
+
+
+class Around(aio.ServerInterceptor):
+    """Wraps each call, unary or streaming, in an asynchronous context manager."""
+
+    def around(self, method: str, context: Context) -> AbstractAsyncContextManager[None]:
+        """Return what to enter before the call and leave after it."""
+        raise NotImplementedError
+
+    async def intercept_service(self, continuation: Any, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        """Wrap the handler of one call."""
+        handler = await continuation(handler_call_details)
+        method = handler_call_details.method
+        if handler is None or not method.startswith(OURS):
+            return handler
+        inner = behaviour_of(handler)
+
+        async def behaviour(request: Any, context: Context) -> Any:
+            async with self.around(method, context):
+                return await inner(request, context)
+
+        return rebuilt(handler, behaviour)

@@ -1,0 +1,71 @@
+"""Identity mode `metadata`: the caller is who the call metadata says.
+
+This mode authenticates nobody. It is for loopback, or behind something that has authenticated the caller and sets these keys
+itself.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+from service.domain.errors import FieldViolation, IdentityMalformed, IdentityMissing, InvalidRequest
+from service.domain.identity import CALLER, Caller, CallerKind
+from service.interceptors.around import Around, Context
+from service.interceptors.telemetry import REQUEST_ID, VALID_REQUEST_ID
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_ROLES = {"execution": CallerKind.EXECUTION, "compliance": CallerKind.COMPLIANCE}
+MAX_ACTOR = 100
+
+
+class MetadataIdentity(Around):
+    """Reads `x-trader-id` or `x-caller-role`, `x-actor` and `x-request-id`."""
+
+    @asynccontextmanager
+    async def around(self, method: str, context: Context) -> AsyncIterator[None]:
+        """Say who is calling, for the time of the call."""
+        remaining = context.time_remaining()
+        deadline = None if remaining is None else time.monotonic() + remaining
+        CALLER.set(caller_from(list(context.invocation_metadata() or ()), REQUEST_ID.get(), deadline))
+        yield
+
+
+def caller_from(metadata: Sequence[tuple[str, str | bytes]], request_id: str, deadline: float | None) -> Caller:
+    """Return the caller. Raises IdentityMissing, IdentityMalformed, and InvalidRequest for the optional keys."""
+    traders, roles, actors, request_ids = (
+        [value for key, value in metadata if key == name]
+        for name in ("x-trader-id", "x-caller-role", "x-actor", "x-request-id")
+    )
+    if len(traders) + len(roles) != 1:
+        raise IdentityMissing
+    _check_optional(actors, request_ids)
+    if traders:
+        [trader] = traders
+        if not isinstance(trader, str) or not _UUID.fullmatch(trader):
+            raise IdentityMalformed("x-trader-id must be a UUID.")
+        kind, trader_id = CallerKind.TRADER, UUID(trader)
+    else:
+        if roles[0] not in _ROLES:
+            raise IdentityMalformed(f"x-caller-role must be {' or '.join(_ROLES)}.")
+        kind, trader_id = _ROLES[str(roles[0])], None
+    return Caller(kind, trader_id, str(actors[0]) if actors else kind.value, request_id, deadline)
+
+
+def _check_optional(actors: list[str | bytes], request_ids: list[str | bytes]) -> None:
+    violations = []
+    if len(actors) > 1 or any(
+        not isinstance(actor, str) or not actor.isprintable() or not 0 < len(actor) <= MAX_ACTOR for actor in actors
+    ):
+        violations.append(FieldViolation("metadata.x-actor", f"must be 1 to {MAX_ACTOR} printable characters, once"))
+    if len(request_ids) > 1 or any(
+        not isinstance(given, str) or not VALID_REQUEST_ID.fullmatch(given) for given in request_ids
+    ):
+        violations.append(
+            FieldViolation("metadata.x-request-id", "must be 1 to 64 printable ASCII characters without spaces, once")
+        )
+    if violations:
+        raise InvalidRequest(*violations)

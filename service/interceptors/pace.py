@@ -1,0 +1,52 @@
+"""Streams go out at the client's pace, up to a bound. Innermost: from here on a stream is a plain coroutine."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from typing import Any
+
+import grpc
+from grpc import aio
+
+from service.domain.errors import BlotterError, SlowConsumer
+from service.interceptors.around import OURS, Context, behaviour_of, rebuilt
+
+
+class Pace(aio.ServerInterceptor):
+    """Writes what a streaming servicer yields; cuts off a client that takes nothing for `patience` seconds.
+
+    An error that ends the stream carries the last `resume_token` in its metadata, so that a client that lost
+    the message knows it all the same.
+    """
+
+    def __init__(self, patience: float) -> None:
+        self._patience = patience
+
+    async def intercept_service(self, continuation: Any, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        """Wrap the handler of one streaming call."""
+        handler = await continuation(handler_call_details)
+        if handler is None or not handler.response_streaming or not handler_call_details.method.startswith(OURS):
+            return handler
+        servicer = behaviour_of(handler)
+
+        async def behaviour(request: Any, context: Context) -> None:
+            token: str = request.resume_token
+            try:
+                async with aclosing(servicer(request, context)) as messages:
+                    async for message in messages:
+                        await self._write(context, message)
+                        token = message.resume_token or token
+            except BlotterError as error:
+                if token:
+                    error.metadata.setdefault("resume_token", token)
+                raise
+
+        return rebuilt(handler, behaviour)
+
+    async def _write(self, context: Context, message: Any) -> None:
+        try:
+            async with asyncio.timeout(self._patience):
+                await context.write(message)
+        except TimeoutError as error:
+            raise SlowConsumer from error

@@ -1,0 +1,60 @@
+"""The request id and the log line of each call. Outermost, so that it sees every outcome."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from uuid import uuid4
+
+from service.domain.identity import CALLER
+from service.interceptors.around import Around, Context
+
+REQUEST_ID: ContextVar[str] = ContextVar("request_id")
+"""The id of the request under way: the client's `x-request-id`, or one made here."""
+
+VALID_REQUEST_ID = re.compile(r"[!-~]{1,64}")
+
+log = logging.getLogger("blotter.rpc")
+
+
+class Telemetry(Around):
+    """Names each request, returns the name in the trailing metadata, and logs one line when it ends."""
+
+    @asynccontextmanager
+    async def around(self, method: str, context: Context) -> AsyncIterator[None]:
+        """Name the request, then time it."""
+        given = dict(context.invocation_metadata() or ()).get("x-request-id")
+        request_id = given if isinstance(given, str) and VALID_REQUEST_ID.fullmatch(given) else str(uuid4())
+        REQUEST_ID.set(request_id)
+        context.set_trailing_metadata((("x-request-id", request_id),))
+        started = time.perf_counter()
+        outcome = "OK"
+        try:
+            yield
+        except asyncio.CancelledError:
+            outcome = "CANCELLED"
+            raise
+        except BaseException:
+            outcome = getattr(context.code(), "name", "UNKNOWN")
+            raise
+        finally:
+            caller = CALLER.get(None)
+            log.info(
+                "%s %s",
+                method,
+                outcome,
+                extra={
+                    "method": method,
+                    "code": outcome,
+                    "milliseconds": round((time.perf_counter() - started) * 1000, 2),
+                    "request_id": request_id,
+                    "caller": caller.kind if caller else None,
+                    "actor": caller.actor if caller else None,
+                    "trader_id": str(caller.trader_id) if caller and caller.trader_id else None,
+                },
+            )

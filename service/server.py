@@ -1,0 +1,133 @@
+"""The composition root: what a server is made of, how it starts and how it stops."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from blotter.audit.v1 import audit_service_pb2, audit_service_pb2_grpc
+from blotter.orders.v1 import order_service_pb2, order_service_pb2_grpc
+from grpc import aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1._async import HealthServicer
+from grpc_reflection.v1alpha import reflection
+
+from service.domain.identity import CallerKind
+from service.expiry import Expiry
+from service.feed import Feed
+from service.interceptors.errors import Errors
+from service.interceptors.identity import MetadataIdentity
+from service.interceptors.pace import Pace
+from service.interceptors.telemetry import Telemetry
+from service.repositories.audit import Audit
+from service.repositories.database import Database, PoolSizes
+from service.repositories.orders import Orders
+from service.servicers.audit import AuditServicer
+from service.servicers.orders import OrderServicer
+from service.settings import Settings
+
+SERVICES = tuple(
+    file.services_by_name[name].full_name
+    for file, name in (
+        (order_service_pb2.DESCRIPTOR, "OrderService"),
+        (audit_service_pb2.DESCRIPTOR, "AuditService"),
+    )
+)
+
+log = logging.getLogger("blotter.server")
+
+
+class AddressInUse(Exception):
+    """The address to serve on is taken, or is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A server that serves."""
+
+    port: int
+    feed: Feed
+
+
+@asynccontextmanager
+async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
+    """Serve until the context ends; then stop: streams at once, calls under way within the grace.
+
+    Raises AddressInUse, and DatabaseUnavailable when the database cannot be reached at the start.
+    """
+    database = Database(conninfo, _pool_sizes(settings), _passwords(settings))
+    await database.open()
+    try:
+        audit = Audit(database)
+        feed = Feed(audit, settings.feed_poll_ms / 1000)
+        orders = Orders(database, feed.hint)
+
+        server = aio.server(
+            interceptors=[Telemetry(), Errors(), MetadataIdentity(), Pace(settings.slow_consumer_seconds)],
+            options=[
+                # A second server must not silently share the port.
+                ("grpc.so_reuseport", 0),
+                ("grpc.max_connection_age_ms", settings.max_connection_age_seconds * 1000),
+                ("grpc.max_connection_age_grace_ms", 60_000),
+                ("grpc.keepalive_time_ms", 60_000),
+                ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+            ],
+        )
+        order_service_pb2_grpc.add_OrderServiceServicer_to_server(OrderServicer(orders, audit, feed), server)
+        audit_service_pb2_grpc.add_AuditServiceServicer_to_server(AuditServicer(audit, feed), server)
+        health = HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(health, server)
+        reflection.enable_server_reflection((*SERVICES, "grpc.health.v1.Health", reflection.SERVICE_NAME), server)
+
+        async def tell_health(serving: bool) -> None:
+            status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
+            for name in ("", *SERVICES):
+                await health.set(name, status)
+
+        try:
+            port = server.add_insecure_port(settings.listen)
+        except RuntimeError as error:
+            raise AddressInUse(f"{settings.listen} cannot be served on: it is in use, or not an address.") from error
+        await server.start()
+        tasks = [
+            asyncio.create_task(feed.run(), name="feed"),
+            asyncio.create_task(Expiry(orders, settings.expiry_poll_ms / 1000, tell_health).run(), name="expiry"),
+        ]
+        try:
+            yield Running(port, feed)
+        finally:
+            await health.enter_graceful_shutdown()
+            feed.drain()
+            await server.stop(settings.grace_seconds)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+    finally:
+        await database.close()
+
+
+async def serve(settings: Settings, conninfo: str, ready: asyncio.Event | None = None) -> None:
+    """Serve until SIGTERM or SIGINT. Sets `ready` once calls are answered."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stop.set)
+    async with running(settings, conninfo) as server:
+        log.info("Serving on %s", settings.listen, extra={"port": server.port})
+        if ready is not None:
+            ready.set()
+        await stop.wait()
+        log.info("Stopping")
+
+
+def _pool_sizes(settings: Settings) -> PoolSizes:
+    return PoolSizes(settings.trader_pool_size, settings.execution_pool_size, settings.compliance_pool_size)
+
+
+def _passwords(settings: Settings) -> dict[CallerKind, str]:
+    secrets = {kind: getattr(settings, f"{kind}_password") for kind in CallerKind}
+    return {kind: secret.get_secret_value() for kind, secret in secrets.items() if secret is not None}

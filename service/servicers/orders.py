@@ -1,0 +1,192 @@
+"""OrderService. Its methods are documented in the contract, order_service.proto."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from blotter.orders.v1 import execution_report_pb2 as reports_pb
+from blotter.orders.v1 import order_service_pb2 as pb
+from blotter.orders.v1 import order_service_pb2_grpc, watch_pb2
+from grpc import aio
+
+from service.domain.errors import BlotterError
+from service.domain.filters import EventFilter
+from service.domain.identity import Caller, CallerKind, caller_of, trader
+from service.feed import Feed
+from service.repositories.audit import Audit
+from service.repositories.orders import Orders, Recorded
+from service.servicers import tokens, validation
+from service.servicers.batches import done, each
+from service.servicers.conversion import event_to_proto, fill_to_proto, order_to_proto, valid_order_to_proto
+from service.servicers.streams import follow, heartbeat, resume_after
+from service.status import status_of
+
+SNAPSHOT_ORDERS_A_MESSAGE = 500
+MAX_CANCELLED_IDS = 10_000
+
+Context = aio.ServicerContext[Any, Any]
+
+
+class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
+    """Each method: who is calling, validate, call the repository, convert."""
+
+    def __init__(self, orders: Orders, audit: Audit, feed: Feed) -> None:
+        self._orders = orders
+        self._audit = audit
+        self._feed = feed
+
+    async def SubmitOrder(self, request: pb.SubmitOrderRequest, context: Context) -> pb.SubmitOrderResponse:
+        caller, trader_id = trader()
+        order = validation.new_order(request)
+        if request.validate_only:
+            repeated = await self._orders.validate(caller, trader_id, order)
+            message = order_to_proto(repeated) if repeated else valid_order_to_proto(order, trader_id)
+            return pb.SubmitOrderResponse(order=message, replayed=repeated is not None)
+        [result] = await self._orders.submit(caller, trader_id, [order])
+        return _submitted(done(result))
+
+    async def BatchSubmitOrders(
+        self, request: pb.BatchSubmitOrdersRequest, context: Context
+    ) -> pb.BatchSubmitOrdersResponse:
+        caller, trader_id = trader()
+        validation.batch("orders", request.orders)
+        results = await each(
+            request.orders,
+            lambda order, index: validation.new_order(order, f"orders[{index}].", batch=True),
+            lambda orders: self._orders.submit(caller, trader_id, orders),
+        )
+        return pb.BatchSubmitOrdersResponse(
+            results=[
+                pb.SubmitOrderResult(error=status_of(result, caller.request_id))
+                if isinstance(result, BlotterError)
+                else pb.SubmitOrderResult(response=_submitted(result))
+                for result in results
+            ]
+        )
+
+    async def GetOrder(self, request: pb.GetOrderRequest, context: Context) -> pb.GetOrderResponse:
+        caller, trader_id = trader()
+        order = await self._orders.get(caller, trader_id, validation.get_order(request))
+        return pb.GetOrderResponse(order=order_to_proto(order))
+
+    async def ListOrders(self, request: pb.ListOrdersRequest, context: Context) -> pb.ListOrdersResponse:
+        caller, trader_id = trader()
+        filter_, size = validation.list_orders(request)
+        binding = ("ListOrders", trader_id, filter_)
+        after = tokens.page(binding, request.page_token, _order_key)
+        orders = await self._orders.list(caller, trader_id, filter_, after, size + 1)
+        more = len(orders) > size
+        last = orders[size - 1] if more else None
+        return pb.ListOrdersResponse(
+            orders=map(order_to_proto, orders[:size]),
+            next_page_token=tokens.encode(binding, last.created_at.isoformat(), last.id) if last else "",
+        )
+
+    async def ListFills(self, request: pb.ListFillsRequest, context: Context) -> pb.ListFillsResponse:
+        caller, trader_id = trader()
+        filter_, size = validation.list_fills(request)
+        binding = ("ListFills", trader_id, filter_)
+        before = tokens.page(binding, request.page_token, int)
+        fills = await self._orders.list_fills(caller, trader_id, filter_, before, size + 1)
+        more = len(fills) > size
+        return pb.ListFillsResponse(
+            fills=map(fill_to_proto, fills[:size]),
+            next_page_token=tokens.encode(binding, fills[size - 1].sequence) if more else "",
+        )
+
+    async def CancelOrder(self, request: pb.CancelOrderRequest, context: Context) -> pb.CancelOrderResponse:
+        caller, trader_id = trader()
+        key, reason = validation.cancel_order(request)
+        order, replayed = await self._orders.cancel(caller, trader_id, key, reason)
+        return pb.CancelOrderResponse(order=order_to_proto(order), replayed=replayed)
+
+    async def CancelAllOrders(
+        self, request: pb.CancelAllOrdersRequest, context: Context
+    ) -> pb.CancelAllOrdersResponse:
+        caller, trader_id = trader()
+        symbol, reason = validation.cancel_all_orders(request)
+        cancelled = await self._orders.cancel_all(caller, trader_id, symbol, reason)
+        return pb.CancelAllOrdersResponse(
+            cancelled_count=len(cancelled), order_ids=map(str, cancelled[:MAX_CANCELLED_IDS])
+        )
+
+    async def WatchOrders(
+        self, request: watch_pb2.WatchOrdersRequest, context: Context
+    ) -> AsyncIterator[watch_pb2.WatchOrdersResponse]:
+        caller, trader_id = trader()
+        filter_, heartbeat_seconds = validation.watch_orders(request)
+        binding = ("WatchOrders", trader_id, filter_)
+        if request.resume_token:
+            after = await resume_after(self._audit, caller, trader_id, binding, request.resume_token)
+        else:
+            _, after = await self._audit.bounds(caller, trader_id)
+            async for message in self._snapshot(caller, trader_id, filter_, after, binding):
+                yield message
+        last_event = 0
+        async for events in follow(
+            self._audit, self._feed, caller, trader_id, filter_, after=after, heartbeat_seconds=heartbeat_seconds
+        ):
+            message = watch_pb2.WatchOrdersResponse(resume_token=tokens.encode(binding, events.last_sequence))
+            if events.logs:
+                last_event = events.logs[-1].sequence
+                message.events.events.extend(map(event_to_proto, events.logs))
+            else:
+                message.heartbeat.CopyFrom(heartbeat(events.last_sequence, last_event))
+            yield message
+
+    async def _snapshot(
+        self, caller: Caller, trader_id: UUID, filter_: EventFilter, as_of: int, binding: tuple[object, ...]
+    ) -> AsyncIterator[watch_pb2.WatchOrdersResponse]:
+        after_id, count, full = None, 0, True
+        while full:
+            orders = await self._audit.snapshot(caller, trader_id, filter_, as_of, after_id, SNAPSHOT_ORDERS_A_MESSAGE)
+            full = len(orders) == SNAPSHOT_ORDERS_A_MESSAGE
+            if orders:
+                after_id, count = orders[-1].id, count + len(orders)
+                snapshot = watch_pb2.OrderSnapshot(orders=map(order_to_proto, orders))
+                yield watch_pb2.WatchOrdersResponse(snapshot=snapshot)
+        complete = watch_pb2.SnapshotComplete(last_sequence=as_of, order_count=count)
+        yield watch_pb2.WatchOrdersResponse(resume_token=tokens.encode(binding, as_of), snapshot_complete=complete)
+
+    async def ReportExecution(
+        self, request: reports_pb.ReportExecutionRequest, context: Context
+    ) -> reports_pb.ReportExecutionResponse:
+        caller = caller_of(CallerKind.EXECUTION)
+        [result] = await self._orders.report(caller, [validation.report(request)])
+        return _reported(done(result))
+
+    async def BatchReportExecutions(
+        self, request: reports_pb.BatchReportExecutionsRequest, context: Context
+    ) -> reports_pb.BatchReportExecutionsResponse:
+        caller = caller_of(CallerKind.EXECUTION)
+        validation.batch("reports", request.reports)
+        results = await each(
+            request.reports,
+            lambda report, index: validation.report(report, f"reports[{index}]."),
+            lambda reports: self._orders.report(caller, reports),
+        )
+        return reports_pb.BatchReportExecutionsResponse(
+            results=[
+                reports_pb.ReportExecutionResult(error=status_of(result, caller.request_id))
+                if isinstance(result, BlotterError)
+                else reports_pb.ReportExecutionResult(response=_reported(result))
+                for result in results
+            ]
+        )
+
+
+def _submitted(recorded: Recorded) -> pb.SubmitOrderResponse:
+    return pb.SubmitOrderResponse(order=order_to_proto(recorded.order), replayed=recorded.replayed)
+
+
+def _reported(recorded: Recorded) -> reports_pb.ReportExecutionResponse:
+    return reports_pb.ReportExecutionResponse(order=order_to_proto(recorded.order), replayed=recorded.replayed)
+
+
+def _order_key(created_at: str, order_id: str) -> tuple[datetime, UUID]:
+    return datetime.fromisoformat(created_at), UUID(order_id)
+
+
