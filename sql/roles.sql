@@ -4,8 +4,8 @@
 --     psql -d postgres -c 'CREATE DATABASE blotter OWNER blotter_owner'
 --
 -- then give each login a password (`\password blotter_trader`, ...) or an entry in pg_hba.conf, and run `blotter migrate upgrade`.
--- Safe to repeat. Every login is NOINHERIT, a member of nothing, bound by row level security: what one may do, no
--- other can take over, whatever SQL is sent through it.
+-- Safe to repeat. Every login is NOINHERIT (but the owner, see below), a member of nothing, bound by row level security:
+-- what one may do, no other can take over, whatever SQL is sent through it.
 
 \set ON_ERROR_STOP on
 
@@ -20,7 +20,9 @@ FROM unnest(ARRAY[
 WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name)
 \gexec
 
-ALTER ROLE blotter_owner NOINHERIT NOCREATEDB NOCREATEROLE;
+-- The owner of a database is by that a member of pg_database_owner, to whom schema public belongs; before PostgreSQL 16 a
+-- NOINHERIT owner could not create a table in it.
+ALTER ROLE blotter_owner INHERIT NOCREATEDB NOCREATEROLE;
 ALTER ROLE blotter_trader NOINHERIT NOCREATEDB NOCREATEROLE;
 ALTER ROLE blotter_execution NOINHERIT NOCREATEDB NOCREATEROLE;
 ALTER ROLE blotter_compliance NOINHERIT NOCREATEDB NOCREATEROLE;
