@@ -1,0 +1,99 @@
+"""What the tests run on: a real server, one for each pytest worker, and a database for each test."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from service import migrations
+from service.embedded import Cluster
+
+# Nothing that a test writes has to survive the machine's crash.
+UNSAFE_BUT_FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+
+@pytest.fixture(scope="session")
+def bin_dir() -> Path | None:
+    """The PostgreSQL to test on: the folder PG_BIN, or None for the one that Blotter ships with."""
+    named = os.environ.get("PG_BIN")
+    return Path(named) if named else None
+
+
+@pytest.fixture(scope="session")
+def cluster(bin_dir: Path | None) -> Iterator[Cluster]:
+    """A running server with nothing in it. Where none can run the tests fail; they never skip."""
+    with tempfile.TemporaryDirectory(prefix="blotter-tests-") as folder:
+        server = Cluster(Path(folder), bin_dir=bin_dir, options=UNSAFE_BUT_FAST)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+ALICE = UUID("a11ce000-0000-4000-8000-000000000001")
+BOB = UUID("b0b00000-0000-4000-8000-000000000002")
+"""The traders registered in every `database`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """A database on the test server."""
+
+    name: str
+    cluster: Cluster
+
+    def conninfo(self, login: str) -> str:
+        """The libpq connection string for a login, such as `blotter_trader`; `postgres` is the superuser."""
+        return self.cluster.conninfo(user=login, dbname=self.name)
+
+
+@pytest.fixture(scope="session")
+def logins(cluster: Cluster) -> Cluster:
+    """The server, with the logins of sql/roles.sql."""
+    cluster.psql(migrations.ROOT / "sql" / "roles.sql")
+    return cluster
+
+
+@contextmanager
+def created(cluster: Cluster, name: str, template: str = "template0") -> Iterator[Database]:
+    """A database of blotter_owner while the block runs; whoever is still connected then is cut off."""
+    cluster.psql(f'CREATE DATABASE "{name}" OWNER blotter_owner TEMPLATE "{template}"')
+    try:
+        yield Database(name, cluster)
+    finally:
+        cluster.psql(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture(scope="session")
+def template(logins: Cluster) -> Iterator[Database]:
+    """The newest schema and two traders. Not to be connected to: what is in use cannot be cloned."""
+    with created(logins, "template_blotter") as database:
+        owner = database.conninfo("blotter_owner")
+        migrations.upgrade(owner, quiet=True)
+        logins.psql(
+            f"INSERT INTO traders (id, name) VALUES ('{ALICE}', 'Alice'), ('{BOB}', 'Bob')",
+            user="blotter_owner",
+            dbname=database.name,
+        )
+        yield database
+
+
+@contextmanager
+def cloned(template: Database, name: str) -> Iterator[Database]:
+    """A copy of the template. A database's own privileges are not copied, so they are taken away again."""
+    with created(template.cluster, name, template.name) as database:
+        template.cluster.psql(f'REVOKE CREATE, TEMPORARY ON DATABASE "{name}" FROM PUBLIC')
+        yield database
+
+
+@pytest.fixture
+def database(template: Database) -> Iterator[Database]:
+    """A database of the test's own: the newest schema, ALICE and BOB, no orders."""
+    with cloned(template, "blotter") as database:
+        yield database
