@@ -32,7 +32,7 @@ check: .venv/.dev ## everything that must hold before a change lands
 	$(PY) -m ruff format --check
 	$(PY) -m ruff check
 	$(PY) -m mypy
-	$(PY) -m importlinter.cli lint
+	$(PY) -c 'from importlinter.cli import lint_imports_command as lint; lint()' --no-logo
 	$(MAKE) --no-print-directory contract verify test
 
 fmt: .venv/.dev ## format the code and mend what ruff can mend
