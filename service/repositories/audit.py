@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, TIMESTAMP, BigInteger, Uuid, bindparam, select, tuple_
+from sqlalchemy import ARRAY, TIMESTAMP, BigInteger, Uuid, bindparam, func, select, tuple_
 
 from service import models
 from service.domain.filters import EventFilter, LogFilter
@@ -65,9 +65,7 @@ _LAST_SEQUENCES = compiled(
         models.TraderSequence.last_sequence.is_not(None),
     )
 )
-_FIRST_SEQUENCE = compiled(
-    select(_LOG.sequence).where(_LOG.trader_id == bindparam("trader_id")).order_by(_LOG.sequence).limit(1)
-)
+_FIRST_SEQUENCE = compiled(select(func.min(_LOG.sequence)).where(_LOG.trader_id == bindparam("trader_id")))
 _EVENTS = compiled(
     select(*columns(_LOG, ExecutionLog))
     .where(
@@ -145,7 +143,7 @@ class Audit:
         first, last = await self._database.run(
             caller, Statement(_FIRST_SEQUENCE, {"trader_id": trader_id}), Statement(_LAST_SEQUENCE, {"trader_id": trader_id})
         )
-        return (first[0][0] if first else 1), _last(last)
+        return first[0][0] or 1, _last(last)
 
     async def events(
         self, caller: Caller, trader_id: UUID, filter_: EventFilter, after_sequence: int, limit: int
