@@ -13,6 +13,8 @@ import pytest
 from service import migrations
 from service.embedded import Cluster
 
+pytest_plugins = ["tests.serving"]
+
 # Nothing that a test writes has to survive the machine's crash.
 UNSAFE_BUT_FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 

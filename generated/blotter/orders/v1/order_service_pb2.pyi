@@ -56,7 +56,9 @@ class SubmitOrderRequest(_message.Message):
     take_profit: _builtins.str
     """Must be above price and stop_loss for a buy, below them for a sell. Optional."""
     validate_only: _builtins.bool
-    """Check everything, enter nothing. The answer shows the order as it would be, without order_id, times and sequence."""
+    """Check everything, enter nothing. The answer shows the order as it would be, without order_id, times and sequence. Not available in
+    a batch.
+    """
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """When the order is to be cancelled if still open. Must be in the future when the order is first entered. Optional."""
