@@ -1,0 +1,283 @@
+"""What each login gets of each table, by each command, under each identity, reaching for a row of ALICE.
+
+    row      it gets, enters, changes or removes the row
+    nothing  it sees no such row
+    42501    refused: not granted, or the row is not its own
+    22P02    refused: the identity is no UUID
+    0A000    refused: COPY FROM under row level security; TRUNCATE of what foreign keys refer to
+    23503    refused: others refer to the row
+    23505    refused: the row is there already; told to those alone whose row it is
+    23514    refused by a trigger: who cannot see the order cannot log about it; the counter is not taken back
+
+Identities: `own` is ALICE, `other` is BOB; with `none` the setting is never set, with `empty` it is '', with
+`damaged` it is 'not-a-uuid'.
+"""
+
+from __future__ import annotations
+
+IDENTITIES = ("own", "other", "none", "empty", "damaged")
+COMMANDS = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "COPY TO", "COPY FROM")
+
+MATRIX = """
+traders as blotter_trader               own      other    none     empty    damaged
+    SELECT                              row      nothing  nothing  nothing  22P02
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             row      nothing  nothing  nothing  22P02
+    COPY FROM                           42501    42501    42501    42501    42501
+traders as blotter_execution            own      other    none     empty    damaged
+    SELECT                              row      row      row      row      row
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             row      row      row      row      row
+    COPY FROM                           42501    42501    42501    42501    42501
+traders as blotter_compliance           own      other    none     empty    damaged
+    SELECT                              row      row      row      row      row
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             row      row      row      row      row
+    COPY FROM                           42501    42501    42501    42501    42501
+traders as blotter_sequencer            own      other    none     empty    damaged
+    SELECT                              42501    42501    42501    42501    42501
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             42501    42501    42501    42501    42501
+    COPY FROM                           42501    42501    42501    42501    42501
+traders as blotter_owner                own      other    none     empty    damaged
+    SELECT                              row      row      row      row      row
+    INSERT                              row      row      row      row      row
+    UPDATE                              row      row      row      row      row
+    DELETE                              23503    23503    23503    23503    23503
+    TRUNCATE                            0A000    0A000    0A000    0A000    0A000
+    COPY TO                             row      row      row      row      row
+    COPY FROM                           0A000    0A000    0A000    0A000    0A000
+
+orders as blotter_trader                own      other    none     empty    damaged
+    SELECT                              row      nothing  nothing  nothing  22P02
+    INSERT                              row      42501    42501    42501    22P02
+    UPDATE                              row      nothing  nothing  nothing  22P02
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             row      nothing  nothing  nothing  22P02
+    COPY FROM                           0A000    0A000    0A000    0A000    0A000
+orders as blotter_execution             own      other    none     empty    damaged
+    SELECT                              row      row      row      row      row
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              row      nothing  nothing  nothing  22P02
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             row      row      row      row      row
+    COPY FROM                           42501    42501    42501    42501    42501
+orders as blotter_compliance            own      other    none     empty    damaged
+    SELECT                              row      row      row      row      row
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             row      row      row      row      row
+    COPY FROM                           42501    42501    42501    42501    42501
+orders as blotter_sequencer             own      other    none     empty    damaged
+    SELECT                              42501    42501    42501    42501    42501
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             42501    42501    42501    42501    42501
+    COPY FROM                           42501    42501    42501    42501    42501
+orders as blotter_owner                 own      other    none     empty    damaged
+    SELECT                              nothing  nothing  nothing  nothing  nothing
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              nothing  nothing  nothing  nothing  nothing
+    DELETE                              nothing  nothing  nothing  nothing  nothing
+    TRUNCATE                            0A000    0A000    0A000    0A000    0A000
+    COPY TO                             nothing  nothing  nothing  nothing  nothing
+    COPY FROM                           0A000    0A000    0A000    0A000    0A000
+
+fills as blotter_trader                 own      other    none     empty    damaged
+    SELECT                              row      nothing  nothing  nothing  22P02
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             row      nothing  nothing  nothing  22P02
+    COPY FROM                           42501    42501    42501    42501    42501
+fills as blotter_execution              own      other    none     empty    damaged
+    SELECT                              row      row      row      row      row
+    INSERT                              row      42501    42501    42501    22P02
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             row      row      row      row      row
+    COPY FROM                           0A000    0A000    0A000    0A000    0A000
+fills as blotter_compliance             own      other    none     empty    damaged
+    SELECT                              row      row      row      row      row
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             row      row      row      row      row
+    COPY FROM                           42501    42501    42501    42501    42501
+fills as blotter_sequencer              own      other    none     empty    damaged
+    SELECT                              42501    42501    42501    42501    42501
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             42501    42501    42501    42501    42501
+    COPY FROM                           42501    42501    42501    42501    42501
+fills as blotter_owner                  own      other    none     empty    damaged
+    SELECT                              nothing  nothing  nothing  nothing  nothing
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              nothing  nothing  nothing  nothing  nothing
+    DELETE                              nothing  nothing  nothing  nothing  nothing
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             nothing  nothing  nothing  nothing  nothing
+    COPY FROM                           0A000    0A000    0A000    0A000    0A000
+
+execution_logs as blotter_trader        own      other    none     empty    damaged
+    SELECT                              row      nothing  nothing  nothing  22P02
+    INSERT                              row      23514    23514    23514    22P02
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             row      nothing  nothing  nothing  22P02
+    COPY FROM                           0A000    0A000    0A000    0A000    0A000
+execution_logs as blotter_execution     own      other    none     empty    damaged
+    SELECT                              row      row      row      row      row
+    INSERT                              row      42501    42501    42501    22P02
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             row      row      row      row      row
+    COPY FROM                           0A000    0A000    0A000    0A000    0A000
+execution_logs as blotter_compliance    own      other    none     empty    damaged
+    SELECT                              row      row      row      row      row
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             row      row      row      row      row
+    COPY FROM                           42501    42501    42501    42501    42501
+execution_logs as blotter_sequencer     own      other    none     empty    damaged
+    SELECT                              42501    42501    42501    42501    42501
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             42501    42501    42501    42501    42501
+    COPY FROM                           42501    42501    42501    42501    42501
+execution_logs as blotter_owner         own      other    none     empty    damaged
+    SELECT                              nothing  nothing  nothing  nothing  nothing
+    INSERT                              23514    23514    23514    23514    23514
+    UPDATE                              nothing  nothing  nothing  nothing  nothing
+    DELETE                              nothing  nothing  nothing  nothing  nothing
+    TRUNCATE                            0A000    0A000    0A000    0A000    0A000
+    COPY TO                             nothing  nothing  nothing  nothing  nothing
+    COPY FROM                           0A000    0A000    0A000    0A000    0A000
+
+trader_sequences as blotter_trader      own      other    none     empty    damaged
+    SELECT                              row      nothing  nothing  nothing  22P02
+    INSERT                              23505    42501    42501    42501    22P02
+    UPDATE                              row      nothing  nothing  nothing  22P02
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             row      nothing  nothing  nothing  22P02
+    COPY FROM                           0A000    0A000    0A000    0A000    0A000
+trader_sequences as blotter_execution   own      other    none     empty    damaged
+    SELECT                              row      row      row      row      row
+    INSERT                              23505    42501    42501    42501    22P02
+    UPDATE                              row      nothing  nothing  nothing  22P02
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             row      row      row      row      row
+    COPY FROM                           0A000    0A000    0A000    0A000    0A000
+trader_sequences as blotter_compliance  own      other    none     empty    damaged
+    SELECT                              row      row      row      row      row
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             row      row      row      row      row
+    COPY FROM                           42501    42501    42501    42501    42501
+trader_sequences as blotter_sequencer   own      other    none     empty    damaged
+    SELECT                              42501    42501    42501    42501    42501
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             42501    42501    42501    42501    42501
+    COPY FROM                           42501    42501    42501    42501    42501
+trader_sequences as blotter_owner       own      other    none     empty    damaged
+    SELECT                              nothing  nothing  nothing  nothing  nothing
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              nothing  nothing  nothing  nothing  nothing
+    DELETE                              nothing  nothing  nothing  nothing  nothing
+    TRUNCATE                            23514    23514    23514    23514    23514
+    COPY TO                             nothing  nothing  nothing  nothing  nothing
+    COPY FROM                           0A000    0A000    0A000    0A000    0A000
+
+alembic_version as blotter_trader       own      other    none     empty    damaged
+    SELECT                              row      row      row      row      row
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             row      row      row      row      row
+    COPY FROM                           42501    42501    42501    42501    42501
+alembic_version as blotter_execution    own      other    none     empty    damaged
+    SELECT                              row      row      row      row      row
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             row      row      row      row      row
+    COPY FROM                           42501    42501    42501    42501    42501
+alembic_version as blotter_compliance   own      other    none     empty    damaged
+    SELECT                              row      row      row      row      row
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             row      row      row      row      row
+    COPY FROM                           42501    42501    42501    42501    42501
+alembic_version as blotter_sequencer    own      other    none     empty    damaged
+    SELECT                              row      row      row      row      row
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             row      row      row      row      row
+    COPY FROM                           42501    42501    42501    42501    42501
+alembic_version as blotter_owner        own      other    none     empty    damaged
+    SELECT                              row      row      row      row      row
+    INSERT                              row      row      row      row      row
+    UPDATE                              row      row      row      row      row
+    DELETE                              row      row      row      row      row
+    TRUNCATE                            row      row      row      row      row
+    COPY TO                             row      row      row      row      row
+    COPY FROM                           row      row      row      row      row
+"""
+
+
+def _cells() -> dict[tuple[str, str, str], dict[str, str]]:
+    cells: dict[tuple[str, str, str], dict[str, str]] = {}
+    table = login = ""
+    for line in filter(None, MATRIX.split("\n")):
+        name, outcomes = line[:40].strip(), line[40:].split()
+        if line.startswith(" "):
+            cells[table, login, name] = dict(zip(IDENTITIES, outcomes, strict=True))
+        else:
+            table, login = name.split(" as ")
+    return cells
+
+
+EXPECTED = _cells()
+"""By table, login and command: the outcome under each identity."""

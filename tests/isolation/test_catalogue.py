@@ -1,0 +1,210 @@
+"""What the catalogue must say for the matrix to be the whole truth: no table, grant or owner beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from tests.conftest import Database
+from tests.isolation.desk import LOGINS, Connection
+from tests.isolation.matrix import EXPECTED
+
+WITHOUT_ROW_SECURITY = {"alembic_version"}  # one row, the revision: no trader's
+
+WRITABLE_COLUMNS = {
+    ("blotter_trader", "orders", "INSERT"): {
+        *("trader_id", "client_order_id", "request_digest", "symbol", "side", "order_type", "quantity"),
+        *("price", "stop_loss", "take_profit", "expires_at", "last_sequence"),
+    },
+    ("blotter_trader", "orders", "UPDATE"): {"status", "last_sequence"},
+    ("blotter_trader", "execution_logs", "INSERT"): {
+        *("trader_id", "order_id", "sequence", "action", "reason", "actor", "request_id"),
+    },
+    ("blotter_trader", "trader_sequences", "INSERT"): {"trader_id"},
+    ("blotter_trader", "trader_sequences", "UPDATE"): {"last_sequence"},
+    ("blotter_execution", "orders", "UPDATE"): {
+        *("status", "filled_quantity", "filled_notional", "last_sequence"),
+    },
+    ("blotter_execution", "fills", "INSERT"): {
+        *("trader_id", "order_id", "sequence", "execution_id", "venue", "timestamp", "quantity_filled"),
+        *("price_at_fill", "commission"),
+    },
+    ("blotter_execution", "execution_logs", "INSERT"): {
+        *("trader_id", "order_id", "sequence", "action", "reason", "actor", "request_id", "timestamp"),
+        *("retry_attempt", "error_code", "report_id", "report_digest", "refused", "venue", "execution_id"),
+        *("fill_quantity", "fill_price", "fill_commission"),
+    },
+    ("blotter_execution", "trader_sequences", "INSERT"): {"trader_id"},
+    ("blotter_execution", "trader_sequences", "UPDATE"): {"last_sequence"},
+}
+
+CALLABLE = {
+    "blotter_trader": {
+        "act_as",
+        "lock_trader_sequence",
+        "submit_order",
+        "cancel_order",
+        "cancel_open_orders",
+    },
+    "blotter_execution": {"act_as", "lock_trader_sequence", "report_execution", "cancel_open_orders"},
+    "blotter_compliance": {"act_as"},
+    "blotter_sequencer": set(),
+}
+
+NAMED_ALIKE = "(trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid)"
+
+
+@pytest.fixture
+def catalogue(database: Database) -> Iterator[Connection]:
+    """The superuser's view, which hides nothing."""
+    with psycopg.connect(database.conninfo("postgres")) as connection:
+        yield connection
+
+
+def column(connection: Connection, query: str, *values: object) -> set[str]:
+    return {str(row[0]) for row in connection.execute(query.encode(), values)}
+
+
+def test_the_matrix_covers_every_table_there_is(catalogue: Connection) -> None:
+    relations = column(
+        catalogue,
+        """SELECT relname FROM pg_class
+           WHERE relkind NOT IN ('i', 't')
+             AND relnamespace::regnamespace::text !~ '^(pg_|information_schema)'""",
+    )
+    assert relations == {table for table, _, _ in EXPECTED}
+
+
+def test_row_level_security_is_enabled_and_forced_on_every_table(catalogue: Connection) -> None:
+    open_tables = column(
+        catalogue,
+        """SELECT relname FROM pg_class WHERE relkind IN ('r', 'p')
+             AND NOT (relrowsecurity AND relforcerowsecurity) AND relnamespace = 'public'::regnamespace""",
+    )
+    assert open_tables == WITHOUT_ROW_SECURITY
+
+
+def test_the_service_s_logins_own_nothing_in_any_database(catalogue: Connection) -> None:
+    owned = column(
+        catalogue,
+        """SELECT format('%%s: %%s %%s', refobjid::regrole, classid::regclass, objid)
+           FROM pg_shdepend
+           WHERE refclassid = 'pg_authid'::regclass AND deptype = 'o'
+             AND refobjid::regrole::text = ANY (%s)""",
+        list(LOGINS),
+    )
+    assert not owned
+
+
+def test_no_login_has_a_power_of_its_server(catalogue: Connection) -> None:
+    powerful = column(
+        catalogue,
+        """SELECT rolname FROM pg_roles WHERE rolname = ANY (%s) AND
+           (rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb OR rolreplication OR NOT rolcanlogin)""",
+        [*LOGINS, "blotter_owner"],
+    )
+    assert not powerful
+
+
+def test_no_login_is_a_member_of_anything_or_has_members(catalogue: Connection) -> None:
+    memberships = column(
+        catalogue,
+        """SELECT format('%%s in %%s', member::regrole, roleid::regrole) FROM pg_auth_members
+           WHERE member::regrole::text = ANY (%s) OR roleid::regrole::text = ANY (%s)""",
+        *([*LOGINS, "blotter_owner"], [*LOGINS, "blotter_owner"]),
+    )
+    assert not memberships
+
+
+@pytest.mark.parametrize("login", LOGINS)
+def test_no_login_can_create_anything(template: Database, catalogue: Connection, login: str) -> None:
+    # The template, because it has the privileges that the revisions left; a clone does not get them.
+    assert catalogue.execute(
+        "SELECT has_database_privilege(%(login)s, %(name)s, 'CREATE'),"
+        " has_database_privilege(%(login)s, %(name)s, 'TEMPORARY')",
+        {"login": login, "name": template.name},
+    ).fetchone() == (False, False)
+    assert not column(
+        catalogue, "SELECT nspname FROM pg_namespace WHERE has_schema_privilege(%s, oid, 'CREATE')", login
+    )
+
+
+def test_each_login_can_write_just_these_columns(catalogue: Connection) -> None:
+    granted: dict[tuple[str, str, str], set[str]] = {}
+    for login, table, privilege, name in catalogue.execute(
+        """SELECT grantee, table_name, privilege_type, column_name FROM information_schema.column_privileges
+           WHERE table_schema = 'public' AND grantee <> 'blotter_owner' AND privilege_type <> 'SELECT'"""
+    ):
+        granted.setdefault((login, table, privilege), set()).add(name)
+    assert granted == WRITABLE_COLUMNS
+
+
+def test_no_table_privilege_but_select_is_granted_and_none_with_grant_option(catalogue: Connection) -> None:
+    grants = catalogue.execute(
+        """SELECT DISTINCT privilege_type, is_grantable FROM information_schema.role_table_grants
+           WHERE table_schema = 'public' AND grantee <> 'blotter_owner'"""
+    ).fetchall()
+    assert grants == [("SELECT", "NO")]
+    assert not column(
+        catalogue,
+        """SELECT column_name FROM information_schema.column_privileges
+           WHERE table_schema = 'public' AND grantee <> 'blotter_owner' AND is_grantable = 'YES'""",
+    )
+
+
+def test_nothing_is_granted_to_public_and_nothing_will_be_by_default(catalogue: Connection) -> None:
+    assert not column(
+        catalogue,
+        """SELECT table_name FROM information_schema.role_table_grants
+           WHERE grantee = 'PUBLIC' AND table_schema = 'public'""",
+    )
+    assert not column(catalogue, "SELECT defaclacl FROM pg_default_acl")
+
+
+@pytest.mark.parametrize("login", LOGINS)
+def test_each_login_can_call_just_these_functions(catalogue: Connection, login: str) -> None:
+    assert CALLABLE[login] == column(
+        catalogue,
+        """SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+           AND prorettype <> 'trigger'::regtype AND has_function_privilege(%s, oid, 'EXECUTE')""",
+        login,
+    )
+
+
+def test_no_function_runs_with_the_rights_of_its_owner(catalogue: Connection) -> None:
+    assert not column(
+        catalogue,
+        "SELECT proname FROM pg_proc WHERE prosecdef AND pronamespace = 'public'::regnamespace",
+    )
+
+
+def test_every_permissive_policy_names_its_login(catalogue: Connection) -> None:
+    assert not column(
+        catalogue,
+        "SELECT policyname FROM pg_policies WHERE permissive = 'PERMISSIVE' AND 'public' = ANY (roles)",
+    )
+
+
+def test_every_policy_for_writing_asks_for_the_named_trader(catalogue: Connection) -> None:
+    loose = column(
+        catalogue,
+        """SELECT policyname FROM pg_policies
+           WHERE permissive = 'PERMISSIVE' AND cmd <> 'SELECT' AND roles <> '{blotter_owner}'
+             AND (strpos(coalesce(qual, %(named)s), %(named)s) = 0
+                  OR strpos(coalesce(with_check, %(named)s), %(named)s) = 0)""".replace("%(named)s", "%s"),
+        *[NAMED_ALIKE] * 4,
+    )
+    assert not loose
+
+
+def test_every_unique_key_leads_with_the_trader(catalogue: Connection) -> None:
+    """One that does not tells a trader of another's rows, by its error and by the wait for a commit."""
+    assert column(
+        catalogue,
+        """SELECT indexrelid::regclass FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
+           WHERE indisunique AND relnamespace = 'public'::regnamespace
+             AND NOT EXISTS (SELECT FROM pg_attribute
+                             WHERE attrelid = indrelid AND attnum = indkey[0] AND attname = 'trader_id')""",
+    ) == {"traders_pkey", "alembic_version_pkc"}

@@ -1,0 +1,110 @@
+"""Every login, on every table, by every command, under every identity: matrix.py has the answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from tests.conftest import ALICE, BOB, Database, cloned
+from tests.isolation.desk import Connection, connected, count, enter, fill, raw_update
+from tests.isolation.matrix import EXPECTED, IDENTITIES
+
+SETTING = {"own": str(ALICE), "other": str(BOB), "none": None, "empty": "", "damaged": "not-a-uuid"}
+
+# All aim at rows of ALICE. None fails for another reason than its login and identity.
+STATEMENTS = {
+    ("alembic_version", "INSERT"): "INSERT INTO alembic_version VALUES ('999')",
+    ("alembic_version", "UPDATE"): "UPDATE alembic_version SET version_num = '999'",
+    ("alembic_version", "DELETE"): "DELETE FROM alembic_version",
+    ("traders", "INSERT"): "INSERT INTO traders (name) VALUES ('Carol')",
+    ("traders", "UPDATE"): f"UPDATE traders SET name = 'Alicia' WHERE id = '{ALICE}'",
+    ("traders", "DELETE"): f"DELETE FROM traders WHERE id = '{ALICE}'",
+    ("orders", "INSERT"): f"""
+        INSERT INTO orders (trader_id, client_order_id, request_digest, symbol, side, order_type, quantity,
+                            last_sequence)
+        VALUES ('{ALICE}', 'second', decode(repeat('5a', 32), 'hex'), 'AAPL', 'BUY', 'MARKET', 1, 4)""",
+    ("orders", "UPDATE"): f"""
+        UPDATE orders SET status = 'CANCELLED', last_sequence = 4 WHERE trader_id = '{ALICE}'""",
+    ("orders", "DELETE"): f"DELETE FROM orders WHERE trader_id = '{ALICE}'",
+    ("fills", "INSERT"): f"""
+        INSERT INTO fills (trader_id, order_id, sequence, execution_id, venue, timestamp, quantity_filled,
+                           price_at_fill)
+        VALUES ('{ALICE}', '%(order_id)s', 4, 'execution-2', 'XNAS', now(), 10, 10.25)""",
+    ("fills", "UPDATE"): f"UPDATE fills SET commission = 1 WHERE trader_id = '{ALICE}'",
+    ("fills", "DELETE"): f"DELETE FROM fills WHERE trader_id = '{ALICE}'",
+    ("execution_logs", "INSERT"): f"""
+        INSERT INTO execution_logs (trader_id, order_id, sequence, action, actor, request_id)
+        VALUES ('{ALICE}', '%(order_id)s', 3, 'CANCELLED', 'Alice', 'request')""",
+    ("execution_logs", "UPDATE"): f"UPDATE execution_logs SET reason = 'none' WHERE trader_id = '{ALICE}'",
+    ("execution_logs", "DELETE"): f"DELETE FROM execution_logs WHERE trader_id = '{ALICE}'",
+    ("trader_sequences", "INSERT"): f"INSERT INTO trader_sequences (trader_id) VALUES ('{ALICE}')",
+    ("trader_sequences", "UPDATE"): f"""
+        UPDATE trader_sequences SET last_sequence = 4 WHERE trader_id = '{ALICE}'""",
+    ("trader_sequences", "DELETE"): f"DELETE FROM trader_sequences WHERE trader_id = '{ALICE}'",
+}
+OF_ALICE = {"traders": f"id = '{ALICE}'", "alembic_version": "true"}
+COPIED_COLUMN = {"traders": "name", "alembic_version": "version_num"}
+COPIED_VALUE = {"traders": "Carol", "alembic_version": "999"}
+
+
+@pytest.fixture(scope="module")
+def traded(template: Database) -> Iterator[tuple[Database, str]]:
+    """ALICE's order, half filled, cancelled, its last log yet to be written; its id; an order of BOB."""
+    with cloned(template, "blotter_matrix") as database:
+        order_id = enter(database, ALICE)
+        fill(database, ALICE, order_id, 50, "execution-1")
+        enter(database, BOB)
+        with connected(database, "postgres") as superuser:
+            # Without triggers and foreign keys: so the INSERT of the log can be tried by itself.
+            superuser.execute("SET session_replication_role = replica")
+            raw_update(superuser, order_id, 3, status="CANCELLED")
+            count(superuser, ALICE, 3)
+        yield database, str(order_id)
+
+
+def outcome(connection: Connection, table: str, command: str, order_id: str) -> str:
+    """`row` if the command reached ALICE's row, `nothing` if it ran and reached none, else the SQLSTATE."""
+    cursor = connection.cursor()
+    try:
+        match command:
+            case "SELECT":
+                where = OF_ALICE.get(table, f"trader_id = '{ALICE}'")
+                reached = len(cursor.execute(f"SELECT * FROM {table} WHERE {where}".encode()).fetchall())
+            case "TRUNCATE":
+                cursor.execute(f"TRUNCATE {table}".encode())
+                reached = 1
+            case "COPY TO":
+                with cursor.copy(f"COPY {table} TO STDOUT".encode()) as copy:
+                    sought = b"" if table == "alembic_version" else str(ALICE).encode()
+                    reached = sum(sought in bytes(row) for row in copy)
+            case "COPY FROM":
+                column = COPIED_COLUMN.get(table, "trader_id")
+                with cursor.copy(f"COPY {table} ({column}) FROM STDIN".encode()) as copy:
+                    copy.write(COPIED_VALUE.get(table, str(ALICE)) + "\n")
+                reached = cursor.rowcount
+            case _:
+                statement = STATEMENTS[table, command].replace("%(order_id)s", order_id)
+                reached = cursor.execute(statement.encode()).rowcount
+    except psycopg.Error as error:
+        return str(error.sqlstate)
+    return "row" if reached else "nothing"
+
+
+@pytest.mark.parametrize(
+    ("table", "login", "command"), EXPECTED, ids=lambda part: part.removeprefix("blotter_").replace(" ", "-")
+)
+def test_each_login_gets_what_the_matrix_says(
+    traded: tuple[Database, str], table: str, login: str, command: str
+) -> None:
+    database, order_id = traded
+    observed = {}
+    for identity in IDENTITIES:
+        # A new connection each time: on a used one the setting is '' and never again unset.
+        with psycopg.connect(database.conninfo(login)) as connection:
+            if SETTING[identity] is not None:
+                connection.execute("SELECT set_config('app.trader_id', %s, true)", [SETTING[identity]])
+            observed[identity] = outcome(connection, table, command, order_id)
+            connection.rollback()
+    assert observed == EXPECTED[table, login, command]

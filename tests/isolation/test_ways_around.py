@@ -1,0 +1,204 @@
+"""Ways around the policies that Postgres has: other roles, switches, leaks, files, statistics."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from tests.conftest import ALICE, BOB, Database, cloned
+from tests.isolation.desk import LOGINS, connected, enter, fill, one, refused, run
+
+EVERY_LOGIN = pytest.mark.parametrize("login", LOGINS)
+OTHERS = ("blotter_owner", "postgres", "pg_read_all_data", "pg_write_all_data", "pg_database_owner")
+
+
+@pytest.fixture(scope="module")
+def intact(template: Database) -> Iterator[Database]:
+    """One database for all that is refused; what is refused changes nothing."""
+    with cloned(template, "blotter_intact") as database:
+        yield database
+
+
+@pytest.mark.parametrize(
+    ("login", "other"),
+    [(login, other) for login, other in itertools.product(LOGINS, [*LOGINS, *OTHERS]) if login != other],
+)
+def test_no_login_becomes_another(intact: Database, login: str, other: str) -> None:
+    with psycopg.connect(intact.conninfo(login)) as connection:
+        with refused("42501"):
+            connection.execute(f"SET ROLE {other}".encode())
+        connection.rollback()
+        with pytest.raises((psycopg.errors.InsufficientPrivilege, psycopg.errors.InvalidParameterValue)):
+            connection.execute(f"SET SESSION AUTHORIZATION {other}".encode())
+
+
+@EVERY_LOGIN
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SET session_replication_role = replica",
+        "ALTER TABLE execution_logs DISABLE TRIGGER ALL",
+        "ALTER TABLE orders DISABLE ROW LEVEL SECURITY",
+        "ALTER TABLE orders NO FORCE ROW LEVEL SECURITY",
+        "DROP POLICY orders_trader_isolation ON orders",
+        "CREATE POLICY all_of_it ON orders USING (true)",
+        "DROP TRIGGER execution_logs_refuse_change ON execution_logs",
+        "ALTER TABLE execution_logs DROP CONSTRAINT uq_execution_logs_sequence",
+        "ALTER ROLE blotter_trader BYPASSRLS",
+        "ALTER ROLE blotter_trader SUPERUSER",
+        "GRANT blotter_compliance TO blotter_trader",
+        "ALTER SYSTEM SET row_security = off",
+        "DO 'BEGIN LOCK TABLE orders IN ACCESS EXCLUSIVE MODE; END'",
+    ],
+)
+def test_no_login_switches_a_guard_off(intact: Database, login: str, statement: str) -> None:
+    with psycopg.connect(intact.conninfo(login), autocommit=True) as connection, refused("42501"):
+        connection.execute(statement.encode())
+
+
+@EVERY_LOGIN
+def test_a_grant_by_a_login_gives_nothing_away(database: Database, login: str) -> None:
+    """Postgres answers with a mere warning where the grantor holds the privilege without the grant option."""
+    with connected(database, login) as connection:
+        connection.execute("GRANT SELECT ON alembic_version TO PUBLIC")
+        assert (
+            one(connection, "SELECT relacl::text ~ '[{,]=' FROM pg_class WHERE relname = 'alembic_version'")
+            is False
+        )
+
+
+@EVERY_LOGIN
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TEMPORARY TABLE loot AS SELECT 1",
+        "CREATE TABLE loot (id integer)",
+        "CREATE VIEW loot AS SELECT 1",
+        "CREATE MATERIALIZED VIEW loot AS SELECT 1",
+        "CREATE TEMPORARY VIEW loot AS SELECT 1",
+        "CREATE SCHEMA loot",
+        "CREATE FUNCTION loot() RETURNS integer LANGUAGE sql AS 'SELECT 1'",
+        "CREATE FUNCTION pg_temp.loot() RETURNS integer LANGUAGE sql AS 'SELECT 1'",
+        "CREATE TYPE loot AS (id integer)",
+        "CREATE EXTENSION dblink",
+        "CREATE DATABASE loot",
+    ],
+)
+def test_no_login_creates_what_could_keep_or_leak_rows(intact: Database, login: str, statement: str) -> None:
+    """Views run as their owner; a function can say aloud, before a policy does, what it is called with."""
+    with psycopg.connect(intact.conninfo(login), autocommit=True) as connection, refused("42501"):
+        connection.execute(statement.encode())
+
+
+@EVERY_LOGIN
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT pg_read_file('PG_VERSION')",
+        "SELECT pg_read_binary_file('PG_VERSION')",
+        "SELECT pg_ls_dir('.')",
+        "SELECT pg_stat_file('PG_VERSION')",
+        "SELECT lo_import('/etc/hostname')",
+        "SELECT lo_export(1, '/tmp/loot')",
+        "COPY (SELECT 1) TO PROGRAM 'cat'",
+        "COPY (SELECT 1) TO '/tmp/loot'",
+        "COPY trader_sequences (trader_id) FROM '/etc/hostname'",
+        "COPY trader_sequences (trader_id) FROM PROGRAM 'hostname'",
+        "SELECT pg_reload_conf()",
+        "SELECT * FROM pg_authid",
+        "SELECT pg_switch_wal()",
+    ],
+)
+def test_no_login_reaches_files_programs_or_the_server(intact: Database, login: str, statement: str) -> None:
+    with psycopg.connect(intact.conninfo(login)) as connection, refused("42501"):
+        connection.execute(statement.encode())
+
+
+def test_row_security_off_is_an_error_and_not_a_way_in(database: Database) -> None:
+    enter(database, BOB)
+    with connected(database, "blotter_trader", ALICE) as trader:
+        trader.execute("SET LOCAL row_security = off")
+        with refused("42501"):
+            trader.execute("SELECT * FROM orders")
+
+
+def test_a_condition_that_tells_what_it_sees_is_shown_own_rows_only(database: Database) -> None:
+    """The cast would name BOB's secret in its error, were it tried on his row before the policy."""
+    enter(database, BOB, "secret")
+    with connected(database, "blotter_trader", ALICE) as trader:
+        query = "SELECT count(*) FROM orders WHERE client_order_id::integer = 1 AND 1 / (quantity - 100) = 1"
+        assert one(trader, query) == 0
+
+
+def test_a_trader_cannot_lock_or_wait_for_another_s_order(database: Database) -> None:
+    order_id = enter(database, BOB)
+    with (
+        connected(database, "blotter_trader", BOB) as bob,
+        connected(database, "blotter_trader", ALICE) as alice,
+    ):
+        assert run(bob, "SELECT FROM orders WHERE id = %s FOR UPDATE", order_id) == 1
+        alice.execute("SET LOCAL lock_timeout = '2s'")
+        for strength in ("UPDATE", "NO KEY UPDATE", "SHARE", "KEY SHARE"):
+            assert run(alice, f"SELECT FROM orders WHERE id = %s FOR {strength}", order_id) == 0
+
+
+def test_the_gateway_reads_but_does_not_lock_the_orders_of_a_trader_it_did_not_name(
+    database: Database,
+) -> None:
+    order_id = enter(database, BOB)
+    with connected(database, "blotter_execution", ALICE) as gateway:
+        assert run(gateway, "SELECT FROM orders WHERE id = %s", order_id) == 1
+        assert run(gateway, "SELECT FROM orders WHERE id = %s FOR UPDATE", order_id) == 0
+
+
+def test_compliance_cannot_lock_what_it_reads(database: Database) -> None:
+    enter(database, ALICE)
+    with connected(database, "blotter_compliance") as compliance, refused("42501"):
+        compliance.execute("SELECT FROM orders FOR SHARE")
+
+
+def test_returning_and_using_show_no_other_trader_s_rows(database: Database) -> None:
+    enter(database, ALICE)
+    enter(database, BOB)
+    with connected(database, "blotter_trader", ALICE) as trader:
+        rows = trader.execute(
+            "UPDATE orders SET status = 'CANCELLED', last_sequence = 2 FROM orders AS others"
+            " RETURNING orders.trader_id, others.trader_id"
+        ).fetchall()
+        assert rows == [(ALICE, ALICE)]
+        trader.rollback()
+
+
+def test_trader_id_cannot_be_changed_to_give_an_order_away(database: Database) -> None:
+    order_id = enter(database, ALICE)
+    for login in ("blotter_trader", "blotter_execution"):
+        with connected(database, login, ALICE) as connection, refused("42501"):
+            run(connection, "UPDATE orders SET trader_id = %s WHERE id = %s", BOB, order_id)
+    with connected(database, "postgres") as superuser, refused("23514", "orders_terms_are_final"):
+        run(superuser, "UPDATE orders SET trader_id = %s, last_sequence = 2 WHERE id = %s", BOB, order_id)
+
+
+def test_the_planner_s_statistics_of_hidden_rows_are_hidden(database: Database) -> None:
+    fill(database, BOB, enter(database, BOB, "secret"), 10, "execution-1")
+    with psycopg.connect(database.conninfo("postgres"), autocommit=True) as superuser:
+        superuser.execute("ANALYZE")
+        assert one(superuser, "SELECT count(*) FROM pg_stats WHERE tablename IN ('orders', 'fills')") > 0
+    for login in LOGINS:
+        with psycopg.connect(database.conninfo(login)) as connection:
+            assert one(connection, "SELECT count(*) FROM pg_stats WHERE schemaname = 'public'") == one(
+                connection, "SELECT count(*) FROM pg_stats WHERE tablename = 'alembic_version'"
+            )
+
+
+def test_no_login_sees_another_login_s_statements(database: Database) -> None:
+    with psycopg.connect(database.conninfo("blotter_trader")) as trader:
+        trader.execute("SELECT 'a secret'")
+        for login in LOGINS[1:]:
+            with psycopg.connect(database.conninfo(login)) as connection:
+                query = "SELECT query FROM pg_stat_activity WHERE pid = %s"
+                assert one(connection, query, trader.info.backend_pid) == "<insufficient privilege>"
+                with refused("42501"):
+                    connection.execute("SELECT pg_terminate_backend(%s)", [trader.info.backend_pid])
