@@ -13,6 +13,8 @@ from service.embedded import Cluster, lock
 from service.repositories import traders
 from service.settings import Settings
 
+# Plans that were made while the tables were empty choose among indexes by chance; the first statistics mend them.
+OPTIONS = {"autovacuum_naptime": "5s"}
 DATABASE = "blotter"
 OWNER = "blotter_owner"
 
@@ -29,7 +31,7 @@ def database(settings: Settings, *, prepare: bool) -> Iterator[str]:
         password = {"password": settings.owner_password.get_secret_value()} if settings.owner_password else {}
         yield make_conninfo(settings.database_url, user=OWNER, **password)
         return
-    cluster = Cluster(settings.home)
+    cluster = Cluster(settings.home, options=OPTIONS)
     if not prepare and cluster.running:
         yield cluster.conninfo(user=OWNER, dbname=DATABASE)
         return

@@ -15,8 +15,13 @@ from service.embedded import Cluster
 
 pytest_plugins = ["tests.serving"]
 
-# Nothing that a test writes has to survive the machine's crash.
-UNSAFE_BUT_FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+# Nothing that a test writes has to survive the machine's crash; and tables that were empty a moment ago need statistics soon.
+UNSAFE_BUT_FAST = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "autovacuum_naptime": "1s",
+}
 
 
 @pytest.fixture(scope="session")

@@ -40,10 +40,12 @@ def upgrade() -> None:
         ALTER TABLE execution_logs
             ADD COLUMN report_id varchar(64),
             ADD COLUMN report_digest bytea,
-            ADD CONSTRAINT uq_execution_logs_report_id UNIQUE (trader_id, report_id),
             ADD CONSTRAINT ck_execution_logs_report_id_printable CHECK (report_id ~ '^[!-~]+$'),
             ADD CONSTRAINT ck_execution_logs_report_with_digest
                 CHECK ((report_id IS NULL) = (report_digest IS NULL) AND coalesce(length(report_digest) = 32, true));
+        -- Partial, so that no look-up by other keys ever takes this index for its own.
+        CREATE UNIQUE INDEX uq_execution_logs_report_id ON execution_logs (trader_id, report_id)
+            WHERE report_id IS NOT NULL;
         COMMENT ON COLUMN execution_logs.report_id IS 'The gateway''s id of the report';
         COMMENT ON COLUMN execution_logs.report_digest IS 'SHA-256 of what was reported';
     """)

@@ -67,6 +67,8 @@ class Database:
                 name=f"blotter_{kind}",
                 kwargs={"autocommit": True, "prepare_threshold": None, "cursor_factory": AsyncClientCursor},
                 timeout=10,
+                # A connection keeps the plans that it made when the tables were smaller.
+                max_lifetime=600,
             )
             for kind in CallerKind
         }
