@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
-from service.domain.errors import BlotterError, InvalidRequest
+from service.domain.errors import BlotterError, FieldViolation, InvalidRequest
 from service.repositories.orders import Recorded
 
 Item = TypeVar("Item")
@@ -13,21 +13,34 @@ Value = TypeVar("Value")
 
 
 async def each(
+    field: str,
     items: Iterable[Item],
-    check: Callable[[Item, int], Value],
+    check: Callable[[Item], Value],
     record: Callable[[list[Value]], Awaitable[list[Recorded | BlotterError]]],
 ) -> list[Recorded | BlotterError]:
-    """Check each item (given its index), record the sound ones together; return one result per item, in their order."""
-    checked = [_checked(check, item, index) for index, item in enumerate(items)]
+    """Check each item, record the sound ones together; return one result per item, in their order.
+
+    A wrong field is named by its whole path, whoever found it wrong: our checks or the database.
+    """
+    checked = [_checked(check, item) for item in items]
     recorded = iter(await record([value for value in checked if not isinstance(value, InvalidRequest)]))
-    return [value if isinstance(value, InvalidRequest) else next(recorded) for value in checked]
+    results = (value if isinstance(value, InvalidRequest) else next(recorded) for value in checked)
+    return [_placed(result, f"{field}[{index}].") for index, result in enumerate(results)]
 
 
-def _checked(check: Callable[[Item, int], Value], item: Item, index: int) -> Value | InvalidRequest:
+def _checked(check: Callable[[Item], Value], item: Item) -> Value | InvalidRequest:
     try:
-        return check(item, index)
+        return check(item)
     except InvalidRequest as error:
         return error
+
+
+def _placed(result: Recorded | BlotterError, prefix: str) -> Recorded | BlotterError:
+    if not isinstance(result, InvalidRequest):
+        return result
+    return InvalidRequest(
+        *(FieldViolation(prefix + violation.field, violation.description) for violation in result.violations)
+    )
 
 
 def done(result: Recorded | BlotterError) -> Recorded:

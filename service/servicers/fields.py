@@ -38,13 +38,12 @@ class EnumType(Protocol):
 class Fields:
     """Collects what is wrong with one request. Each method returns the value, or a stand-in when it is wrong."""
 
-    def __init__(self, prefix: str = "") -> None:
-        self._prefix = prefix
+    def __init__(self) -> None:
         self._violations: list[FieldViolation] = []
 
     def wrong(self, field: str, description: str) -> None:
         """Note a wrong field; `description` continues the sentence that its name begins."""
-        self._violations.append(FieldViolation(self._prefix + field, description))
+        self._violations.append(FieldViolation(field, description))
 
     @property
     def sound(self) -> bool:

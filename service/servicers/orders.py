@@ -54,8 +54,9 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
         caller, trader_id = trader()
         validation.batch("orders", request.orders)
         results = await each(
+            "orders",
             request.orders,
-            lambda order, index: validation.new_order(order, f"orders[{index}].", batch=True),
+            lambda order: validation.new_order(order, batch=True),
             lambda orders: self._orders.submit(caller, trader_id, orders),
         )
         return pb.BatchSubmitOrdersResponse(
@@ -164,8 +165,9 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
         caller = caller_of(CallerKind.EXECUTION)
         validation.batch("reports", request.reports)
         results = await each(
+            "reports",
             request.reports,
-            lambda report, index: validation.report(report, f"reports[{index}]."),
+            validation.report,
             lambda reports: self._orders.report(caller, reports),
         )
         return reports_pb.BatchReportExecutionsResponse(

@@ -21,9 +21,9 @@ MAX_CLOCK_AHEAD = timedelta(minutes=5)
 HEARTBEAT_SECONDS = 15.0
 
 
-def new_order(request: order_service_pb2.SubmitOrderRequest, prefix: str = "", *, batch: bool = False) -> NewOrder:
+def new_order(request: order_service_pb2.SubmitOrderRequest, *, batch: bool = False) -> NewOrder:
     """Check an order to enter. Makes a client_order_id where none was given and none is needed."""
-    fields = Fields(prefix)
+    fields = Fields()
     if batch and not request.client_order_id:
         fields.wrong("client_order_id", "is required in a batch, which could not be repeated safely without it")
     if batch and request.validate_only:
@@ -71,9 +71,9 @@ def batch(field: str, items: Any) -> None:
     fields.check()
 
 
-def report(request: execution_report_pb2.ReportExecutionRequest, prefix: str = "") -> Report:
+def report(request: execution_report_pb2.ReportExecutionRequest) -> Report:
     """Check a gateway's report."""
-    fields = Fields(prefix)
+    fields = Fields()
     kind = request.WhichOneof("report")
     timestamp = fields.moment("event_time", request)
     if timestamp and timestamp > datetime.now(UTC) + MAX_CLOCK_AHEAD:

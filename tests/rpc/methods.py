@@ -1,0 +1,73 @@
+"""Every RPC of the contract: what to ask, and who may."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from blotter.audit.v1 import audit_service_pb2
+from blotter.orders.v1 import execution_report_pb2 as reports_pb
+from blotter.orders.v1 import order_pb2, order_service_pb2, watch_pb2
+from tests.conftest import ALICE
+from tests.serving import COMPLIANCE, EXECUTION, Blotter, as_trader, order_request, report_request
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One RPC: its service, its request, and the kinds of callers that may call it."""
+
+    service: str
+    request: type[Any]
+    callers: tuple[str, ...]
+    streaming: bool = False
+
+
+TRADER = ("trader",)
+METHODS = {
+    "SubmitOrder": Method("orders", order_service_pb2.SubmitOrderRequest, TRADER),
+    "BatchSubmitOrders": Method("orders", order_service_pb2.BatchSubmitOrdersRequest, TRADER),
+    "GetOrder": Method("orders", order_service_pb2.GetOrderRequest, TRADER),
+    "ListOrders": Method("orders", order_service_pb2.ListOrdersRequest, TRADER),
+    "ListFills": Method("orders", order_service_pb2.ListFillsRequest, TRADER),
+    "CancelOrder": Method("orders", order_service_pb2.CancelOrderRequest, TRADER),
+    "CancelAllOrders": Method("orders", order_service_pb2.CancelAllOrdersRequest, TRADER),
+    "WatchOrders": Method("orders", watch_pb2.WatchOrdersRequest, TRADER, streaming=True),
+    "ReportExecution": Method("orders", reports_pb.ReportExecutionRequest, ("execution",)),
+    "BatchReportExecutions": Method("orders", reports_pb.BatchReportExecutionsRequest, ("execution",)),
+    "ListExecutionLogs": Method(
+        "audit", audit_service_pb2.ListExecutionLogsRequest, ("trader", "compliance")
+    ),
+    "StreamExecutionLogs": Method(
+        "audit", audit_service_pb2.StreamExecutionLogsRequest, TRADER, streaming=True
+    ),
+}
+CALLERS = {"trader": as_trader(ALICE), "execution": EXECUTION, "compliance": COMPLIANCE}
+
+
+def sound_requests(order: order_pb2.Order) -> Mapping[str, Any]:
+    """A request of each method that the server accepts; those that need an order are about this one."""
+    fill = reports_pb.FillReport(execution_id=uuid4().hex, quantity=1, price="1")
+    report = report_request(order, fill=fill)
+    requests: dict[str, Any] = {name: method.request() for name, method in METHODS.items()}
+    return requests | {
+        "SubmitOrder": order_request(),
+        "BatchSubmitOrders": order_service_pb2.BatchSubmitOrdersRequest(orders=[order_request()]),
+        "GetOrder": order_service_pb2.GetOrderRequest(order_id=order.order_id),
+        "CancelOrder": order_service_pb2.CancelOrderRequest(order_id=order.order_id),
+        "ReportExecution": report,
+        "BatchReportExecutions": reports_pb.BatchReportExecutionsRequest(reports=[report]),
+    }
+
+
+async def ask(blotter: Blotter, name: str, request: Any, metadata: Any = None) -> Any:
+    """The answer of an RPC, of a stream its first message. Who asks may, unless metadata says."""
+    method = METHODS[name]
+    if metadata is None:
+        metadata = CALLERS[method.callers[0]]
+    call = getattr(getattr(blotter, method.service), name)(request, metadata=metadata)
+    if not method.streaming:
+        return await call
+    try:
+        return await call.read()
+    finally:
+        call.cancel()

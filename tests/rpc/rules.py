@@ -1,0 +1,164 @@
+"""What each field of each request may and may not say."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+UNPRINTABLE = ("\0", "a\0b", "a\nb", "a\r", "\x1b[0m", "\x7f", "\u200b", "\u202e", "\u2028", "\ufeff")
+
+
+class Rule(NamedTuple):
+    """Values that a field may not have, and values that it may."""
+
+    wrong: Sequence[Any]
+    right: Sequence[Any]
+
+
+def text(most: int) -> Rule:
+    right = (
+        "",
+        " ",
+        "naïve ☂ 名前 \U0001f389",
+        "é" * most,
+        "'; DROP TABLE orders; --",
+        "%s %(a)s %",
+        "\\x00",
+        "$$",
+    )
+    return Rule((*UNPRINTABLE, "x" * (most + 1)), right)
+
+
+ODD_DECIMALS = (
+    "NaN", "Infinity", "-Infinity", "1e5", "1E-5", "-1", "+1", "-0", " 1", "1 ", "1\n", "1.", ".5", ".",
+    "1,5", "1.2.3", "1_000", "0x1", "\0", "1\0", "\uff11", "\u0661", "abc", "9" * 30, "12345678901",
+    "00000000001", "1.123456789",
+)  # fmt: skip
+KEY = Rule(
+    ("k" * 65, "a b", " a", "a ", "\t", *UNPRINTABLE, "é", "名前", "\uff41"),
+    ("!", "~" * 64, "';DROP/**/TABLE/**/orders;--", "%s", "%(a)s", "\\", "$$", '"', "{}"),
+)
+REQUIRED_KEY = Rule(("", *KEY.wrong), KEY.right)
+SYMBOL = Rule(
+    ("S" * 23, " A", "A ", " ", "A,B", "A'", "A%", "Ä", "\u0410", *UNPRINTABLE),
+    ("A", "a", "BRK.B", "BRK B", "A-B/C=D:E^F_G", "0" * 22),
+)
+REQUIRED_SYMBOL = Rule(("", *SYMBOL.wrong), SYMBOL.right)
+UUID = Rule(
+    ("x", "1" * 32, "{11111111-2222-4333-8444-555555555555}", "11111111-2222-4333-8444-55555555555g",
+     " 11111111-2222-4333-8444-555555555555", "11111111-2222-4333-8444-555555555555\n", "\0", "\uff11" * 36),
+    ("11111111-2222-4333-8444-55555555555f", "11111111-2222-4333-8444-55555555555F",
+     "0" * 8 + "-0000" * 3 + "-" + "0" * 12),
+)  # fmt: skip
+REQUIRED_UUID = Rule(("", *UUID.wrong), UUID.right)
+CODE = Rule(("c" * 51, "a b", *UNPRINTABLE, "é"), ("", "TIMEOUT", "~" * 50))
+QUANTITY = Rule((0, -1, 2**31, 2**63 - 1, -(2**63)), (1, 2**31 - 1))
+PRICE = Rule(
+    (*ODD_DECIMALS, "0", "0.0", "0.00000000"), ("0.00000001", "9999999999.99999999", "01", "1.10000000")
+)
+COMMISSION = Rule(ODD_DECIMALS, ("", "0", "0.0", "0.00000001", "9999999999.99999999"))
+ATTEMPT = Rule((-1, 1_000_001, 2**31 - 1, -(2**31)), (0, 1, 1_000_000))
+
+
+def numbers(last: int) -> Rule:
+    """The rule of an enum whose values end at `last`."""
+    return Rule((0, last + 1, 99, -1, 2**31 - 1, -(2**31)), tuple(range(1, last + 1)))
+
+
+def moments(*right: Timestamp, wrong: Sequence[Timestamp] = ()) -> Rule:
+    first, last = -62_135_596_800, 253_402_300_799
+    out_of_range = [Timestamp(seconds=first - 1), Timestamp(seconds=last + 1), Timestamp(seconds=-(2**63))]
+    out_of_range += [Timestamp(seconds=1, nanos=-1), Timestamp(seconds=1, nanos=1_000_000_000)]
+    return Rule((*out_of_range, *wrong), right)
+
+
+EXTREMES = Timestamp(seconds=-62_135_596_800), Timestamp(seconds=253_402_300_799, nanos=999_999_999)
+MOMENT = moments(*EXTREMES)
+LAST = EXTREMES[1]
+
+
+def at(seconds: float) -> Timestamp:
+    """A moment so many seconds from now."""
+    moment = Timestamp()
+    moment.GetCurrentTime()
+    moment.seconds += int(seconds)
+    return moment
+
+
+def page_sizes(most: int) -> Rule:
+    return Rule((-1, -(2**31), most + 1, 2**31 - 1), (0, 1, most))
+
+
+HEARTBEAT = Rule(
+    (
+        Duration(),
+        Duration(nanos=999_999_999),
+        Duration(seconds=60, nanos=1),
+        Duration(seconds=61),
+        Duration(seconds=-1),
+    ),
+    (Duration(seconds=1), Duration(seconds=60)),
+)
+RANGE = {"start_time": MOMENT, "end_time": moments(LAST)}
+ORDER = {
+    "client_order_id": Rule(KEY.wrong, ("", *KEY.right)),
+    "symbol": REQUIRED_SYMBOL,
+    "side": numbers(2),
+    "order_type": Rule(numbers(3).wrong, (2, 3)),
+    "quantity": QUANTITY,
+    "price": Rule(("", *PRICE.wrong), PRICE.right),
+    "stop_loss": Rule((*PRICE.wrong, "585.33", "585.34"), ("", "0.00000001", "585.32999999", "01")),
+    "take_profit": Rule((*PRICE.wrong, "585.33", "585.32"), ("", "9999999999.99999999", "585.33000001")),
+    "expire_time": moments(LAST, at(3600), wrong=[at(-1), EXTREMES[0]]),
+}
+REPORT = {
+    "trader_id": REQUIRED_UUID,
+    "order_id": REQUIRED_UUID,
+    "report_id": REQUIRED_KEY,
+    "venue": Rule(("", *text(50).wrong), text(50).right[1:]),
+    "event_time": moments(EXTREMES[0], at(240), wrong=[at(3600), LAST]),
+    "executed.retry_attempt": ATTEMPT,
+    "executed.error_code": CODE,
+    "executed.reason": text(500),
+    "recovered.retry_attempt": ATTEMPT,
+    "fill.execution_id": REQUIRED_KEY,
+    "fill.quantity": QUANTITY,
+    "fill.price": Rule(("", *PRICE.wrong), PRICE.right),
+    "fill.commission": COMMISSION,
+    "rejected.reason": Rule(("", *text(500).wrong), text(500).right[1:]),
+    "rejected.error_code": CODE,
+    "cancelled.reason": text(500),
+}
+STATUSES, ACTIONS = numbers(5), numbers(7)
+ID = {"order_id": REQUIRED_UUID, "client_order_id": REQUIRED_KEY}
+RULES: dict[str, dict[str, Rule]] = {
+    "SubmitOrder": ORDER,
+    "BatchSubmitOrders": {f"orders[0].{field}": rule for field, rule in ORDER.items()}
+    | {"orders[0].client_order_id": REQUIRED_KEY},
+    "GetOrder": ID,
+    "ListOrders": {"statuses[0]": STATUSES, "symbols[0]": REQUIRED_SYMBOL}
+    | {f"{span}.{end}": rule for span in ("created", "updated") for end, rule in RANGE.items()}
+    | {"page_size": page_sizes(500)},
+    "ListFills": ID | {f"traded.{end}": rule for end, rule in RANGE.items()} | {"page_size": page_sizes(500)},
+    "CancelOrder": ID | {"reason": text(500)},
+    "CancelAllOrders": {"symbol": Rule(SYMBOL.wrong, ("", *SYMBOL.right)), "reason": text(500)},
+    "WatchOrders": {
+        "order_ids[0]": REQUIRED_UUID,
+        "symbols[0]": REQUIRED_SYMBOL,
+        "statuses[0]": STATUSES,
+        "heartbeat_interval": HEARTBEAT,
+    },
+    "ReportExecution": REPORT,
+    "BatchReportExecutions": {f"reports[0].{field}": rule for field, rule in REPORT.items()},
+    "ListExecutionLogs": {"order_id": Rule(UUID.wrong, ("", *UUID.right)), "actions[0]": ACTIONS}
+    | {f"happened.{end}": rule for end, rule in RANGE.items()}
+    | {"sort_order": Rule((3, 99, -1), (0, 1, 2)), "page_size": page_sizes(1000)},
+    "StreamExecutionLogs": {
+        "order_ids[0]": REQUIRED_UUID,
+        "actions[0]": ACTIONS,
+        "heartbeat_interval": HEARTBEAT,
+    },
+}
+# The trader_id of ListExecutionLogs depends on the caller, tokens on an earlier answer; no flag is wrong.
+ELSEWHERE = {"trader_id", "page_token", "resume_token", "validate_only", "follow"}
