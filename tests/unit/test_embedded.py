@@ -5,6 +5,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -197,7 +198,12 @@ def test_the_lock_names_its_holder(folder: Path) -> None:
         pass
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root could change other people's folders")
+as_root = pytest.mark.skipif(
+    os.geteuid() != 0, reason="Postgres needs another account only when root starts it"
+)
+
+
+@as_root
 def test_root_leaves_the_folders_above_alone(tmp_path: Path, bin_dir: Path | None) -> None:
     home = tmp_path / "private home"
     home.mkdir(mode=0o700)
@@ -210,3 +216,34 @@ def test_root_leaves_the_folders_above_alone(tmp_path: Path, bin_dir: Path | Non
     finally:
         server.stop()
     assert after == before
+
+
+@as_root
+def test_root_borrows_an_account_where_user_namespaces_are_forbidden(
+    bin_dir: Path | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.embedded.account.shutil.which", lambda _: None)
+    with tempfile.TemporaryDirectory() as public:
+        Path(public).chmod(0o755)
+        server = Cluster(Path(public) / "blotter", bin_dir=bin_dir, options=UNSAFE_BUT_FAST)
+        refusal = ""
+        try:
+            server.start()
+            owner = (Path(public) / "blotter" / "postgres").stat().st_uid
+            answer = server.psql("SELECT 1")
+        except EmbeddedError as error:
+            refusal = str(error)
+        finally:
+            server.stop()
+    # Where the binaries lie in a private home the account cannot run them, and the user is told so.
+    assert "no other account can run it here" in refusal if refusal else (owner != 0 and answer == "1\n")
+
+
+@as_root
+def test_root_is_told_when_no_account_can_enter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.embedded.account.shutil.which", lambda _: None)
+    home = tmp_path / "private home"
+    home.mkdir(mode=0o700)
+    with pytest.raises(EmbeddedError, match="no other account can run it here"):
+        Cluster(home / "blotter").start()
+    assert stat.S_IMODE(home.stat().st_mode) == 0o700
