@@ -14,6 +14,9 @@ from service.domain.errors import BlotterError
 
 DOMAIN = "blotter"
 
+# Details travel in the trailing metadata, of which a client takes 8 KiB by default and else drops the whole answer.
+MOST_VIOLATIONS = 30
+
 
 @dataclass(frozen=True, slots=True)
 class Told:
@@ -25,6 +28,7 @@ class Told:
 
 TABLE: dict[type[BlotterError], Told] = {
     errors.InvalidRequest: Told(StatusCode.INVALID_ARGUMENT),
+    errors.MalformedRequest: Told(StatusCode.INVALID_ARGUMENT),
     errors.ExpireTimePast: Told(StatusCode.INVALID_ARGUMENT),
     errors.InvalidPageToken: Told(StatusCode.INVALID_ARGUMENT),
     errors.InvalidResumeToken: Told(StatusCode.INVALID_ARGUMENT),
@@ -58,8 +62,10 @@ def status_of(error: Exception, request_id: str) -> status_pb2.Status:
     details: list[Message] = [_info(error.reason, {"request_id": request_id, **error.metadata})]
     if isinstance(error, errors.InvalidRequest):
         violations = [
-            error_details_pb2.BadRequest.FieldViolation(field=violation.field, description=violation.description)
-            for violation in error.violations
+            error_details_pb2.BadRequest.FieldViolation(
+                field=violation.field, description=violation.description
+            )
+            for violation in error.violations[:MOST_VIOLATIONS]
         ]
         details.append(error_details_pb2.BadRequest(field_violations=violations))
     if told.retry_after is not None:

@@ -41,6 +41,13 @@ class InvalidRequest(BlotterError):
         self.violations = violations
 
 
+class MalformedRequest(BlotterError):
+    """Bytes that are no message of the contract."""
+
+    reason = "MALFORMED_REQUEST"
+    sentence = "The request cannot be read: its bytes are not the message that this method takes."
+
+
 class ExpireTimePast(InvalidRequest):
     """An expire_time that is not in the future: the database decides, after it knows that the order is no repeat."""
 
@@ -95,7 +102,9 @@ class WrongRole(BlotterError):
     reason = "WRONG_ROLE"
 
     def __init__(self, actual: str, *allowed: str) -> None:
-        super().__init__(f"This method is for {' and '.join(allowed)}, not for {actual}.", allowed=",".join(allowed))
+        super().__init__(
+            f"This method is for {' and '.join(allowed)}, not for {actual}.", allowed=",".join(allowed)
+        )
 
 
 class OrderNotFound(BlotterError):

@@ -15,10 +15,22 @@ Context = aio.ServicerContext[Any, Any]
 Behaviour = Callable[[Any, Context], Awaitable[Any]]
 
 
-def rebuilt(handler: grpc.RpcMethodHandler[Any, Any], behaviour: Behaviour) -> grpc.RpcMethodHandler[Any, Any]:
-    """Return the handler with another behaviour. A streaming one writes its messages itself and returns nothing."""
-    make = grpc.unary_stream_rpc_method_handler if handler.response_streaming else grpc.unary_unary_rpc_method_handler
-    return make(behaviour, handler.request_deserializer, handler.response_serializer)  # type: ignore[arg-type]  # aio behaviour
+def rebuilt(
+    handler: grpc.RpcMethodHandler[Any, Any],
+    behaviour: Behaviour,
+    deserializer: Callable[[bytes], Any] | None = None,
+) -> grpc.RpcMethodHandler[Any, Any]:
+    """Return the handler with another behaviour, and with another deserializer where one is given.
+
+    A streaming behaviour writes its messages itself and returns nothing.
+    """
+    make = (
+        grpc.unary_stream_rpc_method_handler
+        if handler.response_streaming
+        else grpc.unary_unary_rpc_method_handler
+    )
+    read = deserializer or handler.request_deserializer
+    return make(behaviour, read, handler.response_serializer)
 
 
 def behaviour_of(handler: grpc.RpcMethodHandler[Any, Any]) -> Any:
@@ -33,7 +45,9 @@ class Around(aio.ServerInterceptor):
         """Return what to enter before the call and leave after it."""
         raise NotImplementedError
 
-    async def intercept_service(self, continuation: Any, handler_call_details: grpc.HandlerCallDetails) -> Any:
+    async def intercept_service(
+        self, continuation: Any, handler_call_details: grpc.HandlerCallDetails
+    ) -> Any:
         """Wrap the handler of one call."""
         handler = await continuation(handler_call_details)
         method = handler_call_details.method

@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 from grpc import aio
 from grpc_status import rpc_status
 
-from service.domain.errors import BlotterError
-from service.interceptors.around import Around, Context
+from service.domain.errors import BlotterError, MalformedRequest
+from service.interceptors.around import OURS, Around, Context, behaviour_of, rebuilt
 from service.interceptors.telemetry import REQUEST_ID
 from service.status import status_of
 
@@ -20,6 +22,17 @@ log = logging.getLogger("blotter.errors")
 
 class Errors(Around):
     """Aborts the call with the status of the error that was raised."""
+
+    async def intercept_service(
+        self, continuation: Any, handler_call_details: grpc.HandlerCallDetails
+    ) -> Any:
+        """Wrap the handler of one call, the reading of its request included."""
+
+        async def readable(details: grpc.HandlerCallDetails) -> Any:
+            handler = await continuation(details)
+            return _readable(handler) if handler and details.method.startswith(OURS) else handler
+
+        return await super().intercept_service(readable, handler_call_details)
 
     @asynccontextmanager
     async def around(self, method: str, context: Context) -> AsyncIterator[None]:
@@ -34,3 +47,21 @@ class Errors(Around):
             status = rpc_status.to_status(status_of(error, REQUEST_ID.get()))
             trailing = (("x-request-id", REQUEST_ID.get()), *status.trailing_metadata)
             await context.abort(grpc.StatusCode(status.code), status.details, trailing)
+
+
+def _readable(handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:
+    """Let bytes that are no message fail inside of the call; grpc itself would tell the client of our exception."""
+    read, inner = handler.request_deserializer, behaviour_of(handler)
+
+    def request_or_error(raw: bytes) -> Any:
+        try:
+            return read(raw) if read else raw
+        except DecodeError as error:
+            return error
+
+    async def behaviour(request: Any, context: Context) -> Any:
+        if isinstance(request, DecodeError):
+            raise MalformedRequest from request
+        return await inner(request, context)
+
+    return rebuilt(handler, behaviour, request_or_error)

@@ -4,7 +4,6 @@ import copy
 from typing import Any
 
 import grpc
-import psycopg
 import pytest
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.duration_pb2 import Duration
@@ -18,6 +17,7 @@ from tests.conftest import ALICE
 from tests.rpc.errors import fields_of, reason_of, refused
 from tests.rpc.methods import METHODS, ask, sound_requests
 from tests.rpc.rules import ELSEWHERE, LAST, RULES, at
+from tests.rpc.written import written
 from tests.serving import COMPLIANCE, Blotter, order_request, report_request
 
 ORDER_SERVICE = "/blotter.orders.v1.OrderService"
@@ -42,17 +42,6 @@ def changed(request: Any, path: str, value: Any) -> Any:
     else:
         setattr(target, last, value)
     return request
-
-
-def written(blotter: Blotter) -> tuple[Any, ...]:
-    """How much there is of everything, and the last sequence."""
-    counts = ", ".join(f"(SELECT count(*) FROM {table})" for table in ("orders", "fills", "execution_logs"))
-    with psycopg.connect(blotter.database.conninfo("postgres")) as connection:
-        row = connection.execute(
-            f"SELECT {counts}, (SELECT sum(last_sequence) FROM trader_sequences)"
-        ).fetchone()
-    assert row is not None
-    return row
 
 
 async def complaints(blotter: Blotter, name: str, request: Any, metadata: Any = None) -> list[str]:

@@ -1,0 +1,81 @@
+"""Requests that no client library sends, and complaints that would not fit into an answer."""
+
+from typing import Any
+
+import grpc
+import pytest
+
+from blotter.orders.v1 import order_pb2, order_service_pb2
+from service.status import MOST_VIOLATIONS
+from tests.rpc.errors import fields_of, info_of, reason_of, refused
+from tests.rpc.methods import CALLERS, METHODS, ask
+from tests.rpc.written import written
+from tests.serving import Blotter
+
+SUBMIT = "/blotter.orders.v1.OrderService/SubmitOrder"
+WATCH = "/blotter.orders.v1.OrderService/WatchOrders"
+SELL, MARKET = order_pb2.SIDE_SELL, order_pb2.ORDER_TYPE_MARKET
+
+
+def varint(value: int) -> bytes:
+    """A protobuf varint."""
+    encoded = bytearray()
+    while value > 0x7F:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*encoded, value])
+
+
+SOUND = order_service_pb2.SubmitOrderRequest(symbol="A", side=SELL, order_type=MARKET).SerializeToString()
+QUANTITY, SYMBOL, SIDE = b"\x28", b"\x12", b"\x18"
+RAW = {
+    "a quantity of 2^63": (SOUND + QUANTITY + varint(2**63), ["quantity"]),
+    "a quantity of 2^64 - 1": (SOUND + QUANTITY + varint(2**64 - 1), ["quantity"]),
+    "an unknown side": (SOUND + QUANTITY + b"\1" + SIDE + varint(77), ["side"]),
+    "the last of two sides": (SOUND + QUANTITY + b"\1" + SIDE + b"\x00", ["side"]),
+    "an unknown field": (SOUND + QUANTITY + b"\1" + b"\xf8\x07\x01", None),
+    "a varint without an end": (SOUND + QUANTITY + b"\xff" * 11, []),
+    "a string cut short": (SOUND + SYMBOL + b"\x7f", []),
+    "a string that is not UTF-8": (SOUND + SYMBOL + b"\x02\xc3\x28", []),
+    "a surrogate": (SOUND + SYMBOL + b"\x03\xed\xa0\x80", []),
+    "no message at all": (b"\xff\xff\xff\xff", []),
+}
+
+
+@pytest.mark.parametrize("what", RAW)
+async def test_bytes_that_no_client_library_sends(blotter: Blotter, what: str) -> None:
+    message, wrong = RAW[what]
+    call: Any = blotter.channel.unary_unary(SUBMIT, None, None)
+    if wrong is None:
+        assert await call(message, metadata=CALLERS["trader"])
+        return
+    error = await refused(call(message, metadata=CALLERS["trader"]))
+    assert error.code() == grpc.StatusCode.INVALID_ARGUMENT, error
+    if wrong:
+        assert list(fields_of(error)) == wrong
+    else:
+        assert reason_of(error) == "MALFORMED_REQUEST"
+    assert info_of(error).metadata["request_id"]
+    assert written(blotter) == (0, 0, 0, None)
+
+
+async def test_a_stream_tells_unreadable_bytes_in_the_same_way(blotter: Blotter) -> None:
+    call: Any = blotter.channel.unary_stream(WATCH, None, None)
+    error = await refused(call(b"\xff", metadata=CALLERS["trader"]).read())
+    assert (error.code(), reason_of(error)) == (grpc.StatusCode.INVALID_ARGUMENT, "MALFORMED_REQUEST")
+
+
+LISTS = [("ListOrders", "symbols", 100), ("WatchOrders", "order_ids", 1000)]
+LISTS += [("StreamExecutionLogs", "order_ids", 1000)]
+
+
+@pytest.mark.parametrize(("name", "field", "most"), LISTS)
+async def test_the_first_of_many_complaints_are_told(
+    blotter: Blotter, name: str, field: str, most: int
+) -> None:
+    for count in (100, 1_000, 20_000):
+        error = await refused(ask(blotter, name, METHODS[name].request(**{field: ["?"] * count})))
+        assert error.code() == grpc.StatusCode.INVALID_ARGUMENT, (count, error)
+        assert list(fields_of(error)) == [f"{field}[{index}]" for index in range(MOST_VIOLATIONS)]
+        others = count - 1 + (count > most)  # the length is wrong as well
+        assert str(error.details()).endswith(f"(and {others} more)")
