@@ -226,7 +226,7 @@ def test_root_borrows_an_account_where_user_namespaces_are_forbidden(
     with tempfile.TemporaryDirectory() as public:
         Path(public).chmod(0o755)
         server = Cluster(Path(public) / "blotter", bin_dir=bin_dir, options=UNSAFE_BUT_FAST)
-        refusal = ""
+        refusal, owner, answer = "", 0, ""
         try:
             server.start()
             owner = (Path(public) / "blotter" / "postgres").stat().st_uid
