@@ -1,0 +1,203 @@
+"""Who is calling: what the metadata may say, what each kind of caller may do, and what is recorded of it."""
+
+import asyncio
+import random
+from typing import Any
+from uuid import UUID, uuid4
+
+import grpc
+import pytest
+from grpc import aio
+
+from blotter.audit.v1 import audit_service_pb2
+from blotter.orders.v1 import order_service_pb2
+from tests.conftest import ALICE, BOB
+from tests.rpc.errors import fields_of, info_of, reason_of, refused
+from tests.rpc.methods import CALLERS, METHODS, ask, sound_requests
+from tests.rpc.written import written
+from tests.serving import COMPLIANCE, EXECUTION, Blotter, as_trader, order_request
+
+NOBODY = "00000000-0000-4000-8000-00000000dead"
+TRADER, ROLE, ACTOR, REQUEST = "x-trader-id", "x-caller-role", "x-actor", "x-request-id"
+
+IDENTITIES: dict[str, tuple[tuple[tuple[str, Any], ...], str]] = {
+    "nothing": ((), "IDENTITY_MISSING"),
+    "a trader and a role": (((TRADER, str(ALICE)), (ROLE, "execution")), "IDENTITY_MISSING"),
+    "one trader twice": (((TRADER, str(ALICE)), (TRADER, str(ALICE))), "IDENTITY_MISSING"),
+    "two traders": (((TRADER, str(ALICE)), (TRADER, str(BOB))), "IDENTITY_MISSING"),
+    "a role twice": (((ROLE, "execution"), (ROLE, "execution")), "IDENTITY_MISSING"),
+    "a binary trader": (((f"{TRADER}-bin", ALICE.bytes),), "IDENTITY_MISSING"),
+    "a binary role": (((f"{ROLE}-bin", b"execution"),), "IDENTITY_MISSING"),
+    "an empty trader": (((TRADER, ""),), "IDENTITY_MALFORMED"),
+    "a trader that is no UUID": (((TRADER, "alice"),), "IDENTITY_MALFORMED"),
+    "a trader in braces": (((TRADER, f"{{{ALICE}}}"),), "IDENTITY_MALFORMED"),
+    "a trader without hyphens": (((TRADER, ALICE.hex),), "IDENTITY_MALFORMED"),
+    "a trader as a URN": (((TRADER, ALICE.urn),), "IDENTITY_MALFORMED"),
+    "two traders in one": (((TRADER, f"{ALICE},{BOB}"),), "IDENTITY_MALFORMED"),
+    "a trader and SQL": (((TRADER, f"{ALICE}' OR true --"),), "IDENTITY_MALFORMED"),
+    "an unknown role": (((ROLE, "owner"),), "IDENTITY_MALFORMED"),
+    "a role in capitals": (((ROLE, "EXECUTION"),), "IDENTITY_MALFORMED"),
+    "a trader's role": (((ROLE, "trader"),), "IDENTITY_MALFORMED"),
+    "an empty role": (((ROLE, ""),), "IDENTITY_MALFORMED"),
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+async def test_who_does_not_say_who_he_is_is_nobody(blotter: Blotter, name: str) -> None:
+    request = sound_requests(await blotter.submit())[name]
+    before = written(blotter)
+    for says, (metadata, reason) in IDENTITIES.items():
+        error = await refused(ask(blotter, name, request, metadata))
+        assert (error.code(), reason_of(error)) == (grpc.StatusCode.UNAUTHENTICATED, reason), says
+    assert written(blotter) == before
+
+
+@pytest.mark.parametrize("name", METHODS)
+async def test_each_method_is_for_some_kinds_of_callers_alone(blotter: Blotter, name: str) -> None:
+    order = await blotter.submit()
+    before = written(blotter)
+    for kind, metadata in CALLERS.items():
+        if kind not in METHODS[name].callers:
+            # The role comes first: a stranger does not even learn what a request has to look like.
+            for request in (sound_requests(order)[name], METHODS[name].request()):
+                error = await refused(ask(blotter, name, request, metadata))
+                assert (error.code(), reason_of(error)) == (grpc.StatusCode.PERMISSION_DENIED, "WRONG_ROLE")
+                assert info_of(error).metadata["allowed"] == ",".join(METHODS[name].callers)
+    assert written(blotter) == before
+    for kind in METHODS[name].callers:
+        await ask(blotter, name, sound_requests(order)[name], CALLERS[kind])
+
+
+@pytest.mark.parametrize("name", [name for name, method in METHODS.items() if "trader" in method.callers])
+async def test_a_trader_who_is_not_registered_is_refused(blotter: Blotter, name: str) -> None:
+    request = sound_requests(await blotter.submit())[name]
+    before = written(blotter)
+    error = await refused(ask(blotter, name, request, as_trader(NOBODY)))
+    assert (error.code(), reason_of(error)) == (grpc.StatusCode.PERMISSION_DENIED, "UNKNOWN_TRADER")
+    assert written(blotter) == before
+
+
+async def test_a_trader_may_be_written_in_capitals(blotter: Blotter) -> None:
+    response = await blotter.orders.SubmitOrder(order_request(), metadata=as_trader(str(ALICE).upper()))
+    assert response.order.trader_id == str(ALICE)
+
+
+WRONG_OPTIONS = [
+    (((ACTOR, ""),), ["metadata.x-actor"]),
+    (((ACTOR, "a" * 101),), ["metadata.x-actor"]),
+    (((ACTOR, "ada"), (ACTOR, "ada")), ["metadata.x-actor"]),
+    (((REQUEST, ""),), ["metadata.x-request-id"]),
+    (((REQUEST, "r" * 65),), ["metadata.x-request-id"]),
+    (((REQUEST, "a b"),), ["metadata.x-request-id"]),
+    (((REQUEST, "a"), (REQUEST, "b")), ["metadata.x-request-id"]),
+    (((REQUEST, "a b"), (ACTOR, "")), ["metadata.x-actor", "metadata.x-request-id"]),
+]
+
+
+async def test_wrong_options_are_named_like_wrong_fields(blotter: Blotter) -> None:
+    for options, wrong in WRONG_OPTIONS:
+        error = await refused(blotter.orders.SubmitOrder(order_request(), metadata=(*as_trader(ALICE), *options)))
+        assert error.code() == grpc.StatusCode.INVALID_ARGUMENT, options
+        assert list(fields_of(error)) == wrong, options
+        assert len(request_ids(error.trailing_metadata())) == 1, "even who sends a wrong one gets one to quote"
+    assert written(blotter) == (0, 0, 0, None)
+
+
+def request_ids(metadata: Any) -> list[str]:
+    """The request ids that an answer carries."""
+    return [value for key, value in metadata if key == REQUEST]
+
+
+async def trail(blotter: Blotter, trader_id: UUID = ALICE) -> Any:
+    """The trader's audit trail, oldest first."""
+    request = audit_service_pb2.ListExecutionLogsRequest(page_size=1000)
+    return (await blotter.audit.ListExecutionLogs(request, metadata=as_trader(trader_id))).execution_logs
+
+
+async def test_the_request_id_returns_with_the_answer_and_stays_in_the_trail(blotter: Blotter) -> None:
+    call = blotter.orders.SubmitOrder(order_request(), metadata=(*as_trader(ALICE), (REQUEST, "ask-1"), (ACTOR, "ada")))
+    order = (await call).order
+    assert request_ids(await call.trailing_metadata()) == ["ask-1"]
+    cancel = order_service_pb2.CancelOrderRequest(order_id=order.order_id)
+    await blotter.orders.CancelOrder(cancel, metadata=(*as_trader(ALICE), (REQUEST, "ask-2")))
+    await blotter.fill(order, 1)
+    logs = await trail(blotter)
+    assert [(log.request_id, log.actor) for log in logs[:2]] == [("ask-1", "ada"), ("ask-2", "trader")]
+    assert logs[2].actor == "execution"
+    UUID(logs[2].request_id)
+
+
+@pytest.mark.parametrize("name", METHODS)
+async def test_each_error_carries_the_request_id(blotter: Blotter, name: str) -> None:
+    metadata = (*as_trader(NOBODY), (REQUEST, f"ask-{name}"))
+    error = await refused(ask(blotter, name, sound_requests(await blotter.submit())[name], metadata))
+    assert request_ids(error.trailing_metadata()) == [f"ask-{name}"]
+    assert info_of(error).metadata["request_id"] == f"ask-{name}"
+
+
+async def test_a_request_id_is_made_where_none_is_given(blotter: Blotter) -> None:
+    made = set()
+    for _ in range(3):
+        call = blotter.orders.SubmitOrder(order_request(), metadata=as_trader(ALICE))
+        await call
+        made.update(request_ids(await call.trailing_metadata()))
+        error = await refused(blotter.orders.SubmitOrder(order_request()))
+        made.update(request_ids(error.trailing_metadata()))
+    assert len(made) == 6
+    assert {str(UUID(request_id)) for request_id in made} == made
+    assert {log.request_id for log in await trail(blotter)} < made
+
+
+async def test_a_batch_says_the_request_id_in_each_error(blotter: Blotter) -> None:
+    batch = order_service_pb2.BatchSubmitOrdersRequest(orders=[order_request(price="x"), order_request(symbol="")])
+    response = await blotter.orders.BatchSubmitOrders(batch, metadata=(*as_trader(ALICE), (REQUEST, "ask-batch")))
+    for result in response.results:
+        assert b"ask-batch" in result.error.SerializeToString()
+
+
+async def test_binary_metadata_is_no_business_of_ours(blotter: Blotter) -> None:
+    extra = (("x-trace-bin", bytes(range(256))), (f"{ACTOR}-bin", b"mallory"), (f"{TRADER}-bin", BOB.bytes))
+    response = await blotter.orders.SubmitOrder(order_request(), metadata=(*as_trader(ALICE), *extra))
+    assert response.order.trader_id == str(ALICE)
+    assert [log.actor for log in await trail(blotter)] == ["trader"]
+
+
+async def test_identity_never_leaks_into_another_call(blotter: Blotter) -> None:
+    """Hundreds of calls at once, by both traders, gateways and strangers, over a few connections."""
+    dice = random.Random(7)
+    orders = {trader_id: await blotter.submit(trader_id) for trader_id in (ALICE, BOB)}
+    asked: dict[UUID, set[tuple[str, str]]] = {ALICE: set(), BOB: set()}
+
+    async def submit(trader_id: UUID) -> None:
+        actor, request_id = f"actor-{uuid4().hex}", uuid4().hex
+        metadata = (*as_trader(trader_id), (ACTOR, actor), (REQUEST, request_id))
+        response = await blotter.orders.SubmitOrder(order_request(), metadata=metadata)
+        assert response.order.trader_id == str(trader_id)
+        asked[trader_id].add((actor, request_id))
+
+    async def look(trader_id: UUID) -> None:
+        other = orders[BOB if trader_id == ALICE else ALICE]
+        request = order_service_pb2.ListOrdersRequest(page_size=500)
+        listed = await blotter.orders.ListOrders(request, metadata=as_trader(trader_id))
+        assert {order.trader_id for order in listed.orders} == {str(trader_id)}
+        get = order_service_pb2.GetOrderRequest(order_id=other.order_id)
+        error = await refused(blotter.orders.GetOrder(get, metadata=as_trader(trader_id)))
+        assert error.code() == grpc.StatusCode.NOT_FOUND
+
+    async def report(trader_id: UUID) -> None:
+        assert (await blotter.report(orders[trader_id], executed={})).trader_id == str(trader_id)
+
+    async def intrude(trader_id: UUID) -> None:
+        for metadata in ((), EXECUTION, COMPLIANCE, as_trader(NOBODY)):
+            error: aio.AioRpcError = await refused(blotter.orders.SubmitOrder(order_request(), metadata=metadata))
+            assert error.code() in {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED}
+
+    calls = [
+        call(trader_id) for call in (submit, look, report, intrude) for trader_id in (ALICE, BOB) for _ in range(40)
+    ]
+    dice.shuffle(calls)
+    await asyncio.gather(*calls)
+    for trader_id, pairs in asked.items():
+        logs = await trail(blotter, trader_id)
+        assert {log.trader_id for log in logs} == {str(trader_id)}
+        assert pairs < {(log.actor, log.request_id) for log in logs}
