@@ -1,0 +1,64 @@
+"""The typed, synchronous client.
+
+    from decimal import Decimal
+    from service.client import Client, OrderType, Side
+
+    with Client("127.0.0.1:50051", trader_id="11111111-0000-4000-8000-000000000000") as client:
+        order = client.submit_order("AAPL", Side.BUY, OrderType.LIMIT, 100, Decimal("585.33")).order
+        for message in client.watch_orders():
+            ...
+
+Answers are the contract's own messages. `decimal_of` and `moment_of` read their prices and times.
+"""
+
+from __future__ import annotations
+
+from blotter.audit.v1.audit_service_pb2 import StreamExecutionLogsResponse
+from blotter.audit.v1.execution_log_pb2 import ExecutionLog
+from blotter.orders.v1.execution_report_pb2 import ReportExecutionRequest, ReportExecutionResponse
+from blotter.orders.v1.order_pb2 import Fill, Order, OrderEvent
+from blotter.orders.v1.order_service_pb2 import CancelOrderResponse, SubmitOrderRequest, SubmitOrderResponse
+from blotter.orders.v1.watch_pb2 import WatchOrdersResponse
+from service.client.channel import CHANNEL_OPTIONS, SERVICE_CONFIG, open_channel
+from service.client.client import Client
+from service.client.enums import Action, OrderStatus, OrderType, Side, SortOrder
+from service.client.errors import BlotterError
+from service.client.requests import approved, cancelled, executed, filled, new_order, recovered, rejected
+from service.client.streams import Stream, Timing
+from service.client.values import decimal_of, decimal_text, moment_of
+
+__all__ = [
+    "CHANNEL_OPTIONS",
+    "SERVICE_CONFIG",
+    "Action",
+    "BlotterError",
+    "CancelOrderResponse",
+    "Client",
+    "ExecutionLog",
+    "Fill",
+    "Order",
+    "OrderEvent",
+    "OrderStatus",
+    "OrderType",
+    "ReportExecutionRequest",
+    "ReportExecutionResponse",
+    "Side",
+    "SortOrder",
+    "Stream",
+    "StreamExecutionLogsResponse",
+    "SubmitOrderRequest",
+    "SubmitOrderResponse",
+    "Timing",
+    "WatchOrdersResponse",
+    "approved",
+    "cancelled",
+    "decimal_of",
+    "decimal_text",
+    "executed",
+    "filled",
+    "moment_of",
+    "new_order",
+    "open_channel",
+    "recovered",
+    "rejected",
+]

@@ -1,0 +1,52 @@
+"""The contract's enums as Python's, with the same numbers: `order.status == OrderStatus.FILLED` holds."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from blotter.audit.v1 import audit_service_pb2
+from blotter.orders.v1 import order_pb2
+
+
+class Side(IntEnum):
+    """Which way an order trades."""
+
+    BUY = order_pb2.SIDE_BUY
+    SELL = order_pb2.SIDE_SELL
+
+
+class OrderType(IntEnum):
+    """How an order may be executed."""
+
+    MARKET = order_pb2.ORDER_TYPE_MARKET
+    LIMIT = order_pb2.ORDER_TYPE_LIMIT
+    STOP = order_pb2.ORDER_TYPE_STOP
+
+
+class OrderStatus(IntEnum):
+    """Where an order stands."""
+
+    PENDING = order_pb2.ORDER_STATUS_PENDING
+    PARTIAL = order_pb2.ORDER_STATUS_PARTIAL
+    FILLED = order_pb2.ORDER_STATUS_FILLED
+    REJECTED = order_pb2.ORDER_STATUS_REJECTED
+    CANCELLED = order_pb2.ORDER_STATUS_CANCELLED
+
+
+class Action(IntEnum):
+    """What happened to an order."""
+
+    SUBMITTED = order_pb2.ACTION_SUBMITTED
+    APPROVED = order_pb2.ACTION_APPROVED
+    EXECUTED = order_pb2.ACTION_EXECUTED
+    FILLED = order_pb2.ACTION_FILLED
+    REJECTED = order_pb2.ACTION_REJECTED
+    CANCELLED = order_pb2.ACTION_CANCELLED
+    RECOVERED = order_pb2.ACTION_RECOVERED
+
+
+class SortOrder(IntEnum):
+    """In which order execution logs are returned."""
+
+    OLDEST_FIRST = audit_service_pb2.SORT_ORDER_OLDEST_FIRST
+    NEWEST_FIRST = audit_service_pb2.SORT_ORDER_NEWEST_FIRST

@@ -1,0 +1,101 @@
+"""What can go wrong with a call, read from the google.rpc details that the service sends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from typing import TypeVar
+
+import grpc
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.message import DecodeError, Message
+from google.rpc import error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+DOMAIN = "blotter"
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+_Detail = TypeVar("_Detail", bound=Message)
+
+
+class BlotterError(Exception):
+    """A call that failed.
+
+    Attributes:
+        code: The gRPC status code.
+        reason: Why, machine-readable and stable, such as `ORDER_NOT_FOUND`; the name of the code where the
+            service itself did not answer (`DEADLINE_EXCEEDED`, `UNAVAILABLE`).
+        metadata: What a program may want to know besides.
+        fields: The wrong fields of an INVALID_ARGUMENT: path (`orders[3].price`) to what it must be.
+        request_id: The request's id, as in the service's log and audit trail; empty when not known.
+        retry_after: How long to wait before the same call may help; None where trying again does not.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: grpc.StatusCode,
+        reason: str = "",
+        metadata: Mapping[str, str] | None = None,
+        fields: Mapping[str, str] | None = None,
+        request_id: str = "",
+        retry_after: timedelta | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.reason = reason or code.name
+        self.metadata = dict(metadata or {})
+        self.fields = dict(fields or {})
+        self.request_id = request_id or self.metadata.get("request_id", "")
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.args[0]}"
+
+
+def error_of_status(status: status_pb2.Status, request_id: str = "") -> BlotterError:
+    """Return the error that a google.rpc.Status tells, such as that of one item of a batch."""
+    code = _CODES.get(status.code, grpc.StatusCode.UNKNOWN)
+    info = _detail(status.details, error_details_pb2.ErrorInfo)
+    # Something between us and the service (a proxy, a mesh) may send an ErrorInfo of its own.
+    ours = info if info is not None and info.domain == DOMAIN else None
+    retry = _detail(status.details, error_details_pb2.RetryInfo)
+    return BlotterError(
+        status.message or code.name,
+        code=code,
+        reason=ours.reason if ours else "",
+        metadata=ours.metadata if ours else None,
+        fields=_fields(_detail(status.details, error_details_pb2.BadRequest)),
+        request_id=request_id,
+        retry_after=retry.retry_delay.ToTimedelta() if retry else None,
+    )
+
+
+def error_of_call(error: grpc.RpcError, request_id: str = "") -> BlotterError:
+    """Return the error that a failed call tells, with the service's details where it answered with some."""
+    call: object = error  # the type stubs keep RpcError and Call apart; what gRPC raises is both
+    if not isinstance(call, grpc.Call):
+        return BlotterError(str(error), code=grpc.StatusCode.UNKNOWN, request_id=request_id)
+    try:
+        status = rpc_status.from_call(call)
+    except (ValueError, DecodeError):
+        status = None
+    if status is None:
+        return BlotterError(call.details() or call.code().name, code=call.code(), request_id=request_id)
+    return error_of_status(status, request_id)
+
+
+def _detail(details: Iterable[AnyMessage], kind: type[_Detail]) -> _Detail | None:
+    for detail in details:
+        found = kind()
+        if detail.Unpack(found):
+            return found
+    return None
+
+
+def _fields(bad_request: error_details_pb2.BadRequest | None) -> dict[str, str]:
+    fields: dict[str, str] = {}
+    for violation in bad_request.field_violations if bad_request else ():
+        said = fields.get(violation.field)
+        fields[violation.field] = f"{said}; {violation.description}" if said else violation.description
+    return fields

@@ -1,0 +1,37 @@
+"""Who is calling, as call metadata."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+from uuid import UUID, uuid4
+
+Role = Literal["execution", "compliance"]
+Metadata = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A trader or a role, exactly one of the two, and optionally who or what acts on its behalf.
+
+    Raises ValueError for both or neither.
+    """
+
+    trader_id: UUID | str | None = None
+    role: Role | None = None
+    actor: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.trader_id is None) == (self.role is None):
+            raise ValueError("say who is calling: a trader_id or a role, exactly one of them")
+
+    def metadata(self, request_id: str) -> Metadata:
+        """Return the metadata of one call."""
+        caller = ("x-caller-role", self.role) if self.role else ("x-trader-id", str(self.trader_id))
+        actor = (("x-actor", self.actor),) if self.actor else ()
+        return (caller, *actor, ("x-request-id", request_id))
+
+
+def new_request_id() -> str:
+    """Return an id for one call."""
+    return str(uuid4())
