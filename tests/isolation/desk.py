@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 from uuid import UUID
 
@@ -26,7 +26,8 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 @contextmanager
 def connected(database: Database, login: str, trader_id: UUID | None = None) -> Iterator[Connection]:
     """A transaction of a login, committed at the end of the block, about a trader if one is named."""
-    with psycopg.connect(database.conninfo(login)) as connection:
+    # Closed by us: where the commit fails, the connection's own block leaves it open.
+    with closing(psycopg.connect(database.conninfo(login))) as connection, connection:
         if trader_id:
             act_as(connection, trader_id)
         yield connection
@@ -122,9 +123,7 @@ def report(
     )
 
 
-def enter(
-    database: Database, trader_id: UUID, client_order_id: str = "first", *, quantity: int = 100
-) -> UUID:
+def enter(database: Database, trader_id: UUID, client_order_id: str = "first", *, quantity: int = 100) -> UUID:
     """A committed order of a trader; its id."""
     with connected(database, "blotter_trader", trader_id) as trader:
         return submit(trader, trader_id, client_order_id, quantity=quantity)
@@ -210,9 +209,7 @@ def raw_update(connection: Connection, order_id: UUID, sequence: int, **columns:
 
 def count(connection: Connection, trader_id: UUID, sequence: int) -> int:
     """Advance a trader's counter by hand; the number of rows."""
-    return run(
-        connection, "UPDATE trader_sequences SET last_sequence = %s WHERE trader_id = %s", sequence, trader_id
-    )
+    return run(connection, "UPDATE trader_sequences SET last_sequence = %s WHERE trader_id = %s", sequence, trader_id)
 
 
 def _insert(connection: Connection, table: str, row: dict[str, object]) -> object:

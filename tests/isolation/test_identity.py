@@ -113,9 +113,7 @@ def test_orders_of_two_traders_in_one_transaction_are_each_checked_under_their_o
 
 
 @pytest.mark.parametrize("times", [1, 8])
-def test_a_plan_prepared_by_the_driver_forgets_the_identity_it_was_made_under(
-    both: Database, times: int
-) -> None:
+def test_a_plan_prepared_by_the_driver_forgets_the_identity_it_was_made_under(both: Database, times: int) -> None:
     """Eight times is past the fifth run, where the server keeps a generic plan."""
     with psycopg.connect(both.conninfo("blotter_trader")) as trader:
         for trader_id in (ALICE, BOB):
@@ -206,8 +204,6 @@ def test_a_trader_s_joins_and_subqueries_reach_only_own_rows(both: Database) -> 
         order_id = one(compliance, "SELECT id FROM orders WHERE trader_id = %s", BOB)
     fill(both, BOB, order_id, 10, "execution-1")
     with connected(both, "blotter_trader", ALICE) as trader:
-        assert (
-            one(trader, "SELECT count(*) FROM traders LEFT JOIN fills ON true LEFT JOIN orders ON true") == 1
-        )
+        assert one(trader, "SELECT count(*) FROM traders LEFT JOIN fills ON true LEFT JOIN orders ON true") == 1
         assert one(trader, "SELECT (SELECT count(*) FROM fills) + (SELECT count(*) FROM execution_logs)") == 1
         assert one(trader, "SELECT count(*) FROM orders WHERE id = %s OR trader_id = %s", order_id, BOB) == 0

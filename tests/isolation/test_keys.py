@@ -32,11 +32,13 @@ INSERT = """
     VALUES (%s, 'first', %s, 'AAPL', 'BUY', 'MARKET', 1, 9)"""
 
 LOG_AGAIN = """
-    INSERT INTO execution_logs (trader_id, order_id, sequence, action, actor, request_id, timestamp,
-                                created_at, status, client_order_id, symbol, side, order_type, quantity, order_created_at,
-                                filled_quantity, filled_notional)
-    SELECT trader_id, %s, 2, action, actor, request_id, timestamp, created_at, status,
-           client_order_id, symbol, side, order_type, quantity, order_created_at, filled_quantity, filled_notional
+    INSERT INTO execution_logs (
+        trader_id, order_id, sequence, action, actor, request_id, timestamp, created_at, status,
+        client_order_id, symbol, side, order_type, quantity, order_created_at, filled_quantity,
+        filled_notional)
+    SELECT
+        trader_id, %s, 2, action, actor, request_id, timestamp, created_at, status, client_order_id,
+        symbol, side, order_type, quantity, order_created_at, filled_quantity, filled_notional
     FROM execution_logs WHERE trader_id = %s"""
 
 
@@ -53,9 +55,7 @@ def test_on_conflict_does_not_reach_another_s_order(database: Database, clause: 
     enter(database, BOB)
     for trader_id in (BOB, UUID(int=7)):
         with connected(database, "blotter_trader", ALICE) as trader, refused("42501"):
-            trader.execute(
-                f"{INSERT} ON CONFLICT (trader_id, client_order_id) {clause}".encode(), [trader_id, DIGEST]
-            )
+            trader.execute(f"{INSERT} ON CONFLICT (trader_id, client_order_id) {clause}".encode(), [trader_id, DIGEST])
     with connected(database, "blotter_compliance") as compliance:
         assert compliance.execute("SELECT trader_id, status FROM orders").fetchall() == [(BOB, "PENDING")]
 
@@ -66,8 +66,7 @@ def test_on_conflict_on_the_counter_does_not_reach_another_s(database: Database)
         for clause in ("DO NOTHING", "DO UPDATE SET last_sequence = 9"):
             with connected(database, login, ALICE) as connection, refused("42501"):
                 connection.execute(
-                    "INSERT INTO trader_sequences (trader_id) VALUES (%s)"
-                    f" ON CONFLICT (trader_id) {clause}".encode(),
+                    f"INSERT INTO trader_sequences (trader_id) VALUES (%s) ON CONFLICT (trader_id) {clause}".encode(),
                     [BOB],
                 )
 
@@ -75,9 +74,7 @@ def test_on_conflict_on_the_counter_does_not_reach_another_s(database: Database)
 def test_a_client_order_id_that_another_trader_uses_is_free_and_needs_no_waiting(database: Database) -> None:
     enter(database, BOB, "shared")
     with connected(database, "blotter_trader", BOB) as bob:
-        submit(
-            bob, BOB, "in-flight"
-        )  # a unique key without the trader would make ALICE wait for BOB's commit
+        submit(bob, BOB, "in-flight")  # a unique key without the trader would make ALICE wait for BOB's commit
         with connected(database, "blotter_trader", ALICE) as alice:
             alice.execute("SET LOCAL lock_timeout = '2s'")
             submit(alice, ALICE, "shared")
@@ -155,9 +152,7 @@ def test_functions_called_for_a_trader_who_is_not_named_write_nothing(database: 
             with refused("42501"), trader.transaction():
                 submit(trader, sent, "second")
             with refused("42501"), trader.transaction():
-                trader.execute(
-                    "SELECT cancel_open_orders(%s, NULL, false, 'loot', 'intruder', 'request')", [sent]
-                )
+                trader.execute("SELECT cancel_open_orders(%s, NULL, false, 'loot', 'intruder', 'request')", [sent])
             assert cancel(trader, sent, order_id) == "ORDER_NOT_FOUND"
     with connected(database, "blotter_compliance") as compliance:
         assert one(compliance, "SELECT status FROM orders WHERE id = %s", order_id) == "PENDING"
@@ -200,9 +195,7 @@ def test_the_gateway_reports_for_no_trader_it_did_not_name(database: Database, n
             with refused("42501"), gateway.transaction():
                 report(gateway, BOB, order_id, action, execution_id="execution-1", quantity=5)
         with refused("42501"), gateway.transaction():
-            gateway.execute(
-                "SELECT cancel_open_orders(%s, NULL, true, 'EXPIRED', 'gateway', 'request')", [BOB]
-            )
+            gateway.execute("SELECT cancel_open_orders(%s, NULL, true, 'EXPIRED', 'gateway', 'request')", [BOB])
         assert raw_update(gateway, order_id, 2, status="REJECTED") == 0
         assert count(gateway, BOB, 2) == 0
         with refused("42501"), gateway.transaction():

@@ -64,10 +64,7 @@ def test_a_grant_by_a_login_gives_nothing_away(database: Database, login: str) -
     """Postgres answers with a mere warning where the grantor holds the privilege without the grant option."""
     with connected(database, login) as connection:
         connection.execute("GRANT SELECT ON alembic_version TO PUBLIC")
-        assert (
-            one(connection, "SELECT relacl::text ~ '[{,]=' FROM pg_class WHERE relname = 'alembic_version'")
-            is False
-        )
+        assert one(connection, "SELECT relacl::text ~ '[{,]=' FROM pg_class WHERE relname = 'alembic_version'") is False
 
 
 @EVERY_LOGIN

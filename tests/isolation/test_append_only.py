@@ -1,0 +1,184 @@
+"""The audit trail and the fills take no change from anybody: four walls, each tested with the others down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from tests.conftest import ALICE, Database
+from tests.isolation.desk import LOGINS, Connection, connected, enter, fill, one, refused, run
+
+TABLES = ("execution_logs", "fills")
+CHANGES = {
+    "UPDATE": {
+        "execution_logs": "UPDATE execution_logs SET reason = 'it was not me'",
+        "fills": "UPDATE fills SET commission = 0",
+    },
+    "DELETE": {"execution_logs": "DELETE FROM execution_logs", "fills": "DELETE FROM fills"},
+    "TRUNCATE": {"execution_logs": "TRUNCATE execution_logs CASCADE", "fills": "TRUNCATE fills CASCADE"},
+}
+EVERY_CHANGE = pytest.mark.parametrize(
+    ("table", "command"), [(table, command) for table in TABLES for command in CHANGES]
+)
+
+
+@pytest.fixture
+def order_id(database: Database) -> UUID:
+    """ALICE's order with a fill: a row in each table."""
+    order = enter(database, ALICE)
+    fill(database, ALICE, order, 10, "execution-1")
+    return order
+
+
+def trail(database: Database) -> tuple[object, ...]:
+    with connected(database, "postgres") as superuser:
+        logs = superuser.execute("SELECT execution_logs::text FROM execution_logs ORDER BY sequence").fetchall()
+        return (*logs, *superuser.execute("SELECT fills::text FROM fills ORDER BY sequence").fetchall())
+
+
+def as_superuser(database: Database, *statements: str) -> None:
+    with connected(database, "postgres") as superuser:
+        for statement in statements:
+            superuser.execute(statement.encode())
+
+
+@EVERY_CHANGE
+@pytest.mark.parametrize("login", [*LOGINS, "blotter_owner", "postgres"])
+def test_nobody_changes_the_trail(database: Database, order_id: UUID, login: str, table: str, command: str) -> None:
+    before = trail(database)
+    with psycopg.connect(database.conninfo(login)) as connection:
+        connection.execute("SELECT set_config('app.trader_id', %s, true)", [str(ALICE)])
+        # To the owner, who has the grant, forced row level security shows no row to change.
+        if login == "blotter_owner" and command != "TRUNCATE":
+            assert run(connection, CHANGES[command][table]) == 0
+        else:
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(CHANGES[command][table].encode())
+    assert trail(database) == before
+
+
+@EVERY_CHANGE
+@pytest.mark.parametrize("login", LOGINS)
+def test_the_grants_alone_hold(database: Database, order_id: UUID, login: str, table: str, command: str) -> None:
+    as_superuser(
+        database,
+        f"ALTER TABLE {table} DISABLE TRIGGER USER",
+        f"ALTER TABLE {table} DISABLE ROW LEVEL SECURITY",
+    )
+    with connected(database, login) as connection, refused("42501"):
+        connection.execute(CHANGES[command][table].encode())
+
+
+@pytest.mark.parametrize("command", ["UPDATE", "DELETE"])
+@pytest.mark.parametrize("login", ["blotter_trader", "blotter_execution", "blotter_owner"])
+def test_the_restrictive_policies_alone_hold(database: Database, order_id: UUID, login: str, command: str) -> None:
+    """Against a grant and a permissive policy for everything, which somebody might add by mistake."""
+    as_superuser(
+        database,
+        "ALTER TABLE execution_logs DISABLE TRIGGER USER",
+        "ALTER TABLE orders DROP CONSTRAINT fk_orders_last_log",
+        f"GRANT ALL ON execution_logs TO {login}",
+        "CREATE POLICY everything ON execution_logs USING (true) WITH CHECK (true)",
+    )
+    before = trail(database)
+    with connected(database, login, ALICE if login != "blotter_owner" else None) as connection:
+        assert one(connection, "SELECT count(*) FROM execution_logs") == 2
+        assert run(connection, CHANGES[command]["execution_logs"]) == 0
+    assert trail(database) == before
+
+
+@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("command", ["UPDATE", "DELETE"])
+def test_the_row_trigger_alone_holds(database: Database, order_id: UUID, table: str, command: str) -> None:
+    """The superuser has every grant and is under no policy."""
+    with connected(database, "postgres") as superuser, refused("42501", f"{table}_refuse_change"):
+        superuser.execute(CHANGES[command][table].encode())
+
+
+@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("login", ["blotter_owner", "postgres"])
+def test_the_truncate_trigger_alone_holds(database: Database, order_id: UUID, table: str, login: str) -> None:
+    as_superuser(
+        database,
+        f"ALTER TABLE {table} DISABLE TRIGGER {table}_refuse_change",
+        # Of the tables that CASCADE takes along, each would refuse by itself.
+        *(
+            f"ALTER TABLE {other} DISABLE TRIGGER USER"
+            for other in ("orders", "fills", "execution_logs", "trader_sequences")
+            if other != table
+        ),
+    )
+    with connected(database, login) as connection, refused("42501", f"{table}_refuse_truncate"):
+        connection.execute(CHANGES["TRUNCATE"][table].encode())
+
+
+@pytest.mark.parametrize("table", ["orders", "traders"])
+@pytest.mark.parametrize("login", ["blotter_owner", "postgres"])
+def test_truncating_what_the_trail_refers_to_does_not_take_it_along(
+    database: Database, order_id: UUID, table: str, login: str
+) -> None:
+    before = trail(database)
+    with connected(database, login) as connection:
+        with refused("0A000"), connection.transaction():
+            connection.execute(f"TRUNCATE {table}".encode())
+        with pytest.raises(psycopg.Error) as caught:
+            connection.execute(f"TRUNCATE {table} CASCADE".encode())
+        assert caught.value.sqlstate in {"42501", "23514"}
+        connection.rollback()
+    assert trail(database) == before
+
+
+def delete_order(connection: Connection, order_id: UUID) -> None:
+    connection.execute("DELETE FROM orders WHERE id = %s", [order_id])
+
+
+def delete_trader(connection: Connection, order_id: UUID) -> None:
+    connection.execute("DELETE FROM traders WHERE id = %s", [ALICE])
+
+
+@pytest.mark.parametrize("delete", [delete_order, delete_trader])
+@pytest.mark.parametrize("filled", [True, False], ids=["filled", "only logged"])
+def test_deleting_what_has_a_trail_fails_and_takes_nothing_along(
+    database: Database, delete: Callable[[Connection, UUID], None], filled: bool
+) -> None:
+    order = enter(database, ALICE)
+    if filled:
+        fill(database, ALICE, order, 10, "execution-1")
+    before = trail(database)
+    with connected(database, "postgres") as superuser:
+        with pytest.raises(psycopg.errors.ForeignKeyViolation):
+            delete(superuser, order)
+        superuser.rollback()
+    assert trail(database) == before
+
+
+def test_no_foreign_key_deletes_or_changes_anything_by_itself(database: Database) -> None:
+    with connected(database, "postgres") as superuser:
+        assert not superuser.execute(
+            "SELECT conname FROM pg_constraint WHERE contype = 'f' AND (confdeltype <> 'a' OR confupdtype <> 'a')"
+        ).fetchall()
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_merge_and_upsert_are_updates_too(database: Database, order_id: UUID, table: str) -> None:
+    column = {"execution_logs": "reason", "fills": "venue"}[table]
+    with connected(database, "postgres") as superuser, refused("42501", f"{table}_refuse_change"):
+        superuser.execute(
+            f"MERGE INTO {table} USING (VALUES (1)) AS one (row) ON true"
+            f" WHEN MATCHED THEN UPDATE SET {column} = 'it was not me'".encode()
+        )
+
+
+def test_the_triggers_fire_always_but_in_replication(database: Database) -> None:
+    """The known end of the walls: who may disable triggers, or set session_replication_role, is past them."""
+    with connected(database, "postgres") as superuser:
+        enabled = superuser.execute("SELECT DISTINCT tgenabled FROM pg_trigger WHERE NOT tgisinternal").fetchall()
+        assert enabled == [("O",)]
+        with (
+            pytest.raises(psycopg.errors.InsufficientPrivilege),
+            connected(database, "blotter_owner") as owner,
+        ):
+            owner.execute("SET session_replication_role = replica")
