@@ -21,6 +21,10 @@ Row = tuple[Any, ...]
 Rows = list[Row]
 
 
+# Postgres takes no more for statement_timeout, almost 25 days; a client may set its deadline beyond.
+_LONGEST_TIMEOUT = 2**31 - 1
+
+
 class Statement(NamedTuple):
     """One SQL statement with `%(name)s` placeholders, and its values."""
 
@@ -42,25 +46,25 @@ class PoolSizes:
     compliance: int = 2
 
 
+def login_to(conninfo: str, login: str, password: str | None = None) -> str:
+    """Return the libpq connection string for a login of the database, in UTC."""
+    secret = {} if password is None else {"password": password}
+    return make_conninfo(conninfo, user=login, application_name="blotter", options="-c TimeZone=UTC", **secret)
+
+
 class Database:
     """Runs statements as one transaction in one round trip.
 
-    Identity, timeout and statements travel as one simple-protocol message: an implicit transaction, which the server commits at its
-    end and rolls back by itself on any error. The setting that carries the identity ends with it, so a pooled connection
-    never remembers a caller.
+    Identity, timeout and statements travel as one simple-protocol message: an implicit transaction, which the server
+    commits at its end and rolls back by itself on any error. The setting that carries the identity ends with it, so a
+    pooled connection never remembers a caller.
     """
 
     def __init__(self, conninfo: str, sizes: PoolSizes, passwords: Mapping[CallerKind, str] | None = None) -> None:
         """`conninfo` names server and database; user and password are each login's own."""
         self._pools = {
             kind: AsyncConnectionPool(
-                make_conninfo(
-                    conninfo,
-                    user=f"blotter_{kind}",
-                    application_name="blotter",
-                    options="-c TimeZone=UTC",
-                    **({"password": passwords[kind]} if passwords and kind in passwords else {}),
-                ),
+                login_to(conninfo, f"blotter_{kind}", (passwords or {}).get(kind)),
                 min_size=1,
                 max_size=getattr(sizes, kind),
                 open=False,
@@ -95,7 +99,8 @@ class Database:
         settings, values = ["act_as(%(trader_id)s)"], {"trader_id": caller.trader_id}
         if caller.deadline is not None:
             settings.append("set_config('statement_timeout', %(timeout)s, true)")
-            values["timeout"] = f"{max(1, round((caller.deadline - time.monotonic()) * 1000))}ms"
+            milliseconds = round((caller.deadline - time.monotonic()) * 1000)
+            values["timeout"] = f"{min(max(1, milliseconds), _LONGEST_TIMEOUT)}ms"
         identity = Statement(f"SELECT {', '.join(settings)}", values)
         try:
             [[[known, *_]], *results] = await self._send(caller, [identity, *statements])

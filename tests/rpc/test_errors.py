@@ -1,0 +1,148 @@
+"""What a client is told when a call goes wrong: one table, one sentence for what nobody foresaw."""
+
+import logging
+from typing import Any, TypeVar
+
+import grpc
+import pytest
+from google.protobuf.message import Message
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+from grpc import aio
+
+from blotter.orders.v1 import order_service_pb2
+from service.domain import errors
+from service.domain.errors import BlotterError, FieldViolation
+from service.repositories.orders import Orders
+from service.status import INTERNAL, TABLE, status_of
+from tests.conftest import ALICE
+from tests.rpc.errors import info_of, reason_of, refused
+from tests.rpc.methods import METHODS, ask, sound_requests
+from tests.rpc.written import written
+from tests.serving import Blotter, as_trader, order_request
+
+FOR_EXAMPLE: dict[type[BlotterError], BlotterError] = {
+    errors.InvalidRequest: errors.InvalidRequest(FieldViolation("price", "must be above 0")),
+    errors.IdentityMalformed: errors.IdentityMalformed("x-trader-id must be a UUID."),
+    errors.WrongRole: errors.WrongRole("execution", "trader"),
+}
+Detail = TypeVar("Detail", bound=Message)
+WORTH_ANOTHER_TRY = {"DRAINING", "DATABASE_UNAVAILABLE", "DATABASE_BUSY", "ABORTED"}
+
+
+def all_errors(kind: type[BlotterError] = BlotterError) -> set[type[BlotterError]]:
+    """Every error of the domain."""
+    return set(kind.__subclasses__()).union(*map(all_errors, kind.__subclasses__()))
+
+
+def detail(status: status_pb2.Status, kind: type[Detail]) -> Detail | None:
+    """The one detail of the kind, if there is any."""
+    found = [message for detail in status.details if detail.Unpack(message := kind())]
+    assert len(found) <= 1, "each kind of detail comes at most once"
+    return found[0] if found else None
+
+
+def test_every_error_of_the_domain_is_in_the_table_and_nothing_else() -> None:
+    assert set(TABLE) == all_errors()
+    reasons = [kind.reason for kind in TABLE if kind is not errors.ExpireTimePast]
+    assert len(set(reasons)) == len(reasons)
+
+
+@pytest.mark.parametrize("kind", TABLE, ids=lambda kind: kind.__name__)
+def test_each_error_is_told_by_code_reason_and_sentence(kind: type[BlotterError]) -> None:
+    error = FOR_EXAMPLE.get(kind) or kind()
+    status = status_of(error, "ask-1")
+    assert status.code == code_pb2.Code.Value(TABLE[kind].code.name)
+    assert status.code not in {code_pb2.OK, code_pb2.UNKNOWN, code_pb2.INTERNAL}
+    assert status.message == str(error)
+    info = detail(status, error_details_pb2.ErrorInfo)
+    assert info is not None
+    assert (info.domain, info.reason) == ("blotter", kind.reason)
+    assert info.metadata["request_id"] == "ask-1"
+    assert kind.reason == kind.reason.upper()
+    retry = detail(status, error_details_pb2.RetryInfo)
+    assert (retry is not None) == (kind.reason in WORTH_ANOTHER_TRY)
+    assert retry is None or retry.retry_delay.ToTimedelta() == TABLE[kind].retry_after
+    assert (detail(status, error_details_pb2.BadRequest) is not None) == issubclass(kind, errors.InvalidRequest)
+
+
+SECRET = "password=hunter2 of table orders"
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A repository in which every method of orders fails as nobody foresaw."""
+
+    async def fail(*arguments: Any, **named: Any) -> Any:
+        raise ZeroDivisionError(SECRET)
+
+    for name in ("submit", "get", "list", "list_fills", "cancel", "cancel_all", "report"):
+        monkeypatch.setattr(Orders, name, fail)
+
+
+@pytest.mark.usefixtures("broken")
+async def test_what_nobody_foresaw_is_one_sentence_for_the_client_and_everything_for_the_log(
+    blotter: Blotter, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in METHODS:
+        if name in {"WatchOrders", "ListExecutionLogs", "StreamExecutionLogs"}:
+            continue
+        caplog.clear()
+        with caplog.at_level(logging.ERROR):
+            error = await refused(ask(blotter, name, sound_requests(sound_order())[name]))
+        assert (error.code(), error.details()) == (grpc.StatusCode.INTERNAL, INTERNAL), name
+        assert reason_of(error) == "INTERNAL"
+        told = f"{error!r}{error.trailing_metadata()}{error.initial_metadata()}"
+        assert not any(word in told for word in ("hunter2", "ZeroDivision", "orders.py", "Traceback"))
+        [record] = caplog.records
+        assert record.name == "blotter.errors"
+        assert record.request_id == info_of(error).metadata["request_id"]  # type: ignore[attr-defined]  # an extra
+        assert SECRET in caplog.text
+        assert "ZeroDivisionError" in caplog.text
+
+
+async def test_a_stream_that_fails_tells_no_more(blotter: Blotter, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: Any) -> Any:
+        raise ZeroDivisionError(SECRET)
+
+    monkeypatch.setattr("service.servicers.orders.heartbeat", fail)
+    monkeypatch.setattr("service.servicers.audit.heartbeat", fail)
+    error = await refused(ask(blotter, "StreamExecutionLogs", METHODS["StreamExecutionLogs"].request()))
+    assert (error.code(), error.details()) == (grpc.StatusCode.INTERNAL, INTERNAL)
+
+
+def sound_order() -> Any:
+    """An order that need not exist."""
+    return order_service_pb2.GetOrderResponse().order.__class__(trader_id=str(ALICE), order_id=str(ALICE))
+
+
+async def test_a_request_that_is_too_large_is_refused_and_the_next_is_served(blotter: Blotter) -> None:
+    request = order_service_pb2.CancelAllOrdersRequest(reason="x" * (4 * 1024 * 1024))
+    error = await refused(blotter.orders.CancelAllOrders(request, metadata=as_trader(ALICE)))
+    assert error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert written(blotter) == (0, 0, 0, None)
+    assert (await blotter.submit()).last_sequence == 1
+
+
+async def test_the_largest_batch_of_the_longest_orders_is_served(blotter: Blotter) -> None:
+    longest = {"price": "9999999999.99999999", "stop_loss": "9999999998.99999999", "symbol": "S" * 22}
+    orders = [order_request(client_order_id=f"{n:064}", quantity=2**31 - 1, **longest) for n in range(1000)]
+    batch = order_service_pb2.BatchSubmitOrdersRequest(orders=orders)
+    response = await blotter.orders.BatchSubmitOrders(batch, metadata=as_trader(ALICE))
+    assert [result.response.order.last_sequence for result in response.results] == list(range(1, 1001))
+    page = order_service_pb2.ListOrdersRequest(page_size=500)
+    assert len((await blotter.orders.ListOrders(page, metadata=as_trader(ALICE))).orders) == 500
+
+
+@pytest.mark.parametrize(
+    "method", ["/blotter.orders.v1.OrderService/Amend", "/blotter.orders.v2.OrderService/GetOrder", "/nothing/Here"]
+)
+async def test_a_method_that_is_not_there_is_unimplemented(blotter: Blotter, method: str) -> None:
+    call: Any = blotter.channel.unary_unary(method, None, None)
+    error: aio.AioRpcError = await refused(call(b"", metadata=as_trader(ALICE)))
+    assert error.code() == grpc.StatusCode.UNIMPLEMENTED
+
+
+@pytest.mark.parametrize("seconds", [1e6, 4e6, 1e9])
+async def test_a_deadline_may_be_weeks_away(blotter: Blotter, seconds: float) -> None:
+    call = blotter.orders.SubmitOrder(order_request(), metadata=as_trader(ALICE), timeout=seconds)
+    assert (await call).order.last_sequence == 1
