@@ -10,10 +10,10 @@ import os
 from logging.config import fileConfig
 from typing import Any
 
+from alembic.operations import MigrateOperation, Operations
 from sqlalchemy import Connection, create_engine, pool
 
 from alembic import context
-from alembic.operations import MigrateOperation, Operations
 from service.models import metadata
 
 OWNER = "blotter_owner"
@@ -23,8 +23,8 @@ OWNER = "blotter_owner"
 class RunSql(MigrateOperation):
     """`op.run_sql(text)`: send SQL exactly as written.
 
-    `op.execute` takes `:name` in a comment or a cast for a parameter, and the driver takes `%` in RAISE for one; a revision
-    cannot import a helper from its neighbours, so the operation is registered here.
+    `op.execute` takes `:name` in a comment or a cast for a parameter, and the driver takes `%` in RAISE for one; a
+    revision cannot import a helper from its neighbours, so the operation is registered here.
     """
 
     def __init__(self, sql: str) -> None:
@@ -56,7 +56,10 @@ def refuse_other_owner(connection: Connection) -> None:
 def run_offline() -> None:
     """Print the SQL that `psql` can load as the owner."""
     context.configure(
-        dialect_name="postgresql", target_metadata=metadata, literal_binds=True, transaction_per_migration=True
+        dialect_name="postgresql",
+        target_metadata=metadata,
+        literal_binds=True,
+        transaction_per_migration=True,
     )
     with context.begin_transaction():
         context.run_migrations()

@@ -12,7 +12,6 @@ from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
 
 import click
-import psycopg
 from pydantic import ValidationError
 from pythonjsonlogger.json import JsonFormatter
 
@@ -46,10 +45,8 @@ def told_plainly(function: Callable[P, R]) -> Callable[P, R]:
             return function(*args, **kwargs)
         except ValidationError as error:
             raise click.ClickException("\n".join(_setting_error(item) for item in error.errors())) from error
-        except (EmbeddedError, BlotterError) as error:
+        except (EmbeddedError, BlotterError, traders_repository.TraderRefused) as error:
             raise click.ClickException(str(error)) from error
-        except psycopg.OperationalError as error:
-            raise click.ClickException(f"The database cannot be reached: {error}") from error
 
     return wrapper
 
@@ -72,36 +69,41 @@ def serve() -> None:
 
     Without BLOTTER_DATABASE_URL it starts an embedded PostgreSQL in .blotter/, migrates it and registers demo traders.
     """
-    from service.server import AddressInUse, serve as serve_until_stopped  # noqa: PLC0415  # gRPC loads for 0.2 s
+    from service import server  # noqa: PLC0415  # gRPC loads for 0.2 s, which the other commands need not wait for
 
     settings = Settings()
     _set_up_logging(settings)
     with home.database(settings, prepare=True) as owner:
         if settings.database_url:
             _check_revision(owner)
-        _greet(settings, owner)
+        _greet(settings)
         try:
-            asyncio.run(serve_until_stopped(settings, settings.database_url or owner))
-        except AddressInUse as error:
+            asyncio.run(server.serve(settings, settings.database_url or owner))
+        except server.AddressInUse as error:
             raise click.ClickException(str(error)) from error
 
 
 def _check_revision(conninfo: str) -> None:
     found, needed = migrations.current(conninfo), migrations.head()
     if found != needed:
-        raise click.ClickException(f"The database is at revision {found}, this service needs {needed}: blotter migrate upgrade")
+        raise click.ClickException(
+            f"The database is at revision {found}, this service needs {needed}: blotter migrate upgrade"
+        )
 
 
-def _greet(settings: Settings, owner: str) -> None:
+def _greet(settings: Settings) -> None:
     if not sys.stdout.isatty():
         return
     trader_id, name = next(iter(DEMO_TRADERS.items()))
     click.echo(f"Blotter serves on {settings.listen}. Ctrl-C stops it. Try, in another terminal:\n")
+    order = (
+        '{"client_order_id": "first", "symbol": "AAPL", "side": "SIDE_BUY", "order_type": "ORDER_TYPE_LIMIT", '
+        '"quantity": 100, "price": "585.33"}'
+    )
+    submit = f"{settings.listen} blotter.orders.v1.OrderService/SubmitOrder"
     for line in (
         f"grpcurl -plaintext {settings.listen} list",
-        f"grpcurl -plaintext -H 'x-trader-id: {trader_id}' -d '"
-        '{"client_order_id": "first", "symbol": "AAPL", "side": "SIDE_BUY", "order_type": "ORDER_TYPE_LIMIT", '
-        f'"quantity": 100, "price": "585.33"}}\' {settings.listen} blotter.orders.v1.OrderService/SubmitOrder',
+        f"grpcurl -plaintext -H 'x-trader-id: {trader_id}' -d '{order}' {submit}",
         "make demo",
     ):
         click.secho(f"  {line}", fg="green")
@@ -169,13 +171,7 @@ def traders() -> None:
 def add(name: str, trader_id: UUID | None) -> None:
     """Register a trader and print his id."""
     with _owner() as conninfo:
-        try:
-            trader = traders_repository.add(conninfo, name, trader_id)
-        except psycopg.errors.UniqueViolation as error:
-            raise click.ClickException(f"A trader with id {trader_id} is registered already.") from error
-        except (psycopg.errors.CheckViolation, psycopg.errors.StringDataRightTruncation) as error:
-            raise click.ClickException("A name has 1 to 100 characters.") from error
-        click.echo(trader.id)
+        click.echo(traders_repository.add(conninfo, name, trader_id).id)
 
 
 @traders.command("list")

@@ -19,7 +19,9 @@ class Expiry:
     As the one thing that always talks to the database, it also tells whether the database answers.
     """
 
-    def __init__(self, orders: Orders, poll_seconds: float, database_answers: Callable[[bool], Awaitable[None]]) -> None:
+    def __init__(
+        self, orders: Orders, poll_seconds: float, database_answers: Callable[[bool], Awaitable[None]]
+    ) -> None:
         self._orders = orders
         self._poll_seconds = poll_seconds
         self._database_answers = database_answers

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from psycopg.conninfo import make_conninfo
-
 from service import migrations
 from service.domain.demo import DEMO_TRADERS
 from service.embedded import Cluster, lock
 from service.repositories import traders
+from service.repositories.database import login_to
 from service.settings import Settings
 
 # Plans that were made while the tables were empty choose among indexes by chance; the first statistics mend them.
@@ -23,13 +22,13 @@ OWNER = "blotter_owner"
 def database(settings: Settings, *, prepare: bool) -> Iterator[str]:
     """Yield the libpq connection string of the database, as its owner.
 
-    The embedded server is started where it does not run, and then stopped at the end. With `prepare` it is held for this process
-    alone, brought up to the newest revision, and a new one gets the demo traders. An external database is left as it is.
-    Raises EmbeddedError.
+    The embedded server is started where it does not run, and then stopped at the end. With `prepare` it is held for
+    this process alone, brought up to the newest revision, and a new one gets the demo traders. An external database
+    is left as it is. Raises EmbeddedError.
     """
     if settings.database_url:
-        password = {"password": settings.owner_password.get_secret_value()} if settings.owner_password else {}
-        yield make_conninfo(settings.database_url, user=OWNER, **password)
+        password = settings.owner_password
+        yield login_to(settings.database_url, OWNER, password.get_secret_value() if password else None)
         return
     cluster = Cluster(settings.home, options=OPTIONS)
     if not prepare and cluster.running:
@@ -45,8 +44,7 @@ def database(settings: Settings, *, prepare: bool) -> Iterator[str]:
 
 
 def _prepared(cluster: Cluster) -> str:
-    exists = f"SELECT count(*) FROM pg_database WHERE datname = '{DATABASE}'"
-    if cluster.psql(exists).strip() == "0":
+    if DATABASE not in cluster.psql("SELECT datname FROM pg_database").split():
         cluster.psql(migrations.ROOT / "sql" / "roles.sql")
         cluster.psql(f"CREATE DATABASE {DATABASE} OWNER {OWNER}")
     conninfo = cluster.conninfo(user=OWNER, dbname=DATABASE)

@@ -5,14 +5,16 @@ A database is named by a libpq connection string whose user is blotter_owner.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine, pool
+from sqlalchemy import Engine, create_engine, pool
 
 from alembic import command
+from service.repositories.errors import unreachable_told
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -56,20 +58,20 @@ def print_sql(revisions: str = "head", *, down: bool = False) -> None:
 
 
 def current(conninfo: str) -> str | None:
-    """Return the database's revision; None for an empty database. Raises psycopg.Error when it cannot be asked."""
-    with psycopg.connect(conninfo) as connection:
+    """Return the database's revision; None for an empty database. Raises DatabaseUnavailable."""
+    with unreachable_told(), psycopg.connect(conninfo) as connection:
         if connection.execute("SELECT to_regclass('alembic_version')").fetchone() == (None,):
             return None
         row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
     return row[0] if row else None
 
 
-def _engine(conninfo: str):  # noqa: ANN202
+def _engine(conninfo: str) -> Engine:
     return create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(conninfo), poolclass=pool.NullPool)
 
 
-def _run(step, conninfo: str, revision: str, *, quiet: bool) -> None:  # noqa: ANN001
+def _run(step: Callable[[Config, str], None], conninfo: str, revision: str, *, quiet: bool) -> None:
     config = configuration(quiet=quiet)
-    with _engine(conninfo).connect() as connection:
+    with unreachable_told(), _engine(conninfo).connect() as connection:
         config.attributes["connection"] = connection
         step(config, revision)

@@ -9,13 +9,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from blotter.audit.v1 import audit_service_pb2, audit_service_pb2_grpc
-from blotter.orders.v1 import order_service_pb2, order_service_pb2_grpc
 from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 
+from blotter.audit.v1 import audit_service_pb2, audit_service_pb2_grpc
+from blotter.orders.v1 import order_service_pb2, order_service_pb2_grpc
 from service.domain.identity import CallerKind
 from service.expiry import Expiry
 from service.feed import Feed

@@ -27,29 +27,36 @@ class Settings(BaseSettings):
     identity_mode: Literal["metadata"] = Field("metadata", description="How callers are known: by call metadata.")
     trusted_gateway: bool = Field(
         False,
-        description="Say that something in front authenticates callers; needed to listen beyond loopback in mode metadata.",
+        description="Say that something in front authenticates callers; needed to listen beyond loopback.",
     )
     trader_pool_size: int = Field(8, ge=1, description="Most database connections for traders.")
-    execution_pool_size: int = Field(4, ge=1, description="Most database connections for gateways and the service's own tasks.")
+    execution_pool_size: int = Field(
+        4, ge=1, description="Most database connections for gateways and the service's own tasks."
+    )
     compliance_pool_size: int = Field(2, ge=1, description="Most database connections for compliance.")
-    trader_password: SecretStr | None = Field(None, description="Password of blotter_trader; none: libpq's passfile or trust.")
+    trader_password: SecretStr | None = Field(
+        None, description="Password of blotter_trader; none: libpq's passfile or trust."
+    )
     execution_password: SecretStr | None = Field(None, description="Password of blotter_execution.")
     compliance_password: SecretStr | None = Field(None, description="Password of blotter_compliance.")
     owner_password: SecretStr | None = Field(None, description="Password of blotter_owner, for migrate and traders.")
     feed_poll_ms: int = Field(100, ge=10, description="How often a process looks for the commits of other processes.")
     expiry_poll_ms: int = Field(250, ge=10, le=1000, description="How often expired orders are looked for.")
-    slow_consumer_seconds: float = Field(10, gt=0, description="How long a stream may wait for its reader before it is cut off.")
-    grace_seconds: float = Field(5, ge=0, description="How long calls under way may take after SIGTERM; streams end at once.")
-    max_connection_age_seconds: int = Field(3600, ge=1, description="When clients are asked to reconnect, to spread load.")
+    slow_consumer_seconds: float = Field(10, gt=0, description="How long a stream waits for its reader.")
+    grace_seconds: float = Field(5, ge=0, description="How long calls may go on after SIGTERM; streams end at once.")
+    max_connection_age_seconds: int = Field(
+        3600, ge=1, description="When clients are asked to reconnect, to spread load."
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level that is logged.")
     log_format: Literal["auto", "json", "text"] = Field("auto", description="auto: text on a terminal, else JSON.")
 
     @model_validator(mode="after")
     def _refuse_open_door(self) -> Settings:
-        if self.identity_mode == "metadata" and not self.trusted_gateway and not _is_loopback(self.listen):
+        if not self.trusted_gateway and not _is_loopback(self.listen):
             raise ValueError(
-                f"BLOTTER_LISTEN={self.listen} is reachable from outside, and identity mode metadata authenticates nobody. "
-                "Listen on loopback, or set BLOTTER_TRUSTED_GATEWAY=true if something in front has authenticated the caller."
+                f"BLOTTER_LISTEN={self.listen} is reachable from outside, and identity mode metadata authenticates "
+                "nobody. Listen on loopback, or set BLOTTER_TRUSTED_GATEWAY=true if something in front has "
+                "authenticated the caller."
             )
         return self
 

@@ -62,9 +62,7 @@ def status_of(error: Exception, request_id: str) -> status_pb2.Status:
     details: list[Message] = [_info(error.reason, {"request_id": request_id, **error.metadata})]
     if isinstance(error, errors.InvalidRequest):
         violations = [
-            error_details_pb2.BadRequest.FieldViolation(
-                field=violation.field, description=violation.description
-            )
+            error_details_pb2.BadRequest.FieldViolation(field=violation.field, description=violation.description)
             for violation in error.violations[:MOST_VIOLATIONS]
         ]
         details.append(error_details_pb2.BadRequest(field_violations=violations))

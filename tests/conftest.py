@@ -15,7 +15,7 @@ from service.embedded import Cluster
 
 pytest_plugins = ["tests.serving"]
 
-# Nothing that a test writes has to survive the machine's crash; and tables that were empty a moment ago need statistics soon.
+# Nothing that a test writes has to survive a crash; tables that were empty a moment ago need statistics soon.
 UNSAFE_BUT_FAST = {
     "fsync": "off",
     "synchronous_commit": "off",

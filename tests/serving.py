@@ -9,14 +9,14 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from blotter.audit.v1 import audit_service_pb2_grpc
-from blotter.orders.v1 import execution_report_pb2 as reports_pb
-from blotter.orders.v1 import order_pb2, order_service_pb2, order_service_pb2_grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 from grpc import aio
 
+from blotter.audit.v1 import audit_service_pb2_grpc
+from blotter.orders.v1 import execution_report_pb2 as reports_pb
+from blotter.orders.v1 import order_pb2, order_service_pb2, order_service_pb2_grpc
 from service.feed import Feed
-from service.server import running
+from service.server import Running, running
 from service.settings import Settings
 from tests.conftest import ALICE, Database
 
@@ -31,7 +31,7 @@ def as_trader(trader_id: UUID | str) -> tuple[tuple[str, str], ...]:
 
 def settings(**changes: Any) -> Settings:
     """The settings of a test's server: any free port, quick polls."""
-    values = {"listen": "127.0.0.1:0", "feed_poll_ms": 20, "expiry_poll_ms": 50, "grace_seconds": 2}
+    values: dict[str, Any] = {"listen": "127.0.0.1:0", "feed_poll_ms": 20, "expiry_poll_ms": 50, "grace_seconds": 2}
     return Settings(**(values | changes))
 
 
@@ -90,16 +90,22 @@ def report_request(order: order_pb2.Order, **report: Any) -> reports_pb.ReportEx
 
 
 @asynccontextmanager
-async def serving(database: Database, **changes: Any) -> AsyncIterator[Blotter]:
-    """A server on the database, in this event loop."""
-    configured = settings(**changes)
-    async with (
-        running(configured, database.conninfo("blotter_trader")) as server,
-        aio.insecure_channel(f"127.0.0.1:{server.port}") as channel,
-    ):
+async def connected(server: Running, database: Database) -> AsyncIterator[Blotter]:
+    """Stubs on a channel to a server."""
+    async with aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
         orders = order_service_pb2_grpc.OrderServiceStub(channel)
         audit = audit_service_pb2_grpc.AuditServiceStub(channel)
         yield Blotter(server.port, server.feed, channel, orders, audit, database)
+
+
+@asynccontextmanager
+async def serving(database: Database, **changes: Any) -> AsyncIterator[Blotter]:
+    """A server on the database, in this event loop."""
+    async with (
+        running(settings(**changes), database.conninfo("blotter_trader")) as server,
+        connected(server, database) as blotter,
+    ):
+        yield blotter
 
 
 @pytest.fixture

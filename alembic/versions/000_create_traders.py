@@ -29,7 +29,11 @@ def upgrade() -> None:
         ),
         sa.Column("name", sa.String(100), nullable=False, comment="Name of the trader or desk"),
         sa.Column(
-            "created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.text("now()"), comment="When registered"
+            "created_at",
+            sa.DateTime(timezone=True),
+            nullable=False,
+            server_default=sa.text("now()"),
+            comment="When registered",
         ),
         sa.CheckConstraint("length(name) > 0", name="ck_traders_name_not_empty"),
         comment="Traders known to the blotter",

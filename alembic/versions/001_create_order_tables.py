@@ -1,7 +1,7 @@
 """Create order execution tables.
 
-The seed's schema to the letter: tables orders, fills and execution_logs, three enums (and order_side_enum), 8 check constraints, 8
-indexes, 5 policies. What had to change for it to work:
+The seed's schema to the letter: tables orders, fills and execution_logs, three enums (and order_side_enum), 8 check
+constraints, 8 indexes, 5 policies. What had to change for it to work:
 
 - `side` is the fifteenth of the 15 columns that the seed counts and does not list; without it an order means nothing.
 - The enums are created once, by hand; the columns refer to them with `create_type=False`.
@@ -60,9 +60,7 @@ def identifier(comment: str) -> sa.Column[object]:
 
 def instant(name: str, comment: str) -> sa.Column[object]:
     """Return a column for an instant that defaults to now."""
-    return sa.Column(
-        name, sa.DateTime(timezone=True), nullable=False, server_default=sa.text("now()"), comment=comment
-    )
+    return sa.Column(name, sa.DateTime(timezone=True), nullable=False, server_default=sa.text("now()"), comment=comment)
 
 
 def upgrade() -> None:
@@ -158,7 +156,9 @@ def upgrade() -> None:
     )
     op.execute(f"CREATE POLICY execution_logs_trader_isolation ON execution_logs USING (trader_id = {CALLER})")
     op.execute("CREATE POLICY execution_logs_immutable ON execution_logs AS RESTRICTIVE FOR UPDATE USING (false)")
-    op.execute("CREATE POLICY execution_logs_immutable_delete ON execution_logs AS RESTRICTIVE FOR DELETE USING (false)")
+    op.execute(
+        "CREATE POLICY execution_logs_immutable_delete ON execution_logs AS RESTRICTIVE FOR DELETE USING (false)"
+    )
 
 
 def downgrade() -> None:

@@ -2,14 +2,16 @@
 
 Why:
 
-- The seed's ON DELETE CASCADE erases the "immutable" log with its order, because referential actions bypass row level security. The
-  keys are NO ACTION: an order that has fills or logs cannot be deleted.
-- A foreign key on the order's id alone lets one trader attach a row to another's order, and tells by its error whether a foreign id
-  exists. The keys lead with `trader_id`.
-- A fill without a trader needs a policy with a subquery, which scans the table: 18.7 ms against 0.74 ms at 100,000 rows.
+- The seed's ON DELETE CASCADE erases the "immutable" log with its order, because referential actions bypass row level
+  security. The keys are NO ACTION: an order that has fills or logs cannot be deleted.
+- A foreign key on the order's id alone lets one trader attach a row to another's order, and tells by its error
+  whether a foreign id exists. The keys lead with `trader_id`.
+- A fill without a trader needs a policy with a subquery, which scans the table: 18.7 ms against 0.74 ms at 100,000
+  rows.
 - Only this shape can be distributed by `trader_id`.
 
-The new columns have no default: the revision fails, and changes nothing, where fills exist whose trader nobody recorded.
+The new columns have no default: the revision fails, and changes nothing, where fills exist whose trader nobody
+recorded.
 
 Revision: 002
 Follows: 001

@@ -1,8 +1,8 @@
 """Keep prices, amounts and symbols exactly.
 
-Why: real prices have four decimals and more (sub-dollar stocks, mid-point fills), the consolidated audit trail has 10+8 digits and
-22-character symbols; NUMERIC(10,2) rounds silently. `filled_notional` is the exact sum of quantity times price;
-`average_fill_price` is computed from it by the database, so that no average is ever averaged again.
+Why: real prices have four decimals and more (sub-dollar stocks, mid-point fills), the consolidated audit trail has
+10+8 digits and 22-character symbols; NUMERIC(10,2) rounds silently. `filled_notional` is the exact sum of quantity
+times price; `average_fill_price` is computed from it by the database, so that no average is ever averaged again.
 
 Revision: 003
 Follows: 002

@@ -1,8 +1,9 @@
 """Make writes idempotent.
 
-Why: networks repeat. A trader's `client_order_id` enters one order for ever, and the digest of its content tells a repeat from a
-reuse; a gateway's `report_id` is recorded once; the venue's `execution_id` counts once per trader and venue. The keys are unique in
-the database, so no process and no race can count twice; they lead with `trader_id`, so that none tells of another trader.
+Why: networks repeat. A trader's `client_order_id` enters one order for ever, and the digest of its content tells a
+repeat from a reuse; a gateway's `report_id` is recorded once; the venue's `execution_id` counts once per trader and
+venue. The keys are unique in the database, so no process and no race can count twice; they lead with `trader_id`, so
+that none tells of another trader.
 
 Revision: 004
 Follows: 003

@@ -2,12 +2,14 @@
 
 Why:
 
-- A time stamp cannot show that a record is missing; a dense number can. `trader_sequences` holds the last number; a writer locks the row
-  first, which serialises that trader alone and makes the checks for repeated keys free of races. Each log refers to its
-  predecessor, so a gap cannot be committed.
-- `orders.last_sequence` refers to the log of the order's last event, checked at commit, and must grow with every update (revision
-  007): a change of an order without its log cannot be committed, whoever writes it. A fill refers to its log in the same way.
-- A log holds the order's state after the event, complete, so that the trail alone re-creates an order as of any moment.
+- A time stamp cannot show that a record is missing; a dense number can. `trader_sequences` holds the last number; a
+  writer locks the row first, which serialises that trader alone and makes the checks for repeated keys free of races.
+  Each log refers to its predecessor, so a gap cannot be committed.
+- `orders.last_sequence` refers to the log of the order's last event, checked at commit, and must grow with every
+  update (revision 007): a change of an order without its log cannot be committed, whoever writes it. A fill refers to
+  its log in the same way.
+- A log holds the order's state after the event, complete, so that the trail alone re-creates an order as of any
+  moment.
 
 Revision: 005
 Follows: 004

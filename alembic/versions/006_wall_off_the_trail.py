@@ -1,8 +1,8 @@
 """Wall off the audit trail: no update, no delete, no truncate, by anybody.
 
-Why: each wall alone has a hole. A missing grant does not bind the owner; a restrictive policy answers with a silent `UPDATE 0`, and
-policies do not cover TRUNCATE; a row trigger does not fire on TRUNCATE. Together with revision 008's grants, there are
-four. Fills are facts as well and get the same triggers.
+Why: each wall alone has a hole. A missing grant does not bind the owner; a restrictive policy answers with a silent
+`UPDATE 0`, and policies do not cover TRUNCATE; a row trigger does not fire on TRUNCATE. Together with revision 008's
+grants, there are four. Fills are facts as well and get the same triggers.
 
 Revision: 006
 Follows: 005

@@ -57,7 +57,8 @@ def upgrade() -> None:
                     WHEN NEW.filled_quantity = NEW.quantity THEN NEW.status = 'FILLED'
                     WHEN OLD.status IN ('REJECTED', 'CANCELLED') THEN NEW.status = OLD.status
                     WHEN NEW.status IN ('REJECTED', 'CANCELLED') THEN true
-                    ELSE NEW.status = (CASE WHEN NEW.filled_quantity > 0 THEN 'PARTIAL' ELSE 'PENDING' END)::order_status_enum
+                    ELSE NEW.status = CASE WHEN NEW.filled_quantity > 0
+                        THEN 'PARTIAL'::order_status_enum ELSE 'PENDING' END
                 END) THEN
                 v_broken := 'orders_follow_their_lifecycle';
             ELSIF (NEW.filled_quantity, NEW.filled_notional) IS DISTINCT FROM (OLD.filled_quantity, OLD.filled_notional)
@@ -89,7 +90,8 @@ def upgrade() -> None:
             WHERE trader_id = NEW.trader_id AND id = NEW.order_id AND last_sequence = NEW.sequence;
             IF NOT FOUND THEN
                 RAISE EXCEPTION 'Refused by execution_logs_state_is_the_orders.' USING
-                    ERRCODE = 'check_violation', CONSTRAINT = 'execution_logs_state_is_the_orders', TABLE = 'execution_logs';
+                    ERRCODE = 'check_violation', TABLE = 'execution_logs',
+                    CONSTRAINT = 'execution_logs_state_is_the_orders';
             END IF;
             SELECT filled_quantity, filled_notional INTO v_filled_quantity, v_filled_notional FROM execution_logs
             WHERE trader_id = NEW.trader_id AND order_id = NEW.order_id

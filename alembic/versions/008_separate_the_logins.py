@@ -1,9 +1,10 @@
 """Separate the logins: grants by column, policies by command, one way to say whose rows.
 
-Why: a statement that is injected into a trader's connection must not become a gateway's or compliance's, so each kind of caller has a login of
-its own, member of nothing. `act_as` is the only thing that sets `app.trader_id`, for one transaction. A trader's login can enter and
-cancel its orders and log just that; it cannot fill an order or log a fill, even by raw SQL. The execution login sees everything and
-writes only the rows of the trader that the report names. Compliance reads. The sequencer has nothing to do yet.
+Why: a statement that is injected into a trader's connection must not become a gateway's or compliance's, so each kind
+of caller has a login of its own, member of nothing. `act_as` is the only thing that sets `app.trader_id`, for one
+transaction. A trader's login can enter and cancel its orders and log just that; it cannot fill an order or log a
+fill, even by raw SQL. The execution login sees everything and writes only the rows of the trader that the report
+names. Compliance reads. The sequencer has nothing to do yet.
 
 The five policies of the seed keep their names; the isolation policies become SELECT policies of the trader's login.
 
@@ -92,18 +93,21 @@ def upgrade() -> None:
         CREATE POLICY execution_logs_execution_reads_all ON execution_logs FOR SELECT TO blotter_execution USING (true);
         CREATE POLICY execution_logs_execution_logs_named ON execution_logs FOR INSERT TO blotter_execution
             WITH CHECK (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid AND action <> 'SUBMITTED');
-        CREATE POLICY execution_logs_compliance_reads_all ON execution_logs FOR SELECT TO blotter_compliance USING (true);
+        CREATE POLICY execution_logs_compliance_reads_all ON execution_logs FOR SELECT TO blotter_compliance
+            USING (true);
         GRANT SELECT ON execution_logs TO blotter_trader, blotter_execution, blotter_compliance;
         GRANT INSERT (trader_id, order_id, sequence, action, reason, actor, request_id) ON execution_logs
             TO blotter_trader;
-        GRANT INSERT (trader_id, order_id, sequence, action, reason, actor, request_id, timestamp, retry_attempt, error_code,
-                      report_id, report_digest, refused, venue, execution_id, fill_quantity, fill_price, fill_commission)
+        GRANT INSERT (trader_id, order_id, sequence, action, reason, actor, request_id, timestamp, retry_attempt,
+                      error_code, report_id, report_digest, refused, venue, execution_id, fill_quantity, fill_price,
+                      fill_commission)
             ON execution_logs TO blotter_execution;
 
         -- trader_sequences
         CREATE POLICY trader_sequences_trader_isolation ON trader_sequences TO blotter_trader
             USING (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
-        CREATE POLICY trader_sequences_execution_reads_all ON trader_sequences FOR SELECT TO blotter_execution USING (true);
+        CREATE POLICY trader_sequences_execution_reads_all ON trader_sequences FOR SELECT TO blotter_execution
+            USING (true);
         CREATE POLICY trader_sequences_execution_starts_named ON trader_sequences FOR INSERT TO blotter_execution
             WITH CHECK (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
         CREATE POLICY trader_sequences_execution_advances_named ON trader_sequences FOR UPDATE TO blotter_execution

@@ -40,8 +40,8 @@ def upgrade() -> None:
 
         CREATE FUNCTION submit_order(
             p_trader_id uuid, p_client_order_id text, p_request_digest bytea, p_symbol text, p_side order_side_enum,
-            p_order_type order_type_enum, p_quantity integer, p_price numeric, p_stop_loss numeric, p_take_profit numeric,
-            p_expires_at timestamptz, p_validate_only boolean, p_actor text, p_request_id text,
+            p_order_type order_type_enum, p_quantity integer, p_price numeric, p_stop_loss numeric,
+            p_take_profit numeric, p_expires_at timestamptz, p_validate_only boolean, p_actor text, p_request_id text,
             OUT outcome text, OUT recorded orders
         ) LANGUAGE plpgsql AS $$
         DECLARE
@@ -60,8 +60,8 @@ def upgrade() -> None:
             ELSIF p_validate_only THEN
                 outcome := 'VALID';
             ELSE
-                INSERT INTO orders (trader_id, client_order_id, request_digest, symbol, side, order_type, quantity, price,
-                                    stop_loss, take_profit, expires_at, last_sequence)
+                INSERT INTO orders (trader_id, client_order_id, request_digest, symbol, side, order_type, quantity,
+                                    price, stop_loss, take_profit, expires_at, last_sequence)
                 VALUES (p_trader_id, p_client_order_id, p_request_digest, p_symbol, p_side, p_order_type, p_quantity,
                         p_price, p_stop_loss, p_take_profit, p_expires_at, v_sequence)
                 RETURNING orders.* INTO recorded;
@@ -143,8 +143,8 @@ def upgrade() -> None:
         CREATE FUNCTION report_execution(
             p_trader_id uuid, p_order_id uuid, p_report_id text, p_report_digest bytea, p_action action_enum,
             p_timestamp timestamptz, p_venue text, p_reason text, p_error_code text, p_retry_attempt integer,
-            p_execution_id text, p_quantity integer, p_price numeric, p_commission numeric, p_actor text, p_request_id text,
-            OUT outcome text, OUT recorded orders
+            p_execution_id text, p_quantity integer, p_price numeric, p_commission numeric, p_actor text,
+            p_request_id text, OUT outcome text, OUT recorded orders
         ) LANGUAGE plpgsql AS $$
         DECLARE
             v_sequence bigint;
@@ -184,7 +184,8 @@ def upgrade() -> None:
 
             v_refusal := CASE
                 WHEN p_action = 'FILLED' AND p_quantity > recorded.quantity - recorded.filled_quantity THEN 'OVERFILL'
-                WHEN p_action IN ('APPROVED', 'REJECTED') AND recorded.status NOT IN ('PENDING', 'PARTIAL') THEN 'ORDER_CLOSED'
+                WHEN p_action IN ('APPROVED', 'REJECTED') AND recorded.status NOT IN ('PENDING', 'PARTIAL')
+                    THEN 'ORDER_CLOSED'
                 WHEN p_action = 'CANCELLED' AND recorded.status IN ('FILLED', 'REJECTED') THEN 'ORDER_CLOSED'
                 END;
             IF v_refusal = 'OVERFILL' THEN
@@ -219,16 +220,18 @@ def upgrade() -> None:
             RETURNING orders.* INTO recorded;
             UPDATE trader_sequences SET last_sequence = v_sequence WHERE trader_id = p_trader_id;
             INSERT INTO execution_logs (
-                trader_id, order_id, sequence, action, refused, timestamp, reason, error_code, retry_attempt, actor, request_id,
-                report_id, report_digest, venue, execution_id, fill_quantity, fill_price, fill_commission)
+                trader_id, order_id, sequence, action, refused, timestamp, reason, error_code, retry_attempt, actor,
+                request_id, report_id, report_digest, venue, execution_id, fill_quantity, fill_price, fill_commission)
             VALUES (
                 p_trader_id, p_order_id, v_sequence, CASE WHEN v_refusal IS NULL THEN p_action ELSE 'REJECTED' END,
                 v_refusal IS NOT NULL, p_timestamp, v_reason, coalesce(v_refusal, p_error_code), p_retry_attempt,
-                p_actor, p_request_id, p_report_id, p_report_digest, p_venue, p_execution_id, p_quantity, p_price, p_commission);
+                p_actor, p_request_id, p_report_id, p_report_digest, p_venue, p_execution_id, p_quantity, p_price,
+                p_commission);
             outcome := coalesce(v_refusal, 'APPLIED');
         END $$;
         COMMENT ON FUNCTION report_execution IS
-            'Record a report. APPLIED, REPLAYED, OVERFILL, ORDER_CLOSED, ORDER_NOT_FOUND, REPORT_ID_REUSED, EXECUTION_ID_REUSED';
+            'Record a report. APPLIED, REPLAYED, OVERFILL, ORDER_CLOSED, ORDER_NOT_FOUND, REPORT_ID_REUSED or '
+            'EXECUTION_ID_REUSED';
 
         REVOKE ALL ON FUNCTION lock_trader_sequence, submit_order, cancel_order, cancel_open_orders, report_execution
             FROM PUBLIC;

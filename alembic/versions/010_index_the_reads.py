@@ -2,8 +2,8 @@
 
 Why:
 
-- Comparing enums is not leakproof: under row level security `status = 'PENDING'` cannot be an index condition. A partial index on the open
-  statuses works; one finds the orders that are due to expire, over all traders.
+- Comparing enums is not leakproof: under row level security `status = 'PENDING'` cannot be an index condition. A
+  partial index on the open statuses works; one finds the orders that are due to expire, over all traders.
 - Clients ask "what changed since": by (trader_id, updated_at).
 - Compliance reads all traders' logs in order of time, with (trader_id, sequence) as the tie-breaker of its pages.
 

@@ -9,8 +9,8 @@ from typing import ClassVar
 class BlotterError(Exception):
     """An error that the client is told about.
 
-    `reason` is machine-readable and never changes; the message is one sentence for people; `metadata` is what a program may
-    want to know besides.
+    `reason` is machine-readable and never changes; the message is one sentence for people; `metadata` is what a
+    program may want to know besides.
     """
 
     reason: ClassVar[str]
@@ -102,9 +102,7 @@ class WrongRole(BlotterError):
     reason = "WRONG_ROLE"
 
     def __init__(self, actual: str, *allowed: str) -> None:
-        super().__init__(
-            f"This method is for {' and '.join(allowed)}, not for {actual}.", allowed=",".join(allowed)
-        )
+        super().__init__(f"This method is for {' and '.join(allowed)}, not for {actual}.", allowed=",".join(allowed))
 
 
 class OrderNotFound(BlotterError):

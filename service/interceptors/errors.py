@@ -23,9 +23,7 @@ log = logging.getLogger("blotter.errors")
 class Errors(Around):
     """Aborts the call with the status of the error that was raised."""
 
-    async def intercept_service(
-        self, continuation: Any, handler_call_details: grpc.HandlerCallDetails
-    ) -> Any:
+    async def intercept_service(self, continuation: Any, handler_call_details: grpc.HandlerCallDetails) -> Any:
         """Wrap the handler of one call, the reading of its request included."""
 
         async def readable(details: grpc.HandlerCallDetails) -> Any:

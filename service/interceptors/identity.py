@@ -1,7 +1,7 @@
 """Identity mode `metadata`: the caller is who the call metadata says.
 
-This mode authenticates nobody. It is for loopback, or behind something that has authenticated the caller and sets these keys
-itself.
+This mode authenticates nobody. It is for loopback, or behind something that has authenticated the caller and sets
+these keys itself.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import cast
 from uuid import UUID
 
 from service.domain.errors import FieldViolation, IdentityMalformed, IdentityMissing, InvalidRequest
@@ -28,7 +29,7 @@ class MetadataIdentity(Around):
     @asynccontextmanager
     async def around(self, method: str, context: Context) -> AsyncIterator[None]:
         """Say who is calling, for the time of the call."""
-        remaining = context.time_remaining()
+        remaining = cast("float | None", context.time_remaining())  # None without a deadline, whatever the stubs say
         deadline = None if remaining is None else time.monotonic() + remaining
         CALLER.set(caller_from(list(context.invocation_metadata() or ()), REQUEST_ID.get(), deadline))
         yield

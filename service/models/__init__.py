@@ -1,4 +1,4 @@
-"""The tables, one a file, as SQLAlchemy declares them: Alembic's metadata, and what the repositories' statements are written with."""
+"""The tables, one a file: Alembic's metadata, and what the repositories' statements are written with."""
 
 from __future__ import annotations
 

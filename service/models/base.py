@@ -1,7 +1,7 @@
 """The declarative base and the column types that tables share.
 
-The models say what statements are written with and what `alembic check` compares. Check constraints, triggers, policies and
-grants are the revisions' alone; `sql/schema.sql` shows them all.
+The models say what statements are written with and what `alembic check` compares. Check constraints, triggers,
+policies and grants are the revisions' alone; `sql/schema.sql` shows them all.
 """
 
 from __future__ import annotations

@@ -7,7 +7,18 @@ from uuid import UUID
 from sqlalchemy import Computed, ForeignKeyConstraint, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from service.models.base import ACTION, ORDER_SIDE, ORDER_STATUS, ORDER_TYPE, Base, Instant, Notional, Price, RowId, Sequence
+from service.models.base import (
+    ACTION,
+    ORDER_SIDE,
+    ORDER_STATUS,
+    ORDER_TYPE,
+    Base,
+    Instant,
+    Notional,
+    Price,
+    RowId,
+    Sequence,
+)
 
 
 class ExecutionLog(Base):

@@ -7,7 +7,17 @@ from uuid import UUID
 from sqlalchemy import Computed, ForeignKey, ForeignKeyConstraint, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from service.models.base import ORDER_SIDE, ORDER_STATUS, ORDER_TYPE, Base, Instant, Notional, Price, RowId, Sequence
+from service.models.base import (
+    ORDER_SIDE,
+    ORDER_STATUS,
+    ORDER_TYPE,
+    Base,
+    Instant,
+    Notional,
+    Price,
+    RowId,
+    Sequence,
+)
 
 OPEN = text("status IN ('PENDING', 'PARTIAL')")
 

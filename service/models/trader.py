@@ -14,9 +14,7 @@ class Trader(Base):
     """A trader known to the blotter. Registered by the owner alone."""
 
     __tablename__ = "traders"
-    __table_args__ = (
-        {"comment": "Traders known to the blotter"},
-    )
+    __table_args__ = ({"comment": "Traders known to the blotter"},)
 
     id: Mapped[UUID] = mapped_column(
         primary_key=True, server_default=text("gen_random_uuid()"), comment="Unique trader identifier"

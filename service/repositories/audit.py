@@ -80,8 +80,8 @@ _EVENTS = compiled(
     .limit(_LIMIT)
 )
 
-# An order that changed since `as_of` is left out: its event comes after the snapshot. So every page, however late it is read,
-# shows the same moment, without a transaction that stays open between them.
+# An order that changed since `as_of` is left out: its event comes after the snapshot. So every page, however late it
+# is read, shows the same moment, without a transaction that stays open between them.
 _SNAPSHOT = compiled(
     select(*columns(models.Order, Order))
     .where(
@@ -120,7 +120,7 @@ class Audit:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def list(self, caller: Caller, filter_: LogFilter, after: LogKey | None, limit: int) -> list[ExecutionLog]:
+    async def page(self, caller: Caller, filter_: LogFilter, after: LogKey | None, limit: int) -> list[ExecutionLog]:
         """Return at most `limit` logs from after the key on: one trader's by sequence, all traders' by time."""
         values = {
             **asdict(filter_),
@@ -141,7 +141,9 @@ class Audit:
     async def bounds(self, caller: Caller, trader_id: UUID) -> tuple[int, int]:
         """Return the first sequence that is kept and the last that was given; (1, 0) where there is none."""
         first, last = await self._database.run(
-            caller, Statement(_FIRST_SEQUENCE, {"trader_id": trader_id}), Statement(_LAST_SEQUENCE, {"trader_id": trader_id})
+            caller,
+            Statement(_FIRST_SEQUENCE, {"trader_id": trader_id}),
+            Statement(_LAST_SEQUENCE, {"trader_id": trader_id}),
         )
         return first[0][0] or 1, _last(last)
 
@@ -162,9 +164,15 @@ class Audit:
         return Events(logs, seen if len(logs) == limit else max(seen, _last(last)))
 
     async def snapshot(
-        self, caller: Caller, trader_id: UUID, filter_: EventFilter, as_of: int, after_id: UUID | None, limit: int
+        self,
+        caller: Caller,
+        trader_id: UUID,
+        filter_: EventFilter,
+        as_of: int,
+        after_id: UUID | None,
+        limit: int,
     ) -> list[Order]:
-        """Return at most `limit` orders that have not changed since event `as_of`, by ascending id from after `after_id`."""
+        """Return at most `limit` orders unchanged since event `as_of`, by ascending id from after `after_id`."""
         values: dict[str, Any] = {
             "trader_id": trader_id,
             "as_of": as_of,

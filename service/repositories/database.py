@@ -96,7 +96,8 @@ class Database:
 
         Returns the rows of each. Raises a BlotterError for whatever the database refuses; then nothing was written.
         """
-        settings, values = ["act_as(%(trader_id)s)"], {"trader_id": caller.trader_id}
+        settings = ["act_as(%(trader_id)s)"]
+        values: dict[str, Any] = {"trader_id": caller.trader_id}
         if caller.deadline is not None:
             settings.append("set_config('statement_timeout', %(timeout)s, true)")
             milliseconds = round((caller.deadline - time.monotonic()) * 1000)

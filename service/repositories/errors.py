@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import psycopg
 from psycopg import errors as pg
@@ -39,6 +40,15 @@ BY_OUTCOME: dict[str, Callable[[], BlotterError]] = {
     "EXECUTION_ID_REUSED": ExecutionIdReused,
 }
 """What the functions of revision 009 answer when they refuse."""
+
+
+@contextmanager
+def unreachable_told() -> Iterator[None]:
+    """For the command line: DatabaseUnavailable, with what the driver says, instead of the driver's error."""
+    try:
+        yield
+    except psycopg.OperationalError as error:
+        raise DatabaseUnavailable(f"The database cannot be reached: {error}") from error
 
 
 def translate(error: Exception) -> Exception:

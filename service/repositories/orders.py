@@ -54,7 +54,9 @@ _REPORT = call(
 
 _ORDER = select(*columns(models.Order, Order)).where(models.Order.trader_id == bindparam("trader_id"))
 _NAMED = if_given("order_id", Uuid(), models.Order.id == bindparam("order_id")) & if_given(
-    "client_order_id", models.Order.client_order_id.type, models.Order.client_order_id == bindparam("client_order_id")
+    "client_order_id",
+    models.Order.client_order_id.type,
+    models.Order.client_order_id == bindparam("client_order_id"),
 )
 _GET = compiled(_ORDER.where(_NAMED))
 
@@ -90,9 +92,7 @@ _LIST_FILLS = compiled(_FILLS)
 _LIST_FILLS_OF_ORDER = compiled(
     _FILLS.where(
         models.Fill.order_id
-        == select(models.Order.id)
-        .where(models.Order.trader_id == bindparam("trader_id"), _NAMED)
-        .scalar_subquery()
+        == select(models.Order.id).where(models.Order.trader_id == bindparam("trader_id"), _NAMED).scalar_subquery()
     )
 )
 
@@ -123,7 +123,9 @@ class Orders:
         self._database = database
         self._committed = committed
 
-    async def submit(self, caller: Caller, trader_id: UUID, orders: Sequence[NewOrder]) -> list[Recorded | BlotterError]:
+    async def submit(
+        self, caller: Caller, trader_id: UUID, orders: Sequence[NewOrder]
+    ) -> list[Recorded | BlotterError]:
         """Enter the orders in one transaction. One result each: what was recorded, or why it was not."""
         results = await self._database.run(caller, *(_submit(caller, trader_id, order) for order in orders))
         self._committed(trader_id)
@@ -157,8 +159,8 @@ class Orders:
     async def report(self, caller: Caller, reports: Sequence[Report]) -> list[Recorded | BlotterError]:
         """Record the reports in one transaction, one result each.
 
-        Traders are taken in the order of their ids, so that two batches never wait for each other in a circle; one trader's reports
-        in the order given.
+        Traders are taken in the order of their ids, so that two batches never wait for each other in a circle; one
+        trader's reports in the order given.
         """
         order = sorted(range(len(reports)), key=lambda index: reports[index].trader_id)
         statements: list[Statement] = []
@@ -177,8 +179,13 @@ class Orders:
             raise OrderNotFound
         return Order(*rows[0])
 
-    async def list(
-        self, caller: Caller, trader_id: UUID, filter_: OrderFilter, after: tuple[datetime, UUID] | None, limit: int
+    async def page(
+        self,
+        caller: Caller,
+        trader_id: UUID,
+        filter_: OrderFilter,
+        after: tuple[datetime, UUID] | None,
+        limit: int,
     ) -> list[Order]:
         """Return at most `limit` orders, newest first, from after the key (created_at, id) on."""
         before_time, before_id = after or (None, None)
@@ -186,7 +193,7 @@ class Orders:
         [rows] = await self._database.run(caller, Statement(_LIST, values | asdict(filter_)))
         return [Order(*row) for row in rows]
 
-    async def list_fills(
+    async def page_of_fills(
         self, caller: Caller, trader_id: UUID, filter_: FillFilter, before: int | None, limit: int
     ) -> list[Fill]:
         """Return at most `limit` fills, newest first, with a sequence below `before`. Raises OrderNotFound."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import ARRAY, Column, ColumnElement, bindparam, func, literal_column, or_, select
+from sqlalchemy import ARRAY, Column, ColumnClause, ColumnElement, bindparam, func, literal_column, or_, select
 from sqlalchemy.dialects.postgresql import psycopg
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.sql.base import Executable
@@ -51,5 +51,5 @@ def within(column: InstrumentedAttribute[Any], name: str) -> ColumnElement[bool]
 def call(function: str, parameters: tuple[str, ...], value: type[Any]) -> str:
     """Return the call of one of revision 009's functions: a row of its outcome and the fields of what it recorded."""
     result = getattr(func, function)(*map(bindparam, parameters)).table_valued("outcome", "recorded", name="result")
-    recorded = [literal_column(f"(result.recorded).{field.name}") for field in fields(value)]
+    recorded: list[ColumnClause[Any]] = [literal_column(f"(result.recorded).{field.name}") for field in fields(value)]
     return compiled(select(result.c.outcome, *recorded))

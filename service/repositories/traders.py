@@ -8,6 +8,15 @@ from uuid import UUID
 
 import psycopg
 
+from service.repositories.errors import unreachable_told
+
+ADD = "INSERT INTO traders (id, name) VALUES (coalesce(%s, gen_random_uuid()), %s) RETURNING id, name, created_at"
+LIST = "SELECT id, name, created_at FROM traders ORDER BY created_at, id"
+
+
+class TraderRefused(Exception):
+    """A trader who cannot be registered; the text says why."""
+
 
 class Trader(NamedTuple):
     """A row of traders."""
@@ -18,19 +27,18 @@ class Trader(NamedTuple):
 
 
 def add(conninfo: str, name: str, trader_id: UUID | None = None) -> Trader:
-    """Register a trader, under the given id or a new one. Raises psycopg.errors.UniqueViolation for a known id."""
-    with psycopg.connect(conninfo) as connection:
-        row = connection.execute(
-            "INSERT INTO traders (id, name) VALUES (coalesce(%s, gen_random_uuid()), %s) RETURNING id, name, created_at",
-            (trader_id, name),
-        ).fetchone()
-    if row is None:
-        raise RuntimeError("INSERT returned no row.")
+    """Register a trader, under the given id or a new one. Raises TraderRefused, DatabaseUnavailable."""
+    try:
+        with unreachable_told(), psycopg.connect(conninfo) as connection:
+            [row] = connection.execute(ADD, (trader_id, name)).fetchall()
+    except psycopg.errors.UniqueViolation as error:
+        raise TraderRefused(f"A trader with id {trader_id} is registered already.") from error
+    except (psycopg.errors.CheckViolation, psycopg.errors.StringDataRightTruncation) as error:
+        raise TraderRefused("A name has 1 to 100 characters.") from error
     return Trader(*row)
 
 
 def list_all(conninfo: str) -> list[Trader]:
-    """Return all traders, oldest first."""
-    with psycopg.connect(conninfo) as connection:
-        rows = connection.execute("SELECT id, name, created_at FROM traders ORDER BY created_at, id").fetchall()
-    return [Trader(*row) for row in rows]
+    """Return all traders, oldest first. Raises DatabaseUnavailable."""
+    with unreachable_told(), psycopg.connect(conninfo) as connection:
+        return [Trader(*row) for row in connection.execute(LIST).fetchall()]

@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from blotter.audit.v1 import audit_service_pb2 as pb
-from blotter.audit.v1 import audit_service_pb2_grpc
 from grpc import aio
 
+from blotter.audit.v1 import audit_service_pb2 as pb
+from blotter.audit.v1 import audit_service_pb2_grpc
 from service.domain.identity import CallerKind, caller_of, trader
 from service.feed import Feed
 from service.repositories.audit import Audit, LogKey
@@ -35,7 +35,7 @@ class AuditServicer(audit_service_pb2_grpc.AuditServiceServicer):
         filter_, size = validation.list_execution_logs(request, caller)
         binding = ("ListExecutionLogs", caller.kind, caller.trader_id, filter_)
         after = tokens.page(binding, request.page_token, _log_key)
-        logs = await self._audit.list(caller, filter_, after, size + 1)
+        logs = await self._audit.page(caller, filter_, after, size + 1)
         last = logs[size - 1] if len(logs) > size else None
         return pb.ListExecutionLogsResponse(
             execution_logs=map(log_to_proto, logs[:size]),

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_UP, Context, Decimal
 
-from blotter.audit.v1 import execution_log_pb2
-from blotter.orders.v1 import order_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from blotter.audit.v1 import execution_log_pb2
+from blotter.orders.v1 import order_pb2
 from service.domain.orders import ExecutionLog, Fill, NewOrder, Order, format_decimal
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -130,8 +130,8 @@ def fill_of(log: ExecutionLog) -> order_pb2.Fill | None:
         fill_id=str(log.fill_id or ""),
         order_id=str(log.order_id),
         trader_id=str(log.trader_id),
-        execution_id=log.execution_id,
-        venue=log.venue,
+        execution_id=log.execution_id or "",
+        venue=log.venue or "",
         quantity=log.fill_quantity,
         price=decimal(log.fill_price),
         commission=decimal(log.fill_commission),
@@ -147,8 +147,8 @@ def event_to_proto(log: ExecutionLog) -> order_pb2.OrderEvent:
         sequence=log.sequence,
         action=order_pb2.Action.Value(f"ACTION_{log.action}"),
         order=order_after(log),
-        reason=log.reason,
-        error_code=log.error_code,
+        reason=log.reason or "",
+        error_code=log.error_code or "",
         retry_attempt=log.retry_attempt,
         fill=fill_of(log),
         event_time=timestamp(log.timestamp),
@@ -169,14 +169,14 @@ def log_to_proto(log: ExecutionLog) -> execution_log_pb2.ExecutionLog:
         status=order_pb2.OrderStatus.Value(f"ORDER_STATUS_{log.status}"),
         event_time=timestamp(log.timestamp),
         record_time=timestamp(log.created_at),
-        reason=log.reason,
+        reason=log.reason or "",
         retry_attempt=log.retry_attempt,
-        error_code=log.error_code,
+        error_code=log.error_code or "",
         actor=log.actor,
         request_id=log.request_id,
-        report_id=log.report_id,
+        report_id=log.report_id or "",
         order=order_after(log),
         fill=fill_of(log),
-        venue=log.venue,
+        venue=log.venue or "",
         refused=log.refused,
     )

@@ -31,7 +31,7 @@ T = TypeVar("T")
 class EnumType(Protocol):
     """A generated enum."""
 
-    def Name(self, number: Any) -> str:  # noqa: N802  # protobuf's name
+    def Name(self, number: Any) -> str:  # protobuf's name
         """Return the name of a number; ValueError for an unknown one."""
 
 

@@ -7,11 +7,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from grpc import aio
+
 from blotter.orders.v1 import execution_report_pb2 as reports_pb
 from blotter.orders.v1 import order_service_pb2 as pb
 from blotter.orders.v1 import order_service_pb2_grpc, watch_pb2
-from grpc import aio
-
 from service.domain.errors import BlotterError
 from service.domain.filters import EventFilter
 from service.domain.identity import Caller, CallerKind, caller_of, trader
@@ -78,7 +78,7 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
         filter_, size = validation.list_orders(request)
         binding = ("ListOrders", trader_id, filter_)
         after = tokens.page(binding, request.page_token, _order_key)
-        orders = await self._orders.list(caller, trader_id, filter_, after, size + 1)
+        orders = await self._orders.page(caller, trader_id, filter_, after, size + 1)
         more = len(orders) > size
         last = orders[size - 1] if more else None
         return pb.ListOrdersResponse(
@@ -91,7 +91,7 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
         filter_, size = validation.list_fills(request)
         binding = ("ListFills", trader_id, filter_)
         before = tokens.page(binding, request.page_token, int)
-        fills = await self._orders.list_fills(caller, trader_id, filter_, before, size + 1)
+        fills = await self._orders.page_of_fills(caller, trader_id, filter_, before, size + 1)
         more = len(fills) > size
         return pb.ListFillsResponse(
             fills=map(fill_to_proto, fills[:size]),
@@ -104,9 +104,7 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
         order, replayed = await self._orders.cancel(caller, trader_id, key, reason)
         return pb.CancelOrderResponse(order=order_to_proto(order), replayed=replayed)
 
-    async def CancelAllOrders(
-        self, request: pb.CancelAllOrdersRequest, context: Context
-    ) -> pb.CancelAllOrdersResponse:
+    async def CancelAllOrders(self, request: pb.CancelAllOrdersRequest, context: Context) -> pb.CancelAllOrdersResponse:
         caller, trader_id = trader()
         symbol, reason = validation.cancel_all_orders(request)
         cancelled = await self._orders.cancel_all(caller, trader_id, symbol, reason)
@@ -128,7 +126,13 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
                 yield message
         last_event = 0
         async for events in follow(
-            self._audit, self._feed, caller, trader_id, filter_, after=after, heartbeat_seconds=heartbeat_seconds
+            self._audit,
+            self._feed,
+            caller,
+            trader_id,
+            filter_,
+            after=after,
+            heartbeat_seconds=heartbeat_seconds,
         ):
             message = watch_pb2.WatchOrdersResponse(resume_token=tokens.encode(binding, events.last_sequence))
             if events.logs:
@@ -190,5 +194,3 @@ def _reported(recorded: Recorded) -> reports_pb.ReportExecutionResponse:
 
 def _order_key(created_at: str, order_id: str) -> tuple[datetime, UUID]:
     return datetime.fromisoformat(created_at), UUID(order_id)
-
-

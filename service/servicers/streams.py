@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from blotter.orders.v1 import watch_pb2
-
 from service.domain.errors import InvalidResumeToken, ResumeTokenOutOfRange
 from service.domain.filters import EventFilter
 from service.domain.identity import Caller

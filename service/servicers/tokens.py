@@ -1,7 +1,7 @@
 """Page and resume tokens: opaque, versioned, bound to the caller and the filters.
 
-A token says where to go on, never what may be seen: the rows come from the database under the caller's own login. Its check
-value only tells a damaged or borrowed token from a good one.
+A token says where to go on, never what may be seen: the rows come from the database under the caller's own login. Its
+check value only tells a damaged or borrowed token from a good one.
 """
 
 from __future__ import annotations

@@ -10,7 +10,6 @@ from uuid import uuid4
 
 from blotter.audit.v1 import audit_service_pb2
 from blotter.orders.v1 import execution_report_pb2, order_pb2, order_service_pb2, watch_pb2
-
 from service.domain.filters import EventFilter, FillFilter, LogFilter, OrderFilter
 from service.domain.identity import Caller
 from service.domain.orders import NewOrder, OrderKey, Report
@@ -29,7 +28,9 @@ def new_order(request: order_service_pb2.SubmitOrderRequest, *, batch: bool = Fa
     if batch and request.validate_only:
         fields.wrong("validate_only", "is not available in a batch")
     order = NewOrder(
-        client_order_id=fields.key("client_order_id", request.client_order_id) if request.client_order_id else str(uuid4()),
+        client_order_id=fields.key("client_order_id", request.client_order_id)
+        if request.client_order_id
+        else str(uuid4()),
         symbol=fields.symbol("symbol", request.symbol),
         side=fields.label("side", request.side, order_pb2.Side, "SIDE_"),
         order_type=fields.label("order_type", request.order_type, order_pb2.OrderType, "ORDER_TYPE_"),
@@ -78,7 +79,7 @@ def report(request: execution_report_pb2.ReportExecutionRequest) -> Report:
     timestamp = fields.moment("event_time", request)
     if timestamp and timestamp > datetime.now(UTC) + MAX_CLOCK_AHEAD:
         fields.wrong("event_time", "must not be more than five minutes in the future")
-    common = {
+    common: dict[str, Any] = {
         "trader_id": fields.uuid("trader_id", request.trader_id),
         "order_id": fields.uuid("order_id", request.order_id),
         "report_id": fields.key("report_id", request.report_id),
@@ -132,7 +133,9 @@ def report(request: execution_report_pb2.ReportExecutionRequest) -> Report:
 
 
 def order_key(
-    request: order_service_pb2.GetOrderRequest | order_service_pb2.CancelOrderRequest | order_service_pb2.ListFillsRequest,
+    request: order_service_pb2.GetOrderRequest
+    | order_service_pb2.CancelOrderRequest
+    | order_service_pb2.ListFillsRequest,
     fields: Fields,
     *,
     required: bool = True,
@@ -202,9 +205,7 @@ def list_fills(request: order_service_pb2.ListFillsRequest) -> tuple[FillFilter,
     return filter_, size
 
 
-def list_execution_logs(
-    request: audit_service_pb2.ListExecutionLogsRequest, caller: Caller
-) -> tuple[LogFilter, int]:
+def list_execution_logs(request: audit_service_pb2.ListExecutionLogsRequest, caller: Caller) -> tuple[LogFilter, int]:
     """Check which logs to list, and how many a page. A trader's filter names the trader himself."""
     fields = Fields()
     trader_id = fields.uuid("trader_id", request.trader_id) if request.trader_id else caller.trader_id
@@ -260,5 +261,3 @@ def _heartbeat(
     if not 1 <= interval <= 60:
         fields.wrong("heartbeat_interval", "must be 1 to 60 seconds")
     return interval
-
-

@@ -21,7 +21,9 @@ def info_of(error: aio.AioRpcError) -> error_details_pb2.ErrorInfo:
     found = details_of(error, error_details_pb2.ErrorInfo)
     assert len(found) == 1, error
     assert found[0].domain == "blotter"
-    return found[0]
+    [info] = found
+    assert isinstance(info, error_details_pb2.ErrorInfo)
+    return info
 
 
 def reason_of(error: aio.AioRpcError) -> str:

@@ -1,18 +1,17 @@
 """An order's life over the wire."""
 
 from decimal import Decimal
+from typing import Any
 
 import grpc
 import pytest
-from blotter.orders.v1 import execution_report_pb2 as reports_pb
-from blotter.orders.v1 import order_pb2, order_service_pb2
 from grpc import aio
 
+from blotter.orders.v1 import execution_report_pb2 as reports_pb
+from blotter.orders.v1 import order_pb2, order_service_pb2
 from tests.conftest import ALICE, BOB
 from tests.rpc.errors import reason_of, refused
 from tests.serving import EXECUTION, Blotter, as_trader, order_request, report_request
-
-pytestmark = pytest.mark.asyncio
 
 
 async def test_a_submitted_order_is_pending_and_has_its_first_event(blotter: Blotter) -> None:
@@ -63,7 +62,7 @@ async def test_an_overfill_is_refused_logged_and_changes_nothing(blotter: Blotte
 
 
 CLOSED = order_pb2.ORDER_STATUS_FILLED, order_pb2.ORDER_STATUS_REJECTED, order_pb2.ORDER_STATUS_CANCELLED
-REPORTS = {
+REPORTS: dict[str, dict[str, Any]] = {
     "approved": {"approved": reports_pb.ApprovedReport()},
     "executed": {"executed": reports_pb.ExecutedReport(error_code="TIMEOUT")},
     "recovered": {"recovered": reports_pb.RecoveredReport(retry_attempt=1)},
@@ -87,7 +86,8 @@ async def in_status(blotter: Blotter, status: order_pb2.OrderStatus.ValueType) -
     return order
 
 
-# Report × status before → status after, or the reason of the refusal. P pending, A partial, F filled, R rejected, C cancelled.
+# Report, status before: status after, or the reason of the refusal.
+# P pending, A partial, F filled, R rejected, C cancelled.
 TABLE = {
     "approved": {"P": "P", "A": "A", "F": "ORDER_CLOSED", "R": "ORDER_CLOSED", "C": "ORDER_CLOSED"},
     "executed": {"P": "P", "A": "A", "F": "F", "R": "R", "C": "C"},
@@ -118,7 +118,10 @@ async def test_each_report_in_each_status(blotter: Blotter, report: str) -> None
             assert response.order.status == STATUSES[after], (report, before)
         else:
             error = await refused(blotter.orders.ReportExecution(request, metadata=EXECUTION))
-            assert (error.code(), reason_of(error)) == (grpc.StatusCode.FAILED_PRECONDITION, after), (report, before)
+            assert (error.code(), reason_of(error)) == (grpc.StatusCode.FAILED_PRECONDITION, after), (
+                report,
+                before,
+            )
             response = await blotter.orders.GetOrder(
                 order_service_pb2.GetOrderRequest(order_id=order.order_id), metadata=as_trader(ALICE)
             )
@@ -173,7 +176,10 @@ async def test_cancel_all_cancels_ones_own_open_orders_in_a_symbol(blotter: Blot
     await blotter.fill(apple[0], 100)
     cancel = order_service_pb2.CancelAllOrdersRequest(symbol="AAPL")
     response = await blotter.orders.CancelAllOrders(cancel, metadata=as_trader(ALICE))
-    assert (response.cancelled_count, list(response.order_ids)) == (2, [order.order_id for order in apple[1:]])
+    assert (response.cancelled_count, list(response.order_ids)) == (
+        2,
+        [order.order_id for order in apple[1:]],
+    )
     again = await blotter.orders.CancelAllOrders(cancel, metadata=as_trader(ALICE))
     assert again.cancelled_count == 0
     for trader, order in ((ALICE, other), (BOB, bobs)):

@@ -12,17 +12,15 @@ from contextlib import asynccontextmanager
 import grpc
 import psycopg
 import pytest
-from blotter.orders.v1 import order_service_pb2_grpc, watch_pb2
 from google.rpc import error_details_pb2
 from grpc import aio
 
+from blotter.orders.v1 import order_service_pb2_grpc, watch_pb2
 from service.migrations import ROOT
 from tests.conftest import ALICE, Database
 from tests.rpc.errors import details_of, info_of, refused
 from tests.serving import Blotter, as_trader, order_request
 from tests.streams.watching import Watch, watching
-
-pytestmark = pytest.mark.asyncio
 
 
 @asynccontextmanager
@@ -55,7 +53,7 @@ async def test_open_streams_end_at_once_with_a_token_and_nothing_is_lost(
     database: Database, blotter: Blotter, by: signal.Signals
 ) -> None:
     async with served(database) as (process, target), aio.insecure_channel(target) as channel:
-        stub = order_service_pb2_grpc.OrderServiceStub(channel)  # type: ignore[no-untyped-call]
+        stub = order_service_pb2_grpc.OrderServiceStub(channel)
         await stub.SubmitOrder(order_request(), metadata=as_trader(ALICE))
         watch = Watch(stub.WatchOrders(watch_pb2.WatchOrdersRequest(), metadata=as_trader(ALICE)))
         await watch.until_snapshot()
@@ -77,7 +75,7 @@ async def test_open_streams_end_at_once_with_a_token_and_nothing_is_lost(
 
 async def test_a_call_under_way_is_finished_within_the_grace(database: Database) -> None:
     async with served(database) as (process, target), aio.insecure_channel(target) as channel:
-        stub = order_service_pb2_grpc.OrderServiceStub(channel)  # type: ignore[no-untyped-call]
+        stub = order_service_pb2_grpc.OrderServiceStub(channel)
         with psycopg.connect(database.conninfo("postgres"), autocommit=True) as superuser:
             with superuser.transaction():
                 superuser.execute("LOCK TABLE orders IN EXCLUSIVE MODE")
@@ -91,7 +89,10 @@ async def test_a_call_under_way_is_finished_within_the_grace(database: Database)
 
 async def until_waiting(superuser: psycopg.Connection[tuple[object, ...]]) -> None:
     """Wait until some statement of the service waits for a lock."""
-    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    waiting = (
+        "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database "
+        "WHERE NOT granted AND datname = current_database()"
+    )
     while superuser.execute(waiting).fetchone() == (0,):  # noqa: ASYNC110  # the database has no event for it
         await asyncio.sleep(0.01)
 

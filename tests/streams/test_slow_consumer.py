@@ -4,17 +4,16 @@ import asyncio
 
 import grpc
 import pytest
-from blotter.orders.v1 import order_service_pb2, order_service_pb2_grpc, watch_pb2
 from grpc import aio
 
+from blotter.orders.v1 import order_service_pb2, order_service_pb2_grpc, watch_pb2
 from tests.conftest import ALICE, Database
 from tests.rpc.errors import info_of
 from tests.serving import as_trader, order_request, serving
+from tests.streams.watching import Watch, watching
 
 # gRPC's own back-pressure starts only after some 4 MiB; with these, after some 64 KiB.
 SMALL_BUFFERS = [("grpc.http2.lookahead_bytes", 65536), ("grpc.http2.bdp_probe", 0)]
-
-pytestmark = pytest.mark.asyncio
 
 
 async def test_a_watcher_that_does_not_read_is_cut_off_and_resumes_without_loss(database: Database) -> None:
@@ -22,11 +21,9 @@ async def test_a_watcher_that_does_not_read_is_cut_off_and_resumes_without_loss(
         serving(database, slow_consumer_seconds=0.5) as blotter,
         aio.insecure_channel(f"127.0.0.1:{blotter.port}", SMALL_BUFFERS) as channel,
     ):
-        orders = order_service_pb2_grpc.OrderServiceStub(channel)  # type: ignore[no-untyped-call]
-        watch = orders.WatchOrders(watch_pb2.WatchOrdersRequest(), metadata=as_trader(ALICE))
-        complete = await watch.read()
-        assert complete.HasField("snapshot_complete")
-        token = complete.resume_token
+        orders = order_service_pb2_grpc.OrderServiceStub(channel)
+        watch = Watch(orders.WatchOrders(watch_pb2.WatchOrdersRequest(), metadata=as_trader(ALICE)))
+        await watch.until_snapshot()
 
         # Enough for every buffer between the two ends: after this the server cannot write.
         batches = 4
@@ -41,21 +38,12 @@ async def test_a_watcher_that_does_not_read_is_cut_off_and_resumes_without_loss(
                 await asyncio.sleep(0.05)
 
         await asyncio.wait_for(cut_off(), 30)
-        seen: list[int] = []
         with pytest.raises(aio.AioRpcError) as caught:
-            while message := await watch.read():
-                assert isinstance(message, watch_pb2.WatchOrdersResponse)
-                seen += [event.sequence for event in message.events.events]
-                token = message.resume_token
+            await watch.until(batches * 1000)
         assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
         assert info_of(caught.value).reason == "SLOW_CONSUMER"
-        assert 0 < len(seen) < batches * 1000
+        assert watch.sequences
 
-        resumed = blotter.orders.WatchOrders(
-            watch_pb2.WatchOrdersRequest(resume_token=token), metadata=as_trader(ALICE)
-        )
-        async for message in resumed:
-            seen += [event.sequence for event in message.events.events]
-            if seen[-1] == batches * 1000:
-                break
-        assert seen == list(range(1, batches * 1000 + 1))
+        async with watching(blotter, request=watch_pb2.WatchOrdersRequest(resume_token=watch.token)) as resumed:
+            await resumed.until(batches * 1000)
+        assert watch.sequences + resumed.sequences == list(range(1, batches * 1000 + 1))

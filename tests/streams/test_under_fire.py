@@ -6,26 +6,24 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
-from blotter.audit.v1 import audit_service_pb2
-from blotter.orders.v1 import watch_pb2
 from psycopg import AsyncConnection
 
+from blotter.audit.v1 import audit_service_pb2
+from blotter.orders.v1 import watch_pb2
 from tests.conftest import ALICE, BOB, Database
 from tests.serving import Blotter, as_trader, serving
 from tests.streams.watching import Watch, watching
 
-pytestmark = pytest.mark.asyncio
-
 SUBMIT = """
-SELECT outcome FROM submit_order(%(trader)s, %(key)s, sha256(%(key)s::text::bytea), 'AAPL', 'BUY', 'LIMIT', 100, 1, NULL,
-                                 NULL, NULL, false, 'writer', 'raw')
+SELECT outcome FROM submit_order(
+    %(trader)s, %(key)s, sha256(%(key)s::text::bytea), 'AAPL', 'BUY', 'LIMIT', 100, 1, NULL, NULL, NULL, false, '', 'r')
 """
 WRITERS_A_TRADER = 4
 TRANSACTIONS_A_WRITER = 12
 
 
 async def write(database: Database, trader_id: UUID, seed: int) -> int:
-    """Raw transactions of one to three submits, some slow between two statements, some rolled back. Returns the commits."""
+    """Raw transactions of one to three submits, some slow, some rolled back. Returns the committed submits."""
     chance = random.Random(seed)
     committed = 0
     async with await AsyncConnection.connect(database.conninfo("blotter_trader"), autocommit=True) as connection:
@@ -43,7 +41,7 @@ async def write(database: Database, trader_id: UUID, seed: int) -> int:
 
 
 async def follow_with_interruptions(blotter: Blotter, trader_id: UUID, seed: int, done: asyncio.Event) -> list[int]:
-    """Watch, hang up at random, resume with the last token; until the writers are done and nothing more is to come."""
+    """Watch, hang up at random, resume with the last token; until the writers are done and nothing more comes."""
     chance = random.Random(seed)
     request = watch_pb2.WatchOrdersRequest()
     seen: list[int] = []
@@ -74,7 +72,9 @@ async def test_every_watcher_sees_each_of_its_events_once_in_order(database: Dat
     async with serving(database) as other:
         watchers = [
             asyncio.create_task(follow_with_interruptions(server, trader, seed, done))
-            for seed, (server, trader) in enumerate([(blotter, ALICE), (other, ALICE), (blotter, BOB), (other, BOB)] * 2)
+            for seed, (server, trader) in enumerate(
+                [(blotter, ALICE), (other, ALICE), (blotter, BOB), (other, BOB)] * 2
+            )
         ]
         committed: dict[UUID, int] = {}
         for trader in (ALICE, BOB):
@@ -117,7 +117,10 @@ async def test_a_transaction_that_stays_open_delays_its_trader_alone_and_is_not_
 async def test_killing_the_connections_under_the_feed_delays_and_never_loses(
     database: Database, blotter: Blotter
 ) -> None:
-    kill = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database.name}' AND usename LIKE 'blotter%'"
+    kill = (
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        f"WHERE datname = '{database.name}' AND usename LIKE 'blotter%'"
+    )
     async with serving(database) as other, watching(blotter) as watch:
         await watch.until_snapshot()
         for round_ in range(1, 6):
@@ -136,5 +139,3 @@ async def test_catching_up_reads_page_after_page(blotter: Blotter, monkeypatch: 
     )
     sizes = [len(message.logs.execution_logs) async for message in stream]
     assert sizes == [7, 7, 7, 7, 2, 0]
-
-

@@ -3,18 +3,15 @@
 import asyncio
 
 import grpc
-import pytest
+from google.protobuf.duration_pb2 import Duration
+
 from blotter.audit.v1 import audit_service_pb2
 from blotter.orders.v1 import execution_report_pb2 as reports_pb
 from blotter.orders.v1 import order_pb2, order_service_pb2, watch_pb2
-from google.protobuf.duration_pb2 import Duration
-
 from tests.conftest import ALICE, BOB, Database
 from tests.rpc.errors import reason_of, refused
 from tests.serving import Blotter, as_trader, order_request, serving
 from tests.streams.watching import Watch, watching
-
-pytestmark = pytest.mark.asyncio
 
 
 async def test_snapshot_then_each_event_with_the_state_after_it(blotter: Blotter) -> None:
@@ -35,7 +32,9 @@ async def test_snapshot_then_each_event_with_the_state_after_it(blotter: Blotter
         assert (second.fill.quantity, second.fill.price, second.fill.venue) == (60, "586", "NASDAQ")
 
 
-async def test_a_large_snapshot_is_of_one_moment_though_orders_change_while_it_is_sent(blotter: Blotter) -> None:
+async def test_a_large_snapshot_is_of_one_moment_though_orders_change_while_it_is_sent(
+    blotter: Blotter,
+) -> None:
     submitted = []
     for _ in range(2):
         batch = order_service_pb2.BatchSubmitOrdersRequest(orders=[order_request() for _ in range(800)])

@@ -6,7 +6,6 @@ from typing import Any
 from uuid import UUID
 
 from blotter.orders.v1 import order_pb2, watch_pb2
-
 from tests.conftest import ALICE
 from tests.serving import Blotter, as_trader
 

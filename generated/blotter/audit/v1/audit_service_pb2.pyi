@@ -71,8 +71,8 @@ class ListExecutionLogsRequest(_message.Message):
     page_size: _builtins.int
     """Logs a page, 1 to 1000; 0 means 100. More is refused with INVALID_ARGUMENT."""
     page_token: _builtins.str
-    """next_page_token of the page before, with the same filters; empty: the first page. A damaged token, or one of another
-    caller or other filters, is refused with INVALID_ARGUMENT, reason INVALID_PAGE_TOKEN.
+    """next_page_token of the page before, with the same filters; empty: the first page. A damaged token, or one of
+    another caller or other filters, is refused with INVALID_ARGUMENT, reason INVALID_PAGE_TOKEN.
     """
     @_builtins.property
     def actions(self) -> _containers.RepeatedScalarFieldContainer[_order_pb2.Action.ValueType]:
@@ -143,8 +143,8 @@ class StreamExecutionLogsRequest(_message.Message):
     follow: _builtins.bool
     """True: history, then live, until the client ends it. False: history up to the present, then the stream ends with OK."""
     resume_token: _builtins.str
-    """Where to go on: the token of the last message that was handled; empty: from the beginning. Bound to the caller and to the filters;
-    refused as described at blotter.orders.v1.WatchOrdersRequest.
+    """Where to go on: the token of the last message that was handled; empty: from the beginning. Bound to the caller
+    and to the filters; refused as described at blotter.orders.v1.WatchOrdersRequest.
     """
     @_builtins.property
     def order_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:

@@ -56,15 +56,16 @@ class AuditServiceServicer:
     def ListExecutionLogs(self, request, context):
         """Returns execution logs page by page. For traders and compliance.
 
-        One trader's logs (a trader's own, or with `trader_id`) come by sequence; logs of all traders by event time, then trader, then sequence.
+        One trader's logs (a trader's own, or with `trader_id`) come by sequence; logs of all traders by event time, then
+        trader, then sequence.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def StreamExecutionLogs(self, request, context):
-        """Streams the trader's logs, oldest first, each once, without a gap: the history from a token or from the beginning, then, with `follow`,
-        what happens from now on. For traders.
+        """Streams the trader's logs, oldest first, each once, without a gap: the history from a token or from the
+        beginning, then, with `follow`, what happens from now on. For traders.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

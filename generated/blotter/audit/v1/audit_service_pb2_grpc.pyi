@@ -38,11 +38,12 @@ class AuditServiceStub:
     ListExecutionLogs: _grpc.UnaryUnaryMultiCallable[_audit_service_pb2.ListExecutionLogsRequest, _audit_service_pb2.ListExecutionLogsResponse]
     """Returns execution logs page by page. For traders and compliance.
 
-    One trader's logs (a trader's own, or with `trader_id`) come by sequence; logs of all traders by event time, then trader, then sequence.
+    One trader's logs (a trader's own, or with `trader_id`) come by sequence; logs of all traders by event time, then
+    trader, then sequence.
     """
     StreamExecutionLogs: _grpc.UnaryStreamMultiCallable[_audit_service_pb2.StreamExecutionLogsRequest, _audit_service_pb2.StreamExecutionLogsResponse]
-    """Streams the trader's logs, oldest first, each once, without a gap: the history from a token or from the beginning, then, with `follow`,
-    what happens from now on. For traders.
+    """Streams the trader's logs, oldest first, each once, without a gap: the history from a token or from the
+    beginning, then, with `follow`, what happens from now on. For traders.
     """
 
 @_typing.type_check_only
@@ -55,11 +56,12 @@ class AuditServiceAsyncStub(AuditServiceStub):
     ListExecutionLogs: _aio.UnaryUnaryMultiCallable[_audit_service_pb2.ListExecutionLogsRequest, _audit_service_pb2.ListExecutionLogsResponse]  # type: ignore[assignment]
     """Returns execution logs page by page. For traders and compliance.
 
-    One trader's logs (a trader's own, or with `trader_id`) come by sequence; logs of all traders by event time, then trader, then sequence.
+    One trader's logs (a trader's own, or with `trader_id`) come by sequence; logs of all traders by event time, then
+    trader, then sequence.
     """
     StreamExecutionLogs: _aio.UnaryStreamMultiCallable[_audit_service_pb2.StreamExecutionLogsRequest, _audit_service_pb2.StreamExecutionLogsResponse]  # type: ignore[assignment]
-    """Streams the trader's logs, oldest first, each once, without a gap: the history from a token or from the beginning, then, with `follow`,
-    what happens from now on. For traders.
+    """Streams the trader's logs, oldest first, each once, without a gap: the history from a token or from the
+    beginning, then, with `follow`, what happens from now on. For traders.
     """
 
 class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -75,7 +77,8 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_audit_service_pb2.ListExecutionLogsResponse, _abc.Awaitable[_audit_service_pb2.ListExecutionLogsResponse]]:
         """Returns execution logs page by page. For traders and compliance.
 
-        One trader's logs (a trader's own, or with `trader_id`) come by sequence; logs of all traders by event time, then trader, then sequence.
+        One trader's logs (a trader's own, or with `trader_id`) come by sequence; logs of all traders by event time, then
+        trader, then sequence.
         """
 
     @_abc_1.abstractmethod
@@ -84,8 +87,8 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _audit_service_pb2.StreamExecutionLogsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_audit_service_pb2.StreamExecutionLogsResponse], _abc.AsyncIterator[_audit_service_pb2.StreamExecutionLogsResponse]]:
-        """Streams the trader's logs, oldest first, each once, without a gap: the history from a token or from the beginning, then, with `follow`,
-        what happens from now on. For traders.
+        """Streams the trader's logs, oldest first, each once, without a gap: the history from a token or from the
+        beginning, then, with `follow`, what happens from now on. For traders.
         """
 
 def add_AuditServiceServicer_to_server(servicer: AuditServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

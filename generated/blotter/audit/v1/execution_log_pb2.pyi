@@ -49,8 +49,8 @@ class ExecutionLog(_message.Message):
     order_id: _builtins.str
     """The order, a UUID."""
     sequence: _builtins.int
-    """The event's number among all events of the trader: dense, in commit order, 1, 2, 3, ... A missing number is a missing
-    record.
+    """The event's number among all events of the trader: dense, in commit order, 1, 2, 3, ... A missing number is a
+    missing record.
     """
     action: _order_pb2.Action.ValueType
     """What happened."""

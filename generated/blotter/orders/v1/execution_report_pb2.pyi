@@ -43,16 +43,16 @@ class ReportExecutionRequest(_message.Message):
     order_id: _builtins.str
     """The order, the blotter's id, a UUID. Required."""
     report_id: _builtins.str
-    """The gateway's own id of this report, 1 to 64 printable ASCII characters, unique per trader for ever. Required. A report
-    that is sent again with the same content changes nothing and is answered with `replayed`; with other content it is refused
-    with ALREADY_EXISTS, reason REPORT_ID_REUSED.
+    """The gateway's own id of this report, 1 to 64 printable ASCII characters, unique per trader for ever. Required. A
+    report that is sent again with the same content changes nothing and is answered with `replayed`; with other
+    content it is refused with ALREADY_EXISTS, reason REPORT_ID_REUSED.
     """
     venue: _builtins.str
     """Where it happened, 1 to 50 printable characters. Required with a fill."""
     @_builtins.property
     def event_time(self) -> _timestamp_pb2.Timestamp:
-        """When it happened, by the venue's clock; at most five minutes in the future. Required with a fill; otherwise the time
-        of recording when absent.
+        """When it happened, by the venue's clock; at most five minutes in the future. Required with a fill; otherwise the
+        time of recording when absent.
         """
 
     @_builtins.property

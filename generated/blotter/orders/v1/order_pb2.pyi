@@ -102,8 +102,8 @@ class OrderStatus(_OrderStatus, metaclass=_OrderStatusEnumTypeWrapper):
     """Where the order stands (FIX tag 39).
 
     PENDING leads to PARTIAL, FILLED, REJECTED or CANCELLED; PARTIAL to FILLED, REJECTED or CANCELLED. A fill that the
-    venue reports after a cancel or a reject is recorded all the same: the order then becomes FILLED when it is complete, and
-    keeps its status otherwise.
+    venue reports after a cancel or a reject is recorded all the same: the order then becomes FILLED when it is
+    complete, and keeps its status otherwise.
     """
 
 ORDER_STATUS_UNSPECIFIED: OrderStatus.ValueType  # 0

@@ -38,8 +38,8 @@ class SubmitOrderRequest(_message.Message):
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     client_order_id: _builtins.str
-    """The trader's own id of the order, 1 to 64 printable ASCII characters (0x21 to 0x7E), unique per trader for ever. When
-    absent the server makes one; a retry after a lost answer may then enter a second order. Required in a batch.
+    """The trader's own id of the order, 1 to 64 printable ASCII characters (0x21 to 0x7E), unique per trader for ever.
+    When absent the server makes one; a retry after a lost answer may then enter a second order. Required in a batch.
     """
     symbol: _builtins.str
     """The instrument, 1 to 22 characters of A-Z a-z 0-9 and . - / = : ^ _ and space inside. Required."""
@@ -50,14 +50,16 @@ class SubmitOrderRequest(_message.Message):
     quantity: _builtins.int
     """Shares, 1 to 2147483647. Required."""
     price: _builtins.str
-    """Limit or stop price per share, above 0, at most 10 digits before and 8 after the point. Required for LIMIT and STOP, refused for MARKET."""
+    """Limit or stop price per share, above 0, at most 10 digits before and 8 after the point. Required for LIMIT and
+    STOP, refused for MARKET.
+    """
     stop_loss: _builtins.str
     """Must be below price and take_profit for a buy, above them for a sell. Optional."""
     take_profit: _builtins.str
     """Must be above price and stop_loss for a buy, below them for a sell. Optional."""
     validate_only: _builtins.bool
-    """Check everything, enter nothing. The answer shows the order as it would be, without order_id, times and sequence. Not available in
-    a batch.
+    """Check everything, enter nothing. The answer shows the order as it would be, without order_id, times and sequence.
+    Not available in a batch.
     """
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
@@ -260,8 +262,8 @@ class ListOrdersRequest(_message.Message):
     page_size: _builtins.int
     """Orders a page, 1 to 500; 0 means 50. More is refused with INVALID_ARGUMENT."""
     page_token: _builtins.str
-    """next_page_token of the page before, with the same filters; empty: the first page. A damaged token, or one of another caller or other
-    filters, is refused with INVALID_ARGUMENT, reason INVALID_PAGE_TOKEN.
+    """next_page_token of the page before, with the same filters; empty: the first page. A damaged token, or one of
+    another caller or other filters, is refused with INVALID_ARGUMENT, reason INVALID_PAGE_TOKEN.
     """
     @_builtins.property
     def statuses(self) -> _containers.RepeatedScalarFieldContainer[_order_pb2.OrderStatus.ValueType]:

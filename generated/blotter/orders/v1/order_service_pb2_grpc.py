@@ -30,13 +30,13 @@ if _version_not_supported:
 class OrderServiceStub:
     """The blotter's record of orders.
 
-    Who is calling is said by call metadata, never by a field: `x-trader-id: <uuid>` for a trader, or
-    `x-caller-role: execution` for a gateway; exactly one of them. Optional: `x-actor` (who or what acts, recorded in the audit trail)
+    Who is calling is said by call metadata, never by a field: `x-trader-id: <uuid>` for a trader, or `x-caller-role:
+    execution` for a gateway; exactly one of them. Optional: `x-actor` (who or what acts, recorded in the audit trail)
     and `x-request-id` (made when absent; returned in the trailing metadata, in every error, and recorded).
 
     Every error carries a google.rpc.ErrorInfo with domain "blotter" and a reason; wrong fields come all at once in a
-    google.rpc.BadRequest; a google.rpc.RetryInfo is there when, and only when, trying the same call again may help. An order of another trader
-    and an order that does not exist are answered alike.
+    google.rpc.BadRequest; a google.rpc.RetryInfo is there when, and only when, trying the same call again may help. An
+    order of another trader and an order that does not exist are answered alike.
     """
 
     def __init__(self, channel):
@@ -100,28 +100,29 @@ class OrderServiceStub:
 class OrderServiceServicer:
     """The blotter's record of orders.
 
-    Who is calling is said by call metadata, never by a field: `x-trader-id: <uuid>` for a trader, or
-    `x-caller-role: execution` for a gateway; exactly one of them. Optional: `x-actor` (who or what acts, recorded in the audit trail)
+    Who is calling is said by call metadata, never by a field: `x-trader-id: <uuid>` for a trader, or `x-caller-role:
+    execution` for a gateway; exactly one of them. Optional: `x-actor` (who or what acts, recorded in the audit trail)
     and `x-request-id` (made when absent; returned in the trailing metadata, in every error, and recorded).
 
     Every error carries a google.rpc.ErrorInfo with domain "blotter" and a reason; wrong fields come all at once in a
-    google.rpc.BadRequest; a google.rpc.RetryInfo is there when, and only when, trying the same call again may help. An order of another trader
-    and an order that does not exist are answered alike.
+    google.rpc.BadRequest; a google.rpc.RetryInfo is there when, and only when, trying the same call again may help. An
+    order of another trader and an order that does not exist are answered alike.
     """
 
     def SubmitOrder(self, request, context):
         """Enters an order. For traders.
 
-        Idempotent by `client_order_id`, at any later time and from any process: the same id with the same content returns the order as it stands
-        now, with `replayed`. The same id with other content is ALREADY_EXISTS, reason CLIENT_ORDER_ID_REUSED.
+        Idempotent by `client_order_id`, at any later time and from any process: the same id with the same content
+        returns the order as it stands now, with `replayed`. The same id with other content is ALREADY_EXISTS, reason
+        CLIENT_ORDER_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def BatchSubmitOrders(self, request, context):
-        """Enters up to 1,000 orders in one transaction. Each is entered or fails by itself; the results come in the order of the requests. Safe to
-        repeat as a whole, which is why each needs its `client_order_id`. For traders.
+        """Enters up to 1,000 orders in one transaction. Each is entered or fails by itself; the results come in the order
+        of the requests. Safe to repeat as a whole, which is why each needs its `client_order_id`. For traders.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -149,8 +150,8 @@ class OrderServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CancelOrder(self, request, context):
-        """Cancels an open order. Repeatable: an order that was cancelled before is returned as it stands. An order that is filled or rejected
-        is FAILED_PRECONDITION, reason ORDER_CLOSED. For traders.
+        """Cancels an open order. Repeatable: an order that was cancelled before is returned as it stands. An order that is
+        filled or rejected is FAILED_PRECONDITION, reason ORDER_CLOSED. For traders.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -166,24 +167,25 @@ class OrderServiceServicer:
     def WatchOrders(self, request, context):
         """Streams the trader's orders: a snapshot, then each event once, in order, without a gap. For traders.
 
-        Ends with UNAVAILABLE, reason DRAINING, when the server stops, and RESOURCE_EXHAUSTED, reason SLOW_CONSUMER, when the client does not
-        read; ErrorInfo then carries the last `resume_token`, and nothing is lost.
+        Ends with UNAVAILABLE, reason DRAINING, when the server stops, and RESOURCE_EXHAUSTED, reason SLOW_CONSUMER, when
+        the client does not read; ErrorInfo then carries the last `resume_token`, and nothing is lost.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReportExecution(self, request, context):
-        """Records what happened to an order at a venue. For execution gateways. A report that cannot be true of the order is refused with
-        FAILED_PRECONDITION, reason OVERFILL or ORDER_CLOSED, and the refusal is recorded in the audit trail.
+        """Records what happened to an order at a venue. For execution gateways. A report that cannot be true of the order
+        is refused with FAILED_PRECONDITION, reason OVERFILL or ORDER_CLOSED, and the refusal is recorded in the audit
+        trail.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def BatchReportExecutions(self, request, context):
-        """Records up to 1,000 reports in one transaction. Each is recorded or fails by itself; the results come in the order of the reports.
-        Safe to repeat as a whole. For execution gateways.
+        """Records up to 1,000 reports in one transaction. Each is recorded or fails by itself; the results come in the
+        order of the reports. Safe to repeat as a whole. For execution gateways.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -253,13 +255,13 @@ def add_OrderServiceServicer_to_server(servicer, server):
 class OrderService:
     """The blotter's record of orders.
 
-    Who is calling is said by call metadata, never by a field: `x-trader-id: <uuid>` for a trader, or
-    `x-caller-role: execution` for a gateway; exactly one of them. Optional: `x-actor` (who or what acts, recorded in the audit trail)
+    Who is calling is said by call metadata, never by a field: `x-trader-id: <uuid>` for a trader, or `x-caller-role:
+    execution` for a gateway; exactly one of them. Optional: `x-actor` (who or what acts, recorded in the audit trail)
     and `x-request-id` (made when absent; returned in the trailing metadata, in every error, and recorded).
 
     Every error carries a google.rpc.ErrorInfo with domain "blotter" and a reason; wrong fields come all at once in a
-    google.rpc.BadRequest; a google.rpc.RetryInfo is there when, and only when, trying the same call again may help. An order of another trader
-    and an order that does not exist are answered alike.
+    google.rpc.BadRequest; a google.rpc.RetryInfo is there when, and only when, trying the same call again may help. An
+    order of another trader and an order that does not exist are answered alike.
     """
 
     @staticmethod

@@ -31,13 +31,13 @@ GRPC_VERSION: str
 class OrderServiceStub:
     """The blotter's record of orders.
 
-    Who is calling is said by call metadata, never by a field: `x-trader-id: <uuid>` for a trader, or
-    `x-caller-role: execution` for a gateway; exactly one of them. Optional: `x-actor` (who or what acts, recorded in the audit trail)
+    Who is calling is said by call metadata, never by a field: `x-trader-id: <uuid>` for a trader, or `x-caller-role:
+    execution` for a gateway; exactly one of them. Optional: `x-actor` (who or what acts, recorded in the audit trail)
     and `x-request-id` (made when absent; returned in the trailing metadata, in every error, and recorded).
 
     Every error carries a google.rpc.ErrorInfo with domain "blotter" and a reason; wrong fields come all at once in a
-    google.rpc.BadRequest; a google.rpc.RetryInfo is there when, and only when, trying the same call again may help. An order of another trader
-    and an order that does not exist are answered alike.
+    google.rpc.BadRequest; a google.rpc.RetryInfo is there when, and only when, trying the same call again may help. An
+    order of another trader and an order that does not exist are answered alike.
     """
 
     @_typing.overload
@@ -47,12 +47,13 @@ class OrderServiceStub:
     SubmitOrder: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.SubmitOrderRequest, _order_service_pb2.SubmitOrderResponse]
     """Enters an order. For traders.
 
-    Idempotent by `client_order_id`, at any later time and from any process: the same id with the same content returns the order as it stands
-    now, with `replayed`. The same id with other content is ALREADY_EXISTS, reason CLIENT_ORDER_ID_REUSED.
+    Idempotent by `client_order_id`, at any later time and from any process: the same id with the same content
+    returns the order as it stands now, with `replayed`. The same id with other content is ALREADY_EXISTS, reason
+    CLIENT_ORDER_ID_REUSED.
     """
     BatchSubmitOrders: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.BatchSubmitOrdersRequest, _order_service_pb2.BatchSubmitOrdersResponse]
-    """Enters up to 1,000 orders in one transaction. Each is entered or fails by itself; the results come in the order of the requests. Safe to
-    repeat as a whole, which is why each needs its `client_order_id`. For traders.
+    """Enters up to 1,000 orders in one transaction. Each is entered or fails by itself; the results come in the order
+    of the requests. Safe to repeat as a whole, which is why each needs its `client_order_id`. For traders.
     """
     GetOrder: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.GetOrderRequest, _order_service_pb2.GetOrderResponse]
     """Returns one order. NOT_FOUND, reason ORDER_NOT_FOUND, when the trader has no such order. For traders."""
@@ -61,49 +62,51 @@ class OrderServiceStub:
     ListFills: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.ListFillsRequest, _order_service_pb2.ListFillsResponse]
     """Returns fills, newest recorded first, page by page. For traders."""
     CancelOrder: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.CancelOrderRequest, _order_service_pb2.CancelOrderResponse]
-    """Cancels an open order. Repeatable: an order that was cancelled before is returned as it stands. An order that is filled or rejected
-    is FAILED_PRECONDITION, reason ORDER_CLOSED. For traders.
+    """Cancels an open order. Repeatable: an order that was cancelled before is returned as it stands. An order that is
+    filled or rejected is FAILED_PRECONDITION, reason ORDER_CLOSED. For traders.
     """
     CancelAllOrders: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.CancelAllOrdersRequest, _order_service_pb2.CancelAllOrdersResponse]
     """Cancels all open orders of the trader, or those in one symbol, in one transaction. For traders."""
     WatchOrders: _grpc.UnaryStreamMultiCallable[_watch_pb2.WatchOrdersRequest, _watch_pb2.WatchOrdersResponse]
     """Streams the trader's orders: a snapshot, then each event once, in order, without a gap. For traders.
 
-    Ends with UNAVAILABLE, reason DRAINING, when the server stops, and RESOURCE_EXHAUSTED, reason SLOW_CONSUMER, when the client does not
-    read; ErrorInfo then carries the last `resume_token`, and nothing is lost.
+    Ends with UNAVAILABLE, reason DRAINING, when the server stops, and RESOURCE_EXHAUSTED, reason SLOW_CONSUMER, when
+    the client does not read; ErrorInfo then carries the last `resume_token`, and nothing is lost.
     """
     ReportExecution: _grpc.UnaryUnaryMultiCallable[_execution_report_pb2.ReportExecutionRequest, _execution_report_pb2.ReportExecutionResponse]
-    """Records what happened to an order at a venue. For execution gateways. A report that cannot be true of the order is refused with
-    FAILED_PRECONDITION, reason OVERFILL or ORDER_CLOSED, and the refusal is recorded in the audit trail.
+    """Records what happened to an order at a venue. For execution gateways. A report that cannot be true of the order
+    is refused with FAILED_PRECONDITION, reason OVERFILL or ORDER_CLOSED, and the refusal is recorded in the audit
+    trail.
     """
     BatchReportExecutions: _grpc.UnaryUnaryMultiCallable[_execution_report_pb2.BatchReportExecutionsRequest, _execution_report_pb2.BatchReportExecutionsResponse]
-    """Records up to 1,000 reports in one transaction. Each is recorded or fails by itself; the results come in the order of the reports.
-    Safe to repeat as a whole. For execution gateways.
+    """Records up to 1,000 reports in one transaction. Each is recorded or fails by itself; the results come in the
+    order of the reports. Safe to repeat as a whole. For execution gateways.
     """
 
 @_typing.type_check_only
 class OrderServiceAsyncStub(OrderServiceStub):
     """The blotter's record of orders.
 
-    Who is calling is said by call metadata, never by a field: `x-trader-id: <uuid>` for a trader, or
-    `x-caller-role: execution` for a gateway; exactly one of them. Optional: `x-actor` (who or what acts, recorded in the audit trail)
+    Who is calling is said by call metadata, never by a field: `x-trader-id: <uuid>` for a trader, or `x-caller-role:
+    execution` for a gateway; exactly one of them. Optional: `x-actor` (who or what acts, recorded in the audit trail)
     and `x-request-id` (made when absent; returned in the trailing metadata, in every error, and recorded).
 
     Every error carries a google.rpc.ErrorInfo with domain "blotter" and a reason; wrong fields come all at once in a
-    google.rpc.BadRequest; a google.rpc.RetryInfo is there when, and only when, trying the same call again may help. An order of another trader
-    and an order that does not exist are answered alike.
+    google.rpc.BadRequest; a google.rpc.RetryInfo is there when, and only when, trying the same call again may help. An
+    order of another trader and an order that does not exist are answered alike.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     SubmitOrder: _aio.UnaryUnaryMultiCallable[_order_service_pb2.SubmitOrderRequest, _order_service_pb2.SubmitOrderResponse]  # type: ignore[assignment]
     """Enters an order. For traders.
 
-    Idempotent by `client_order_id`, at any later time and from any process: the same id with the same content returns the order as it stands
-    now, with `replayed`. The same id with other content is ALREADY_EXISTS, reason CLIENT_ORDER_ID_REUSED.
+    Idempotent by `client_order_id`, at any later time and from any process: the same id with the same content
+    returns the order as it stands now, with `replayed`. The same id with other content is ALREADY_EXISTS, reason
+    CLIENT_ORDER_ID_REUSED.
     """
     BatchSubmitOrders: _aio.UnaryUnaryMultiCallable[_order_service_pb2.BatchSubmitOrdersRequest, _order_service_pb2.BatchSubmitOrdersResponse]  # type: ignore[assignment]
-    """Enters up to 1,000 orders in one transaction. Each is entered or fails by itself; the results come in the order of the requests. Safe to
-    repeat as a whole, which is why each needs its `client_order_id`. For traders.
+    """Enters up to 1,000 orders in one transaction. Each is entered or fails by itself; the results come in the order
+    of the requests. Safe to repeat as a whole, which is why each needs its `client_order_id`. For traders.
     """
     GetOrder: _aio.UnaryUnaryMultiCallable[_order_service_pb2.GetOrderRequest, _order_service_pb2.GetOrderResponse]  # type: ignore[assignment]
     """Returns one order. NOT_FOUND, reason ORDER_NOT_FOUND, when the trader has no such order. For traders."""
@@ -112,36 +115,37 @@ class OrderServiceAsyncStub(OrderServiceStub):
     ListFills: _aio.UnaryUnaryMultiCallable[_order_service_pb2.ListFillsRequest, _order_service_pb2.ListFillsResponse]  # type: ignore[assignment]
     """Returns fills, newest recorded first, page by page. For traders."""
     CancelOrder: _aio.UnaryUnaryMultiCallable[_order_service_pb2.CancelOrderRequest, _order_service_pb2.CancelOrderResponse]  # type: ignore[assignment]
-    """Cancels an open order. Repeatable: an order that was cancelled before is returned as it stands. An order that is filled or rejected
-    is FAILED_PRECONDITION, reason ORDER_CLOSED. For traders.
+    """Cancels an open order. Repeatable: an order that was cancelled before is returned as it stands. An order that is
+    filled or rejected is FAILED_PRECONDITION, reason ORDER_CLOSED. For traders.
     """
     CancelAllOrders: _aio.UnaryUnaryMultiCallable[_order_service_pb2.CancelAllOrdersRequest, _order_service_pb2.CancelAllOrdersResponse]  # type: ignore[assignment]
     """Cancels all open orders of the trader, or those in one symbol, in one transaction. For traders."""
     WatchOrders: _aio.UnaryStreamMultiCallable[_watch_pb2.WatchOrdersRequest, _watch_pb2.WatchOrdersResponse]  # type: ignore[assignment]
     """Streams the trader's orders: a snapshot, then each event once, in order, without a gap. For traders.
 
-    Ends with UNAVAILABLE, reason DRAINING, when the server stops, and RESOURCE_EXHAUSTED, reason SLOW_CONSUMER, when the client does not
-    read; ErrorInfo then carries the last `resume_token`, and nothing is lost.
+    Ends with UNAVAILABLE, reason DRAINING, when the server stops, and RESOURCE_EXHAUSTED, reason SLOW_CONSUMER, when
+    the client does not read; ErrorInfo then carries the last `resume_token`, and nothing is lost.
     """
     ReportExecution: _aio.UnaryUnaryMultiCallable[_execution_report_pb2.ReportExecutionRequest, _execution_report_pb2.ReportExecutionResponse]  # type: ignore[assignment]
-    """Records what happened to an order at a venue. For execution gateways. A report that cannot be true of the order is refused with
-    FAILED_PRECONDITION, reason OVERFILL or ORDER_CLOSED, and the refusal is recorded in the audit trail.
+    """Records what happened to an order at a venue. For execution gateways. A report that cannot be true of the order
+    is refused with FAILED_PRECONDITION, reason OVERFILL or ORDER_CLOSED, and the refusal is recorded in the audit
+    trail.
     """
     BatchReportExecutions: _aio.UnaryUnaryMultiCallable[_execution_report_pb2.BatchReportExecutionsRequest, _execution_report_pb2.BatchReportExecutionsResponse]  # type: ignore[assignment]
-    """Records up to 1,000 reports in one transaction. Each is recorded or fails by itself; the results come in the order of the reports.
-    Safe to repeat as a whole. For execution gateways.
+    """Records up to 1,000 reports in one transaction. Each is recorded or fails by itself; the results come in the
+    order of the reports. Safe to repeat as a whole. For execution gateways.
     """
 
 class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
     """The blotter's record of orders.
 
-    Who is calling is said by call metadata, never by a field: `x-trader-id: <uuid>` for a trader, or
-    `x-caller-role: execution` for a gateway; exactly one of them. Optional: `x-actor` (who or what acts, recorded in the audit trail)
+    Who is calling is said by call metadata, never by a field: `x-trader-id: <uuid>` for a trader, or `x-caller-role:
+    execution` for a gateway; exactly one of them. Optional: `x-actor` (who or what acts, recorded in the audit trail)
     and `x-request-id` (made when absent; returned in the trailing metadata, in every error, and recorded).
 
     Every error carries a google.rpc.ErrorInfo with domain "blotter" and a reason; wrong fields come all at once in a
-    google.rpc.BadRequest; a google.rpc.RetryInfo is there when, and only when, trying the same call again may help. An order of another trader
-    and an order that does not exist are answered alike.
+    google.rpc.BadRequest; a google.rpc.RetryInfo is there when, and only when, trying the same call again may help. An
+    order of another trader and an order that does not exist are answered alike.
     """
 
     @_abc_1.abstractmethod
@@ -152,8 +156,9 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_order_service_pb2.SubmitOrderResponse, _abc.Awaitable[_order_service_pb2.SubmitOrderResponse]]:
         """Enters an order. For traders.
 
-        Idempotent by `client_order_id`, at any later time and from any process: the same id with the same content returns the order as it stands
-        now, with `replayed`. The same id with other content is ALREADY_EXISTS, reason CLIENT_ORDER_ID_REUSED.
+        Idempotent by `client_order_id`, at any later time and from any process: the same id with the same content
+        returns the order as it stands now, with `replayed`. The same id with other content is ALREADY_EXISTS, reason
+        CLIENT_ORDER_ID_REUSED.
         """
 
     @_abc_1.abstractmethod
@@ -162,8 +167,8 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_service_pb2.BatchSubmitOrdersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_order_service_pb2.BatchSubmitOrdersResponse, _abc.Awaitable[_order_service_pb2.BatchSubmitOrdersResponse]]:
-        """Enters up to 1,000 orders in one transaction. Each is entered or fails by itself; the results come in the order of the requests. Safe to
-        repeat as a whole, which is why each needs its `client_order_id`. For traders.
+        """Enters up to 1,000 orders in one transaction. Each is entered or fails by itself; the results come in the order
+        of the requests. Safe to repeat as a whole, which is why each needs its `client_order_id`. For traders.
         """
 
     @_abc_1.abstractmethod
@@ -196,8 +201,8 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_service_pb2.CancelOrderRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_order_service_pb2.CancelOrderResponse, _abc.Awaitable[_order_service_pb2.CancelOrderResponse]]:
-        """Cancels an open order. Repeatable: an order that was cancelled before is returned as it stands. An order that is filled or rejected
-        is FAILED_PRECONDITION, reason ORDER_CLOSED. For traders.
+        """Cancels an open order. Repeatable: an order that was cancelled before is returned as it stands. An order that is
+        filled or rejected is FAILED_PRECONDITION, reason ORDER_CLOSED. For traders.
         """
 
     @_abc_1.abstractmethod
@@ -216,8 +221,8 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_watch_pb2.WatchOrdersResponse], _abc.AsyncIterator[_watch_pb2.WatchOrdersResponse]]:
         """Streams the trader's orders: a snapshot, then each event once, in order, without a gap. For traders.
 
-        Ends with UNAVAILABLE, reason DRAINING, when the server stops, and RESOURCE_EXHAUSTED, reason SLOW_CONSUMER, when the client does not
-        read; ErrorInfo then carries the last `resume_token`, and nothing is lost.
+        Ends with UNAVAILABLE, reason DRAINING, when the server stops, and RESOURCE_EXHAUSTED, reason SLOW_CONSUMER, when
+        the client does not read; ErrorInfo then carries the last `resume_token`, and nothing is lost.
         """
 
     @_abc_1.abstractmethod
@@ -226,8 +231,9 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _execution_report_pb2.ReportExecutionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_execution_report_pb2.ReportExecutionResponse, _abc.Awaitable[_execution_report_pb2.ReportExecutionResponse]]:
-        """Records what happened to an order at a venue. For execution gateways. A report that cannot be true of the order is refused with
-        FAILED_PRECONDITION, reason OVERFILL or ORDER_CLOSED, and the refusal is recorded in the audit trail.
+        """Records what happened to an order at a venue. For execution gateways. A report that cannot be true of the order
+        is refused with FAILED_PRECONDITION, reason OVERFILL or ORDER_CLOSED, and the refusal is recorded in the audit
+        trail.
         """
 
     @_abc_1.abstractmethod
@@ -236,8 +242,8 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _execution_report_pb2.BatchReportExecutionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_execution_report_pb2.BatchReportExecutionsResponse, _abc.Awaitable[_execution_report_pb2.BatchReportExecutionsResponse]]:
-        """Records up to 1,000 reports in one transaction. Each is recorded or fails by itself; the results come in the order of the reports.
-        Safe to repeat as a whole. For execution gateways.
+        """Records up to 1,000 reports in one transaction. Each is recorded or fails by itself; the results come in the
+        order of the reports. Safe to repeat as a whole. For execution gateways.
         """
 
 def add_OrderServiceServicer_to_server(servicer: OrderServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -33,10 +33,10 @@ class WatchOrdersRequest(_message.Message):
     RESUME_TOKEN_FIELD_NUMBER: _builtins.int
     HEARTBEAT_INTERVAL_FIELD_NUMBER: _builtins.int
     resume_token: _builtins.str
-    """Where to go on: the token of the last message that was handled. Empty: start with a snapshot of the orders as they are now.
-    The token is bound to the trader and to the filters above: with any other it is refused with INVALID_ARGUMENT, reason
-    INVALID_RESUME_TOKEN. A token that points outside of what the server has is refused with OUT_OF_RANGE, reason
-    RESUME_TOKEN_OUT_OF_RANGE: start again with a snapshot.
+    """Where to go on: the token of the last message that was handled. Empty: start with a snapshot of the orders as
+    they are now. The token is bound to the trader and to the filters above: with any other it is refused with
+    INVALID_ARGUMENT, reason INVALID_RESUME_TOKEN. A token that points outside of what the server has is refused with
+    OUT_OF_RANGE, reason RESUME_TOKEN_OUT_OF_RANGE: start again with a snapshot.
     """
     @_builtins.property
     def order_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -48,8 +48,8 @@ class WatchOrdersRequest(_message.Message):
 
     @_builtins.property
     def statuses(self) -> _containers.RepeatedScalarFieldContainer[_order_pb2.OrderStatus.ValueType]:
-        """Only events after which the order has one of these statuses; empty: all. Note that an order that leaves the set leaves
-        without a message.
+        """Only events after which the order has one of these statuses; empty: all. Note that an order that leaves the set
+        leaves without a message.
         """
 
     @_builtins.property
@@ -75,8 +75,8 @@ Global___WatchOrdersRequest: _TypeAlias = WatchOrdersRequest  # noqa: Y015
 
 @_typing.final
 class WatchOrdersResponse(_message.Message):
-    """One message of the stream. The order of messages: snapshot (any number), snapshot_complete, then events and heartbeats; with a
-    resume token, events and heartbeats at once.
+    """One message of the stream. The order of messages: snapshot (any number), snapshot_complete, then events and
+    heartbeats; with a resume token, events and heartbeats at once.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -127,8 +127,8 @@ Global___WatchOrdersResponse: _TypeAlias = WatchOrdersResponse  # noqa: Y015
 
 @_typing.final
 class OrderSnapshot(_message.Message):
-    """Some of the orders that match the filters, at most 500 a message. An order that changes while the snapshot is being sent is left
-    out of it and comes as an event instead.
+    """Some of the orders that match the filters, at most 500 a message. An order that changes while the snapshot is being
+    sent is left out of it and comes as an event instead.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -213,8 +213,8 @@ class Heartbeat(_message.Message):
     last_sequence: _builtins.int
     """All events up to this sequence that match the filters have been sent."""
     last_event_sequence: _builtins.int
-    """Sequence of the last event that was sent on this stream, 0 when none was. If it is not the last that was received, a message was
-    lost: reconnect with the last token.
+    """Sequence of the last event that was sent on this stream, 0 when none was. If it is not the last that was
+    received, a message was lost: reconnect with the last token.
     """
     @_builtins.property
     def server_time(self) -> _timestamp_pb2.Timestamp:

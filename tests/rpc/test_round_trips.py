@@ -1,0 +1,151 @@
+"""One unary call is one round trip to the database: counted on the wire between the service and Postgres."""
+
+import asyncio
+import struct
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from blotter.audit.v1 import audit_service_pb2
+from blotter.orders.v1 import execution_report_pb2 as reports_pb
+from blotter.orders.v1 import order_service_pb2
+from service.server import running
+from tests.conftest import ALICE, BOB, Database
+from tests.serving import (
+    COMPLIANCE,
+    EXECUTION,
+    Blotter,
+    as_trader,
+    connected,
+    order_request,
+    report_request,
+    settings,
+)
+
+
+class Tap:
+    """A socket in front of Postgres that notes each message of the frontend after the start-up of a connection."""
+
+    def __init__(self, target: Path) -> None:
+        self._target = target
+        self.sent: list[bytes] = []
+        self.connections: list[asyncio.Task[None]] = []
+
+    def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Take one connection."""
+        self.connections.append(asyncio.create_task(self._serve(reader, writer)))
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        upstream, downstream = await asyncio.open_unix_connection(str(self._target))
+        back = asyncio.create_task(_pump(upstream, writer))
+        try:
+            start = await reader.readexactly(4)
+            downstream.write(start + await reader.readexactly(struct.unpack("!I", start)[0] - 4))
+            while True:
+                head = await reader.readexactly(5)
+                body = await reader.readexactly(struct.unpack("!I", head[1:])[0] - 4)
+                self.sent.append(head[:1] + body)
+                downstream.write(head + body)
+        except asyncio.IncompleteReadError:
+            pass
+        finally:
+            downstream.close()
+            await back
+            for end in (downstream, writer):
+                end.close()
+                await end.wait_closed()
+
+    def of_calls(self) -> list[bytes]:
+        """What was sent for RPCs: without the look for expired orders, which goes on by itself."""
+        return [message for message in self.sent if b"SELECT DISTINCT" not in message]
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65536):
+        writer.write(data)
+
+
+@asynccontextmanager
+async def tapped(database: Database) -> AsyncIterator[tuple[Blotter, Tap]]:
+    """A server whose database traffic is noted."""
+    parts: dict[str, Any] = conninfo_to_dict(database.conninfo("blotter_trader"))
+    name = f".s.PGSQL.{parts['port']}"
+    tap = Tap(Path(str(parts["host"])) / name)
+    with tempfile.TemporaryDirectory() as folder:
+        listener = await asyncio.start_unix_server(tap.accept, str(Path(folder) / name))
+        conninfo = make_conninfo(**parts | {"host": folder, "sslmode": "disable", "gssencmode": "disable"})
+        async with listener:
+            async with running(settings(), conninfo) as server, connected(server, database) as blotter:
+                yield blotter, tap
+            await asyncio.gather(*tap.connections)
+
+
+Call = Callable[[Blotter, Any], Awaitable[Any]]
+
+
+def trader_call(name: str, request: Callable[[Any], Any], stub: str = "orders") -> Call:
+    """A call by Alice; the request is made of an order of hers."""
+    return lambda blotter, order: getattr(getattr(blotter, stub), name)(request(order), metadata=as_trader(ALICE))
+
+
+pb, audit_pb = order_service_pb2, audit_service_pb2
+CALLS: dict[str, Call] = {
+    "SubmitOrder": trader_call("SubmitOrder", lambda order: order_request()),
+    "SubmitOrder, replayed": trader_call(
+        "SubmitOrder", lambda order: order_request(client_order_id=order.client_order_id)
+    ),
+    "SubmitOrder, validate_only": trader_call("SubmitOrder", lambda order: order_request(validate_only=True)),
+    "BatchSubmitOrders": trader_call(
+        "BatchSubmitOrders",
+        lambda order: pb.BatchSubmitOrdersRequest(orders=[order_request() for _ in range(100)]),
+    ),
+    "GetOrder": trader_call("GetOrder", lambda order: pb.GetOrderRequest(order_id=order.order_id)),
+    "ListOrders": trader_call("ListOrders", lambda order: pb.ListOrdersRequest(page_size=1)),
+    "ListFills": trader_call("ListFills", lambda order: pb.ListFillsRequest()),
+    "ListFills of an order": trader_call("ListFills", lambda order: pb.ListFillsRequest(order_id=order.order_id)),
+    "CancelOrder": trader_call("CancelOrder", lambda order: pb.CancelOrderRequest(order_id=order.order_id)),
+    "CancelAllOrders": trader_call("CancelAllOrders", lambda order: pb.CancelAllOrdersRequest()),
+    "ListExecutionLogs": trader_call(
+        "ListExecutionLogs", lambda order: audit_pb.ListExecutionLogsRequest(page_size=1), "audit"
+    ),
+    "ListExecutionLogs, compliance": lambda blotter, order: blotter.audit.ListExecutionLogs(
+        audit_pb.ListExecutionLogsRequest(), metadata=COMPLIANCE
+    ),
+    "ReportExecution": lambda blotter, order: blotter.orders.ReportExecution(
+        report_request(order, fill=reports_pb.FillReport(execution_id="e", quantity=1, price="1")),
+        metadata=EXECUTION,
+    ),
+    "BatchReportExecutions": lambda blotter, order: blotter.orders.BatchReportExecutions(
+        reports_pb.BatchReportExecutionsRequest(
+            reports=[report_request(order, executed=reports_pb.ExecutedReport()) for _ in range(100)]
+        ),
+        metadata=EXECUTION,
+    ),
+}
+STREAMS = {"WatchOrders", "StreamExecutionLogs"}
+
+
+async def test_each_unary_call_is_one_round_trip(database: Database) -> None:
+    counts = {}
+    async with tapped(database) as (blotter, tap):
+        for name, call in CALLS.items():
+            order = await blotter.submit()
+            await blotter.submit(BOB, client_order_id=order.client_order_id)
+            tap.sent.clear()
+            await call(blotter, order)
+            counts[name] = len(tap.of_calls())
+            assert all(message.startswith(b"Q") for message in tap.of_calls())
+    assert counts == dict.fromkeys(CALLS, 1)
+
+
+def test_no_call_is_forgotten() -> None:
+    services = (
+        order_service_pb2.DESCRIPTOR.services_by_name["OrderService"],
+        audit_service_pb2.DESCRIPTOR.services_by_name["AuditService"],
+    )
+    methods = {method.name for service in services for method in service.methods}
+    assert methods == {name.split(",")[0].split(" ")[0] for name in CALLS} | STREAMS
