@@ -34,7 +34,7 @@ def behaviour_of(handler: grpc.RpcMethodHandler[Any, Any]) -> Any:
     return handler.unary_stream if handler.response_streaming else handler.unary_unary
 
 
-class Around(aio.ServerInterceptor[Any, Any]):
+class Around(aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in the stubs alone
     """Wraps each call, unary or streaming, in an asynchronous context manager."""
 
     def around(self, method: str, context: Context) -> AbstractAsyncContextManager[None]:
