@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
@@ -45,7 +44,7 @@ def told_plainly(function: Callable[P, R]) -> Callable[P, R]:
             return function(*args, **kwargs)
         except ValidationError as error:
             raise click.ClickException("\n".join(_setting_error(item) for item in error.errors())) from error
-        except (EmbeddedError, BlotterError, traders_repository.TraderRefused) as error:
+        except (EmbeddedError, home.WrongRevision, BlotterError, traders_repository.TraderRefused) as error:
             raise click.ClickException(str(error)) from error
 
     return wrapper
@@ -73,27 +72,14 @@ def serve() -> None:
 
     settings = Settings()
     _set_up_logging(settings)
-    with home.database(settings, prepare=True) as owner:
-        if settings.database_url:
-            _check_revision(owner)
-        _greet(settings)
+    with home.served(settings) as conninfo:
         try:
-            asyncio.run(server.serve(settings, settings.database_url or owner))
+            asyncio.run(server.serve(settings, conninfo, lambda: _greet(settings)))
         except server.AddressInUse as error:
             raise click.ClickException(str(error)) from error
 
 
-def _check_revision(conninfo: str) -> None:
-    found, needed = migrations.current(conninfo), migrations.head()
-    if found != needed:
-        raise click.ClickException(
-            f"The database is at revision {found}, this service needs {needed}: blotter migrate upgrade"
-        )
-
-
 def _greet(settings: Settings) -> None:
-    if not sys.stdout.isatty():
-        return
     trader_id, name = next(iter(DEMO_TRADERS.items()))
     click.echo(f"Blotter serves on {settings.listen}. Ctrl-C stops it. Try, in another terminal:\n")
     order = (
@@ -120,12 +106,6 @@ def _set_up_logging(settings: Settings) -> None:
     logging.getLogger("blotter").setLevel(settings.log_level)
 
 
-@contextmanager
-def _owner() -> Iterator[str]:
-    with home.database(Settings(), prepare=False) as conninfo:
-        yield conninfo
-
-
 @main.group()
 def migrate() -> None:
     """Bring the database's schema to a revision."""
@@ -136,7 +116,7 @@ def migrate() -> None:
 @told_plainly
 def upgrade(revision: str) -> None:
     """Apply revisions up to REVISION (default: the newest)."""
-    with _owner() as conninfo:
+    with home.owned(Settings()) as conninfo:
         migrations.upgrade(conninfo, revision)
         click.echo(f"The database is at revision {migrations.current(conninfo)}.")
 
@@ -146,7 +126,7 @@ def upgrade(revision: str) -> None:
 @told_plainly
 def downgrade(revision: str) -> None:
     """Take revisions back to REVISION, `base` for all of them. What they added is dropped, data included."""
-    with _owner() as conninfo:
+    with home.owned(Settings()) as conninfo:
         migrations.downgrade(conninfo, revision)
         click.echo(f"The database is at revision {migrations.current(conninfo)}.")
 
@@ -170,7 +150,7 @@ def traders() -> None:
 @told_plainly
 def add(name: str, trader_id: UUID | None) -> None:
     """Register a trader and print his id."""
-    with _owner() as conninfo:
+    with home.owned(Settings()) as conninfo:
         click.echo(traders_repository.add(conninfo, name, trader_id).id)
 
 
@@ -178,6 +158,6 @@ def add(name: str, trader_id: UUID | None) -> None:
 @told_plainly
 def list_() -> None:
     """List the traders, oldest first: id, time of registration, name."""
-    with _owner() as conninfo:
+    with home.owned(Settings()) as conninfo:
         for trader in traders_repository.list_all(conninfo):
             click.echo(f"{trader.id}  {trader.created_at:%Y-%m-%d %H:%M:%S}  {trader.name}")

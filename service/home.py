@@ -18,27 +18,55 @@ DATABASE = "blotter"
 OWNER = "blotter_owner"
 
 
-@contextmanager
-def database(settings: Settings, *, prepare: bool) -> Iterator[str]:
-    """Yield the libpq connection string of the database, as its owner.
+class WrongRevision(Exception):
+    """The database is not at the revision that this service needs."""
 
-    The embedded server is started where it does not run, and then stopped at the end. With `prepare` it is held for
-    this process alone, brought up to the newest revision, and a new one gets the demo traders. An external database
-    is left as it is. Raises EmbeddedError.
+
+@contextmanager
+def served(settings: Settings) -> Iterator[str]:
+    """Yield the libpq connection string of the database to serve from; the service adds its logins.
+
+    The embedded server is held for this process alone, started, brought up to the newest revision, and stopped at the
+    end; a new one gets the demo traders. An external database is only looked at. Raises EmbeddedError, WrongRevision,
+    DatabaseUnavailable.
     """
-    if settings.database_url:
+    if settings.database_url is None:
+        with _embedded(settings) as owner:
+            yield owner
+        return
+    password = settings.trader_password
+    trader = login_to(settings.database_url, "blotter_trader", password.get_secret_value() if password else None)
+    found, needed = migrations.current(trader), migrations.head()
+    if found != needed:
+        raise WrongRevision(
+            f"The database is at revision {found}, this service needs {needed}: blotter migrate upgrade"
+        )
+    yield settings.database_url
+
+
+@contextmanager
+def owned(settings: Settings) -> Iterator[str]:
+    """Yield the libpq connection string of the database as its owner; an embedded server runs at least that long.
+
+    Raises EmbeddedError.
+    """
+    if settings.database_url is not None:
         password = settings.owner_password
         yield login_to(settings.database_url, OWNER, password.get_secret_value() if password else None)
-        return
-    cluster = Cluster(settings.home, options=OPTIONS)
-    if not prepare and cluster.running:
+    elif (cluster := Cluster(settings.home)).running:
         yield cluster.conninfo(user=OWNER, dbname=DATABASE)
-        return
+    else:
+        with _embedded(settings) as owner:
+            yield owner
+
+
+@contextmanager
+def _embedded(settings: Settings) -> Iterator[str]:
+    cluster = Cluster(settings.home, options=OPTIONS)
     with lock(settings.home):
         cluster.start()
         try:
-            conninfo = _prepared(cluster)
-            yield conninfo
+            yield _prepared(cluster)
         finally:
             cluster.stop()
 
@@ -47,10 +75,10 @@ def _prepared(cluster: Cluster) -> str:
     if DATABASE not in cluster.psql("SELECT datname FROM pg_database").split():
         cluster.psql(migrations.ROOT / "sql" / "roles.sql")
         cluster.psql(f"CREATE DATABASE {DATABASE} OWNER {OWNER}")
-    conninfo = cluster.conninfo(user=OWNER, dbname=DATABASE)
-    if migrations.current(conninfo) != migrations.head():
-        migrations.upgrade(conninfo, quiet=True)
-    if not traders.list_all(conninfo):
+    owner = cluster.conninfo(user=OWNER, dbname=DATABASE)
+    if migrations.current(owner) != migrations.head():
+        migrations.upgrade(owner, quiet=True)
+    if not traders.list_all(owner):
         for trader_id, name in DEMO_TRADERS.items():
-            traders.add(conninfo, name, trader_id)
-    return conninfo
+            traders.add(owner, name, trader_id)
+    return owner

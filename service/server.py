@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -110,16 +110,15 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
         await database.close()
 
 
-async def serve(settings: Settings, conninfo: str, ready: asyncio.Event | None = None) -> None:
-    """Serve until SIGTERM or SIGINT. Sets `ready` once calls are answered."""
+async def serve(settings: Settings, conninfo: str, ready: Callable[[], None]) -> None:
+    """Serve until SIGTERM or SIGINT. Calls `ready` once calls are answered."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
     async with running(settings, conninfo) as server:
         log.info("Serving on %s", settings.listen, extra={"port": server.port})
-        if ready is not None:
-            ready.set()
+        ready()
         await stop.wait()
         log.info("Stopping")
 
