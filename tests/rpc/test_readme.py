@@ -1,0 +1,49 @@
+"""The README says what the code does."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from service.domain.demo import DEMO_TRADERS
+from service.migrations import ROOT
+from service.settings import Settings
+from service.status import TABLE
+from tests.conftest import ALICE
+from tests.serving import Server
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PYTHON = re.findall(r"^```python\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+
+
+def test_every_setting_is_shown_and_none_besides() -> None:
+    shown = set(re.findall(r"BLOTTER_[A-Z_]+", README))
+    assert shown == {f"BLOTTER_{name.upper()}" for name in Settings.model_fields}
+
+
+def test_every_reason_is_shown_beside_its_code() -> None:
+    rows = re.findall(r"^\| `([A-Z_]+)` \| (.*?) \|", README, flags=re.MULTILINE)
+    shown = {(code, reason) for code, reasons in rows for reason in re.findall(r"`([A-Z_]+)`", reasons)}
+    told = {(told.code.name, error.reason) for error, told in TABLE.items()}
+    assert shown == told | {("INTERNAL", "INTERNAL")}
+
+
+@pytest.mark.parametrize("program", PYTHON)
+def test_the_python_examples_run_as_they_stand(server: Server, program: str) -> None:
+    ada = str(next(iter(DEMO_TRADERS)))
+    assert "localhost:50051" in program
+    assert ada in program
+    changed = program.replace("localhost:50051", server.target).replace(ada, str(ALICE))
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", changed],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "generated")))},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
