@@ -1,0 +1,207 @@
+-- Who may see and do what: the row level security policies and the grants in force, table by table.
+--
+-- This file is for reading, and for putting the policies back where somebody took them off. What builds them are the
+-- revisions in alembic/versions (001, 006, 008 and 009); a test proves that both say the same.
+--
+--
+-- How to read it
+--
+--   * A statement needs a grant (else: error 42501) and a policy that lets the row through (else: the row is not there,
+--     and an INSERT of it is error 42501). Policies of one command are ORed, RESTRICTIVE ones are ANDed on top.
+--   * A policy names its login. Each kind of caller has one of its own, which owns nothing and is a member of nothing:
+--     blotter_trader, blotter_execution, blotter_compliance, blotter_sequencer (sql/roles.sql).
+--   * "The named trader" is the one whom act_as() named for the running transaction. With nobody named, with '' and
+--     after the end of the transaction, that is NULL, which equals no trader: nothing is seen.
+--   * FORCE binds the owner too. blotter_owner has no policy on the tables of orders: it sees none of their rows.
+--     Superusers are under no policy; triggers hold them (revisions 006 and 007).
+--
+--
+-- How to test it by hand
+--
+-- With the service running on its embedded database, connect as a login through the socket folder that
+-- .blotter/postgres/postmaster.pid names in its fifth line:
+--
+--     psql -h "$(sed -n 5p .blotter/postgres/postmaster.pid)" -U blotter_trader blotter
+--
+-- On a database with two traders, where only the first has orders (put in the ids of yours: `blotter traders list`):
+--
+--   As blotter_trader:
+--     SELECT count(*) > 0 FROM orders;                                            -- f: nobody is named
+--     BEGIN;
+--     SELECT act_as('a11ce000-0000-4000-8000-000000000001');                      -- t: a known trader
+--     SELECT count(*) > 0 FROM orders;                                            -- t: the trader's own
+--     SELECT act_as('b0b00000-0000-4000-8000-000000000002');                      -- t
+--     SELECT count(*) > 0 FROM orders;                                            -- f: the other one has none
+--     COMMIT;
+--     SELECT count(*) > 0 FROM orders;                                            -- f: the name ended with COMMIT
+--     DELETE FROM orders;                                                         -- ERROR 42501: no grant
+--     UPDATE execution_logs SET reason = 'never mind';                            -- ERROR 42501: no grant
+--     SET ROLE blotter_compliance;                                                -- ERROR 42501: a member of nothing
+--   As blotter_compliance:
+--     SELECT count(*) > 0 FROM execution_logs;                                    -- t: reads everything
+--     INSERT INTO trader_sequences (trader_id) VALUES (gen_random_uuid());        -- ERROR 42501: writes nothing
+--   As blotter_owner:
+--     SELECT count(*) > 0 FROM orders;                                            -- f: forced on the owner as well
+--     UPDATE execution_logs SET reason = 'never mind';                            -- UPDATE 0
+--     TRUNCATE execution_logs CASCADE;                                            -- ERROR 42501: by its trigger
+--
+-- Every table, command and identity for every login: tests/isolation/matrix.py.
+--
+--
+-- How to put the policies back, and how to roll them back
+--
+-- Apply, as blotter_owner, to a database that has none of them (a policy that exists is an error, and nothing happens):
+--
+--     psql -U blotter_owner -v ON_ERROR_STOP=1 -f sql/policies/order_execution_rls.sql blotter
+--
+-- Roll back to the five policies of the seed, without logins and grants, by the revision and not by hand; the
+-- service's functions (009) and the indexes (010) go as well, orders, fills and logs stay:
+--
+--     blotter migrate downgrade 007
+
+
+BEGIN;
+
+-- ---------------------------------------------------------------------------------------------------------------------
+-- The database, the schema, the functions. Nobody but the owner creates anything, not even temporary tables: a view or
+-- function of one's own would be a way around the policies.
+
+DO $$ BEGIN
+    EXECUTE format('REVOKE CREATE, TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
+END $$;
+REVOKE ALL ON SCHEMA public FROM PUBLIC;
+GRANT USAGE ON SCHEMA public TO blotter_trader, blotter_execution, blotter_compliance, blotter_sequencer;
+GRANT SELECT ON alembic_version TO blotter_trader, blotter_execution, blotter_compliance, blotter_sequencer;
+
+-- All run with the rights of who calls them, so every policy below holds inside them too.
+REVOKE ALL ON FUNCTION act_as, lock_trader_sequence, submit_order, cancel_order, cancel_open_orders, report_execution
+    FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION act_as TO blotter_trader, blotter_execution, blotter_compliance;
+GRANT EXECUTE ON FUNCTION lock_trader_sequence, cancel_open_orders TO blotter_trader, blotter_execution;
+GRANT EXECUTE ON FUNCTION submit_order, cancel_order TO blotter_trader;
+GRANT EXECUTE ON FUNCTION report_execution TO blotter_execution;
+
+
+-- ---------------------------------------------------------------------------------------------------------------------
+-- traders: the owner registers them, everybody else looks up.
+
+ALTER TABLE traders ENABLE ROW LEVEL SECURITY;
+ALTER TABLE traders FORCE ROW LEVEL SECURITY;
+
+CREATE POLICY traders_owner_registers ON traders TO blotter_owner
+    USING (true);
+CREATE POLICY traders_trader_isolation ON traders FOR SELECT TO blotter_trader
+    USING (id = nullif(current_setting('app.trader_id', true), '')::uuid);
+CREATE POLICY traders_execution_reads_all ON traders FOR SELECT TO blotter_execution
+    USING (true);
+CREATE POLICY traders_compliance_reads_all ON traders FOR SELECT TO blotter_compliance
+    USING (true);
+
+GRANT SELECT ON traders TO blotter_trader, blotter_execution, blotter_compliance;
+
+
+-- ---------------------------------------------------------------------------------------------------------------------
+-- orders: a trader enters and cancels the named trader's; the gateway works the named trader's; compliance reads.
+-- Nobody deletes. Terms are entered once: no login has the grant to update them.
+
+ALTER TABLE orders ENABLE ROW LEVEL SECURITY;
+ALTER TABLE orders FORCE ROW LEVEL SECURITY;
+
+CREATE POLICY orders_trader_isolation ON orders FOR SELECT TO blotter_trader
+    USING (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
+CREATE POLICY orders_trader_enters_own ON orders FOR INSERT TO blotter_trader
+    WITH CHECK (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid
+        AND status = 'PENDING' AND filled_quantity = 0);
+CREATE POLICY orders_trader_cancels_own ON orders FOR UPDATE TO blotter_trader
+    USING (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid)
+    WITH CHECK (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid AND status = 'CANCELLED');
+CREATE POLICY orders_execution_reads_all ON orders FOR SELECT TO blotter_execution
+    USING (true);
+CREATE POLICY orders_execution_updates_named ON orders FOR UPDATE TO blotter_execution
+    USING (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
+CREATE POLICY orders_compliance_reads_all ON orders FOR SELECT TO blotter_compliance
+    USING (true);
+
+GRANT SELECT ON orders TO blotter_trader, blotter_execution, blotter_compliance;
+GRANT INSERT (trader_id, client_order_id, request_digest, symbol, side, order_type, quantity, price, stop_loss,
+              take_profit, expires_at, last_sequence) ON orders TO blotter_trader;
+GRANT UPDATE (status, last_sequence) ON orders TO blotter_trader;
+GRANT UPDATE (status, filled_quantity, filled_notional, last_sequence) ON orders TO blotter_execution;
+
+
+-- ---------------------------------------------------------------------------------------------------------------------
+-- fills: recorded by the gateway alone, for the named trader. Append-only: no UPDATE, DELETE or TRUNCATE is granted,
+-- and triggers refuse them (revision 006).
+
+ALTER TABLE fills ENABLE ROW LEVEL SECURITY;
+ALTER TABLE fills FORCE ROW LEVEL SECURITY;
+
+CREATE POLICY fills_trader_isolation ON fills FOR SELECT TO blotter_trader
+    USING (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
+CREATE POLICY fills_execution_reads_all ON fills FOR SELECT TO blotter_execution
+    USING (true);
+CREATE POLICY fills_execution_records_named ON fills FOR INSERT TO blotter_execution
+    WITH CHECK (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
+CREATE POLICY fills_compliance_reads_all ON fills FOR SELECT TO blotter_compliance
+    USING (true);
+
+GRANT SELECT ON fills TO blotter_trader, blotter_execution, blotter_compliance;
+GRANT INSERT (trader_id, order_id, sequence, execution_id, venue, timestamp, quantity_filled, price_at_fill,
+              commission) ON fills TO blotter_execution;
+
+
+-- ---------------------------------------------------------------------------------------------------------------------
+-- execution_logs: the audit trail. A trader logs that an order was submitted or cancelled, the gateway all else, each
+-- for the named trader. The order's state in a log is copied by a trigger: no login has the grant to write it.
+-- Append-only: not granted, forbidden by the two RESTRICTIVE policies, which no other policy can open again, and
+-- refused by triggers.
+
+ALTER TABLE execution_logs ENABLE ROW LEVEL SECURITY;
+ALTER TABLE execution_logs FORCE ROW LEVEL SECURITY;
+
+CREATE POLICY execution_logs_trader_isolation ON execution_logs FOR SELECT TO blotter_trader
+    USING (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
+CREATE POLICY execution_logs_trader_logs_own ON execution_logs FOR INSERT TO blotter_trader
+    WITH CHECK (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid
+        AND action IN ('SUBMITTED', 'CANCELLED'));
+CREATE POLICY execution_logs_execution_reads_all ON execution_logs FOR SELECT TO blotter_execution
+    USING (true);
+CREATE POLICY execution_logs_execution_logs_named ON execution_logs FOR INSERT TO blotter_execution
+    WITH CHECK (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid AND action <> 'SUBMITTED');
+CREATE POLICY execution_logs_compliance_reads_all ON execution_logs FOR SELECT TO blotter_compliance
+    USING (true);
+CREATE POLICY execution_logs_immutable ON execution_logs AS RESTRICTIVE FOR UPDATE
+    USING (false);
+CREATE POLICY execution_logs_immutable_delete ON execution_logs AS RESTRICTIVE FOR DELETE
+    USING (false);
+
+GRANT SELECT ON execution_logs TO blotter_trader, blotter_execution, blotter_compliance;
+GRANT INSERT (trader_id, order_id, sequence, action, reason, actor, request_id) ON execution_logs
+    TO blotter_trader;
+GRANT INSERT (trader_id, order_id, sequence, action, reason, actor, request_id, timestamp, retry_attempt,
+              error_code, report_id, report_digest, refused, venue, execution_id, fill_quantity, fill_price,
+              fill_commission)
+    ON execution_logs TO blotter_execution;
+
+
+-- ---------------------------------------------------------------------------------------------------------------------
+-- trader_sequences: each trader's counter, which every writer locks and advances for the named trader.
+
+ALTER TABLE trader_sequences ENABLE ROW LEVEL SECURITY;
+ALTER TABLE trader_sequences FORCE ROW LEVEL SECURITY;
+
+CREATE POLICY trader_sequences_trader_isolation ON trader_sequences TO blotter_trader
+    USING (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
+CREATE POLICY trader_sequences_execution_reads_all ON trader_sequences FOR SELECT TO blotter_execution
+    USING (true);
+CREATE POLICY trader_sequences_execution_starts_named ON trader_sequences FOR INSERT TO blotter_execution
+    WITH CHECK (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
+CREATE POLICY trader_sequences_execution_advances_named ON trader_sequences FOR UPDATE TO blotter_execution
+    USING (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
+CREATE POLICY trader_sequences_compliance_reads_all ON trader_sequences FOR SELECT TO blotter_compliance
+    USING (true);
+
+GRANT SELECT ON trader_sequences TO blotter_trader, blotter_execution, blotter_compliance;
+GRANT INSERT (trader_id), UPDATE (last_sequence) ON trader_sequences TO blotter_trader, blotter_execution;
+
+COMMIT;

@@ -1,0 +1,947 @@
+-- The schema that the revisions in alembic/versions build, as pg_dump of PostgreSQL 18 tells it.
+-- Generated: change a revision, not this file, and run `make schema`. A test compares the two.
+-- Loads into an empty database as blotter_owner, with the logins of sql/roles.sql there.
+--
+-- One thing that pg_dump leaves out is built by the revisions too: nobody may create schemas or temporary
+-- tables in the database (REVOKE CREATE, TEMPORARY ON DATABASE ... FROM PUBLIC).
+
+SET check_function_bodies = false;
+
+CREATE TYPE public.action_enum AS ENUM (
+    'SUBMITTED',
+    'APPROVED',
+    'EXECUTED',
+    'FILLED',
+    'REJECTED',
+    'CANCELLED',
+    'RECOVERED'
+);
+
+CREATE TYPE public.order_side_enum AS ENUM (
+    'BUY',
+    'SELL'
+);
+
+CREATE TYPE public.order_status_enum AS ENUM (
+    'PENDING',
+    'FILLED',
+    'PARTIAL',
+    'REJECTED',
+    'CANCELLED'
+);
+
+CREATE TYPE public.order_type_enum AS ENUM (
+    'MARKET',
+    'LIMIT',
+    'STOP'
+);
+
+CREATE FUNCTION public.act_as(p_trader_id uuid) RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+        BEGIN
+            PERFORM set_config('app.trader_id', coalesce(p_trader_id::text, ''), true);
+            RETURN p_trader_id IS NULL OR EXISTS (SELECT FROM traders WHERE id = p_trader_id);
+        END $$;
+
+COMMENT ON FUNCTION public.act_as(p_trader_id uuid) IS 'Say whose rows this transaction is about; false for an unknown trader';
+
+CREATE FUNCTION public.cancel_open_orders(p_trader_id uuid, p_symbol text, p_expired_only boolean, p_reason text, p_actor text, p_request_id text) RETURNS SETOF uuid
+    LANGUAGE plpgsql
+    AS $$
+        DECLARE
+            v_sequence bigint := lock_trader_sequence(p_trader_id);
+            v_order_id uuid;
+            v_order_ids uuid[] := ARRAY(
+                SELECT id FROM orders
+                WHERE trader_id = p_trader_id AND status IN ('PENDING', 'PARTIAL')
+                  AND (p_symbol IS NULL OR symbol = p_symbol)
+                  AND (NOT p_expired_only OR expires_at <= clock_timestamp())
+                ORDER BY created_at, id);
+        BEGIN
+            IF v_order_ids = '{}' THEN
+                RETURN;
+            END IF;
+            UPDATE trader_sequences SET last_sequence = v_sequence + cardinality(v_order_ids)
+            WHERE trader_id = p_trader_id;
+            FOREACH v_order_id IN ARRAY v_order_ids LOOP
+                v_sequence := v_sequence + 1;
+                UPDATE orders SET status = 'CANCELLED', last_sequence = v_sequence
+                WHERE trader_id = p_trader_id AND id = v_order_id;
+                INSERT INTO execution_logs (trader_id, order_id, sequence, action, reason, actor, request_id)
+                VALUES (p_trader_id, v_order_id, v_sequence, 'CANCELLED', p_reason, p_actor, p_request_id);
+                RETURN NEXT v_order_id;
+            END LOOP;
+        END $$;
+
+COMMENT ON FUNCTION public.cancel_open_orders(p_trader_id uuid, p_symbol text, p_expired_only boolean, p_reason text, p_actor text, p_request_id text) IS 'Cancel all open orders of a trader, or those past their expiry';
+
+CREATE TABLE public.orders (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    trader_id uuid NOT NULL,
+    symbol character varying(22) NOT NULL,
+    side public.order_side_enum NOT NULL,
+    quantity integer NOT NULL,
+    order_type public.order_type_enum NOT NULL,
+    price numeric(18,8),
+    stop_loss numeric(18,8),
+    take_profit numeric(18,8),
+    status public.order_status_enum DEFAULT 'PENDING'::public.order_status_enum NOT NULL,
+    filled_quantity integer DEFAULT 0 NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone,
+    filled_notional numeric(28,8) DEFAULT 0 NOT NULL,
+    average_fill_price numeric(18,8) GENERATED ALWAYS AS ((filled_notional / (NULLIF(filled_quantity, 0))::numeric)) STORED,
+    client_order_id character varying(64) NOT NULL,
+    request_digest bytea NOT NULL,
+    last_sequence bigint NOT NULL,
+    CONSTRAINT ck_orders_client_order_id_printable CHECK (((client_order_id)::text ~ '^[!-~]+$'::text)),
+    CONSTRAINT ck_orders_exits_on_their_side CHECK (
+CASE side
+    WHEN 'BUY'::public.order_side_enum THEN (COALESCE((stop_loss < price), true) AND COALESCE((price < take_profit), true) AND COALESCE((stop_loss < take_profit), true))
+    ELSE (COALESCE((stop_loss > price), true) AND COALESCE((price > take_profit), true) AND COALESCE((stop_loss > take_profit), true))
+END),
+    CONSTRAINT ck_orders_expires_after_entry CHECK ((expires_at > created_at)),
+    CONSTRAINT ck_orders_filled_lte_quantity CHECK ((filled_quantity <= quantity)),
+    CONSTRAINT ck_orders_filled_quantity_nonnegative CHECK ((filled_quantity >= 0)),
+    CONSTRAINT ck_orders_limit_requires_price CHECK (((order_type = 'MARKET'::public.order_type_enum) OR (price IS NOT NULL))),
+    CONSTRAINT ck_orders_market_has_no_price CHECK (((order_type <> 'MARKET'::public.order_type_enum) OR (price IS NULL))),
+    CONSTRAINT ck_orders_notional_with_fills CHECK (((filled_notional > (0)::numeric) = (filled_quantity > 0))),
+    CONSTRAINT ck_orders_price_positive CHECK (((price IS NULL) OR (price > (0)::numeric))),
+    CONSTRAINT ck_orders_quantity_positive CHECK ((quantity > 0)),
+    CONSTRAINT ck_orders_request_digest_sha256 CHECK ((length(request_digest) = 32)),
+    CONSTRAINT ck_orders_status_fits_fills CHECK (
+CASE status
+    WHEN 'PENDING'::public.order_status_enum THEN (filled_quantity = 0)
+    WHEN 'PARTIAL'::public.order_status_enum THEN ((filled_quantity > 0) AND (filled_quantity < quantity))
+    WHEN 'FILLED'::public.order_status_enum THEN (filled_quantity = quantity)
+    ELSE (filled_quantity < quantity)
+END),
+    CONSTRAINT ck_orders_stop_loss_positive CHECK ((stop_loss > (0)::numeric)),
+    CONSTRAINT ck_orders_symbol_not_empty CHECK ((length((symbol)::text) > 0)),
+    CONSTRAINT ck_orders_take_profit_positive CHECK ((take_profit > (0)::numeric))
+);
+
+ALTER TABLE ONLY public.orders FORCE ROW LEVEL SECURITY;
+
+COMMENT ON TABLE public.orders IS 'Order requests with their lifecycle';
+
+COMMENT ON COLUMN public.orders.id IS 'Unique order identifier';
+
+COMMENT ON COLUMN public.orders.symbol IS 'Stock symbol';
+
+COMMENT ON COLUMN public.orders.side IS 'Buy or sell';
+
+COMMENT ON COLUMN public.orders.quantity IS 'Shares ordered';
+
+COMMENT ON COLUMN public.orders.price IS 'Limit or stop price';
+
+COMMENT ON COLUMN public.orders.stop_loss IS 'Risk management';
+
+COMMENT ON COLUMN public.orders.take_profit IS 'Risk management';
+
+COMMENT ON COLUMN public.orders.filled_quantity IS 'Shares filled so far';
+
+COMMENT ON COLUMN public.orders.created_at IS 'When the order was entered';
+
+COMMENT ON COLUMN public.orders.updated_at IS 'When the order last changed';
+
+COMMENT ON COLUMN public.orders.expires_at IS 'When the order expires';
+
+COMMENT ON COLUMN public.orders.client_order_id IS 'The trader''s own id (FIX ClOrdID)';
+
+COMMENT ON COLUMN public.orders.request_digest IS 'SHA-256 of what was asked for';
+
+COMMENT ON COLUMN public.orders.last_sequence IS 'Number of the order''s last event';
+
+CREATE FUNCTION public.cancel_order(p_trader_id uuid, p_order_id uuid, p_client_order_id text, p_reason text, p_actor text, p_request_id text, OUT outcome text, OUT recorded public.orders) RETURNS record
+    LANGUAGE plpgsql
+    AS $$
+        DECLARE
+            v_order_id uuid := p_order_id;
+            v_sequence bigint;
+        BEGIN
+            IF v_order_id IS NULL THEN
+                SELECT id INTO v_order_id FROM orders
+                WHERE trader_id = p_trader_id AND client_order_id = p_client_order_id;
+            END IF;
+            PERFORM FROM orders WHERE trader_id = p_trader_id AND id = v_order_id;
+            IF NOT FOUND THEN
+                outcome := 'ORDER_NOT_FOUND';
+                RETURN;
+            END IF;
+            v_sequence := lock_trader_sequence(p_trader_id) + 1;
+            SELECT orders.* INTO recorded FROM orders WHERE trader_id = p_trader_id AND id = v_order_id;
+            IF recorded.status IN ('PENDING', 'PARTIAL') THEN
+                UPDATE orders SET status = 'CANCELLED', last_sequence = v_sequence
+                WHERE trader_id = p_trader_id AND id = v_order_id
+                RETURNING orders.* INTO recorded;
+                UPDATE trader_sequences SET last_sequence = v_sequence WHERE trader_id = p_trader_id;
+                INSERT INTO execution_logs (trader_id, order_id, sequence, action, reason, actor, request_id)
+                VALUES (p_trader_id, v_order_id, v_sequence, 'CANCELLED', p_reason, p_actor, p_request_id);
+                outcome := 'APPLIED';
+            ELSIF EXISTS (SELECT FROM execution_logs
+                          WHERE trader_id = p_trader_id AND order_id = v_order_id AND action = 'CANCELLED') THEN
+                -- A late fill may have completed it since: the cancel was done all the same.
+                outcome := 'REPLAYED';
+            ELSE
+                outcome := 'ORDER_CLOSED';
+            END IF;
+        END $$;
+
+COMMENT ON FUNCTION public.cancel_order(p_trader_id uuid, p_order_id uuid, p_client_order_id text, p_reason text, p_actor text, p_request_id text, OUT outcome text, OUT recorded public.orders) IS 'Cancel an open order. APPLIED, REPLAYED, ORDER_NOT_FOUND or ORDER_CLOSED';
+
+CREATE FUNCTION public.guard_fill() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+        BEGIN
+            IF EXISTS (SELECT FROM execution_logs WHERE trader_id = NEW.trader_id AND sequence = NEW.sequence) THEN
+                RAISE EXCEPTION 'Refused by fills_precede_their_log.' USING
+                    ERRCODE = 'check_violation', CONSTRAINT = 'fills_precede_their_log', TABLE = 'fills';
+            END IF;
+            RETURN NEW;
+        END $$;
+
+CREATE FUNCTION public.guard_order() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+        DECLARE
+            v_broken text;
+        BEGIN
+            NEW.updated_at := greatest(clock_timestamp(), OLD.updated_at);
+            IF NEW.last_sequence <= OLD.last_sequence THEN
+                v_broken := 'orders_change_with_an_event';
+            ELSIF (NEW.trader_id, NEW.id, NEW.client_order_id, NEW.request_digest, NEW.symbol, NEW.side, NEW.order_type,
+                   NEW.quantity, NEW.price, NEW.stop_loss, NEW.take_profit, NEW.expires_at, NEW.created_at)
+                  IS DISTINCT FROM
+                  (OLD.trader_id, OLD.id, OLD.client_order_id, OLD.request_digest, OLD.symbol, OLD.side, OLD.order_type,
+                   OLD.quantity, OLD.price, OLD.stop_loss, OLD.take_profit, OLD.expires_at, OLD.created_at) THEN
+                v_broken := 'orders_terms_are_final';
+            ELSIF NOT (CASE
+                    WHEN NEW.filled_quantity = NEW.quantity THEN NEW.status = 'FILLED'
+                    WHEN OLD.status IN ('REJECTED', 'CANCELLED') THEN NEW.status = OLD.status
+                    WHEN NEW.status IN ('REJECTED', 'CANCELLED') THEN true
+                    ELSE NEW.status = CASE WHEN NEW.filled_quantity > 0
+                        THEN 'PARTIAL'::order_status_enum ELSE 'PENDING' END
+                END) THEN
+                v_broken := 'orders_follow_their_lifecycle';
+            ELSIF (NEW.filled_quantity, NEW.filled_notional) IS DISTINCT FROM (OLD.filled_quantity, OLD.filled_notional)
+                  AND NOT EXISTS (
+                    SELECT FROM fills
+                    WHERE trader_id = NEW.trader_id AND order_id = NEW.id AND sequence = NEW.last_sequence
+                      AND quantity_filled = NEW.filled_quantity - OLD.filled_quantity
+                      AND quantity_filled * price_at_fill = NEW.filled_notional - OLD.filled_notional) THEN
+                v_broken := 'orders_are_filled_by_fills';
+            END IF;
+            IF v_broken IS NOT NULL THEN
+                RAISE EXCEPTION 'Refused by %.', v_broken
+                    USING ERRCODE = 'check_violation', CONSTRAINT = v_broken, TABLE = 'orders';
+            END IF;
+            RETURN NEW;
+        END $$;
+
+CREATE FUNCTION public.guard_sequence() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+        BEGIN
+            IF TG_OP = 'UPDATE' AND NEW.trader_id = OLD.trader_id
+               AND NEW.last_sequence > coalesce(OLD.last_sequence, 0) THEN
+                RETURN NEW;
+            END IF;
+            RAISE EXCEPTION 'Refused by trader_sequences_only_grow.' USING
+                ERRCODE = 'check_violation', CONSTRAINT = 'trader_sequences_only_grow', TABLE = 'trader_sequences';
+        END $$;
+
+CREATE FUNCTION public.lock_trader_sequence(p_trader_id uuid) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+        DECLARE
+            v_last bigint;
+        BEGIN
+            SELECT coalesce(last_sequence, 0) INTO v_last
+            FROM trader_sequences WHERE trader_id = p_trader_id FOR NO KEY UPDATE;
+            IF NOT FOUND THEN
+                INSERT INTO trader_sequences (trader_id) VALUES (p_trader_id) ON CONFLICT (trader_id) DO NOTHING;
+                SELECT coalesce(last_sequence, 0) INTO v_last
+                FROM trader_sequences WHERE trader_id = p_trader_id FOR NO KEY UPDATE;
+            END IF;
+            RETURN v_last;
+        END $$;
+
+COMMENT ON FUNCTION public.lock_trader_sequence(p_trader_id uuid) IS 'Lock the trader''s counter until commit; return the last number';
+
+CREATE FUNCTION public.refuse_change() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+        BEGIN
+            RAISE EXCEPTION 'Table % is append-only: % is refused.', TG_TABLE_NAME, TG_OP
+                USING ERRCODE = 'insufficient_privilege', CONSTRAINT = TG_NAME, TABLE = TG_TABLE_NAME;
+        END $$;
+
+CREATE FUNCTION public.report_execution(p_trader_id uuid, p_order_id uuid, p_report_id text, p_report_digest bytea, p_action public.action_enum, p_timestamp timestamp with time zone, p_venue text, p_reason text, p_error_code text, p_retry_attempt integer, p_execution_id text, p_quantity integer, p_price numeric, p_commission numeric, p_actor text, p_request_id text, OUT outcome text, OUT recorded public.orders) RETURNS record
+    LANGUAGE plpgsql
+    AS $$
+        DECLARE
+            v_sequence bigint;
+            v_log execution_logs;
+            v_fill fills;
+            v_refusal text;
+            v_reason text := p_reason;
+        BEGIN
+            PERFORM FROM orders WHERE trader_id = p_trader_id AND id = p_order_id;
+            IF NOT FOUND THEN
+                outcome := 'ORDER_NOT_FOUND';
+                RETURN;
+            END IF;
+            v_sequence := lock_trader_sequence(p_trader_id) + 1;
+            SELECT orders.* INTO recorded FROM orders WHERE trader_id = p_trader_id AND id = p_order_id;
+
+            SELECT execution_logs.* INTO v_log FROM execution_logs
+            WHERE trader_id = p_trader_id AND report_id = p_report_id;
+            IF FOUND THEN
+                outcome := CASE
+                    WHEN v_log.report_digest <> p_report_digest THEN 'REPORT_ID_REUSED'
+                    WHEN v_log.refused THEN v_log.error_code
+                    ELSE 'REPLAYED' END;
+                RETURN;
+            END IF;
+            IF p_action = 'FILLED' THEN
+                SELECT fills.* INTO v_fill FROM fills
+                WHERE trader_id = p_trader_id AND venue = p_venue AND execution_id = p_execution_id;
+                IF FOUND THEN
+                    outcome := CASE
+                        WHEN (v_fill.order_id, v_fill.quantity_filled, v_fill.price_at_fill)
+                             = (p_order_id, p_quantity, p_price) THEN 'REPLAYED'
+                        ELSE 'EXECUTION_ID_REUSED' END;
+                    RETURN;
+                END IF;
+            END IF;
+
+            v_refusal := CASE
+                WHEN p_action = 'FILLED' AND p_quantity > recorded.quantity - recorded.filled_quantity THEN 'OVERFILL'
+                WHEN p_action IN ('APPROVED', 'REJECTED') AND recorded.status NOT IN ('PENDING', 'PARTIAL')
+                    THEN 'ORDER_CLOSED'
+                WHEN p_action = 'CANCELLED' AND recorded.status IN ('FILLED', 'REJECTED') THEN 'ORDER_CLOSED'
+                END;
+            IF v_refusal = 'OVERFILL' THEN
+                v_reason := format('%s refused: %s of %s left', p_action,
+                                   recorded.quantity - recorded.filled_quantity, recorded.quantity);
+            ELSIF v_refusal IS NOT NULL THEN
+                v_reason := concat_ws(': ', format('%s refused', p_action), p_reason);
+            ELSIF p_action = 'FILLED' THEN
+                INSERT INTO fills (trader_id, order_id, sequence, execution_id, venue, timestamp, quantity_filled,
+                                   price_at_fill, commission)
+                VALUES (p_trader_id, p_order_id, v_sequence, p_execution_id, p_venue, p_timestamp, p_quantity,
+                        p_price, p_commission);
+                IF recorded.status IN ('REJECTED', 'CANCELLED') THEN
+                    v_reason := 'LATE_FILL';
+                END IF;
+            END IF;
+
+            UPDATE orders SET
+                status = CASE
+                    WHEN v_refusal IS NOT NULL THEN status
+                    WHEN p_action IN ('REJECTED', 'CANCELLED') THEN p_action::text::order_status_enum
+                    WHEN p_action <> 'FILLED' THEN status
+                    WHEN filled_quantity + p_quantity = quantity THEN 'FILLED'
+                    WHEN status IN ('REJECTED', 'CANCELLED') THEN status
+                    ELSE 'PARTIAL' END,
+                filled_quantity = filled_quantity
+                    + CASE WHEN p_action = 'FILLED' AND v_refusal IS NULL THEN p_quantity ELSE 0 END,
+                filled_notional = filled_notional
+                    + CASE WHEN p_action = 'FILLED' AND v_refusal IS NULL THEN p_quantity * p_price ELSE 0 END,
+                last_sequence = v_sequence
+            WHERE trader_id = p_trader_id AND id = p_order_id
+            RETURNING orders.* INTO recorded;
+            UPDATE trader_sequences SET last_sequence = v_sequence WHERE trader_id = p_trader_id;
+            INSERT INTO execution_logs (
+                trader_id, order_id, sequence, action, refused, timestamp, reason, error_code, retry_attempt, actor,
+                request_id, report_id, report_digest, venue, execution_id, fill_quantity, fill_price, fill_commission)
+            VALUES (
+                p_trader_id, p_order_id, v_sequence, CASE WHEN v_refusal IS NULL THEN p_action ELSE 'REJECTED' END,
+                v_refusal IS NOT NULL, p_timestamp, v_reason, coalesce(v_refusal, p_error_code), p_retry_attempt,
+                p_actor, p_request_id, p_report_id, p_report_digest, p_venue, p_execution_id, p_quantity, p_price,
+                p_commission);
+            outcome := coalesce(v_refusal, 'APPLIED');
+        END $$;
+
+COMMENT ON FUNCTION public.report_execution(p_trader_id uuid, p_order_id uuid, p_report_id text, p_report_digest bytea, p_action public.action_enum, p_timestamp timestamp with time zone, p_venue text, p_reason text, p_error_code text, p_retry_attempt integer, p_execution_id text, p_quantity integer, p_price numeric, p_commission numeric, p_actor text, p_request_id text, OUT outcome text, OUT recorded public.orders) IS 'Record a report. APPLIED, REPLAYED, OVERFILL, ORDER_CLOSED, ORDER_NOT_FOUND, REPORT_ID_REUSED or EXECUTION_ID_REUSED';
+
+CREATE FUNCTION public.stamp_order() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+        BEGIN
+            NEW.created_at := clock_timestamp();
+            NEW.updated_at := NEW.created_at;
+            RETURN NEW;
+        END $$;
+
+CREATE FUNCTION public.submit_order(p_trader_id uuid, p_client_order_id text, p_request_digest bytea, p_symbol text, p_side public.order_side_enum, p_order_type public.order_type_enum, p_quantity integer, p_price numeric, p_stop_loss numeric, p_take_profit numeric, p_expires_at timestamp with time zone, p_validate_only boolean, p_actor text, p_request_id text, OUT outcome text, OUT recorded public.orders) RETURNS record
+    LANGUAGE plpgsql
+    AS $$
+        DECLARE
+            v_sequence bigint;
+        BEGIN
+            IF NOT p_validate_only THEN
+                v_sequence := lock_trader_sequence(p_trader_id) + 1;
+            END IF;
+            SELECT orders.* INTO recorded FROM orders
+            WHERE trader_id = p_trader_id AND client_order_id = p_client_order_id;
+            IF FOUND THEN
+                outcome := CASE WHEN recorded.request_digest = p_request_digest
+                    THEN 'REPLAYED' ELSE 'CLIENT_ORDER_ID_REUSED' END;
+            ELSIF p_expires_at <= clock_timestamp() THEN
+                outcome := 'EXPIRE_TIME_PAST';
+            ELSIF p_validate_only THEN
+                outcome := 'VALID';
+            ELSE
+                INSERT INTO orders (trader_id, client_order_id, request_digest, symbol, side, order_type, quantity,
+                                    price, stop_loss, take_profit, expires_at, last_sequence)
+                VALUES (p_trader_id, p_client_order_id, p_request_digest, p_symbol, p_side, p_order_type, p_quantity,
+                        p_price, p_stop_loss, p_take_profit, p_expires_at, v_sequence)
+                RETURNING orders.* INTO recorded;
+                UPDATE trader_sequences SET last_sequence = v_sequence WHERE trader_id = p_trader_id;
+                INSERT INTO execution_logs (trader_id, order_id, sequence, action, actor, request_id)
+                VALUES (p_trader_id, recorded.id, v_sequence, 'SUBMITTED', p_actor, p_request_id);
+                outcome := 'APPLIED';
+            END IF;
+        END $$;
+
+COMMENT ON FUNCTION public.submit_order(p_trader_id uuid, p_client_order_id text, p_request_digest bytea, p_symbol text, p_side public.order_side_enum, p_order_type public.order_type_enum, p_quantity integer, p_price numeric, p_stop_loss numeric, p_take_profit numeric, p_expires_at timestamp with time zone, p_validate_only boolean, p_actor text, p_request_id text, OUT outcome text, OUT recorded public.orders) IS 'Enter an order. APPLIED, REPLAYED, CLIENT_ORDER_ID_REUSED, EXPIRE_TIME_PAST or VALID';
+
+CREATE FUNCTION public.take_order_state() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+        DECLARE
+            v_order orders;
+            v_fill fills;
+            v_broken text;
+            v_first boolean;
+            v_filled_quantity integer;
+            v_filled_notional numeric;
+        BEGIN
+            SELECT orders.* INTO v_order FROM orders
+            WHERE trader_id = NEW.trader_id AND id = NEW.order_id AND last_sequence = NEW.sequence;
+            IF NOT FOUND THEN
+                RAISE EXCEPTION 'Refused by execution_logs_state_is_the_orders.' USING
+                    ERRCODE = 'check_violation', TABLE = 'execution_logs',
+                    CONSTRAINT = 'execution_logs_state_is_the_orders';
+            END IF;
+            SELECT filled_quantity, filled_notional INTO v_filled_quantity, v_filled_notional FROM execution_logs
+            WHERE trader_id = NEW.trader_id AND order_id = NEW.order_id
+            ORDER BY trader_id, order_id, sequence DESC LIMIT 1;
+            v_first := NOT FOUND;
+
+            NEW.status := v_order.status;
+            NEW.created_at := v_order.updated_at;
+            NEW.timestamp := coalesce(NEW.timestamp, v_order.updated_at);
+            NEW.client_order_id := v_order.client_order_id;
+            NEW.symbol := v_order.symbol;
+            NEW.side := v_order.side;
+            NEW.order_type := v_order.order_type;
+            NEW.quantity := v_order.quantity;
+            NEW.price := v_order.price;
+            NEW.stop_loss := v_order.stop_loss;
+            NEW.take_profit := v_order.take_profit;
+            NEW.expires_at := v_order.expires_at;
+            NEW.order_created_at := v_order.created_at;
+            NEW.filled_quantity := v_order.filled_quantity;
+            NEW.filled_notional := v_order.filled_notional;
+
+            SELECT fills.* INTO v_fill FROM fills
+            WHERE trader_id = NEW.trader_id AND order_id = NEW.order_id AND sequence = NEW.sequence;
+            IF FOUND THEN
+                NEW.timestamp := v_fill.timestamp;
+                NEW.venue := v_fill.venue;
+                NEW.fill_id := v_fill.id;
+                NEW.execution_id := v_fill.execution_id;
+                NEW.fill_quantity := v_fill.quantity_filled;
+                NEW.fill_price := v_fill.price_at_fill;
+                NEW.fill_commission := v_fill.commission;
+            END IF;
+
+            IF (NEW.action = 'SUBMITTED') <> v_first
+               OR (NEW.action = 'SUBMITTED' AND NEW.status <> 'PENDING')
+               OR (NEW.action = 'FILLED') <> (v_fill.id IS NOT NULL)
+               OR (NEW.action = 'CANCELLED' AND NEW.status <> 'CANCELLED')
+               OR (NEW.action = 'REJECTED' AND NOT NEW.refused AND NEW.status <> 'REJECTED')
+               OR (NEW.refused AND NEW.action <> 'REJECTED') THEN
+                v_broken := 'execution_logs_action_fits_the_state';
+            ELSIF NEW.filled_quantity <> coalesce(v_filled_quantity, 0) + coalesce(v_fill.quantity_filled, 0)
+               OR NEW.filled_notional <> coalesce(v_filled_notional, 0)
+                                         + coalesce(v_fill.quantity_filled * v_fill.price_at_fill, 0) THEN
+                v_broken := 'execution_logs_fills_change_the_order';
+            ELSIF NOT EXISTS (
+                    SELECT FROM trader_sequences
+                    WHERE trader_id = NEW.trader_id AND last_sequence >= NEW.sequence) THEN
+                v_broken := 'execution_logs_are_counted';
+            END IF;
+            IF v_broken IS NOT NULL THEN
+                RAISE EXCEPTION 'Refused by %.', v_broken
+                    USING ERRCODE = 'check_violation', CONSTRAINT = v_broken, TABLE = 'execution_logs';
+            END IF;
+            RETURN NEW;
+        END $$;
+
+CREATE TABLE public.alembic_version (
+    version_num character varying(32) NOT NULL
+);
+
+CREATE TABLE public.execution_logs (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    order_id uuid NOT NULL,
+    trader_id uuid NOT NULL,
+    action public.action_enum NOT NULL,
+    status public.order_status_enum NOT NULL,
+    "timestamp" timestamp with time zone NOT NULL,
+    reason text,
+    retry_attempt integer DEFAULT 0 NOT NULL,
+    error_code character varying(50),
+    created_at timestamp with time zone NOT NULL,
+    report_id character varying(64),
+    report_digest bytea,
+    sequence bigint NOT NULL,
+    previous_sequence bigint GENERATED ALWAYS AS (NULLIF((sequence - 1), 0)) STORED,
+    refused boolean DEFAULT false NOT NULL,
+    actor character varying(100) NOT NULL,
+    request_id character varying(64) NOT NULL,
+    client_order_id character varying(64) NOT NULL,
+    symbol character varying(22) NOT NULL,
+    side public.order_side_enum NOT NULL,
+    order_type public.order_type_enum NOT NULL,
+    quantity integer NOT NULL,
+    price numeric(18,8),
+    stop_loss numeric(18,8),
+    take_profit numeric(18,8),
+    expires_at timestamp with time zone,
+    order_created_at timestamp with time zone NOT NULL,
+    filled_quantity integer NOT NULL,
+    filled_notional numeric(28,8) NOT NULL,
+    venue character varying(50),
+    fill_id uuid,
+    execution_id character varying(64),
+    fill_quantity integer,
+    fill_price numeric(18,8),
+    fill_commission numeric(18,8),
+    CONSTRAINT ck_execution_logs_refused_has_code CHECK (((NOT refused) OR (error_code IS NOT NULL))),
+    CONSTRAINT ck_execution_logs_report_id_printable CHECK (((report_id)::text ~ '^[!-~]+$'::text)),
+    CONSTRAINT ck_execution_logs_report_with_digest CHECK ((((report_id IS NULL) = (report_digest IS NULL)) AND COALESCE((length(report_digest) = 32), true))),
+    CONSTRAINT ck_execution_logs_retry_attempt_nonnegative CHECK ((retry_attempt >= 0)),
+    CONSTRAINT ck_execution_logs_sequence_positive CHECK ((sequence > 0))
+);
+
+ALTER TABLE ONLY public.execution_logs FORCE ROW LEVEL SECURITY;
+
+COMMENT ON TABLE public.execution_logs IS 'Append-only audit trail';
+
+COMMENT ON COLUMN public.execution_logs.id IS 'Unique log identifier';
+
+COMMENT ON COLUMN public.execution_logs.action IS 'What happened';
+
+COMMENT ON COLUMN public.execution_logs.status IS 'Status of the order after the event';
+
+COMMENT ON COLUMN public.execution_logs."timestamp" IS 'When it happened';
+
+COMMENT ON COLUMN public.execution_logs.reason IS 'Error or action reason';
+
+COMMENT ON COLUMN public.execution_logs.retry_attempt IS 'Retry count';
+
+COMMENT ON COLUMN public.execution_logs.error_code IS 'Exchange error code';
+
+COMMENT ON COLUMN public.execution_logs.created_at IS 'When it was recorded';
+
+COMMENT ON COLUMN public.execution_logs.report_id IS 'The gateway''s id of the report';
+
+COMMENT ON COLUMN public.execution_logs.report_digest IS 'SHA-256 of what was reported';
+
+COMMENT ON COLUMN public.execution_logs.sequence IS 'Number among the trader''s events: dense, in commit order';
+
+COMMENT ON COLUMN public.execution_logs.refused IS 'The report was refused; the order is unchanged';
+
+COMMENT ON COLUMN public.execution_logs.actor IS 'Who acted';
+
+CREATE TABLE public.fills (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    order_id uuid NOT NULL,
+    "timestamp" timestamp with time zone NOT NULL,
+    quantity_filled integer NOT NULL,
+    price_at_fill numeric(18,8) NOT NULL,
+    venue character varying(50) NOT NULL,
+    commission numeric(18,8) DEFAULT '0'::numeric NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    trader_id uuid NOT NULL,
+    execution_id character varying(64) NOT NULL,
+    sequence bigint NOT NULL,
+    CONSTRAINT ck_fills_commission_nonnegative CHECK ((commission >= (0)::numeric)),
+    CONSTRAINT ck_fills_execution_id_printable CHECK (((execution_id)::text ~ '^[!-~]+$'::text)),
+    CONSTRAINT ck_fills_price_positive CHECK ((price_at_fill > (0)::numeric)),
+    CONSTRAINT ck_fills_quantity_positive CHECK ((quantity_filled > 0)),
+    CONSTRAINT ck_fills_venue_not_empty CHECK ((length((venue)::text) > 0))
+);
+
+ALTER TABLE ONLY public.fills FORCE ROW LEVEL SECURITY;
+
+COMMENT ON TABLE public.fills IS 'Fill events of orders';
+
+COMMENT ON COLUMN public.fills.id IS 'Unique fill identifier';
+
+COMMENT ON COLUMN public.fills."timestamp" IS 'When the fill happened';
+
+COMMENT ON COLUMN public.fills.quantity_filled IS 'Shares filled';
+
+COMMENT ON COLUMN public.fills.price_at_fill IS 'Price per share';
+
+COMMENT ON COLUMN public.fills.venue IS 'Exchange name';
+
+COMMENT ON COLUMN public.fills.created_at IS 'When the fill was recorded';
+
+COMMENT ON COLUMN public.fills.execution_id IS 'The venue''s id of the fill (FIX ExecID)';
+
+COMMENT ON COLUMN public.fills.sequence IS 'Number of the event that recorded the fill';
+
+CREATE TABLE public.trader_sequences (
+    trader_id uuid NOT NULL,
+    last_sequence bigint
+)
+WITH (fillfactor='50');
+
+ALTER TABLE ONLY public.trader_sequences FORCE ROW LEVEL SECURITY;
+
+COMMENT ON TABLE public.trader_sequences IS 'Number of each trader''s last event; locked first by every writer';
+
+CREATE TABLE public.traders (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    name character varying(100) NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT ck_traders_name_not_empty CHECK ((length((name)::text) > 0))
+);
+
+ALTER TABLE ONLY public.traders FORCE ROW LEVEL SECURITY;
+
+COMMENT ON TABLE public.traders IS 'Traders known to the blotter';
+
+COMMENT ON COLUMN public.traders.id IS 'Unique trader identifier';
+
+COMMENT ON COLUMN public.traders.name IS 'Name of the trader or desk';
+
+COMMENT ON COLUMN public.traders.created_at IS 'When registered';
+
+ALTER TABLE ONLY public.alembic_version
+    ADD CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num);
+
+ALTER TABLE ONLY public.execution_logs
+    ADD CONSTRAINT execution_logs_pkey PRIMARY KEY (trader_id, id);
+
+ALTER TABLE ONLY public.fills
+    ADD CONSTRAINT fills_pkey PRIMARY KEY (trader_id, id);
+
+ALTER TABLE ONLY public.orders
+    ADD CONSTRAINT orders_pkey PRIMARY KEY (trader_id, id);
+
+ALTER TABLE ONLY public.trader_sequences
+    ADD CONSTRAINT trader_sequences_pkey PRIMARY KEY (trader_id);
+
+ALTER TABLE ONLY public.traders
+    ADD CONSTRAINT traders_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.execution_logs
+    ADD CONSTRAINT uq_execution_logs_order_sequence UNIQUE (trader_id, order_id, sequence);
+
+ALTER TABLE ONLY public.execution_logs
+    ADD CONSTRAINT uq_execution_logs_sequence UNIQUE (trader_id, sequence);
+
+ALTER TABLE ONLY public.fills
+    ADD CONSTRAINT uq_fills_execution_id UNIQUE (trader_id, venue, execution_id);
+
+ALTER TABLE ONLY public.fills
+    ADD CONSTRAINT uq_fills_sequence UNIQUE (trader_id, order_id, sequence);
+
+ALTER TABLE ONLY public.orders
+    ADD CONSTRAINT uq_orders_client_order_id UNIQUE (trader_id, client_order_id);
+
+CREATE INDEX idx_execution_logs_action ON public.execution_logs USING btree (action);
+
+CREATE INDEX idx_execution_logs_order ON public.execution_logs USING btree (order_id);
+
+CREATE INDEX idx_execution_logs_timestamp ON public.execution_logs USING btree ("timestamp", trader_id, sequence);
+
+CREATE INDEX idx_execution_logs_trader_timestamp ON public.execution_logs USING btree (trader_id, "timestamp" DESC);
+
+CREATE INDEX idx_fills_order ON public.fills USING btree (order_id);
+
+CREATE INDEX idx_fills_timestamp ON public.fills USING btree ("timestamp" DESC);
+
+CREATE INDEX idx_orders_expiring ON public.orders USING btree (expires_at) WHERE (status = ANY (ARRAY['PENDING'::public.order_status_enum, 'PARTIAL'::public.order_status_enum]));
+
+CREATE INDEX idx_orders_id ON public.orders USING btree (id);
+
+CREATE INDEX idx_orders_open ON public.orders USING btree (trader_id, created_at) WHERE (status = ANY (ARRAY['PENDING'::public.order_status_enum, 'PARTIAL'::public.order_status_enum]));
+
+CREATE INDEX idx_orders_status ON public.orders USING btree (status);
+
+CREATE INDEX idx_orders_trader_created ON public.orders USING btree (trader_id, created_at DESC);
+
+CREATE INDEX idx_orders_trader_status ON public.orders USING btree (trader_id, status);
+
+CREATE INDEX idx_orders_trader_updated ON public.orders USING btree (trader_id, updated_at DESC);
+
+CREATE UNIQUE INDEX uq_execution_logs_report_id ON public.execution_logs USING btree (trader_id, report_id) WHERE (report_id IS NOT NULL);
+
+CREATE TRIGGER execution_logs_refuse_change BEFORE DELETE OR UPDATE ON public.execution_logs FOR EACH ROW EXECUTE FUNCTION public.refuse_change();
+
+CREATE TRIGGER execution_logs_refuse_truncate BEFORE TRUNCATE ON public.execution_logs FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+
+CREATE TRIGGER execution_logs_take_state BEFORE INSERT ON public.execution_logs FOR EACH ROW EXECUTE FUNCTION public.take_order_state();
+
+CREATE TRIGGER fills_guard BEFORE INSERT ON public.fills FOR EACH ROW EXECUTE FUNCTION public.guard_fill();
+
+CREATE TRIGGER fills_refuse_change BEFORE DELETE OR UPDATE ON public.fills FOR EACH ROW EXECUTE FUNCTION public.refuse_change();
+
+CREATE TRIGGER fills_refuse_truncate BEFORE TRUNCATE ON public.fills FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+
+CREATE TRIGGER orders_guard BEFORE UPDATE ON public.orders FOR EACH ROW EXECUTE FUNCTION public.guard_order();
+
+CREATE TRIGGER orders_stamp BEFORE INSERT ON public.orders FOR EACH ROW EXECUTE FUNCTION public.stamp_order();
+
+CREATE TRIGGER trader_sequences_guard BEFORE DELETE OR UPDATE ON public.trader_sequences FOR EACH ROW EXECUTE FUNCTION public.guard_sequence();
+
+CREATE TRIGGER trader_sequences_guard_truncate BEFORE TRUNCATE ON public.trader_sequences FOR EACH STATEMENT EXECUTE FUNCTION public.guard_sequence();
+
+ALTER TABLE ONLY public.execution_logs
+    ADD CONSTRAINT fk_execution_logs_follow_without_gap FOREIGN KEY (trader_id, previous_sequence) REFERENCES public.execution_logs(trader_id, sequence);
+
+ALTER TABLE ONLY public.execution_logs
+    ADD CONSTRAINT fk_execution_logs_order_id FOREIGN KEY (trader_id, order_id) REFERENCES public.orders(trader_id, id);
+
+ALTER TABLE ONLY public.fills
+    ADD CONSTRAINT fk_fills_log FOREIGN KEY (trader_id, order_id, sequence) REFERENCES public.execution_logs(trader_id, order_id, sequence) DEFERRABLE INITIALLY DEFERRED;
+
+ALTER TABLE ONLY public.fills
+    ADD CONSTRAINT fk_fills_order_id FOREIGN KEY (trader_id, order_id) REFERENCES public.orders(trader_id, id);
+
+ALTER TABLE ONLY public.orders
+    ADD CONSTRAINT fk_orders_last_log FOREIGN KEY (trader_id, id, last_sequence) REFERENCES public.execution_logs(trader_id, order_id, sequence) DEFERRABLE INITIALLY DEFERRED;
+
+ALTER TABLE ONLY public.trader_sequences
+    ADD CONSTRAINT fk_trader_sequences_last_log FOREIGN KEY (trader_id, last_sequence) REFERENCES public.execution_logs(trader_id, sequence) DEFERRABLE INITIALLY DEFERRED;
+
+ALTER TABLE ONLY public.trader_sequences
+    ADD CONSTRAINT fk_trader_sequences_trader_id FOREIGN KEY (trader_id) REFERENCES public.traders(id);
+
+ALTER TABLE ONLY public.orders
+    ADD CONSTRAINT orders_trader_id_fkey FOREIGN KEY (trader_id) REFERENCES public.traders(id);
+
+ALTER TABLE public.execution_logs ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY execution_logs_compliance_reads_all ON public.execution_logs FOR SELECT TO blotter_compliance USING (true);
+
+CREATE POLICY execution_logs_execution_logs_named ON public.execution_logs FOR INSERT TO blotter_execution WITH CHECK (((trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid) AND (action <> 'SUBMITTED'::public.action_enum)));
+
+CREATE POLICY execution_logs_execution_reads_all ON public.execution_logs FOR SELECT TO blotter_execution USING (true);
+
+CREATE POLICY execution_logs_immutable ON public.execution_logs AS RESTRICTIVE FOR UPDATE USING (false);
+
+CREATE POLICY execution_logs_immutable_delete ON public.execution_logs AS RESTRICTIVE FOR DELETE USING (false);
+
+CREATE POLICY execution_logs_trader_isolation ON public.execution_logs FOR SELECT TO blotter_trader USING ((trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid));
+
+CREATE POLICY execution_logs_trader_logs_own ON public.execution_logs FOR INSERT TO blotter_trader WITH CHECK (((trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid) AND (action = ANY (ARRAY['SUBMITTED'::public.action_enum, 'CANCELLED'::public.action_enum]))));
+
+ALTER TABLE public.fills ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY fills_compliance_reads_all ON public.fills FOR SELECT TO blotter_compliance USING (true);
+
+CREATE POLICY fills_execution_reads_all ON public.fills FOR SELECT TO blotter_execution USING (true);
+
+CREATE POLICY fills_execution_records_named ON public.fills FOR INSERT TO blotter_execution WITH CHECK ((trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid));
+
+CREATE POLICY fills_trader_isolation ON public.fills FOR SELECT TO blotter_trader USING ((trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid));
+
+ALTER TABLE public.orders ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY orders_compliance_reads_all ON public.orders FOR SELECT TO blotter_compliance USING (true);
+
+CREATE POLICY orders_execution_reads_all ON public.orders FOR SELECT TO blotter_execution USING (true);
+
+CREATE POLICY orders_execution_updates_named ON public.orders FOR UPDATE TO blotter_execution USING ((trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid));
+
+CREATE POLICY orders_trader_cancels_own ON public.orders FOR UPDATE TO blotter_trader USING ((trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid)) WITH CHECK (((trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid) AND (status = 'CANCELLED'::public.order_status_enum)));
+
+CREATE POLICY orders_trader_enters_own ON public.orders FOR INSERT TO blotter_trader WITH CHECK (((trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid) AND (status = 'PENDING'::public.order_status_enum) AND (filled_quantity = 0)));
+
+CREATE POLICY orders_trader_isolation ON public.orders FOR SELECT TO blotter_trader USING ((trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid));
+
+ALTER TABLE public.trader_sequences ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY trader_sequences_compliance_reads_all ON public.trader_sequences FOR SELECT TO blotter_compliance USING (true);
+
+CREATE POLICY trader_sequences_execution_advances_named ON public.trader_sequences FOR UPDATE TO blotter_execution USING ((trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid));
+
+CREATE POLICY trader_sequences_execution_reads_all ON public.trader_sequences FOR SELECT TO blotter_execution USING (true);
+
+CREATE POLICY trader_sequences_execution_starts_named ON public.trader_sequences FOR INSERT TO blotter_execution WITH CHECK ((trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid));
+
+CREATE POLICY trader_sequences_trader_isolation ON public.trader_sequences TO blotter_trader USING ((trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid));
+
+ALTER TABLE public.traders ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY traders_compliance_reads_all ON public.traders FOR SELECT TO blotter_compliance USING (true);
+
+CREATE POLICY traders_execution_reads_all ON public.traders FOR SELECT TO blotter_execution USING (true);
+
+CREATE POLICY traders_owner_registers ON public.traders TO blotter_owner USING (true);
+
+CREATE POLICY traders_trader_isolation ON public.traders FOR SELECT TO blotter_trader USING ((id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid));
+
+REVOKE USAGE ON SCHEMA public FROM PUBLIC;
+GRANT USAGE ON SCHEMA public TO blotter_trader;
+GRANT USAGE ON SCHEMA public TO blotter_execution;
+GRANT USAGE ON SCHEMA public TO blotter_compliance;
+GRANT USAGE ON SCHEMA public TO blotter_sequencer;
+
+REVOKE ALL ON FUNCTION public.act_as(p_trader_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.act_as(p_trader_id uuid) TO blotter_trader;
+GRANT ALL ON FUNCTION public.act_as(p_trader_id uuid) TO blotter_execution;
+GRANT ALL ON FUNCTION public.act_as(p_trader_id uuid) TO blotter_compliance;
+
+REVOKE ALL ON FUNCTION public.cancel_open_orders(p_trader_id uuid, p_symbol text, p_expired_only boolean, p_reason text, p_actor text, p_request_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.cancel_open_orders(p_trader_id uuid, p_symbol text, p_expired_only boolean, p_reason text, p_actor text, p_request_id text) TO blotter_trader;
+GRANT ALL ON FUNCTION public.cancel_open_orders(p_trader_id uuid, p_symbol text, p_expired_only boolean, p_reason text, p_actor text, p_request_id text) TO blotter_execution;
+
+GRANT SELECT ON TABLE public.orders TO blotter_trader;
+GRANT SELECT ON TABLE public.orders TO blotter_execution;
+GRANT SELECT ON TABLE public.orders TO blotter_compliance;
+
+GRANT INSERT(trader_id) ON TABLE public.orders TO blotter_trader;
+
+GRANT INSERT(symbol) ON TABLE public.orders TO blotter_trader;
+
+GRANT INSERT(side) ON TABLE public.orders TO blotter_trader;
+
+GRANT INSERT(quantity) ON TABLE public.orders TO blotter_trader;
+
+GRANT INSERT(order_type) ON TABLE public.orders TO blotter_trader;
+
+GRANT INSERT(price) ON TABLE public.orders TO blotter_trader;
+
+GRANT INSERT(stop_loss) ON TABLE public.orders TO blotter_trader;
+
+GRANT INSERT(take_profit) ON TABLE public.orders TO blotter_trader;
+
+GRANT UPDATE(status) ON TABLE public.orders TO blotter_trader;
+GRANT UPDATE(status) ON TABLE public.orders TO blotter_execution;
+
+GRANT UPDATE(filled_quantity) ON TABLE public.orders TO blotter_execution;
+
+GRANT INSERT(expires_at) ON TABLE public.orders TO blotter_trader;
+
+GRANT UPDATE(filled_notional) ON TABLE public.orders TO blotter_execution;
+
+GRANT INSERT(client_order_id) ON TABLE public.orders TO blotter_trader;
+
+GRANT INSERT(request_digest) ON TABLE public.orders TO blotter_trader;
+
+GRANT INSERT(last_sequence),UPDATE(last_sequence) ON TABLE public.orders TO blotter_trader;
+GRANT UPDATE(last_sequence) ON TABLE public.orders TO blotter_execution;
+
+REVOKE ALL ON FUNCTION public.cancel_order(p_trader_id uuid, p_order_id uuid, p_client_order_id text, p_reason text, p_actor text, p_request_id text, OUT outcome text, OUT recorded public.orders) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.cancel_order(p_trader_id uuid, p_order_id uuid, p_client_order_id text, p_reason text, p_actor text, p_request_id text, OUT outcome text, OUT recorded public.orders) TO blotter_trader;
+
+REVOKE ALL ON FUNCTION public.lock_trader_sequence(p_trader_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.lock_trader_sequence(p_trader_id uuid) TO blotter_trader;
+GRANT ALL ON FUNCTION public.lock_trader_sequence(p_trader_id uuid) TO blotter_execution;
+
+REVOKE ALL ON FUNCTION public.report_execution(p_trader_id uuid, p_order_id uuid, p_report_id text, p_report_digest bytea, p_action public.action_enum, p_timestamp timestamp with time zone, p_venue text, p_reason text, p_error_code text, p_retry_attempt integer, p_execution_id text, p_quantity integer, p_price numeric, p_commission numeric, p_actor text, p_request_id text, OUT outcome text, OUT recorded public.orders) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.report_execution(p_trader_id uuid, p_order_id uuid, p_report_id text, p_report_digest bytea, p_action public.action_enum, p_timestamp timestamp with time zone, p_venue text, p_reason text, p_error_code text, p_retry_attempt integer, p_execution_id text, p_quantity integer, p_price numeric, p_commission numeric, p_actor text, p_request_id text, OUT outcome text, OUT recorded public.orders) TO blotter_execution;
+
+REVOKE ALL ON FUNCTION public.submit_order(p_trader_id uuid, p_client_order_id text, p_request_digest bytea, p_symbol text, p_side public.order_side_enum, p_order_type public.order_type_enum, p_quantity integer, p_price numeric, p_stop_loss numeric, p_take_profit numeric, p_expires_at timestamp with time zone, p_validate_only boolean, p_actor text, p_request_id text, OUT outcome text, OUT recorded public.orders) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.submit_order(p_trader_id uuid, p_client_order_id text, p_request_digest bytea, p_symbol text, p_side public.order_side_enum, p_order_type public.order_type_enum, p_quantity integer, p_price numeric, p_stop_loss numeric, p_take_profit numeric, p_expires_at timestamp with time zone, p_validate_only boolean, p_actor text, p_request_id text, OUT outcome text, OUT recorded public.orders) TO blotter_trader;
+
+GRANT SELECT ON TABLE public.alembic_version TO blotter_trader;
+GRANT SELECT ON TABLE public.alembic_version TO blotter_execution;
+GRANT SELECT ON TABLE public.alembic_version TO blotter_compliance;
+GRANT SELECT ON TABLE public.alembic_version TO blotter_sequencer;
+
+GRANT SELECT ON TABLE public.execution_logs TO blotter_trader;
+GRANT SELECT ON TABLE public.execution_logs TO blotter_execution;
+GRANT SELECT ON TABLE public.execution_logs TO blotter_compliance;
+
+GRANT INSERT(order_id) ON TABLE public.execution_logs TO blotter_trader;
+GRANT INSERT(order_id) ON TABLE public.execution_logs TO blotter_execution;
+
+GRANT INSERT(trader_id) ON TABLE public.execution_logs TO blotter_trader;
+GRANT INSERT(trader_id) ON TABLE public.execution_logs TO blotter_execution;
+
+GRANT INSERT(action) ON TABLE public.execution_logs TO blotter_trader;
+GRANT INSERT(action) ON TABLE public.execution_logs TO blotter_execution;
+
+GRANT INSERT("timestamp") ON TABLE public.execution_logs TO blotter_execution;
+
+GRANT INSERT(reason) ON TABLE public.execution_logs TO blotter_trader;
+GRANT INSERT(reason) ON TABLE public.execution_logs TO blotter_execution;
+
+GRANT INSERT(retry_attempt) ON TABLE public.execution_logs TO blotter_execution;
+
+GRANT INSERT(error_code) ON TABLE public.execution_logs TO blotter_execution;
+
+GRANT INSERT(report_id) ON TABLE public.execution_logs TO blotter_execution;
+
+GRANT INSERT(report_digest) ON TABLE public.execution_logs TO blotter_execution;
+
+GRANT INSERT(sequence) ON TABLE public.execution_logs TO blotter_trader;
+GRANT INSERT(sequence) ON TABLE public.execution_logs TO blotter_execution;
+
+GRANT INSERT(refused) ON TABLE public.execution_logs TO blotter_execution;
+
+GRANT INSERT(actor) ON TABLE public.execution_logs TO blotter_trader;
+GRANT INSERT(actor) ON TABLE public.execution_logs TO blotter_execution;
+
+GRANT INSERT(request_id) ON TABLE public.execution_logs TO blotter_trader;
+GRANT INSERT(request_id) ON TABLE public.execution_logs TO blotter_execution;
+
+GRANT INSERT(venue) ON TABLE public.execution_logs TO blotter_execution;
+
+GRANT INSERT(execution_id) ON TABLE public.execution_logs TO blotter_execution;
+
+GRANT INSERT(fill_quantity) ON TABLE public.execution_logs TO blotter_execution;
+
+GRANT INSERT(fill_price) ON TABLE public.execution_logs TO blotter_execution;
+
+GRANT INSERT(fill_commission) ON TABLE public.execution_logs TO blotter_execution;
+
+GRANT SELECT ON TABLE public.fills TO blotter_trader;
+GRANT SELECT ON TABLE public.fills TO blotter_execution;
+GRANT SELECT ON TABLE public.fills TO blotter_compliance;
+
+GRANT INSERT(order_id) ON TABLE public.fills TO blotter_execution;
+
+GRANT INSERT("timestamp") ON TABLE public.fills TO blotter_execution;
+
+GRANT INSERT(quantity_filled) ON TABLE public.fills TO blotter_execution;
+
+GRANT INSERT(price_at_fill) ON TABLE public.fills TO blotter_execution;
+
+GRANT INSERT(venue) ON TABLE public.fills TO blotter_execution;
+
+GRANT INSERT(commission) ON TABLE public.fills TO blotter_execution;
+
+GRANT INSERT(trader_id) ON TABLE public.fills TO blotter_execution;
+
+GRANT INSERT(execution_id) ON TABLE public.fills TO blotter_execution;
+
+GRANT INSERT(sequence) ON TABLE public.fills TO blotter_execution;
+
+GRANT SELECT ON TABLE public.trader_sequences TO blotter_trader;
+GRANT SELECT ON TABLE public.trader_sequences TO blotter_execution;
+GRANT SELECT ON TABLE public.trader_sequences TO blotter_compliance;
+
+GRANT INSERT(trader_id) ON TABLE public.trader_sequences TO blotter_trader;
+GRANT INSERT(trader_id) ON TABLE public.trader_sequences TO blotter_execution;
+
+GRANT UPDATE(last_sequence) ON TABLE public.trader_sequences TO blotter_trader;
+GRANT UPDATE(last_sequence) ON TABLE public.trader_sequences TO blotter_execution;
+
+GRANT SELECT ON TABLE public.traders TO blotter_trader;
+GRANT SELECT ON TABLE public.traders TO blotter_execution;
+GRANT SELECT ON TABLE public.traders TO blotter_compliance;

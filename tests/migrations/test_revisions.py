@@ -1,0 +1,187 @@
+"""Revisions go up and down, all at once and one by one, online and as SQL text, and leave nothing behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from uuid import uuid4
+
+import psycopg
+import pytest
+from alembic.script import ScriptDirectory
+from sqlalchemy.exc import IntegrityError
+
+from service import migrations
+from tests.conftest import ALICE, BOB, Database
+from tests.isolation.desk import cancel, connected, enter, fill, run
+from tests.schema_snapshot import dump
+
+REVISIONS = [
+    script.revision
+    for script in reversed(list(ScriptDirectory.from_config(migrations.configuration(quiet=True)).walk_revisions()))
+]
+PREVIOUS = dict(zip(REVISIONS, ["base", *REVISIONS[:-1]], strict=True))
+
+
+def to(database: Database, revision: str) -> str:
+    """Bring the database up to a revision; its schema then."""
+    migrations.upgrade(database.conninfo("blotter_owner"), revision, quiet=True)
+    return dump(database)
+
+
+def back_to(database: Database, revision: str) -> str:
+    """Take the database back to a revision; its schema then."""
+    migrations.downgrade(database.conninfo("blotter_owner"), revision, quiet=True)
+    return dump(database)
+
+
+def unordered(schema: str) -> list[str]:
+    """The schema without the order of a table's columns, of which ALTER TABLE can only add the last."""
+    return sorted(line.rstrip(",") for line in schema.split("\n"))
+
+
+def cli(*arguments: str) -> str:
+    """What `blotter ...` prints, in a process without any setting."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("BLOTTER_", "PG"))}
+    return subprocess.run(
+        [sys.executable, "-m", "service", *arguments],
+        check=True,
+        capture_output=True,
+        encoding="utf-8",
+        env=environment,
+        cwd=migrations.ROOT,
+    ).stdout
+
+
+def test_up_down_and_up_again_gives_the_same_schema(empty: Database) -> None:
+    first = to(empty, "head")
+    assert migrations.current(empty.conninfo("blotter_owner")) == REVISIONS[-1] == migrations.head()
+    bare = back_to(empty, "base")
+    assert "CREATE TABLE public.alembic_version" in bare
+    assert bare.count("CREATE ") == 1
+    assert to(empty, "head") == first
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+def test_each_revision_s_downgrade_undoes_its_upgrade(empty: Database, revision: str) -> None:
+    before = to(empty, PREVIOUS[revision]) if PREVIOUS[revision] != "base" else None
+    after = to(empty, revision)
+    undone = back_to(empty, PREVIOUS[revision])
+    if before is not None:
+        assert unordered(undone) == unordered(before)
+    assert unordered(to(empty, revision)) == unordered(after)
+
+
+def test_going_up_one_by_one_gives_the_schema_of_going_up_at_once(empty: Database, database: Database) -> None:
+    for revision in REVISIONS:
+        to(empty, revision)
+    assert dump(empty) == dump(database)
+
+
+def test_a_database_in_use_goes_down_to_nothing_and_up_again(database: Database) -> None:
+    order_id = enter(database, ALICE)
+    fill(database, ALICE, order_id, 10, "execution-1")
+    with connected(database, "blotter_trader", ALICE) as trader:
+        cancel(trader, ALICE, order_id)
+    enter(database, BOB)
+    schema = dump(database)
+    back_to(database, "base")
+    assert to(database, "head") == schema
+
+
+def test_orders_keep_through_the_rollback_of_the_newest_revisions(database: Database) -> None:
+    """Back to revision 007, as sql/policies/order_execution_rls.sql says, and up again."""
+    fill(database, ALICE, enter(database, ALICE), 10, "execution-1")
+    back_to(database, "007")
+    to(database, "head")
+    with connected(database, "blotter_trader", ALICE) as trader:
+        assert run(trader, "SELECT FROM orders") == 1
+        assert run(trader, "SELECT FROM execution_logs") == 2
+
+
+def test_rows_of_the_bare_seed_schema_stop_the_upgrade_and_stay_as_they_are(empty: Database) -> None:
+    to(empty, "001")
+    with psycopg.connect(empty.conninfo("postgres")) as superuser:
+        superuser.execute("INSERT INTO traders (id, name) VALUES (%s, 'Alice')", [ALICE])
+        order_id = uuid4()
+        superuser.execute(
+            "INSERT INTO orders (id, trader_id, symbol, side, quantity, order_type) VALUES (%s, %s, 'AAPL', 'BUY', 5,"
+            " 'MARKET')",
+            [order_id, ALICE],
+        )
+    with pytest.raises(IntegrityError, match=r'column "client_order_id" .* contains null values'):
+        to(empty, "head")
+    assert migrations.current(empty.conninfo("blotter_owner")) == "003"
+    with psycopg.connect(empty.conninfo("postgres")) as superuser:
+        assert superuser.execute("SELECT id FROM orders").fetchall() == [(order_id,)]
+
+
+def test_a_revision_that_fails_halfway_leaves_nothing_of_itself(empty: Database) -> None:
+    before = to(empty, "004")
+    with psycopg.connect(empty.conninfo("postgres")) as superuser:
+        superuser.execute("CREATE TABLE trader_sequences (id integer)")
+    with pytest.raises(Exception, match='relation "trader_sequences" already exists'):
+        to(empty, "head")
+    with psycopg.connect(empty.conninfo("postgres")) as superuser:
+        superuser.execute("DROP TABLE trader_sequences")
+    assert dump(empty) == before
+
+
+@pytest.mark.parametrize("login", ["postgres", "blotter_trader"])
+def test_another_role_than_the_owner_runs_no_revision(empty: Database, login: str) -> None:
+    with pytest.raises(SystemExit, match=f"Revisions are run as blotter_owner, not as {login}"):
+        migrations.upgrade(empty.conninfo(login), quiet=True)
+    with psycopg.connect(empty.conninfo("postgres")) as superuser:
+        assert not superuser.execute("SELECT FROM pg_class WHERE relnamespace = 'public'::regnamespace").fetchall()
+
+
+def test_the_sql_of_an_upgrade_builds_the_same_schema_with_psql(empty: Database, database: Database) -> None:
+    script = cli("migrate", "sql")
+    assert script.count("BEGIN;") == script.count("COMMIT;") == len(REVISIONS)
+    empty.cluster.psql(script, user="blotter_owner", dbname=empty.name)
+    assert dump(empty) == dump(database)
+    assert migrations.current(empty.conninfo("blotter_owner")) == migrations.head()
+
+
+def test_the_sql_of_a_part_and_of_a_downgrade_loads_too(empty: Database) -> None:
+    before = to(empty, "007")
+    owner = {"user": "blotter_owner", "dbname": empty.name}
+    empty.cluster.psql(cli("migrate", "sql", "007:head"), **owner)
+    assert migrations.current(empty.conninfo("blotter_owner")) == migrations.head()
+    empty.cluster.psql(cli("migrate", "sql", "--down", "head:007"), **owner)
+    assert dump(empty) == before
+    empty.cluster.psql(cli("migrate", "sql", "--down", "007:base"), **owner)
+    assert migrations.current(empty.conninfo("blotter_owner")) is None
+
+
+def test_plain_alembic_takes_the_database_from_its_one_variable(empty: Database) -> None:
+    parts = psycopg.conninfo.conninfo_to_dict(empty.conninfo("blotter_owner"))
+    url = f"postgresql+psycopg://blotter_owner@/{empty.name}?host={parts['host']}&port={parts['port']}"
+    done = subprocess.run(
+        [sys.executable, "-m", "alembic", "upgrade", "head"],
+        check=False,
+        capture_output=True,
+        encoding="utf-8",
+        env=os.environ | {"BLOTTER_OWNER_URL": url},
+        cwd=migrations.ROOT,
+    )
+    assert done.returncode == 0, done.stderr
+    assert migrations.current(empty.conninfo("blotter_owner")) == migrations.head()
+
+
+def test_plain_alembic_without_the_variable_asks_for_it() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "alembic", "current"],
+        check=False,
+        capture_output=True,
+        encoding="utf-8",
+        env={name: value for name, value in os.environ.items() if name != "BLOTTER_OWNER_URL"},
+        cwd=migrations.ROOT,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("Say which database: BLOTTER_OWNER_URL=")
+
+
+def test_models_and_database_do_not_drift(database: Database) -> None:
+    migrations.check(database.conninfo("blotter_owner"))
