@@ -75,7 +75,7 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> None:
     async def fail(*arguments: Any, **named: Any) -> Any:
         raise ZeroDivisionError(SECRET)
 
-    for name in ("submit", "get", "list", "list_fills", "cancel", "cancel_all", "report"):
+    for name in ("submit", "get", "page", "page_of_fills", "cancel", "cancel_all", "report"):
         monkeypatch.setattr(Orders, name, fail)
 
 
