@@ -151,6 +151,10 @@ class Cluster:
         crashed = self._pid_file.exists()
         if crashed and self._adopt():
             return
+        if self._process:
+            # It no longer answers, but a kill takes a moment.
+            self._process.wait(_ORPHAN_SECONDS)
+            self._process = None
         account = account_for(self._folder, self._data, self._program("postgres"))
         if self.is_new:
             self._make_database(account)

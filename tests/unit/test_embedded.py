@@ -198,9 +198,7 @@ def test_the_lock_names_its_holder(folder: Path) -> None:
         pass
 
 
-as_root = pytest.mark.skipif(
-    os.geteuid() != 0, reason="Postgres needs another account only when root starts it"
-)
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="Postgres needs another account only when root starts it")
 
 
 @as_root
