@@ -1,0 +1,39 @@
+"""Time that tests can see pass."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+
+import grpc_testing  # type: ignore[import-untyped]  # it ships no types
+
+from service.client import Timing
+
+
+@dataclass
+class Time:
+    """Time that passes only in pauses. Each pause is noted, in seconds."""
+
+    fake: grpc_testing.Time = field(default_factory=lambda: grpc_testing.strict_fake_time(0))
+    pauses: list[float] = field(default_factory=list)
+    dice: float = 0.5
+    mute: threading.Event = field(default_factory=threading.Event)
+
+    def pause(self, over: threading.Event, seconds: float) -> None:
+        """Let the time pass. The new connection is not mute."""
+        self.mute.clear()
+        if not over.is_set():
+            self.pauses.append(seconds)
+            self.fake.sleep_for(seconds)
+
+    def doze(self, over: threading.Event, seconds: float) -> None:
+        """Sleep, in the watchdog's thread, until a test says that the server is mute; then let the time pass."""
+        while not (over.is_set() or self.mute.wait(0.01)):
+            pass
+        if not over.is_set():
+            self.fake.sleep_for(seconds)
+
+    @property
+    def timing(self) -> Timing:
+        """For the client."""
+        return Timing(clock=self.fake.time, pause=self.pause, doze=self.doze, dice=lambda: self.dice)

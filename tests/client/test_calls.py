@@ -1,0 +1,318 @@
+"""What goes over the wire for each call, seen at a channel that goes nowhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import grpc
+import grpc_testing  # type: ignore[import-untyped]  # it ships no types
+import pytest
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from blotter.audit.v1 import audit_service_pb2, execution_log_pb2
+from blotter.orders.v1 import execution_report_pb2 as reports_pb
+from blotter.orders.v1 import order_pb2, order_service_pb2
+from service.client import (
+    Action,
+    BlotterError,
+    Client,
+    OrderStatus,
+    OrderType,
+    Side,
+    SortOrder,
+    approved,
+    cancelled,
+    executed,
+    filled,
+    new_order,
+    recovered,
+    rejected,
+)
+from tests.client.scripted import status
+from tests.conftest import ALICE
+
+SERVICES = {
+    name: service
+    for module in (order_service_pb2, audit_service_pb2)
+    for name, service in module.DESCRIPTOR.services_by_name.items()
+}
+ORDER_ID = UUID("01234567-0000-4000-8000-000000000000")
+NOON = datetime(2012, 6, 21, 12, 0, 0, 123456, tzinfo=UTC)
+NOON_MESSAGE = Timestamp(seconds=1340280000, nanos=123456000)
+
+
+class Wire:
+    """The other end of the channel: takes what the client sends, and answers."""
+
+    def __init__(self, channel: grpc_testing.Channel, threads: ThreadPoolExecutor) -> None:
+        self._channel = channel
+        self._threads = threads
+        self.metadata: dict[str, str] = {}
+
+    def start(self, call: Callable[[], Any]) -> Future[Any]:
+        """Call in another thread."""
+        return self._threads.submit(call)
+
+    def answer(self, method: str, response: Message) -> Any:
+        """Take the call of a method, answer it, and return its request."""
+        [service] = [service for service in SERVICES.values() if method in service.methods_by_name]
+        metadata, request, rpc = self._channel.take_unary_unary(service.methods_by_name[method])
+        self.metadata = dict(metadata)
+        sent = type(request).FromString(request.SerializeToString())  # the client may use the message again
+        rpc.terminate(response, (), grpc.StatusCode.OK, "")
+        return sent
+
+    def request_of(self, method: str, call: Callable[[], Any], response: Message) -> tuple[Any, Any]:
+        """Return the request that a call sends and the result that it then returns."""
+        result = self.start(call)
+        return self.answer(method, response), result.result(10)
+
+
+@pytest.fixture
+def channel() -> grpc_testing.Channel:
+    return grpc_testing.channel(SERVICES.values(), grpc_testing.strict_fake_time(0))
+
+
+@pytest.fixture
+def wire(channel: grpc_testing.Channel) -> Iterator[Wire]:
+    with ThreadPoolExecutor(2) as threads:
+        yield Wire(channel, threads)
+
+
+@pytest.fixture
+def client(channel: grpc_testing.Channel) -> Client:
+    return Client(channel, trader_id=ALICE, actor="alice's algo")
+
+
+def test_identity_and_a_new_request_id_go_with_each_call(client: Client, wire: Wire) -> None:
+    wire.request_of("GetOrder", lambda: client.get_order(ORDER_ID), order_service_pb2.GetOrderResponse())
+    first = wire.metadata
+    assert (first["x-trader-id"], first["x-actor"]) == (str(ALICE), "alice's algo")
+    assert "x-caller-role" not in first
+    wire.request_of("GetOrder", lambda: client.get_order(ORDER_ID), order_service_pb2.GetOrderResponse())
+    assert UUID(first["x-request-id"]) != UUID(wire.metadata["x-request-id"])
+
+
+def test_a_role_goes_with_each_call(channel: grpc_testing.Channel, wire: Wire) -> None:
+    client = Client(channel, role="compliance")
+    call = lambda: list(client.list_execution_logs(trader_id=ALICE))  # noqa: E731
+    wire.request_of("ListExecutionLogs", call, audit_service_pb2.ListExecutionLogsResponse())
+    assert wire.metadata["x-caller-role"] == "compliance"
+    assert not {"x-trader-id", "x-actor"} & set(wire.metadata)
+
+
+@pytest.mark.parametrize("identity", [{}, {"trader_id": ALICE, "role": "execution"}])
+def test_an_identity_is_one_of_two(channel: grpc_testing.Channel, identity: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="exactly one"):
+        Client(channel, **identity)
+
+
+def test_submit_order_sends_every_field(client: Client, wire: Wire) -> None:
+    request, response = wire.request_of(
+        "SubmitOrder",
+        lambda: client.submit_order(
+            "BRK.A",
+            Side.SELL,
+            OrderType.STOP,
+            7,
+            Decimal("585.3300"),
+            stop_loss=Decimal(600),
+            take_profit=Decimal("1E-4"),
+            expire_time=NOON,
+            client_order_id="mine",
+            validate_only=True,
+        ),
+        order_service_pb2.SubmitOrderResponse(order=order_pb2.Order(quantity=7), replayed=True),
+    )
+    assert request == order_service_pb2.SubmitOrderRequest(
+        client_order_id="mine",
+        symbol="BRK.A",
+        side=order_pb2.SIDE_SELL,
+        order_type=order_pb2.ORDER_TYPE_STOP,
+        quantity=7,
+        price="585.33",
+        stop_loss="600",
+        take_profit="0.0001",
+        expire_time=NOON_MESSAGE,
+        validate_only=True,
+    )
+    assert (response.order.quantity, response.replayed) == (7, True)
+
+
+def test_an_order_without_an_id_gets_one(client: Client, wire: Wire) -> None:
+    ids = set()
+    for _ in range(2):
+        call = lambda: client.submit_order("AAPL", Side.BUY, OrderType.MARKET, 1)  # noqa: E731
+        request, _ = wire.request_of("SubmitOrder", call, order_service_pb2.SubmitOrderResponse())
+        assert request.price == ""
+        ids.add(UUID(request.client_order_id))
+    assert len(ids) == 2
+
+
+def test_a_batch_returns_orders_and_errors_in_their_order(client: Client, wire: Wire) -> None:
+    response = order_service_pb2.BatchSubmitOrdersResponse()
+    response.results.add().response.order.quantity = 1
+    response.results.add().error.CopyFrom(status("CLIENT_ORDER_ID_REUSED", grpc.StatusCode.ALREADY_EXISTS))
+    orders = [new_order("AAPL", Side.BUY, OrderType.MARKET, quantity) for quantity in (1, 2)]
+    request, (entered, refused) = wire.request_of(
+        "BatchSubmitOrders", lambda: client.batch_submit_orders(orders), response
+    )
+    assert [order.quantity for order in request.orders] == [1, 2]
+    assert entered.order.quantity == 1
+    assert isinstance(refused, BlotterError)
+    assert (refused.code, refused.reason) == (grpc.StatusCode.ALREADY_EXISTS, "CLIENT_ORDER_ID_REUSED")
+
+
+def test_an_order_is_named_by_either_id(client: Client, wire: Wire) -> None:
+    answer = order_service_pb2.GetOrderResponse(order=order_pb2.Order(quantity=3))
+    request, order = wire.request_of("GetOrder", lambda: client.get_order(ORDER_ID), answer)
+    assert (request.order_id, request.WhichOneof("id"), order.quantity) == (str(ORDER_ID), "order_id", 3)
+    request, _ = wire.request_of("GetOrder", lambda: client.get_order(client_order_id="mine"), answer)
+    assert (request.client_order_id, request.WhichOneof("id")) == ("mine", "client_order_id")
+    cancelled = order_service_pb2.CancelOrderResponse(replayed=True)
+    request, response = wire.request_of(
+        "CancelOrder", lambda: client.cancel_order(client_order_id="mine", reason="no more"), cancelled
+    )
+    assert request == order_service_pb2.CancelOrderRequest(client_order_id="mine", reason="no more")
+    assert response.replayed
+    with pytest.raises(ValueError, match="not by both"):
+        client.get_order(ORDER_ID, client_order_id="mine")
+
+
+def test_cancel_all_orders(client: Client, wire: Wire) -> None:
+    answer = order_service_pb2.CancelAllOrdersResponse(cancelled_count=2)
+    request, response = wire.request_of(
+        "CancelAllOrders", lambda: client.cancel_all_orders(symbol="AAPL", reason="flat"), answer
+    )
+    assert request == order_service_pb2.CancelAllOrdersRequest(symbol="AAPL", reason="flat")
+    assert response.cancelled_count == 2
+
+
+def test_pages_follow_each_other_with_the_same_filters(client: Client, wire: Wire) -> None:
+    orders = client.list_orders(
+        statuses=[OrderStatus.FILLED], symbols=["AAPL"], created_from=NOON, updated_before=NOON, page_size=2
+    )
+    pages = [
+        order_service_pb2.ListOrdersResponse(
+            orders=[order_pb2.Order(quantity=1), order_pb2.Order(quantity=2)], next_page_token="two"
+        ),
+        order_service_pb2.ListOrdersResponse(orders=[order_pb2.Order(quantity=3)]),
+    ]
+    result = wire.start(lambda: [order.quantity for order in orders])
+    asked = [wire.answer("ListOrders", page) for page in pages]
+    assert result.result(10) == [1, 2, 3]
+    first = order_service_pb2.ListOrdersRequest(
+        statuses=[order_pb2.ORDER_STATUS_FILLED],
+        symbols=["AAPL"],
+        created=order_pb2.TimeRange(start_time=NOON_MESSAGE),
+        updated=order_pb2.TimeRange(end_time=NOON_MESSAGE),
+        page_size=2,
+    )
+    second = order_service_pb2.ListOrdersRequest(page_token="two")
+    second.MergeFrom(first)
+    assert asked == [first, second]
+
+
+def test_fills_of_all_orders_or_of_one(client: Client, wire: Wire) -> None:
+    answer = order_service_pb2.ListFillsResponse(fills=[order_pb2.Fill(quantity=5)])
+    request, fills = wire.request_of("ListFills", lambda: list(client.list_fills(traded_from=NOON)), answer)
+    assert (request.WhichOneof("id"), request.traded.start_time, fills[0].quantity) == (None, NOON_MESSAGE, 5)
+    request, _ = wire.request_of("ListFills", lambda: list(client.list_fills(ORDER_ID)), answer)
+    assert request.order_id == str(ORDER_ID)
+
+
+def test_list_execution_logs(client: Client, wire: Wire) -> None:
+    request, logs = wire.request_of(
+        "ListExecutionLogs",
+        lambda: list(
+            client.list_execution_logs(
+                order_id=ORDER_ID, actions=[Action.FILLED], happened_from=NOON, sort_order=SortOrder.NEWEST_FIRST
+            )
+        ),
+        audit_service_pb2.ListExecutionLogsResponse(execution_logs=[execution_log_pb2.ExecutionLog(sequence=9)]),
+    )
+    assert request == audit_service_pb2.ListExecutionLogsRequest(
+        order_id=str(ORDER_ID),
+        actions=[order_pb2.ACTION_FILLED],
+        happened=order_pb2.TimeRange(start_time=NOON_MESSAGE),
+        sort_order=audit_service_pb2.SORT_ORDER_NEWEST_FIRST,
+        page_size=1000,
+    )
+    assert [log.sequence for log in logs] == [9]
+
+
+REPORTS = {
+    "approved": (approved(ALICE, ORDER_ID, venue="V", event_time=NOON), reports_pb.ApprovedReport()),
+    "executed": (
+        executed(ALICE, ORDER_ID, retry_attempt=1, error_code="TIMEOUT", reason="slow", venue="V", event_time=NOON),
+        reports_pb.ExecutedReport(retry_attempt=1, error_code="TIMEOUT", reason="slow"),
+    ),
+    "recovered": (
+        recovered(ALICE, ORDER_ID, 2, venue="V", event_time=NOON),
+        reports_pb.RecoveredReport(retry_attempt=2),
+    ),
+    "fill": (
+        filled(
+            ALICE, ORDER_ID, 5, Decimal("0.10"), execution_id="E", venue="V", event_time=NOON, commission=Decimal(0)
+        ),
+        reports_pb.FillReport(execution_id="E", quantity=5, price="0.1", commission="0"),
+    ),
+    "rejected": (
+        rejected(ALICE, ORDER_ID, "halted", error_code="HALT", venue="V", event_time=NOON),
+        reports_pb.RejectedReport(reason="halted", error_code="HALT"),
+    ),
+    "cancelled": (
+        cancelled(ALICE, ORDER_ID, reason="end of day", venue="V", event_time=NOON),
+        reports_pb.CancelledReport(reason="end of day"),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", REPORTS)
+def test_reports(kind: str, channel: grpc_testing.Channel, wire: Wire) -> None:
+    report, told = REPORTS[kind]
+    gateway = Client(channel, role="execution")
+    request, response = wire.request_of(
+        "ReportExecution",
+        lambda: gateway.report_execution(report),
+        reports_pb.ReportExecutionResponse(replayed=True),
+    )
+    assert (request.WhichOneof("report"), getattr(request, kind)) == (kind, told)
+    assert (request.trader_id, request.order_id) == (str(ALICE), str(ORDER_ID))
+    assert (request.venue, request.event_time) == ("V", NOON_MESSAGE)
+    assert str(UUID(request.report_id)) == request.report_id
+    assert response.replayed
+
+
+def test_every_report_of_the_contract_can_be_made() -> None:
+    assert set(REPORTS) == {field.name for field in reports_pb.ReportExecutionRequest.DESCRIPTOR.oneofs[0].fields}
+
+
+def test_a_batch_of_reports(channel: grpc_testing.Channel, wire: Wire) -> None:
+    gateway = Client(channel, role="execution")
+    response = reports_pb.BatchReportExecutionsResponse()
+    response.results.add().error.CopyFrom(status("OVERFILL", grpc.StatusCode.FAILED_PRECONDITION))
+    response.results.add().response.replayed = True
+    request, (refused, recorded) = wire.request_of(
+        "BatchReportExecutions",
+        lambda: gateway.batch_report_executions([approved(ALICE, ORDER_ID), approved(ALICE, ORDER_ID, report_id="R")]),
+        response,
+    )
+    assert request.reports[1].report_id == "R"
+    assert refused.reason == "OVERFILL"
+    assert recorded.replayed
+
+
+def test_every_method_of_the_contract_can_be_called() -> None:
+    snake = {
+        "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in method)[1:]
+        for service in SERVICES.values()
+        for method in service.methods_by_name
+    }
+    assert {name for name in snake if not hasattr(Client, name)} == set()

@@ -1,0 +1,140 @@
+"""Errors, as a user of the client sees them; and which calls are tried again."""
+
+from __future__ import annotations
+
+import json
+import socket
+from datetime import timedelta
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2
+
+from blotter.audit.v1 import audit_service_pb2
+from blotter.orders.v1 import execution_report_pb2, order_service_pb2
+from service.client import SERVICE_CONFIG, BlotterError, Client, OrderType, Side, approved
+from tests.client.scripted import Script, answers, refuses, retry_after
+from tests.conftest import ALICE
+
+UNAVAILABLE = refuses("DATABASE_BUSY", grpc.StatusCode.UNAVAILABLE)
+
+
+def test_it_tells_all_that_the_service_told(client: Client, script: Script) -> None:
+    wrong = error_details_pb2.BadRequest(
+        field_violations=[
+            {"field": "quantity", "description": "must be 1 to 2147483647"},
+            {"field": "price", "description": "is required"},
+            {"field": "price", "description": "must be above 0"},
+        ]
+    )
+    script.plays = [
+        refuses("INVALID_REQUEST", grpc.StatusCode.INVALID_ARGUMENT, details=(wrong, retry_after(2)), hint="none")
+    ]
+    with pytest.raises(BlotterError) as raised:
+        client.get_order(client_order_id="x")
+    error = raised.value
+    assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
+    assert error.fields == {"quantity": "must be 1 to 2147483647", "price": "is required; must be above 0"}
+    assert error.metadata == {"hint": "none"}
+    assert error.retry_after == timedelta(seconds=2)
+    assert error.request_id == script.metadata[0]["x-request-id"]
+    assert str(error) == "INVALID_REQUEST: Because of INVALID_REQUEST."
+
+
+def test_an_error_of_something_in_between_keeps_its_code_alone(client: Client, script: Script) -> None:
+    script.plays = [refuses("RATE_LIMITED", grpc.StatusCode.RESOURCE_EXHAUSTED, domain="mesh.example")]
+    with pytest.raises(BlotterError) as raised:
+        client.get_order(client_order_id="x")
+    assert (raised.value.reason, raised.value.metadata) == ("RESOURCE_EXHAUSTED", {})
+
+
+def test_damaged_details_do_not_hide_the_error(client: Client, script: Script) -> None:
+    def play(_request: object, context: grpc.ServicerContext) -> None:
+        context.set_trailing_metadata((("grpc-status-details-bin", b"\xff\xff"),))
+        context.abort(grpc.StatusCode.NOT_FOUND, "nothing here")
+
+    script.plays = [play]
+    with pytest.raises(BlotterError, match="nothing here") as raised:
+        client.get_order(client_order_id="x")
+    assert (raised.value.code, raised.value.reason) == (grpc.StatusCode.NOT_FOUND, "NOT_FOUND")
+
+
+def test_a_deadline_is_an_error_too(client: Client, script: Script) -> None:
+    def play(request: object, context: grpc.ServicerContext) -> order_service_pb2.GetOrderResponse:
+        list(script.silence(request, context))
+        return order_service_pb2.GetOrderResponse()
+
+    script.plays = [play]
+    with pytest.raises(BlotterError) as raised:
+        client.get_order(client_order_id="x", timeout=0.05)
+    assert (raised.value.code, raised.value.retry_after) == (grpc.StatusCode.DEADLINE_EXCEEDED, None)
+
+
+def test_every_unary_call_has_a_deadline(client: Client, script: Script) -> None:
+    remaining: list[float] = []
+
+    def play(_request: object, context: grpc.ServicerContext) -> order_service_pb2.GetOrderResponse:
+        remaining.append(context.time_remaining())
+        return order_service_pb2.GetOrderResponse()
+
+    script.plays = [play]
+    client.get_order(client_order_id="x")
+    assert 5 < remaining[0] <= 10
+
+
+def test_where_nobody_listens() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        with Client(f"127.0.0.1:{taken.getsockname()[1]}", trader_id=ALICE, timeout=5) as client:
+            with pytest.raises(BlotterError) as raised:
+                client.get_order(client_order_id="x")
+            assert raised.value.code is grpc.StatusCode.UNAVAILABLE
+
+
+def test_an_unavailable_service_is_asked_again_with_the_same_key(client: Client, script: Script) -> None:
+    script.plays = [UNAVAILABLE, UNAVAILABLE, answers(order_service_pb2.SubmitOrderResponse(replayed=True))]
+    assert client.submit_order("AAPL", Side.BUY, OrderType.MARKET, 1).replayed
+    assert len(script.requests) == 3
+    assert script.requests[0].client_order_id
+    assert script.requests[0] == script.requests[1] == script.requests[2]
+    assert len({metadata["x-request-id"] for metadata in script.metadata}) == 1, "one call, one request id"
+
+
+def test_it_is_not_asked_for_ever(client: Client, script: Script) -> None:
+    script.plays = [UNAVAILABLE] * 9
+    with pytest.raises(BlotterError):
+        client.report_execution(approved(ALICE, "01234567-0000-4000-8000-000000000000"))
+    assert len(script.requests) == 4
+
+
+@pytest.mark.parametrize(
+    "code", [code for code in grpc.StatusCode if code not in {grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE}]
+)
+def test_no_other_error_is_tried_again(code: grpc.StatusCode, client: Client, script: Script) -> None:
+    script.plays = [refuses("ANY", code), answers(order_service_pb2.SubmitOrderResponse())]
+    with pytest.raises(BlotterError) as raised:
+        client.submit_order("AAPL", Side.BUY, OrderType.MARKET, 1)
+    assert raised.value.code is code
+    assert len(script.requests) == 1
+
+
+def test_cancel_all_orders_is_never_tried_again(client: Client, script: Script) -> None:
+    script.plays = [UNAVAILABLE, answers(order_service_pb2.CancelAllOrdersResponse())]
+    with pytest.raises(BlotterError):
+        client.cancel_all_orders()
+    assert len(script.requests) == 1
+
+
+def test_the_retry_policy_names_methods_of_the_contract() -> None:
+    contract = {
+        (service.full_name, method)
+        for module in (order_service_pb2, audit_service_pb2, execution_report_pb2)
+        for service in module.DESCRIPTOR.services_by_name.values()
+        for method in service.methods_by_name
+    }
+    configs = json.loads(SERVICE_CONFIG)["methodConfig"]
+    named = {(name["service"], name["method"]) for config in configs for name in config["name"]}
+    assert named < contract
+    unnamed = {method for _, method in contract - named}
+    assert unnamed == {"CancelAllOrders", "WatchOrders", "StreamExecutionLogs"}
+    assert all(config["retryPolicy"]["retryableStatusCodes"] == ["UNAVAILABLE"] for config in configs)

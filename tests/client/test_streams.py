@@ -1,0 +1,279 @@
+"""Streams that resume: nothing lost, nothing twice, nothing for ever."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from itertools import islice
+from typing import Any
+
+import grpc
+import pytest
+
+from service.client import BlotterError, Client, OrderStatus
+from tests.client.fake_time import Time
+from tests.client.scripted import (
+    Play,
+    Script,
+    complete,
+    events,
+    heartbeat,
+    log_heartbeat,
+    logs,
+    refuses,
+    retry_after,
+    says,
+    snapshot,
+)
+
+UNAVAILABLE = refuses("DRAINING", grpc.StatusCode.UNAVAILABLE)
+
+
+def sequences(messages: Any) -> list[int]:
+    """The sequences of all events of the messages."""
+    return [event.sequence for message in messages for event in message.events.events]
+
+
+def test_it_resumes_after_the_last_message(client: Client, script: Script, time: Time) -> None:
+    script.plays = [
+        says(complete(0), events(1, 2), then=UNAVAILABLE),
+        says(events(3), heartbeat(3, 3), then=UNAVAILABLE),
+        says(events(4), then=script.silence),
+    ]
+    with client.watch_orders() as watch:
+        assert sequences(islice(watch, 5)) == [1, 2, 3, 4]
+        assert watch.resume_token == "after-4"
+    assert script.tokens == ["", "after-2", "after-3"]
+    assert len({metadata["x-request-id"] for metadata in script.metadata}) == 3
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [
+        UNAVAILABLE,
+        refuses("SLOW_CONSUMER", grpc.StatusCode.RESOURCE_EXHAUSTED, resume_token="after-7"),
+        refuses("ABORTED", grpc.StatusCode.ABORTED, details=(retry_after(0),)),
+        lambda _request, _context: iter(()),
+    ],
+    ids=["unavailable", "slow consumer", "told to try again", "ended with OK"],
+)
+def test_it_goes_on_after(cut: Play, client: Client, script: Script) -> None:
+    script.plays = [says(complete(0), events(1), then=cut), says(events(2), then=script.silence)]
+    with client.watch_orders() as watch:
+        assert sequences(islice(watch, 3)) == [1, 2]
+    assert script.tokens == ["", "after-1"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "code"),
+    [
+        ("RESUME_TOKEN_OUT_OF_RANGE", grpc.StatusCode.OUT_OF_RANGE),
+        ("WRONG_ROLE", grpc.StatusCode.PERMISSION_DENIED),
+        ("INTERNAL", grpc.StatusCode.INTERNAL),
+        ("QUOTA", grpc.StatusCode.RESOURCE_EXHAUSTED),
+    ],
+)
+def test_it_ends_on_other_errors(
+    reason: str, code: grpc.StatusCode, client: Client, script: Script, time: Time
+) -> None:
+    script.plays = [says(complete(0), then=refuses(reason, code))]
+    watch = client.watch_orders()
+    next(watch)
+    with pytest.raises(BlotterError) as raised:
+        next(watch)
+    assert (raised.value.reason, raised.value.code) == (reason, code)
+    assert next(watch, "over") == "over"
+    assert time.pauses == []
+
+
+def test_a_gap_is_fetched_again(client: Client, script: Script) -> None:
+    script.plays = [says(complete(4), events(5), events(7)), says(events(6, 7), then=script.silence)]
+    with client.watch_orders() as watch:
+        assert sequences(islice(watch, 3)) == [5, 6, 7]
+    assert script.tokens == ["", "after-5"]
+
+
+def test_a_gap_inside_a_message_is_fetched_again(client: Client, script: Script) -> None:
+    script.plays = [says(complete(0), events(1, 3)), says(events(1, 2, 3), then=script.silence)]
+    with client.watch_orders() as watch:
+        assert sequences(islice(watch, 2)) == [1, 2, 3]
+
+
+def test_an_event_that_comes_twice_is_fetched_again(client: Client, script: Script) -> None:
+    script.plays = [says(complete(0), events(1), events(1)), says(events(2), then=script.silence)]
+    with client.watch_orders() as watch:
+        assert sequences(islice(watch, 3)) == [1, 2]
+
+
+def test_a_heartbeat_reveals_a_lost_message(client: Client, script: Script) -> None:
+    script.plays = [says(complete(0), events(1), heartbeat(2, 2)), says(events(2), then=script.silence)]
+    with client.watch_orders() as watch:
+        assert sequences(islice(watch, 3)) == [1, 2]
+    assert script.tokens == ["", "after-1"]
+
+
+def test_a_heartbeat_reveals_the_loss_of_the_first_message(client: Client, script: Script) -> None:
+    script.plays = [says(complete(0), heartbeat(0, 1)), says(events(1), then=script.silence)]
+    with client.watch_orders() as watch:
+        assert sequences(islice(watch, 2)) == [1]
+
+
+def test_a_heartbeat_of_a_new_connection_counts_only_what_it_sent(client: Client, script: Script) -> None:
+    script.plays = [
+        says(complete(0), events(1), then=UNAVAILABLE),
+        says(heartbeat(1, 0), events(2), heartbeat(2, 2), then=script.silence),
+    ]
+    with client.watch_orders() as watch:
+        assert sequences(islice(watch, 5)) == [1, 2]
+
+
+def test_with_filters_sequences_may_leap_and_heartbeats_still_reveal_a_loss(client: Client, script: Script) -> None:
+    script.plays = [
+        says(complete(0), events(3), events(9), heartbeat(12, 9), heartbeat(20, 15)),
+        says(events(15), then=script.silence),
+    ]
+    with client.watch_orders(statuses=[OrderStatus.FILLED]) as watch:
+        assert sequences(islice(watch, 5)) == [3, 9, 15]
+    assert script.tokens == ["", "after-12"]
+
+
+def test_half_a_snapshot_is_not_handed_on(client: Client, script: Script) -> None:
+    script.plays = [
+        says(snapshot("gone"), then=UNAVAILABLE),
+        says(snapshot("kept"), snapshot("too"), complete(7, 2), then=script.silence),
+    ]
+    with client.watch_orders() as watch:
+        messages = list(islice(watch, 3))
+    assert [order.client_order_id for part in messages for order in part.snapshot.orders] == ["kept", "too"]
+    assert messages[-1].snapshot_complete.order_count == 2
+    assert script.tokens == ["", ""]
+
+
+def test_a_snapshot_with_a_lost_part_is_fetched_again(client: Client, script: Script) -> None:
+    script.plays = [
+        says(snapshot("a"), complete(7, 2)),
+        says(snapshot("a", "b"), complete(7, 2), then=script.silence),
+    ]
+    with client.watch_orders() as watch:
+        assert len(next(watch).snapshot.orders) == 2
+
+
+def test_a_message_that_is_missing_for_ever_is_an_error(client: Client, script: Script, time: Time) -> None:
+    script.plays = [says(complete(0), events(1), events(3)), *[says(events(3))] * 10]
+    watch = client.watch_orders()
+    with pytest.raises(BlotterError, match="event 3 came after event 1") as raised:
+        list(watch)
+    assert (raised.value.code, raised.value.reason) == (grpc.StatusCode.DATA_LOSS, "SEQUENCE_GAP")
+    assert script.tokens == ["", *["after-1"] * 4]
+
+
+def test_the_backoff_grows_with_full_jitter_and_ends_with_progress(client: Client, script: Script, time: Time) -> None:
+    script.plays = [
+        *[UNAVAILABLE] * 10,
+        says(complete(0), then=UNAVAILABLE),
+        says(heartbeat(0, 0), then=script.silence),
+    ]
+    with client.watch_orders() as watch:
+        list(islice(watch, 2))
+    assert time.pauses == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 15.0, 15.0, 0.1]
+
+
+def test_it_waits_as_long_as_the_server_asks_and_a_little_more(client: Client, script: Script, time: Time) -> None:
+    draining = refuses("DRAINING", grpc.StatusCode.UNAVAILABLE, details=(retry_after(3),))
+    script.plays = [says(complete(0), then=draining), says(events(1), then=script.silence)]
+    with client.watch_orders() as watch:
+        list(islice(watch, 2))
+    assert time.pauses == [3.1]
+
+
+def test_a_mute_stream_is_taken_for_dead(client: Client, script: Script, time: Time) -> None:
+    script.plays = [
+        says(complete(0), events(1), then=script.silence),
+        says(events(2), then=script.silence),
+    ]
+    with client.watch_orders(heartbeat_interval=2) as watch:
+        assert sequences(islice(watch, 2)) == [1]
+        time.mute.set()
+        assert sequences(islice(watch, 1)) == [2]
+        assert time.fake.time() >= 6, "three heartbeat intervals"
+    assert script.tokens == ["", "after-1"]
+    assert script.requests[0].heartbeat_interval.seconds == 2
+
+
+def test_cancel_from_another_thread_ends_the_wait(client: Client, script: Script) -> None:
+    script.plays = [says(complete(0), then=script.silence)]
+    watch = client.watch_orders()
+    next(watch)
+
+    def cancel() -> None:
+        script.mute.wait(10)
+        watch.cancel()
+
+    canceller = threading.Thread(target=cancel)
+    canceller.start()
+    assert list(watch) == []
+    canceller.join()
+
+
+def test_cancel_ends_the_pause_too(channel: grpc.Channel, script: Script) -> None:
+    script.plays = [refuses("DRAINING", grpc.StatusCode.UNAVAILABLE, details=(retry_after(3600),))]
+    client = Client(channel, role="compliance")
+    watch = client.watch_orders()
+    canceller = threading.Timer(0.05, watch.cancel)
+    canceller.start()
+    assert list(watch) == []
+    canceller.join()
+
+
+def test_a_cancelled_stream_never_connects(client: Client, script: Script) -> None:
+    watch = client.watch_orders()
+    watch.cancel()
+    assert list(watch) == []
+    assert script.requests == []
+
+
+def test_a_forgotten_stream_ends(client: Client, script: Script) -> None:
+    script.plays = [says(complete(0), then=script.silence)]
+    watch = client.watch_orders()
+    next(watch)
+    before = {thread for thread in threading.enumerate() if thread.name == "blotter-watchdog"}
+    assert before
+    del watch
+    gc.collect()
+    for thread in before:
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+def test_a_token_of_the_user_goes_on_after_his_message(client: Client, script: Script) -> None:
+    script.plays = [says(events(41), then=script.silence)]
+    with client.watch_orders(resume_token="after-40") as watch:
+        assert sequences(islice(watch, 1)) == [41]
+    assert script.tokens == ["after-40"]
+
+
+def test_logs_come_from_the_first_to_the_present(client: Client, script: Script) -> None:
+    script.plays = [says(logs(1, 2), logs(3), log_heartbeat(3, 3))]
+    messages = list(client.stream_execution_logs(follow=False))
+    assert [log.sequence for message in messages for log in message.logs.execution_logs] == [1, 2, 3]
+    assert script.requests[0].follow is False
+
+
+def test_logs_whose_first_is_missing_are_fetched_again(client: Client, script: Script) -> None:
+    script.plays = [says(logs(2), log_heartbeat(2, 2)), says(logs(1, 2), log_heartbeat(2, 2))]
+    messages = list(client.stream_execution_logs(follow=False))
+    assert [log.sequence for message in messages for log in message.logs.execution_logs] == [1, 2]
+
+
+def test_logs_that_end_without_the_last_heartbeat_go_on(client: Client, script: Script) -> None:
+    script.plays = [says(logs(1, 2)), says(logs(3), log_heartbeat(3, 3))]
+    messages = list(client.stream_execution_logs(follow=False))
+    assert [log.sequence for message in messages for log in message.logs.execution_logs] == [1, 2, 3]
+    assert script.tokens == ["", "after-2"]
+
+
+def test_logs_that_follow_do_not_end(client: Client, script: Script) -> None:
+    script.plays = [says(logs(1), log_heartbeat(1, 1)), says(logs(2), then=script.silence)]
+    with client.stream_execution_logs() as stream:
+        assert len(list(islice(stream, 3))) == 3
+    assert script.tokens == ["", "after-1"]

@@ -1,0 +1,95 @@
+"""Python's values and the contract's."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+from enum import IntEnum
+from typing import Any
+
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+from hypothesis import given
+from hypothesis import strategies as st
+
+from blotter.audit.v1 import audit_service_pb2
+from blotter.orders.v1 import order_pb2
+from service.client import (
+    Action,
+    OrderStatus,
+    OrderType,
+    Side,
+    SortOrder,
+    decimal_of,
+    decimal_text,
+    moment_of,
+)
+from service.client.values import timestamp
+
+PRICES = st.decimals(
+    min_value=0, max_value=Decimal("9999999999.99999999"), allow_nan=False, allow_infinity=False, places=8
+)
+
+
+@pytest.mark.parametrize(
+    ("python", "contract", "prefix"),
+    [
+        (Side, order_pb2.Side, "SIDE_"),
+        (OrderType, order_pb2.OrderType, "ORDER_TYPE_"),
+        (OrderStatus, order_pb2.OrderStatus, "ORDER_STATUS_"),
+        (Action, order_pb2.Action, "ACTION_"),
+        (SortOrder, audit_service_pb2.SortOrder, "SORT_ORDER_"),
+    ],
+)
+def test_the_enums_are_those_of_the_contract(python: type[IntEnum], contract: Any, prefix: str) -> None:
+    named = {prefix + member.name: member.value for member in python}
+    assert named == {name: value for name, value in contract.items() if value}
+
+
+@given(PRICES)
+def test_a_price_survives_the_wire(price: Decimal) -> None:
+    text = decimal_text(price)
+    assert decimal_of(text) == price
+    assert "E" not in text
+    assert text == "0" or text.strip("0").strip(".") or "." not in text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, ""), (Decimal("585.3300"), "585.33"), (Decimal("1E+3"), "1000"), (Decimal("1E-8"), "0.00000001"), (7, "7")],
+)
+def test_prices_are_plain_text(value: Decimal | int | None, text: str) -> None:
+    assert decimal_text(value) == text
+
+
+@pytest.mark.parametrize("value", [585.33, "585.33", True])
+def test_a_float_is_no_price(value: Any) -> None:
+    with pytest.raises(TypeError, match="Decimal"):
+        decimal_text(value)
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "sNaN"])
+def test_nor_is_what_is_no_number(value: str) -> None:
+    with pytest.raises(ValueError, match="finite"):
+        decimal_text(Decimal(value))
+
+
+@given(st.datetimes(timezones=st.just(UTC)))
+def test_a_moment_survives_the_wire(moment: datetime) -> None:
+    message = timestamp(moment)
+    assert message is not None
+    assert moment_of(message) == moment
+
+
+def test_a_moment_of_another_zone_is_the_same_moment() -> None:
+    east = timezone(timedelta(hours=9))
+    assert timestamp(datetime(1970, 1, 1, 9, 0, 0, 5, tzinfo=east)) == Timestamp(nanos=5000)
+
+
+def test_a_moment_needs_its_zone() -> None:
+    with pytest.raises(ValueError, match="time zone"):
+        timestamp(datetime(2012, 6, 21, 9, 30))  # noqa: DTZ001
+
+
+def test_finer_digits_are_cut_off() -> None:
+    assert moment_of(Timestamp(seconds=1, nanos=999_999_999)) == datetime(1970, 1, 1, 0, 0, 1, 999_999, tzinfo=UTC)

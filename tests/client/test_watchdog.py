@@ -1,0 +1,71 @@
+"""When the watchdog bites."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from service.client.streams import Watchdog
+from tests.client.fake_time import Time
+
+
+class Silent:
+    """A call that never answers."""
+
+    def __init__(self) -> None:
+        self.cancels = 0
+
+    def __iter__(self) -> Silent:
+        return self
+
+    def __next__(self) -> object:
+        raise AssertionError
+
+    def cancel(self) -> None:
+        self.cancels += 1
+
+
+@pytest.fixture
+def watchdog(time: Time) -> Watchdog:
+    return Watchdog(45, time.timing, threading.Event())
+
+
+def test_it_cancels_a_call_that_is_silent_for_too_long(watchdog: Watchdog, time: Time) -> None:
+    call = Silent()
+    watchdog.waiting(call)
+    time.fake.sleep_for(44.9)
+    watchdog.look()
+    assert (call.cancels, watchdog.cancelled(call)) == (0, False)
+    time.fake.sleep_for(0.1)
+    watchdog.look()
+    assert (call.cancels, watchdog.cancelled(call)) == (1, True)
+
+
+def test_each_message_starts_the_time_anew(watchdog: Watchdog, time: Time) -> None:
+    call = Silent()
+    for _ in range(3):
+        watchdog.waiting(call)
+        time.fake.sleep_for(40)
+        watchdog.look()
+        watchdog.arrived()
+    assert call.cancels == 0
+
+
+def test_a_reader_may_take_his_time(watchdog: Watchdog, time: Time) -> None:
+    call = Silent()
+    watchdog.waiting(call)
+    watchdog.arrived()
+    time.fake.sleep_for(1000)
+    watchdog.look()
+    assert call.cancels == 0
+
+
+def test_another_call_was_not_cancelled_by_it(watchdog: Watchdog, time: Time) -> None:
+    first, second = Silent(), Silent()
+    watchdog.waiting(first)
+    time.fake.sleep_for(45)
+    watchdog.look()
+    watchdog.waiting(second)
+    watchdog.look()
+    assert (watchdog.cancelled(second), second.cancels) == (False, 0)
