@@ -466,7 +466,8 @@ CREATE FUNCTION public.take_order_state() RETURNS trigger
                OR (NEW.action = 'FILLED') <> (v_fill.id IS NOT NULL)
                OR (NEW.action = 'CANCELLED' AND NEW.status <> 'CANCELLED')
                OR (NEW.action = 'REJECTED' AND NOT NEW.refused AND NEW.status <> 'REJECTED')
-               OR (NEW.refused AND NEW.action <> 'REJECTED') THEN
+               OR (NEW.refused AND NEW.action <> 'REJECTED')
+               OR (NEW.fill_quantity IS NOT NULL AND NEW.action <> 'FILLED' AND NOT NEW.refused) THEN
                 v_broken := 'execution_logs_action_fits_the_state';
             ELSIF NEW.filled_quantity <> coalesce(v_filled_quantity, 0) + coalesce(v_fill.quantity_filled, 0)
                OR NEW.filled_notional <> coalesce(v_filled_notional, 0)
