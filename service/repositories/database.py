@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -11,15 +13,17 @@ from uuid import UUID
 from psycopg import AsyncClientCursor, AsyncConnection, OperationalError
 from psycopg import errors as pg
 from psycopg.conninfo import make_conninfo
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from service.domain.errors import BlotterError, UnknownTrader
+from service.domain.errors import BlotterError, DatabaseUnavailable, UnknownTrader
 from service.domain.identity import Caller, CallerKind
 from service.repositories.errors import translate
 
 Row = tuple[Any, ...]
 Rows = list[Row]
+_Pool = AsyncConnectionPool[AsyncConnection[Row]]
 
+_PATIENCE_AT_START = 10.0
 
 # Postgres takes no more for statement_timeout, almost 25 days; a client may set its deadline beyond.
 _LONGEST_TIMEOUT = 2**31 - 1
@@ -71,20 +75,25 @@ class Database:
                 name=f"blotter_{kind}",
                 kwargs={"autocommit": True, "prepare_threshold": None, "cursor_factory": AsyncClientCursor},
                 timeout=10,
+                reconnect_timeout=_PATIENCE_AT_START,
+                reconnect_failed=self._give_up,
                 # A connection keeps the plans that it made when the tables were smaller.
                 max_lifetime=600,
             )
             for kind in CallerKind
         }
+        self._waiting: dict[str, set[asyncio.Timeout]] = {pool.name: set() for pool in self._pools.values()}
 
     async def open(self) -> None:
         """Connect each login once. Raises DatabaseUnavailable when the database cannot be reached."""
         try:
             for pool in self._pools.values():
-                await pool.open(wait=True, timeout=10)
+                await pool.open(wait=True, timeout=_PATIENCE_AT_START)
+                # From now on callers wait for a connection: tell them at once, and try anew when the next one comes.
+                pool.reconnect_timeout = 0
         except Exception as error:
             await self.close()
-            raise translate(error) from error
+            raise DatabaseUnavailable if isinstance(error, PoolTimeout) else translate(error) from error
 
     async def close(self) -> None:
         """Close all connections."""
@@ -120,14 +129,37 @@ class Database:
         """
         pool = self._pools[caller.kind]
         for attempt in range(1 + pool.max_size):
-            timeout = max(0.001, caller.deadline - time.monotonic()) if caller.deadline is not None else None
-            async with pool.connection(timeout) as connection:
+            async with self._connection(pool, caller.deadline) as connection:
                 try:
                     return await _exchange(connection, statements)
                 except (OperationalError, pg.AdminShutdown):
                     if not connection.closed or attempt == pool.max_size:
                         raise
         raise AssertionError("unreachable")
+
+    @asynccontextmanager
+    async def _connection(self, pool: _Pool, deadline: float | None) -> AsyncIterator[AsyncConnection[Row]]:
+        """Lend a connection. Raises PoolTimeout, and DatabaseUnavailable as soon as none can be made."""
+        timeout = None if deadline is None else max(0.001, deadline - time.monotonic())
+        try:
+            async with asyncio.timeout(None) as patience:
+                self._waiting[pool.name].add(patience)
+                try:
+                    connection = await pool.getconn(timeout)
+                finally:
+                    self._waiting[pool.name].discard(patience)
+        except TimeoutError as error:
+            raise DatabaseUnavailable from error
+        try:
+            yield connection
+        finally:
+            await pool.putconn(connection)
+
+    async def _give_up(self, pool: _Pool) -> None:
+        """Send away who waits for a connection, when the pool has none and could not make one."""
+        if not pool.get_stats().get("pool_size"):
+            for patience in self._waiting[pool.name]:
+                patience.reschedule(0)
 
 
 async def _exchange(connection: AsyncConnection[Row], statements: Sequence[Statement]) -> list[Rows]:

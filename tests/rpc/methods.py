@@ -34,12 +34,8 @@ METHODS = {
     "WatchOrders": Method("orders", watch_pb2.WatchOrdersRequest, TRADER, streaming=True),
     "ReportExecution": Method("orders", reports_pb.ReportExecutionRequest, ("execution",)),
     "BatchReportExecutions": Method("orders", reports_pb.BatchReportExecutionsRequest, ("execution",)),
-    "ListExecutionLogs": Method(
-        "audit", audit_service_pb2.ListExecutionLogsRequest, ("trader", "compliance")
-    ),
-    "StreamExecutionLogs": Method(
-        "audit", audit_service_pb2.StreamExecutionLogsRequest, TRADER, streaming=True
-    ),
+    "ListExecutionLogs": Method("audit", audit_service_pb2.ListExecutionLogsRequest, ("trader", "compliance")),
+    "StreamExecutionLogs": Method("audit", audit_service_pb2.StreamExecutionLogsRequest, TRADER, streaming=True),
 }
 CALLERS = {"trader": as_trader(ALICE), "execution": EXECUTION, "compliance": COMPLIANCE}
 
@@ -59,12 +55,14 @@ def sound_requests(order: order_pb2.Order) -> Mapping[str, Any]:
     }
 
 
-async def ask(blotter: Blotter, name: str, request: Any, metadata: Any = None) -> Any:
+async def ask(
+    blotter: Blotter, name: str, request: Any, metadata: Any = None, within: float | None = None
+) -> Any:
     """The answer of an RPC, of a stream its first message. Who asks may, unless metadata says."""
     method = METHODS[name]
     if metadata is None:
         metadata = CALLERS[method.callers[0]]
-    call = getattr(getattr(blotter, method.service), name)(request, metadata=metadata)
+    call = getattr(getattr(blotter, method.service), name)(request, metadata=metadata, timeout=within)
     if not method.streaming:
         return await call
     try:

@@ -70,9 +70,7 @@ LISTS += [("StreamExecutionLogs", "order_ids", 1000)]
 
 
 @pytest.mark.parametrize(("name", "field", "most"), LISTS)
-async def test_the_first_of_many_complaints_are_told(
-    blotter: Blotter, name: str, field: str, most: int
-) -> None:
+async def test_the_first_of_many_complaints_are_told(blotter: Blotter, name: str, field: str, most: int) -> None:
     for count in (100, 1_000, 20_000):
         error = await refused(ask(blotter, name, METHODS[name].request(**{field: ["?"] * count})))
         assert error.code() == grpc.StatusCode.INVALID_ARGUMENT, (count, error)

@@ -58,9 +58,7 @@ async def complaints(blotter: Blotter, name: str, request: Any, metadata: Any = 
 def fields_of_result(status: status_pb2.Status) -> list[str]:
     """The wrong fields that the error of an item names."""
     request = error_details_pb2.BadRequest()
-    if status.code != code_pb2.INVALID_ARGUMENT or not any(
-        detail.Unpack(request) for detail in status.details
-    ):
+    if status.code != code_pb2.INVALID_ARGUMENT or not any(detail.Unpack(request) for detail in status.details):
         return []
     return [violation.field for violation in request.field_violations]
 
@@ -90,9 +88,7 @@ def fields_in(descriptor: Any, prefix: str = "") -> set[str]:
     paths = set()
     for field in descriptor.fields:
         path = f"{prefix}{field.name}{'[0]' if field.is_repeated else ''}"
-        nested = field.type == FieldDescriptor.TYPE_MESSAGE and field.message_type.file.package.startswith(
-            "blotter."
-        )
+        nested = field.type == FieldDescriptor.TYPE_MESSAGE and field.message_type.file.package.startswith("blotter.")
         if nested:
             paths |= fields_in(field.message_type, path + ".")
         elif field.name not in ELSEWHERE:
@@ -171,9 +167,7 @@ async def test_all_wrong_fields_are_named_at_once(blotter: Blotter) -> None:
     told = await complaints(blotter, "BatchSubmitOrders", batch)
     assert sorted(told) == ["orders[3].client_order_id", "orders[3].price", "orders[3].validate_only"]
 
-    report = reports_pb.ReportExecutionRequest(
-        event_time=at(3600), fill=reports_pb.FillReport(commission="x")
-    )
+    report = reports_pb.ReportExecutionRequest(event_time=at(3600), fill=reports_pb.FillReport(commission="x"))
     told = await complaints(blotter, "ReportExecution", report)
     fields = [
         "event_time",
@@ -196,15 +190,12 @@ async def test_the_first_wrong_field_is_in_the_sentence_and_the_others_are_count
 
 LISTS = [("ListOrders", "symbols", 100, "A"), ("WatchOrders", "symbols", 100, "A")]
 LISTS += [
-    (name, "order_ids", 1000, "1" * 8 + "-1111" * 3 + "-" + "1" * 12)
-    for name in ("WatchOrders", "StreamExecutionLogs")
+    (name, "order_ids", 1000, "1" * 8 + "-1111" * 3 + "-" + "1" * 12) for name in ("WatchOrders", "StreamExecutionLogs")
 ]
 
 
 @pytest.mark.parametrize(("name", "field", "most", "value"), LISTS)
-async def test_a_list_of_filters_is_bounded(
-    blotter: Blotter, name: str, field: str, most: int, value: str
-) -> None:
+async def test_a_list_of_filters_is_bounded(blotter: Blotter, name: str, field: str, most: int, value: str) -> None:
     for count, wrong in ((most, []), (most + 1, [field])):
         assert await complaints(blotter, name, METHODS[name].request(**{field: [value] * count})) == wrong
 

@@ -11,8 +11,6 @@ def written(blotter: Blotter) -> tuple[Any, ...]:
     """How much there is of everything, and the last sequence."""
     counts = ", ".join(f"(SELECT count(*) FROM {table})" for table in ("orders", "fills", "execution_logs"))
     with psycopg.connect(blotter.database.conninfo("postgres")) as connection:
-        row = connection.execute(
-            f"SELECT {counts}, (SELECT sum(last_sequence) FROM trader_sequences)"
-        ).fetchone()
+        row = connection.execute(f"SELECT {counts}, (SELECT sum(last_sequence) FROM trader_sequences)").fetchone()
     assert row is not None
     return row
