@@ -74,4 +74,4 @@ class AuditServicer(audit_service_pb2_grpc.AuditServiceServicer):
 
 
 def _log_key(timestamp: str, trader_id: str, sequence: str) -> LogKey:
-    return LogKey(datetime.fromisoformat(timestamp), UUID(trader_id), int(sequence))
+    return LogKey(datetime.fromisoformat(timestamp), UUID(trader_id), tokens.sequence(sequence))

@@ -90,7 +90,7 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
         caller, trader_id = trader()
         filter_, size = validation.list_fills(request)
         binding = ("ListFills", trader_id, filter_)
-        before = tokens.page(binding, request.page_token, int)
+        before = tokens.page(binding, request.page_token, tokens.sequence)
         fills = await self._orders.page_of_fills(caller, trader_id, filter_, before, size + 1)
         more = len(fills) > size
         return pb.ListFillsResponse(

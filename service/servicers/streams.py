@@ -22,7 +22,7 @@ EVENTS_A_MESSAGE = 500
 async def resume_after(audit: Audit, caller: Caller, trader_id: UUID, binding: tuple[object, ...], token: str) -> int:
     """Return the sequence after which a token goes on. Raises InvalidResumeToken, ResumeTokenOutOfRange."""
     try:
-        after = tokens.decode(binding, token, int)
+        after = tokens.decode(binding, token, tokens.sequence)
     except tokens.BadToken as error:
         raise InvalidResumeToken from error
     first, last = await audit.bounds(caller, trader_id)

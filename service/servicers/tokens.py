@@ -46,6 +46,14 @@ def decode(binding: tuple[object, ...], token: str, read: Callable[..., T]) -> T
         raise BadToken from error
 
 
+def sequence(text: str) -> int:
+    """Read a sequence that a token carries. Raises ValueError for what none can be: anybody can make a token."""
+    number = int(text)
+    if not 0 <= number < 2**63:
+        raise ValueError(number)
+    return number
+
+
 def page(binding: tuple[object, ...], token: str, read: Callable[..., T]) -> T | None:
     """Return where the page before ended; None for no token. Raises InvalidPageToken."""
     try:
