@@ -100,10 +100,12 @@ class Database:
         for pool in self._pools.values():
             await pool.close()
 
-    async def run(self, caller: Caller, *statements: Statement) -> list[Rows]:
+    async def run(self, caller: Caller, *statements: Statement, repeatable: bool = True) -> list[Rows]:
         """Run the statements in one transaction under the caller's login and identity.
 
         Returns the rows of each. Raises a BlotterError for whatever the database refuses; then nothing was written.
+        When the connection turns out to be dead, what is `repeatable` is sent again on another; what is not may have
+        been done.
         """
         settings = ["act_as(%(trader_id)s)"]
         values: dict[str, Any] = {"trader_id": caller.trader_id}
@@ -113,7 +115,7 @@ class Database:
             values["timeout"] = f"{min(max(1, milliseconds), _LONGEST_TIMEOUT)}ms"
         identity = Statement(f"SELECT {', '.join(settings)}", values)
         try:
-            [[[known, *_]], *results] = await self._send(caller, [identity, *statements])
+            [[[known, *_]], *results] = await self._send(caller, [identity, *statements], repeatable=repeatable)
         except BlotterError:
             raise
         except Exception as error:
@@ -122,18 +124,14 @@ class Database:
             raise UnknownTrader
         return results
 
-    async def _send(self, caller: Caller, statements: Sequence[Statement]) -> list[Rows]:
-        """Send one message; once more on a fresh connection when the pooled one turns out to be dead.
-
-        Sending twice is safe: what the service writes is idempotent by its keys.
-        """
+    async def _send(self, caller: Caller, statements: Sequence[Statement], *, repeatable: bool) -> list[Rows]:
         pool = self._pools[caller.kind]
         for attempt in range(1 + pool.max_size):
             async with self._connection(pool, caller.deadline) as connection:
                 try:
                     return await _exchange(connection, statements)
                 except (OperationalError, pg.AdminShutdown):
-                    if not connection.closed or attempt == pool.max_size:
+                    if not repeatable or not connection.closed or attempt == pool.max_size:
                         raise
         raise AssertionError("unreachable")
 

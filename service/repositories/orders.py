@@ -217,7 +217,8 @@ class Orders:
 
     async def _cancel_open(self, caller: Caller, trader_id: UUID, **values: Any) -> list[UUID]:
         cancel = Statement(_CANCEL_OPEN, {"trader_id": trader_id, **values, **_origin(caller)})
-        [_, rows] = await self._database.run(caller, act_as(trader_id), cancel)
+        # Sent twice, it would cancel what was entered in between.
+        [_, rows] = await self._database.run(caller, act_as(trader_id), cancel, repeatable=False)
         self._committed(trader_id)
         return [row[0] for row in rows]
 
