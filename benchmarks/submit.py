@@ -1,0 +1,117 @@
+"""Submits a second: over gRPC, and as the bare database call below it, in turn on one machine.
+
+    .venv/bin/python -m benchmarks.submit [--seconds 5] [--clients 16] [--traders 4] [--rounds 3]
+
+Quote the ratios: these figures are of one machine, shared with whatever else runs on it. The service is one process;
+so is the load. Postgres runs with its defaults (fsync on) in a temporary folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from uuid import UUID, uuid4
+
+from grpc import aio
+
+from blotter.orders.v1 import order_pb2, order_service_pb2, order_service_pb2_grpc
+from service import home
+from service.domain.demo import DEMO_TRADERS
+from service.domain.identity import Caller, CallerKind
+from service.repositories.database import Database, PoolSizes
+from service.repositories.orders import Orders
+from service.servicers.validation import new_order
+from service.settings import Settings
+
+Submit = Callable[[UUID], Awaitable[object]]
+
+
+def request() -> order_service_pb2.SubmitOrderRequest:
+    """100 AAPL to buy at 585.33, under a key of its own."""
+    return order_service_pb2.SubmitOrderRequest(
+        client_order_id=uuid4().hex,
+        symbol="AAPL",
+        side=order_pb2.SIDE_BUY,
+        order_type=order_pb2.ORDER_TYPE_LIMIT,
+        quantity=100,
+        price="585.33",
+    )
+
+
+async def measure(submit: Submit, clients: int, traders: list[UUID], seconds: float) -> tuple[float, float, float]:
+    """Return submits a second, and their p50 and p99 in milliseconds."""
+    spent: list[float] = []
+    end = time.perf_counter() + seconds
+
+    async def client(trader_id: UUID) -> None:
+        while (started := time.perf_counter()) < end:
+            await submit(trader_id)
+            spent.append(time.perf_counter() - started)
+
+    await asyncio.gather(*(client(traders[number % len(traders)]) for number in range(clients)))
+    cuts = statistics.quantiles(spent, n=100)
+    return len(spent) / seconds, cuts[49] * 1000, cuts[98] * 1000
+
+
+async def compare(conninfo: str, target: str, options: argparse.Namespace) -> None:
+    """Measure both ways in turn and print each round and the median ratio."""
+    database = Database(conninfo, PoolSizes(trader=8))
+    await database.open()
+    orders = Orders(database, lambda _: None)
+    order = new_order(request())
+    traders = list(DEMO_TRADERS)[: options.traders]
+    async with aio.insecure_channel(target) as channel:
+        stub = order_service_pb2_grpc.OrderServiceStub(channel)
+
+        async def over_grpc(trader_id: UUID) -> object:
+            return await stub.SubmitOrder(request(), metadata=(("x-trader-id", str(trader_id)),))
+
+        async def bare(trader_id: UUID) -> object:
+            caller = Caller(CallerKind.TRADER, trader_id, "benchmark", "benchmark")
+            return await orders.submit(caller, trader_id, [replace(order, client_order_id=uuid4().hex)])
+
+        ratios = []
+        for number in range(1 + options.rounds):
+            seconds = options.seconds if number else 1  # the first round warms up
+            rows = [await measure(submit, options.clients, traders, seconds) for submit in (over_grpc, bare)]
+            if number:
+                for name, (rate, middle, high) in zip(("over gRPC", "bare call"), rows, strict=True):
+                    print(f"{number}  {name}  {rate:7.0f}/s   p50 {middle:6.1f} ms   p99 {high:6.1f} ms")
+                ratios.append(rows[0][0] / rows[1][0])
+        print(f"over gRPC / bare call, median of {options.rounds}: {statistics.median(ratios):.2f}")
+    await database.close()
+
+
+async def main(options: argparse.Namespace) -> None:
+    """Start a database and a server of the benchmark's own, and compare."""
+    with tempfile.TemporaryDirectory() as folder, home.owned(Settings(home=Path(folder))) as conninfo:
+        environment = os.environ | {
+            "BLOTTER_DATABASE_URL": conninfo,
+            "BLOTTER_LISTEN": "127.0.0.1:50061",
+            "BLOTTER_LOG_LEVEL": "WARNING",
+        }
+        server = await asyncio.create_subprocess_exec(sys.executable, "-m", "service", "serve", env=environment)
+        try:
+            async with aio.insecure_channel("127.0.0.1:50061") as channel:
+                await channel.channel_ready()
+            await compare(conninfo, "127.0.0.1:50061", options)
+        finally:
+            server.terminate()
+            await server.wait()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=5)
+    parser.add_argument("--clients", type=int, default=16)
+    parser.add_argument("--traders", type=int, default=4, choices=range(1, 5))
+    parser.add_argument("--rounds", type=int, default=3)
+    asyncio.run(main(parser.parse_args()))
