@@ -18,7 +18,18 @@ from service.replay import demo as demo_flow
 from service.replay import lobster
 from service.replay.book import Book, Outcome
 from service.replay.compare import Comparison, compare
-from service.replay.flow import Flow
+from service.replay.flow import (
+    Approve,
+    Cancel,
+    CancelAtVenue,
+    Execute,
+    Fill,
+    Flow,
+    Recover,
+    Reject,
+    Step,
+    Submit,
+)
 from service.replay.player import Desk, Played, PlayStopped, play, watching
 from service.replay.screen import Screen
 
@@ -28,6 +39,17 @@ NOT_PLAYED = 3
 INTERRUPTED = 130
 
 _LOBSTER_NAME = re.compile(r"(?P<symbol>[^_]+)_(?P<date>\d{4}-\d\d-\d\d)_\d+_\d+_message_\d+\.csv")
+
+_KINDS: dict[type[Step], str] = {
+    Submit: "submits",
+    Cancel: "cancels",
+    Approve: "approvals",
+    Execute: "attempts to send",
+    Recover: "recoveries",
+    Fill: "fills",
+    Reject: "rejects",
+    CancelAtVenue: "cancels at the venue",
+}
 
 _EPILOG = """\b
 Exit status:
@@ -164,7 +186,7 @@ def _date(text: str | None) -> date | None:
 
 
 def _introduce(flow: Flow, target: str, traders: int) -> None:
-    kinds = Counter(type(step).__name__ for step in flow.steps)
+    kinds = Counter(_KINDS[type(step)] for step in flow.steps)
     click.echo(f"{flow.source}: {_counted(kinds)}")
     if flow.noted:
         click.echo(f"Played as the rest of their orders' lives: {_counted(flow.noted)}")

@@ -1,0 +1,156 @@
+"""Real order flow and the demo flow against a real server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+from uuid import UUID
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from service.client import Action, Client, OrderStatus, OrderType, Side
+from service.replay import lobster
+from service.replay.book import Book
+from service.replay.command import demo, replay, run
+from service.replay.compare import Comparison, compare
+from service.replay.demo import generate
+from service.replay.flow import Flow
+from service.replay.player import Desk, Played, play, watching
+from tests.conftest import ALICE, BOB
+from tests.replay.test_lobster import REAL_FILE
+from tests.serving import Server
+
+TRADERS = (ALICE, BOB)
+
+
+def played(flow: Flow, book: Book, server: Server) -> tuple[Played, Comparison]:
+    with Desk(server.target, book.traders) as desk, watching(desk, book) as watchers:
+        return play(flow, book, desk), compare(book, desk, watchers)
+
+
+def call(command: click.Command, *arguments: object) -> Result:
+    return CliRunner().invoke(command, [str(argument) for argument in arguments])
+
+
+@pytest.mark.skipif(not REAL_FILE.exists(), reason="the real order flow lies outside of the repository, and not here")
+def test_real_order_flow_is_recorded_to_the_letter_and_once(server: Server) -> None:
+    with Client(server.target, trader_id=ALICE) as client:
+        client.submit_order("AAPL", Side.SELL, OrderType.MARKET, 5)
+    named = ("--symbol", "AAPL", "--date", "2012-06-21", "--trader-id", ALICE, "--trader-id", BOB)
+    first = call(replay, REAL_FILE, *named, "--target", server.target)
+    assert first.exit_code == 0, first.output
+    assert "471 submits, 364 cancels, 94 fills" in first.output
+    assert "61 executions of hidden orders" in first.output
+    assert "929 recorded, 0 replayed, 0 refused" in first.output
+    assert "929 events of streams" in first.output
+    again = call(replay, REAL_FILE, *named, "--target", server.target)
+    assert again.exit_code == 0, again.output
+    assert "nothing new: 929 replayed" in again.output
+    with Desk(server.target, TRADERS) as desk:
+        logs = [list(desk.compliance.list_execution_logs(trader_id=trader_id)) for trader_id in TRADERS]
+    assert sum(map(len, logs)) == 930, "the file's, and the order that was there before"
+
+
+def test_the_demo_flow_is_recorded_to_the_letter_and_once(server: Server) -> None:
+    flow = generate(7, 60)
+    book = Book.of(flow.steps, TRADERS)
+    first, compared = played(flow, book, server)
+    assert [str(difference) for difference in first.differences + compared.differences] == []
+    assert compared.counts["events of streams"] == sum(map(len, book.events.values()))
+    again, compared = played(flow, book, server)
+    assert [str(difference) for difference in again.differences + compared.differences] == []
+    assert compared.counts["events of streams"] == 0
+
+
+def test_a_flow_that_was_played_in_part_goes_on(server: Server) -> None:
+    flow = generate(7, 40)
+    book = Book.of(flow.steps, TRADERS)
+    part = replace(flow, steps=flow.steps[: len(flow.steps) // 2])
+    played(part, Book.of(part.steps, TRADERS), server)
+    rest, compared = played(flow, book, server)
+    assert [str(difference) for difference in rest.differences + compared.differences] == []
+    assert 0 < compared.counts["events of streams"] < sum(map(len, book.events.values()))
+
+
+def falsify_an_order(book: Book) -> None:
+    order, state = next((order, state) for order, state in book.orders.items() if state.filled_quantity)
+    book.orders[order] = replace(state, filled_notional=state.filled_notional + Decimal("0.00000001"))
+
+
+def falsify_an_event(book: Book) -> None:
+    events = book.events[ALICE]
+    number = next(number for number, event in enumerate(events) if event.action is Action.FILLED)
+    events[number] = replace(events[number], after=replace(events[number].after, status=OrderStatus.REJECTED))
+
+
+def forget_an_event(book: Book) -> None:
+    del book.events[BOB][3]
+
+
+def falsify_a_fill(book: Book) -> None:
+    key, fill = next(iter(book._fills.items()))
+    book._fills[key] = replace(fill, commission=fill.commission + 1)
+
+
+def invent_an_order(book: Book) -> None:
+    state = next(iter(book.orders.values()))
+    book.orders["invented"] = replace(state, entered=replace(state.entered, order="invented"))
+
+
+@pytest.mark.parametrize(
+    ("falsify", "said"),
+    [
+        (falsify_an_order, {"filled_notional"}),
+        (falsify_an_event, {"order", "status"}),
+        (forget_an_event, {"number of logs", "number of events"}),
+        (falsify_a_fill, {"commission"}),
+        (invent_an_order, {"invented"}),
+    ],
+)
+def test_a_falsified_expectation_is_a_difference(
+    falsify: Callable[[Book], None], said: set[str], server: Server
+) -> None:
+    flow = generate(3, 20)
+    book = Book.of(flow.steps, TRADERS)
+    with Desk(server.target, TRADERS) as desk, watching(desk, book) as watchers:
+        assert play(flow, book, desk).differences == []
+        falsify(book)
+        differences = compare(book, desk, watchers).differences
+    assert said <= {difference.what for difference in differences}, differences
+
+
+def test_an_answer_that_is_not_as_expected_is_a_difference(server: Server) -> None:
+    flow = generate(3, 20)
+    book = Book.of(flow.steps, TRADERS)
+    other = Book.of(flow.steps, TRADERS)
+    other.outcomes.reverse()
+    with Desk(server.target, TRADERS) as desk:
+        differences = play(flow, other, desk).differences
+    assert "outcome" in {difference.what for difference in differences}
+    assert book.outcomes != other.outcomes
+
+
+def test_differences_make_the_exit_status_1(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    flow = generate(3, 5)
+    with Client(server.target, trader_id=Book.of(flow.steps, TRADERS).trader_of("DEMO-3-5-0")) as client:
+        client.submit_order("TSLA", Side.BUY, OrderType.MARKET, 1, client_order_id="DEMO-3-5-0")
+    assert run(flow, server.target, TRADERS) == 1
+    assert "outcome is 'CLIENT_ORDER_ID_REUSED', must be 'RECORDED'" in capsys.readouterr().err
+
+
+def test_where_the_traders_are_unknown(server: Server) -> None:
+    result = call(demo, "--seed", 1, "--orders", 3, "--target", server.target)
+    assert result.exit_code == 3
+    assert "does not know the traders" in result.output
+
+
+def test_the_stamp_of_the_replay_is_in_the_audit_trail(server: Server) -> None:
+    flow = lobster.read(["1,1,7,18,5853300,1", "2,4,7,18,5853300,1"], "AAPL", date(2012, 6, 21))
+    assert run(flow, server.target, (ALICE,)) == 0
+    with Client(server.target, role="compliance") as auditor:
+        actors = [log.actor for log in auditor.list_execution_logs(trader_id=UUID(str(ALICE)))]
+    assert actors == ["replay-trader", "replay-gateway"]

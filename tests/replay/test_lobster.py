@@ -1,0 +1,164 @@
+"""What becomes of a LOBSTER message file."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.client import OrderStatus, OrderType, Side
+from service.migrations import ROOT
+from service.replay.book import Book
+from service.replay.flow import Cancel, CancelAtVenue, Fill, Flow, Submit
+from service.replay.lobster import MalformedFile, read, read_file
+from tests.conftest import ALICE
+
+DAY = date(2012, 6, 21)
+REAL_FILE = ROOT.parent / "shared" / "data" / "nasdaq-aapl-2012-06-21-messages.csv"
+
+
+def flow_of(*lines: str, day: date = DAY) -> Flow:
+    return read(lines, "AAPL", day)
+
+
+def test_a_new_order_is_a_limit_order() -> None:
+    assert flow_of("34200.004241176,1,16113575,18,5853300,1\n").steps == (
+        Submit("AAPL-20120621-16113575", "AAPL", Side.BUY, OrderType.LIMIT, 18, Decimal("585.33")),
+    )
+
+
+def test_a_deletion_is_the_traders_cancel() -> None:
+    steps = flow_of("34200.1,1,7,18,5853300,-1", "34200.2,3,7,18,5853300,-1").steps
+    assert steps[1] == Cancel("AAPL-20120621-7", "deleted")
+
+
+def test_an_execution_is_a_fill_with_the_venues_time_cut_to_microseconds() -> None:
+    steps = flow_of("34200.1,1,7,18,5853300,-1", "34200.999999999,4,7,10,5853399,-1", "34201,4,7,8,5853300,-1").steps
+    assert steps[1] == Fill(
+        order="AAPL-20120621-7",
+        report_id="AAPL-20120621-7-F1",
+        execution_id="AAPL-20120621-7-F1",
+        quantity=10,
+        price=Decimal("585.3399"),
+        venue="NASDAQ",
+        event_time=datetime(2012, 6, 21, 13, 30, 0, 999_999, tzinfo=UTC),
+    )
+    assert isinstance(steps[2], Fill)
+    assert steps[2].execution_id == "AAPL-20120621-7-F2"
+
+
+def test_new_york_is_an_hour_later_in_winter() -> None:
+    steps = flow_of("34200.1,1,7,18,5853300,1", "34200.1,4,7,18,5853300,1", day=date(2012, 12, 21)).steps
+    assert isinstance(steps[1], Fill)
+    assert steps[1].event_time == datetime(2012, 12, 21, 14, 30, 0, 100_000, tzinfo=UTC)
+
+
+@given(st.integers(0, 86_399), st.text("0123456789", max_size=9))
+def test_times_are_cut_and_never_rounded(seconds: int, fraction: str) -> None:
+    time = f"{seconds}.{fraction}" if fraction else str(seconds)
+    fill = flow_of("0,1,7,18,5853300,1", f"{time},4,7,1,5853300,1").steps[1]
+    assert isinstance(fill, Fill)
+    midnight = datetime(2012, 6, 21, 4, tzinfo=UTC)
+    exact = Decimal(time)
+    passed = fill.event_time - midnight
+    microseconds = (passed.days * 86_400 + passed.seconds) * 1_000_000 + passed.microseconds
+    assert microseconds <= exact * 1_000_000 < microseconds + 1
+
+
+@given(st.integers(1, 9_999_999_999_999))
+def test_prices_are_exact(price: int) -> None:
+    [step] = flow_of(f"0,1,7,18,{price},1").steps
+    assert isinstance(step, Submit)
+    assert step.price is not None
+    assert step.price * 10_000 == price
+
+
+def test_a_partial_cancel_is_counted_and_the_quantity_stays() -> None:
+    flow = flow_of("1,1,7,100,5853300,1", "2,2,7,40,5853300,1", "3,3,7,60,5853300,1")
+    assert flow.noted == {"partial cancels": 1}
+    assert flow.steps[1:] == (Cancel("AAPL-20120621-7", "deleted, 40 of 100 shares before"),)
+
+
+@pytest.mark.parametrize("last", ["2,7,60", "4,7,60"])
+def test_when_nothing_is_left_of_a_reduced_order_the_gateway_reports_it_cancelled(last: str) -> None:
+    kind, order_id, size = last.split(",")
+    flow = flow_of("1,1,7,100,5853300,1", "2,2,7,40,5853300,1", f"3,{kind},{order_id},{size},5853300,1")
+    report = flow.steps[-1]
+    assert isinstance(report, CancelAtVenue)
+    assert report.reason == f"{100 if kind == '2' else 40} of 100 shares were cancelled in part"
+    state = Book.of(flow.steps, [ALICE]).orders["AAPL-20120621-7"]
+    assert (state.status, state.filled_quantity) == (OrderStatus.CANCELLED, 0 if kind == "2" else 60)
+
+
+def test_what_is_about_no_visible_order_is_counted_by_kind() -> None:
+    flow = flow_of(
+        "1,5,0,100,5853300,1",
+        "1,5,0,7,5853300,-1",
+        "2,6,-1,1500,5853300,-1",
+        "3,7,0,0,-1,-1",
+        "4,2,99,1,5853300,1",
+        "5,3,99,1,5853300,1",
+        "6,4,99,1,5853300,1",
+    )
+    assert flow.steps == ()
+    assert flow.left_out == {
+        "executions of hidden orders": 2,
+        "cross trades": 1,
+        "trading halts": 1,
+        "partial cancels of orders from before the file": 1,
+        "deletions of orders from before the file": 1,
+        "executions of orders from before the file": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("1,1,7,100,5853300", "6 columns are needed, there are 5"),
+        ("1,1,7,100,5853300,1,1", "there are 7"),
+        ("9:30,1,8,100,5853300,1", "'9:30' is no time"),
+        ("-1,1,8,100,5853300,1", "'-1' is no time"),
+        ("1.5e3,1,8,100,5853300,1", "is no time"),
+        ("86400,1,8,100,5853300,1", "is no time"),
+        ("1,8,8,100,5853300,1", "8 is no type"),
+        ("1,one,8,100,5853300,1", "'one' is no whole number"),
+        ("1,1,8,100,585.33,1", "'585.33' is no whole number"),
+        ("1,1,8,0,5853300,1", "above 0"),
+        ("1,1,8,100,0,1", "above 0"),
+        ("1,1,8,100,5853300,2", "direction 1 or -1"),
+        ("1,1,7,100,5853300,1", "order 7 is entered a second time"),
+        ("1,4,7,101,5853300,1", "order 7 has 100 left"),
+        ("1,3,7,99,5853300,1", "order 7 has 100 left"),
+        ("\ufffd\ufffd", "6 columns"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_line(line: str, said: str) -> None:
+    with pytest.raises(MalformedFile, match=f"^line 3: .*{said}") as raised:
+        flow_of("0,1,7,100,5853300,1", "", line)
+    assert raised.value.line == 3
+
+
+def test_a_file_that_is_no_text_is_malformed(tmp_path: Path) -> None:
+    path = tmp_path / "messages.csv"
+    path.write_bytes(b"\x1f\x8b\x08\xff" * 20)
+    with pytest.raises(MalformedFile, match="line 1"):
+        read_file(path, "AAPL", DAY)
+
+
+@pytest.mark.skipif(not REAL_FILE.exists(), reason="the real order flow lies outside of the repository, and not here")
+def test_the_real_file() -> None:
+    flow = read_file(REAL_FILE, "AAPL", DAY)
+    kinds = [type(step) for step in flow.steps]
+    assert [kinds.count(kind) for kind in (Submit, Cancel, Fill, CancelAtVenue)] == [471, 364, 94, 0]
+    assert flow.left_out == {
+        "executions of hidden orders": 61,
+        "deletions of orders from before the file": 5,
+        "executions of orders from before the file": 4,
+    }
+    statuses = [state.status for state in Book.of(flow.steps, [ALICE]).orders.values()]
+    counts = {status.name: statuses.count(status) for status in OrderStatus}
+    assert counts == {"PENDING": 37, "PARTIAL": 1, "FILLED": 69, "REJECTED": 0, "CANCELLED": 364}
