@@ -14,10 +14,11 @@ import click
 from pydantic import ValidationError
 from pythonjsonlogger.json import JsonFormatter
 
-from service import home, migrations
+from service import home, migrations, server
 from service.domain.demo import DEMO_TRADERS
 from service.domain.errors import BlotterError
 from service.embedded import EmbeddedError
+from service.replay.command import demo, replay
 from service.repositories import traders as traders_repository
 from service.settings import Settings
 
@@ -68,8 +69,6 @@ def serve() -> None:
 
     Without BLOTTER_DATABASE_URL it starts an embedded PostgreSQL in .blotter/, migrates it and registers demo traders.
     """
-    from service import server  # noqa: PLC0415  # gRPC loads for 0.2 s, which the other commands need not wait for
-
     settings = Settings()
     _set_up_logging(settings)
     with home.served(settings) as conninfo:
@@ -161,3 +160,7 @@ def list_() -> None:
     with home.owned(Settings()) as conninfo:
         for trader in traders_repository.list_all(conninfo):
             click.echo(f"{trader.id}  {trader.created_at:%Y-%m-%d %H:%M:%S}  {trader.name}")
+
+
+main.add_command(replay)
+main.add_command(demo)
