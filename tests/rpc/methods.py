@@ -55,9 +55,7 @@ def sound_requests(order: order_pb2.Order) -> Mapping[str, Any]:
     }
 
 
-async def ask(
-    blotter: Blotter, name: str, request: Any, metadata: Any = None, within: float | None = None
-) -> Any:
+async def ask(blotter: Blotter, name: str, request: Any, metadata: Any = None, within: float | None = None) -> Any:
     """The answer of an RPC, of a stream its first message. Who asks may, unless metadata says."""
     method = METHODS[name]
     if metadata is None:

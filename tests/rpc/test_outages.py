@@ -19,7 +19,10 @@ from psycopg_pool import AsyncConnectionPool
 
 from blotter.orders.v1 import order_service_pb2
 from service import migrations
+from service.domain.errors import DatabaseUnavailable
 from service.embedded import Cluster
+from service.repositories.database import Database as Pools
+from service.repositories.database import PoolSizes
 from tests.conftest import ALICE, BOB, UNSAFE_BUT_FAST, Database, created
 from tests.rpc.errors import details_of, reason_of, refused
 from tests.rpc.methods import ask, sound_requests
@@ -220,3 +223,11 @@ async def test_a_stopped_database_is_unavailable_and_a_started_one_serves_again(
         response = await blotter.orders.GetOrder(get, metadata=as_trader(ALICE))
         assert response.order == order
         assert (await blotter.submit()).last_sequence == 2
+
+
+async def test_a_database_that_is_not_there_at_the_start_is_unavailable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.repositories.database._PATIENCE_AT_START", 0.1)
+    with pytest.raises(DatabaseUnavailable):
+        await Pools(f"host={tmp_path} dbname=blotter", PoolSizes()).open()
