@@ -61,7 +61,9 @@ def run_offline() -> None:
         literal_binds=True,
         transaction_per_migration=True,
     )
-    print(f"DO $$ BEGIN ASSERT current_user = '{OWNER}', 'Load this as {OWNER}: see alembic/README.md.'; END $$;")
+    context.get_context().impl.static_output(
+        f"DO $$ BEGIN ASSERT current_user = '{OWNER}', 'Load this as {OWNER}: see alembic/README.md.'; END $$;"
+    )
     with context.begin_transaction():
         context.run_migrations()
 

@@ -226,13 +226,16 @@ CREATE FUNCTION public.guard_order() RETURNS trigger
                         THEN 'PARTIAL'::order_status_enum ELSE 'PENDING' END
                 END) THEN
                 v_broken := 'orders_follow_their_lifecycle';
-            ELSIF (NEW.filled_quantity, NEW.filled_notional) IS DISTINCT FROM (OLD.filled_quantity, OLD.filled_notional)
-                  AND NOT EXISTS (
-                    SELECT FROM fills
-                    WHERE trader_id = NEW.trader_id AND order_id = NEW.id AND sequence = NEW.last_sequence
-                      AND quantity_filled = NEW.filled_quantity - OLD.filled_quantity
-                      AND quantity_filled * price_at_fill = NEW.filled_notional - OLD.filled_notional) THEN
-                v_broken := 'orders_are_filled_by_fills';
+            ELSIF (NEW.filled_quantity, NEW.filled_notional)
+                  IS DISTINCT FROM (OLD.filled_quantity, OLD.filled_notional) THEN
+                -- A fill, its order and its log are recorded at one time.
+                SELECT greatest(created_at, OLD.updated_at) INTO NEW.updated_at FROM fills
+                WHERE trader_id = NEW.trader_id AND order_id = NEW.id AND sequence = NEW.last_sequence
+                  AND quantity_filled = NEW.filled_quantity - OLD.filled_quantity
+                  AND quantity_filled * price_at_fill = NEW.filled_notional - OLD.filled_notional;
+                IF NOT FOUND THEN
+                    v_broken := 'orders_are_filled_by_fills';
+                END IF;
             END IF;
             IF v_broken IS NOT NULL THEN
                 RAISE EXCEPTION 'Refused by %.', v_broken

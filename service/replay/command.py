@@ -147,14 +147,13 @@ def run(flow: Flow, target: str, traders: Sequence[UUID], *, pace: float = 0.0, 
     try:
         with Desk(target, traders) as desk:
             _greet(desk, target)
-            with (
-                watching(desk, book, screen.event if show_events else screen.ignore) as watchers,
-                screen.progress(len(flow.steps)) as progress,
-            ):
-                played = play(flow, book, desk, progress, pace)
+            said = screen.event if show_events else screen.ignore
+            with watching(desk, book, said) as watchers:
+                with screen.progress(len(flow.steps)) as progress:
+                    played = play(flow, book, desk, progress, pace)
                 comparison = compare(book, desk, watchers)
     except PlayStopped as stopped:
-        raise NotPlayed(_sentence(stopped.error, target)) from stopped
+        raise NotPlayed(_sentence(stopped.error, target) if stopped.error else f"{target}: {stopped}.") from stopped
     except BlotterError as error:
         raise NotPlayed(_sentence(error, target)) from error
     except KeyboardInterrupt:

@@ -53,10 +53,13 @@ _STOPPING = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "UNAUTHENTICATED", "PERMISSION_
 
 
 class PlayStopped(Exception):
-    """The service cannot be played against, or no longer. What was played stays recorded."""
+    """The service cannot be played against, or no longer. What was played stays recorded.
 
-    def __init__(self, error: BlotterError) -> None:
-        super().__init__(str(error))
+    `error` is what it answered; None where a stream did not begin in time.
+    """
+
+    def __init__(self, error: BlotterError | None) -> None:
+        super().__init__(str(error or f"a stream did not begin within {PATIENCE:.0f} s"))
         self.error = error
 
 
@@ -108,7 +111,7 @@ def watching(
         for watcher in watchers.values():
             watcher.start()
         for watcher in watchers.values():
-            if not watcher.reached(0, PATIENCE) and watcher.error is not None:
+            if not watcher.reached(0, PATIENCE):
                 raise PlayStopped(watcher.error)
         yield watchers
     finally:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from service.client import Action, OrderEvent, OrderStatus, OrderType, Side
 from service.replay.difference import name
@@ -53,8 +54,9 @@ class Screen:
             f"{_what(event):<34} {status} {_filled(event)}"
         )
         with self._lock:
-            style = "bold red" if event.refused else _COLOURS.get(status)
-            self._console.print(line.rstrip(), style=style, markup=False, soft_wrap=True)
+            # A styled text, not a styled print: the latter would colour the bar as well.
+            style = "bold red" if event.refused else _COLOURS.get(status, "")
+            self._console.print(Text(line.rstrip(), style), soft_wrap=True)
 
     def ignore(self, trader_id: UUID, event: OrderEvent) -> None:
         """Print nothing."""

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from psycopg import AsyncClientCursor, AsyncConnection, OperationalError
 from psycopg import errors as pg
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from service.domain.errors import BlotterError, DatabaseUnavailable, UnknownTrader
@@ -52,8 +52,10 @@ class PoolSizes:
 
 def login_to(conninfo: str, login: str, password: str | None = None) -> str:
     """Return the libpq connection string for a login of the database, in UTC."""
-    secret = {} if password is None else {"password": password}
-    return make_conninfo(conninfo, user=login, application_name="blotter", options="-c TimeZone=UTC", **secret)
+    parts: dict[str, Any] = {"connect_timeout": 5} | conninfo_to_dict(conninfo)
+    if password is not None:
+        parts["password"] = password
+    return make_conninfo(**parts | {"user": login, "application_name": "blotter", "options": "-c TimeZone=UTC"})
 
 
 class Database:

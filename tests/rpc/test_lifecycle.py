@@ -7,6 +7,7 @@ import grpc
 import pytest
 from grpc import aio
 
+from blotter.audit.v1 import audit_service_pb2
 from blotter.orders.v1 import execution_report_pb2 as reports_pb
 from blotter.orders.v1 import order_pb2, order_service_pb2
 from tests.conftest import ALICE, BOB
@@ -127,6 +128,16 @@ async def test_each_report_in_each_status(blotter: Blotter, report: str) -> None
             )
             assert response.order.status == STATUSES[before]
         assert response.order.last_sequence > order.last_sequence, "each report is in the trail, refused ones too"
+
+
+async def test_a_fill_its_order_and_its_log_are_recorded_at_one_time(blotter: Blotter) -> None:
+    order = await blotter.fill(await blotter.submit(), 40)
+    fills = await blotter.orders.ListFills(order_service_pb2.ListFillsRequest(), metadata=as_trader(ALICE))
+    logs = await blotter.audit.ListExecutionLogs(
+        audit_service_pb2.ListExecutionLogsRequest(), metadata=as_trader(ALICE)
+    )
+    assert logs.execution_logs[1].fill == fills.fills[0]
+    assert logs.execution_logs[1].record_time == fills.fills[0].record_time == order.update_time
 
 
 async def test_a_report_that_comes_twice_counts_once(blotter: Blotter) -> None:

@@ -34,9 +34,10 @@ class OrderServiceStub:
     execution` for a gateway; exactly one of them. Optional: `x-actor` (who or what acts, recorded in the audit trail)
     and `x-request-id` (made when absent; returned in the trailing metadata, in every error, and recorded).
 
-    Every error carries a google.rpc.ErrorInfo with domain "blotter" and a reason; wrong fields come all at once in a
-    google.rpc.BadRequest; a google.rpc.RetryInfo is there when, and only when, trying the same call again may help. An
-    order of another trader and an order that does not exist are answered alike.
+    Every error carries a google.rpc.ErrorInfo with domain "blotter" and a reason; wrong fields come all at once (the
+    first 30 where there are more) in a google.rpc.BadRequest; a google.rpc.RetryInfo is there when, and only when,
+    trying the same call again may help. An order of another trader and an order that does not exist are answered
+    alike.
     """
 
     def __init__(self, channel):
@@ -104,9 +105,10 @@ class OrderServiceServicer:
     execution` for a gateway; exactly one of them. Optional: `x-actor` (who or what acts, recorded in the audit trail)
     and `x-request-id` (made when absent; returned in the trailing metadata, in every error, and recorded).
 
-    Every error carries a google.rpc.ErrorInfo with domain "blotter" and a reason; wrong fields come all at once in a
-    google.rpc.BadRequest; a google.rpc.RetryInfo is there when, and only when, trying the same call again may help. An
-    order of another trader and an order that does not exist are answered alike.
+    Every error carries a google.rpc.ErrorInfo with domain "blotter" and a reason; wrong fields come all at once (the
+    first 30 where there are more) in a google.rpc.BadRequest; a google.rpc.RetryInfo is there when, and only when,
+    trying the same call again may help. An order of another trader and an order that does not exist are answered
+    alike.
     """
 
     def SubmitOrder(self, request, context):
@@ -259,9 +261,10 @@ class OrderService:
     execution` for a gateway; exactly one of them. Optional: `x-actor` (who or what acts, recorded in the audit trail)
     and `x-request-id` (made when absent; returned in the trailing metadata, in every error, and recorded).
 
-    Every error carries a google.rpc.ErrorInfo with domain "blotter" and a reason; wrong fields come all at once in a
-    google.rpc.BadRequest; a google.rpc.RetryInfo is there when, and only when, trying the same call again may help. An
-    order of another trader and an order that does not exist are answered alike.
+    Every error carries a google.rpc.ErrorInfo with domain "blotter" and a reason; wrong fields come all at once (the
+    first 30 where there are more) in a google.rpc.BadRequest; a google.rpc.RetryInfo is there when, and only when,
+    trying the same call again may help. An order of another trader and an order that does not exist are answered
+    alike.
     """
 
     @staticmethod
