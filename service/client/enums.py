@@ -1,4 +1,4 @@
-"""The contract's enums as Python's, with the same numbers: `order.status == OrderStatus.FILLED` holds."""
+"""The contract's enums as Python's, with the same numbers: `OrderStatus(order.status) is OrderStatus.FILLED`."""
 
 from __future__ import annotations
 
