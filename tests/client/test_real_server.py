@@ -45,7 +45,7 @@ def test_an_orders_life(alice: Client, gateway: Client) -> None:
     entered = alice.submit_order(
         "AAPL", Side.BUY, OrderType.LIMIT, 100, Decimal("585.33"), client_order_id="mine"
     ).order
-    assert entered.status == OrderStatus.PENDING
+    assert OrderStatus(entered.status) is OrderStatus.PENDING
     again = alice.submit_order("AAPL", Side.BUY, OrderType.LIMIT, 100, Decimal("585.330"), client_order_id="mine")
     assert (again.order, again.replayed) == (entered, True)
     fill = filled(ALICE, entered.order_id, 40, Decimal("585.3"), execution_id="E1", venue="NASDAQ", event_time=NOON)
