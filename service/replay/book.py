@@ -96,6 +96,17 @@ class Book:
         """Return whose an order is: the same one for the same traders, at any time."""
         return self.traders[zlib.crc32(order.encode()) % len(self.traders)]
 
+    def orders_of(self, trader_id: UUID) -> dict[str, OrderState]:
+        """Return the final states of the trader's orders."""
+        return {order: state for order, state in self.orders.items() if state.trader_id == trader_id}
+
+    def lives(self, trader_id: UUID) -> dict[str, list[Event]]:
+        """Return the trader's events, by order."""
+        lives: dict[str, list[Event]] = {}
+        for event in self.events[trader_id]:
+            lives.setdefault(event.after.entered.order, []).append(event)
+        return lives
+
     def fills(self, trader_id: UUID) -> dict[tuple[str, str], Fill]:
         """Return the trader's fills, by venue and execution_id."""
         return {

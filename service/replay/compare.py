@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 from uuid import UUID
 
 from service.client import Client, ExecutionLog, Fill, Order, OrderEvent
-from service.replay.book import Book, Event
+from service.replay.book import Book, Event, OrderState
 from service.replay.difference import (
     Difference,
     event_differences,
@@ -31,6 +31,7 @@ class Numbered(Protocol):
 
 
 NumberedT = TypeVar("NumberedT", bound=Numbered)
+AboutOrderT = TypeVar("AboutOrderT", ExecutionLog, OrderEvent)
 
 
 @dataclass(slots=True)
@@ -50,44 +51,45 @@ def compare(book: Book, desk: Desk, watchers: Mapping[UUID, Watcher]) -> Compari
     """Compare orders, fills, streams and the audit trail of every trader. Raises BlotterError."""
     comparison = Comparison()
     for trader_id, client in desk.traders.items():
-        orders = _own_orders(book, client)
-        comparison.add("orders", len(orders), _orders(book, trader_id, orders))
+        states = book.orders_of(trader_id)
+        orders = _own_orders(states, client)
+        comparison.add("orders", len(orders), _orders(states, orders))
+        lives = book.lives(trader_id)
         trail = list(client.list_execution_logs())
         for kind, logs in (
             ("audit trail, as the trader", trail),
             ("audit trail, as compliance", list(desk.compliance.list_execution_logs(trader_id=trader_id))),
             ("audit trail, streamed", list(_streamed(client))),
         ):
-            own = _own(book, logs)
-            comparison.add(kind, len(own), _trail(kind, book.events[trader_id], logs, own))
-        fills = [fill for fill in client.list_fills() if fill.order_id in {order.order_id for order in orders.values()}]
+            own = _own(states, logs)
+            comparison.add(kind, len(own), _trail(kind, lives, logs, own))
+        order_ids = {order.order_id for order in orders.values()}
+        fills = [fill for fill in client.list_fills() if fill.order_id in order_ids]
         comparison.add("fills", len(fills), _fills(book, trader_id, fills))
-        comparison.add("sequences", len(orders) + len(fills), _sequences(_own(book, trail), orders, fills))
-        differences = list(_stream(book, trader_id, watchers[trader_id], orders))
+        comparison.add("sequences", len(orders) + len(fills), _sequences(_own(states, trail), orders, fills))
+        differences = list(_stream(trader_id, lives, watchers[trader_id], orders))
         comparison.add("events of streams", len(watchers[trader_id].events), differences)
         comparison.add("orders folded from streams", len(watchers[trader_id].folded), ())
     return comparison
 
 
-def _own_orders(book: Book, client: Client) -> dict[str, Order]:
-    symbols = sorted({state.entered.symbol for state in book.orders.values()})
-    return {
-        order.client_order_id: order
-        for order in client.list_orders(symbols=symbols)
-        if order.client_order_id in book.orders
-    }
+def _own_orders(states: Mapping[str, OrderState], client: Client) -> dict[str, Order]:
+    if not states:
+        return {}
+    symbols = sorted({state.entered.symbol for state in states.values()})
+    listed = client.list_orders(symbols=symbols)
+    return {order.client_order_id: order for order in listed if order.client_order_id in states}
 
 
-def _orders(book: Book, trader_id: UUID, orders: Mapping[str, Order]) -> Iterator[Difference]:
-    expected = {order: state for order, state in book.orders.items() if state.trader_id == trader_id}
-    yield from _missing("orders", expected, orders)
-    for order, state in expected.items():
+def _orders(states: Mapping[str, OrderState], orders: Mapping[str, Order]) -> Iterator[Difference]:
+    yield from _missing("orders", states, orders)
+    for order, state in states.items():
         if order in orders:
             yield from order_differences(f"order {order}", state, orders[order])
 
 
-def _own(book: Book, logs: Iterable[ExecutionLog]) -> list[ExecutionLog]:
-    return [log for log in logs if log.order.client_order_id in book.orders]
+def _own(states: Mapping[str, OrderState], logs: Iterable[ExecutionLog]) -> list[ExecutionLog]:
+    return [log for log in logs if log.order.client_order_id in states]
 
 
 def _sequences(
@@ -116,16 +118,22 @@ def _fills(book: Book, trader_id: UUID, fills: Sequence[Fill]) -> Iterator[Diffe
 
 
 def _trail(
-    kind: str, expected: Sequence[Event], logs: Sequence[ExecutionLog], own: Sequence[ExecutionLog]
+    kind: str, expected: Mapping[str, Sequence[Event]], logs: Sequence[ExecutionLog], own: Sequence[ExecutionLog]
 ) -> Iterator[Difference]:
     yield from _dense(kind, logs)
-    if len(own) != len(expected):
-        yield Difference(kind, "number of logs", len(expected), len(own))
-    for event, log in zip(expected, own, strict=False):
-        yield from log_differences(f"{kind}, log {log.sequence}", event, log, ACTORS)
+    found = _by_order(own)
+    yield from _missing(kind, expected, found)
+    for order, events in expected.items():
+        came = found.get(order, [])
+        if len(came) != len(events):
+            yield Difference(f"{kind}, {order}", "number of logs", len(events), len(came))
+        for event, log in zip(events, came, strict=False):
+            yield from log_differences(f"{kind}, {order}, log {log.sequence}", event, log, ACTORS)
 
 
-def _stream(book: Book, trader_id: UUID, watcher: Watcher, orders: Mapping[str, Order]) -> Iterator[Difference]:
+def _stream(
+    trader_id: UUID, expected: Mapping[str, Sequence[Event]], watcher: Watcher, orders: Mapping[str, Order]
+) -> Iterator[Difference]:
     where = f"stream of {trader_id}"
     last = max((order.last_sequence for order in orders.values()), default=0)
     if not watcher.reached(last, PATIENCE):
@@ -137,17 +145,25 @@ def _stream(book: Book, trader_id: UUID, watcher: Watcher, orders: Mapping[str, 
     for order, folded in watcher.folded.items():
         if order in orders and folded != orders[order]:
             yield Difference(where, f"order {order}, folded", orders[order], folded)
-    # What an earlier play recorded is in the snapshot; what came since is the end of the trader's events.
-    expected = book.events[trader_id]
-    came = watcher.events
-    yield from _events(where, expected[max(0, len(expected) - len(came)) :], came)
+    for order, came in _by_order(watcher.events).items():
+        # What an earlier play recorded was in the snapshot; what came since is the end of the order's life.
+        events = expected.get(order, [])
+        if len(came) > len(events):
+            yield Difference(f"{where}, {order}", "number of events", len(events), len(came))
+        for event, found_event in zip(events[-len(came) :], came, strict=False):
+            yield from event_differences(f"{where}, {order}, event {found_event.sequence}", event, found_event)
 
 
-def _events(where: str, expected: Sequence[Event], came: Sequence[OrderEvent]) -> Iterator[Difference]:
-    if len(expected) != len(came):
-        yield Difference(where, "number of events", len(expected), len(came))
-    for event, found in zip(expected, came, strict=False):
-        yield from event_differences(f"{where}, event {found.sequence}", event, found)
+def _by_order(items: Iterable[AboutOrderT]) -> dict[str, list[AboutOrderT]]:
+    """The lives of orders, each in the order of the sequences.
+
+    Lives are compared one by one, because how they interleave is not said by the steps alone: an earlier play may
+    have been interrupted, or have had other traders.
+    """
+    lives: dict[str, list[AboutOrderT]] = {}
+    for item in items:
+        lives.setdefault(item.order.client_order_id, []).append(item)
+    return lives
 
 
 def _streamed(client: Client) -> Iterator[ExecutionLog]:

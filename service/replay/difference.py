@@ -156,7 +156,7 @@ def _event_expected(event: Event) -> dict[str, object]:
         "retry_attempt": event.retry_attempt,
         "refused": event.refused,
         "event_time": event.event_time,
-        "order": order_expected(event.after),
+        **_prefixed("order.", order_expected(event.after)),
         "fill": _fill_expected(event.fill) if event.fill else None,
     }
 
@@ -169,9 +169,13 @@ def _event_found(event: Event, found: OrderEvent | ExecutionLog) -> dict[str, ob
         "retry_attempt": found.retry_attempt,
         "refused": found.refused,
         "event_time": _time_found(event.event_time, found),
-        "order": order_found(found.order),
+        **_prefixed("order.", order_found(found.order)),
         "fill": _fill_found(found.fill) if found.HasField("fill") else None,
     }
+
+
+def _prefixed(prefix: str, fields: Fields) -> dict[str, object]:
+    return {prefix + what: value for what, value in fields.items()}
 
 
 def _time_found(expected: datetime | None, found: OrderEvent | ExecutionLog) -> datetime | None:

@@ -106,7 +106,10 @@ def watching(
     def of(trader_id: UUID) -> Callable[[OrderEvent], None]:
         return lambda event: said(trader_id, event)
 
-    watchers = {trader_id: Watcher(client, book.orders, of(trader_id)) for trader_id, client in desk.traders.items()}
+    watchers = {
+        trader_id: Watcher(client, book.orders_of(trader_id), of(trader_id))
+        for trader_id, client in desk.traders.items()
+    }
     try:
         for watcher in watchers.values():
             watcher.start()
@@ -167,6 +170,7 @@ class _Part:
         self._stop = stop
         self._interval = len(desk.traders) / pace if pace else 0.0
         self._order_ids: dict[str, str] = {}
+        self._last_sequence = 0
         self.done = 0
         self.played = Played()
 
@@ -195,6 +199,8 @@ class _Part:
             found = (Outcome.REPLAYED if replayed else Outcome.RECORDED).name
             if after is not None and not replayed:
                 self.played.differences += order_differences(f"answer to {_name(step)}", after, order)
+            if not replayed:
+                self._in_order(step, order.last_sequence)
         # What the book records, an earlier play may have recorded already.
         if found != expected.name and (found, expected) != (Outcome.REPLAYED.name, Outcome.RECORDED):
             self._differs(step, expected.name, found)
@@ -220,6 +226,13 @@ class _Part:
             return done.order, done.replayed
         reported = self._gateway.report_execution(_message(step, self._trader_id, self._order_ids[step.order]))
         return reported.order, reported.replayed
+
+    def _in_order(self, step: Step, sequence: int) -> None:
+        """What is asked for later is recorded later: the trader's calls are made one after the other."""
+        if sequence <= self._last_sequence:
+            found = Difference(_name(step), "sequence", f"above {self._last_sequence}", sequence)
+            self.played.differences.append(found)
+        self._last_sequence = sequence
 
     def _differs(self, step: Step, expected: str, found: str) -> None:
         self.played.differences.append(Difference(_name(step), "outcome", expected, found))
