@@ -22,7 +22,7 @@ help: ## show this list
 run: .venv/.runtime ## start Postgres and the service (the first run installs the pinned packages into .venv)
 	@exec $(PY) -m service serve
 
-demo: .venv/.runtime ## watch orders live and die against a server of its own
+demo: .venv/.runtime ## while 'make run' runs: play plausible order flow against it, and check every record
 	@exec $(PY) -m service demo
 
 test: .venv/.dev ## run the tests; PG_BIN=<folder> takes the Postgres found there, ARGS="-k name" goes to pytest

@@ -74,6 +74,9 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
                 ("grpc.max_connection_age_ms", settings.max_connection_age_seconds * 1000),
                 ("grpc.max_connection_age_grace_ms", 60_000),
                 ("grpc.keepalive_time_ms", 60_000),
+                # All clients at once, as after a restart: beyond its default of 1,000 gRPC drops calls at random.
+                ("grpc.server.max_pending_requests", 50_000),
+                ("grpc.server.max_pending_requests_hard_limit", 100_000),
                 ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
             ],
         )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Any
 
 import grpc
@@ -32,6 +33,15 @@ def rebuilt(
 def behaviour_of(handler: grpc.RpcMethodHandler[Any, Any]) -> Any:
     """Return what the handler runs."""
     return handler.unary_stream if handler.response_streaming else handler.unary_unary
+
+
+@contextmanager
+def unless_hung_up() -> Iterator[None]:
+    """Take a failure to send for what it is: the client has hung up, which ends the call as a cancellation does."""
+    try:
+        yield
+    except aio.InternalError as error:
+        raise asyncio.CancelledError from error
 
 
 class Around(aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in the stubs alone

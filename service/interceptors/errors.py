@@ -13,7 +13,7 @@ from grpc import aio
 from grpc_status import rpc_status
 
 from service.domain.errors import BlotterError, MalformedRequest
-from service.interceptors.around import OURS, Around, Context, behaviour_of, rebuilt
+from service.interceptors.around import OURS, Around, Context, behaviour_of, rebuilt, unless_hung_up
 from service.interceptors.telemetry import REQUEST_ID
 from service.status import status_of
 
@@ -44,7 +44,8 @@ class Errors(Around):
                 log.exception("%s failed", method, extra={"method": method, "request_id": REQUEST_ID.get()})
             status = rpc_status.to_status(status_of(error, REQUEST_ID.get()))
             trailing = (("x-request-id", REQUEST_ID.get()), *status.trailing_metadata)
-            await context.abort(grpc.StatusCode(status.code), status.details, trailing)
+            with unless_hung_up():
+                await context.abort(grpc.StatusCode(status.code), status.details, trailing)
 
 
 def _readable(handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:

@@ -10,7 +10,7 @@ import grpc
 from grpc import aio
 
 from service.domain.errors import BlotterError, SlowConsumer
-from service.interceptors.around import OURS, Context, behaviour_of, rebuilt
+from service.interceptors.around import OURS, Context, behaviour_of, rebuilt, unless_hung_up
 
 
 class Pace(aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in the stubs alone
@@ -47,6 +47,7 @@ class Pace(aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in the s
     async def _write(self, context: Context, message: Any) -> None:
         try:
             async with asyncio.timeout(self._patience):
-                await context.write(message)
+                with unless_hung_up():
+                    await context.write(message)
         except TimeoutError as error:
             raise SlowConsumer from error

@@ -1,6 +1,7 @@
 """A watcher that does not read is cut off, and resumes without loss."""
 
 import asyncio
+import logging
 
 import grpc
 import pytest
@@ -9,7 +10,7 @@ from grpc import aio
 from blotter.orders.v1 import order_service_pb2, order_service_pb2_grpc, watch_pb2
 from tests.conftest import ALICE, Database
 from tests.rpc.errors import info_of
-from tests.serving import as_trader, order_request, serving
+from tests.serving import Blotter, as_trader, order_request, serving
 from tests.streams.watching import Watch, watching
 
 # gRPC's own back-pressure starts only after some 4 MiB; with these, after some 64 KiB.
@@ -47,3 +48,19 @@ async def test_a_watcher_that_does_not_read_is_cut_off_and_resumes_without_loss(
         async with watching(blotter, request=watch_pb2.WatchOrdersRequest(resume_token=watch.token)) as resumed:
             await resumed.until(batches * 1000)
         assert watch.sequences + resumed.sequences == list(range(1, batches * 1000 + 1))
+
+
+async def test_a_client_that_hangs_up_while_it_is_written_to_is_no_error(
+    blotter: Blotter, caplog: pytest.LogCaptureFixture
+) -> None:
+    batch = order_service_pb2.BatchSubmitOrdersRequest(orders=[order_request() for _ in range(500)])
+    await blotter.orders.BatchSubmitOrders(batch, metadata=as_trader(ALICE))
+    for _ in range(40):
+        calls = [
+            blotter.orders.WatchOrders(watch_pb2.WatchOrdersRequest(), metadata=as_trader(ALICE)) for _ in range(5)
+        ]
+        await calls[0].read()
+        for call in calls:
+            call.cancel()
+    await blotter.submit()
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []

@@ -177,3 +177,11 @@ async def test_streams_cost_no_connection_each(database: Database, blotter: Blot
     assert int(used) <= 8 + 4 + 2
     for call in calls:
         call.cancel()
+
+
+async def test_all_clients_may_come_at_once(blotter: Blotter) -> None:
+    """As after a restart: gRPC itself drops calls at random beyond 1,000 that wait to be taken."""
+    calls = [blotter.orders.WatchOrders(watch_pb2.WatchOrdersRequest(), metadata=as_trader(ALICE)) for _ in range(1500)]
+    await asyncio.gather(*(Watch(call).until_snapshot() for call in calls))
+    for call in calls:
+        call.cancel()
