@@ -44,7 +44,7 @@ def unless_hung_up() -> Iterator[None]:
         raise asyncio.CancelledError from error
 
 
-class Around(aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in the stubs alone
+class Around(aio.ServerInterceptor):
     """Wraps each call, unary or streaming, in an asynchronous context manager."""
 
     def around(self, method: str, context: Context) -> AbstractAsyncContextManager[None]:

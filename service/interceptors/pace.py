@@ -13,7 +13,7 @@ from service.domain.errors import BlotterError, SlowConsumer
 from service.interceptors.around import OURS, Context, behaviour_of, rebuilt, unless_hung_up
 
 
-class Pace(aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in the stubs alone
+class Pace(aio.ServerInterceptor):
     """Writes what a streaming servicer yields; cuts off a client that takes nothing for `patience` seconds.
 
     An error that ends the stream carries the last `resume_token` in its metadata, so that a client that lost
