@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -54,7 +55,7 @@ class AuditServicer(audit_service_pb2_grpc.AuditServiceServicer):
         if request.resume_token:
             after = await resume_after(self._audit, caller, trader_id, binding, request.resume_token)
         last_event = 0
-        async for events in follow(
+        batches = follow(
             self._audit,
             self._feed,
             caller,
@@ -63,14 +64,16 @@ class AuditServicer(audit_service_pb2_grpc.AuditServiceServicer):
             after=after,
             heartbeat_seconds=heartbeat_seconds,
             live=request.follow,
-        ):
-            message = pb.StreamExecutionLogsResponse(resume_token=tokens.encode(binding, events.last_sequence))
-            if events.logs:
-                last_event = events.logs[-1].sequence
-                message.logs.execution_logs.extend(map(log_to_proto, events.logs))
-            else:
-                message.heartbeat.CopyFrom(heartbeat(events.last_sequence, last_event))
-            yield message
+        )
+        async with aclosing(batches):
+            async for events in batches:
+                message = pb.StreamExecutionLogsResponse(resume_token=tokens.encode(binding, events.last_sequence))
+                if events.logs:
+                    last_event = events.logs[-1].sequence
+                    message.logs.execution_logs.extend(map(log_to_proto, events.logs))
+                else:
+                    message.heartbeat.CopyFrom(heartbeat(events.last_sequence, last_event))
+                yield message
 
 
 def _log_key(timestamp: str, trader_id: str, sequence: str) -> LogKey:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -125,7 +126,7 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
             async for message in self._snapshot(caller, trader_id, filter_, after, binding):
                 yield message
         last_event = 0
-        async for events in follow(
+        batches = follow(
             self._audit,
             self._feed,
             caller,
@@ -133,14 +134,16 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
             filter_,
             after=after,
             heartbeat_seconds=heartbeat_seconds,
-        ):
-            message = watch_pb2.WatchOrdersResponse(resume_token=tokens.encode(binding, events.last_sequence))
-            if events.logs:
-                last_event = events.logs[-1].sequence
-                message.events.events.extend(map(event_to_proto, events.logs))
-            else:
-                message.heartbeat.CopyFrom(heartbeat(events.last_sequence, last_event))
-            yield message
+        )
+        async with aclosing(batches):
+            async for events in batches:
+                message = watch_pb2.WatchOrdersResponse(resume_token=tokens.encode(binding, events.last_sequence))
+                if events.logs:
+                    last_event = events.logs[-1].sequence
+                    message.events.events.extend(map(event_to_proto, events.logs))
+                else:
+                    message.heartbeat.CopyFrom(heartbeat(events.last_sequence, last_event))
+                yield message
 
     async def _snapshot(
         self, caller: Caller, trader_id: UUID, filter_: EventFilter, as_of: int, binding: tuple[object, ...]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -41,7 +41,7 @@ async def follow(
     after: int,
     heartbeat_seconds: float,
     live: bool = True,
-) -> AsyncIterator[Events]:
+) -> AsyncGenerator[Events, None]:
     """Yield the trader's events after a sequence, in order, each once. Events without logs are a heartbeat.
 
     With `live` it goes on until cancelled; without, it ends at the present with a heartbeat. Raises Draining.
