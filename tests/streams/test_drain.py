@@ -100,7 +100,7 @@ async def until_waiting(superuser: psycopg.Connection[tuple[object, ...]]) -> No
 async def until_refused(target: str) -> None:
     """Wait until the server takes no new connections."""
     host, _, port = target.rpartition(":")
-    with contextlib.suppress(ConnectionRefusedError):
+    with contextlib.suppress(ConnectionError):
         while True:
             _, writer = await asyncio.open_connection(host, int(port))
             writer.close()
