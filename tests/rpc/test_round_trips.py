@@ -41,23 +41,24 @@ class Tap:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         upstream, downstream = await asyncio.open_unix_connection(str(self._target))
-        back = asyncio.create_task(_pump(upstream, writer))
-        try:
-            start = await reader.readexactly(4)
-            downstream.write(start + await reader.readexactly(struct.unpack("!I", start)[0] - 4))
-            while True:
-                head = await reader.readexactly(5)
-                body = await reader.readexactly(struct.unpack("!I", head[1:])[0] - 4)
-                self.sent.append(head[:1] + body)
-                downstream.write(head + body)
-        except asyncio.IncompleteReadError:
-            pass
-        finally:
-            downstream.close()
-            await back
-            for end in (downstream, writer):
-                end.close()
-                await end.wait_closed()
+        ways = [
+            asyncio.create_task(self._note(reader, downstream)),
+            asyncio.create_task(_pump(upstream, writer)),
+        ]
+        # Whichever end hangs up first: a request to cancel is ended by Postgres, all else by the service.
+        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        for end in (downstream, writer):
+            end.close()
+        await asyncio.gather(*ways, *(end.wait_closed() for end in (downstream, writer)), return_exceptions=True)
+
+    async def _note(self, reader: asyncio.StreamReader, downstream: asyncio.StreamWriter) -> None:
+        start = await reader.readexactly(4)
+        downstream.write(start + await reader.readexactly(struct.unpack("!I", start)[0] - 4))
+        while True:
+            head = await reader.readexactly(5)
+            body = await reader.readexactly(struct.unpack("!I", head[1:])[0] - 4)
+            self.sent.append(head[:1] + body)
+            downstream.write(head + body)
 
     def of_calls(self) -> list[bytes]:
         """What was sent for RPCs: without the look for expired orders, which goes on by itself."""
