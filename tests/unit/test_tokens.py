@@ -1,6 +1,7 @@
 """Tokens: opaque, and good for nothing but what they were made for."""
 
 import base64
+from dataclasses import make_dataclass, replace
 from typing import Any
 
 import pytest
@@ -85,3 +86,13 @@ def test_a_token_has_one_spelling() -> None:
     ):
         with pytest.raises(tokens.BadToken):
             tokens.decode(BINDING, other, values)
+
+
+def test_a_token_outlives_a_filter_that_learns_to_ask_more() -> None:
+    old = make_dataclass("Filter", [("symbols", list)])(["AAPL"])
+    new = make_dataclass("Filter", [("symbols", list), ("venues", list | None)])(["AAPL"], None)
+    token = tokens.encode(("WatchOrders", old), 7)
+    assert tokens.decode(("WatchOrders", new), token, int) == 7
+    asked = replace(new, venues=["NASDAQ"])
+    with pytest.raises(tokens.BadToken):
+        tokens.decode(("WatchOrders", asked), token, int)
