@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from uuid import uuid4
 
+from service.domain.errors import Aborted
 from service.domain.identity import Caller, CallerKind
 from service.repositories.orders import Orders
 
@@ -42,6 +43,9 @@ class Expiry:
         """Cancel what is due now, one transaction a trader."""
         caller = Caller(CallerKind.EXECUTION, None, actor="blotter", request_id=f"expiry-{uuid4()}")
         for trader_id in await self._orders.traders_with_expired_orders(caller):
-            expired = await self._orders.expire(caller, trader_id)
+            try:
+                expired = await self._orders.expire(caller, trader_id)
+            except Aborted:
+                continue  # his counter is locked: the others need not wait for it, and his turn comes again
             if expired:
                 log.info("%d orders expired", len(expired), extra={"trader_id": str(trader_id)})

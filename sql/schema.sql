@@ -102,13 +102,14 @@ CASE side
     WHEN 'BUY'::public.order_side_enum THEN (COALESCE((stop_loss < price), true) AND COALESCE((price < take_profit), true) AND COALESCE((stop_loss < take_profit), true))
     ELSE (COALESCE((stop_loss > price), true) AND COALESCE((price > take_profit), true) AND COALESCE((stop_loss > take_profit), true))
 END),
-    CONSTRAINT ck_orders_expires_after_entry CHECK ((expires_at > created_at)),
+    CONSTRAINT ck_orders_expires_after_entry CHECK (((expires_at > created_at) AND (expires_at < '10000-01-01 00:00:00+00'::timestamp with time zone))),
     CONSTRAINT ck_orders_filled_lte_quantity CHECK ((filled_quantity <= quantity)),
     CONSTRAINT ck_orders_filled_quantity_nonnegative CHECK ((filled_quantity >= 0)),
     CONSTRAINT ck_orders_limit_requires_price CHECK (((order_type = 'MARKET'::public.order_type_enum) OR (price IS NOT NULL))),
     CONSTRAINT ck_orders_market_has_no_price CHECK (((order_type <> 'MARKET'::public.order_type_enum) OR (price IS NULL))),
     CONSTRAINT ck_orders_notional_with_fills CHECK (((filled_notional > (0)::numeric) = (filled_quantity > 0))),
     CONSTRAINT ck_orders_price_positive CHECK (((price IS NULL) OR (price > (0)::numeric))),
+    CONSTRAINT ck_orders_prices_are_numbers CHECK (((('NaN'::numeric <> price) AND ('NaN'::numeric <> stop_loss)) AND ('NaN'::numeric <> take_profit))),
     CONSTRAINT ck_orders_quantity_positive CHECK ((quantity > 0)),
     CONSTRAINT ck_orders_request_digest_sha256 CHECK ((length(request_digest) = 32)),
     CONSTRAINT ck_orders_status_fits_fills CHECK (
@@ -528,11 +529,13 @@ CREATE TABLE public.execution_logs (
     fill_quantity integer,
     fill_price numeric(18,8),
     fill_commission numeric(18,8),
+    CONSTRAINT ck_execution_logs_amounts_are_numbers CHECK ((('NaN'::numeric <> fill_price) AND ('NaN'::numeric <> fill_commission))),
     CONSTRAINT ck_execution_logs_refused_has_code CHECK (((NOT refused) OR (error_code IS NOT NULL))),
     CONSTRAINT ck_execution_logs_report_id_printable CHECK (((report_id)::text ~ '^[!-~]+$'::text)),
     CONSTRAINT ck_execution_logs_report_with_digest CHECK ((((report_id IS NULL) = (report_digest IS NULL)) AND COALESCE((length(report_digest) = 32), true))),
     CONSTRAINT ck_execution_logs_retry_attempt_nonnegative CHECK ((retry_attempt >= 0)),
-    CONSTRAINT ck_execution_logs_sequence_positive CHECK ((sequence > 0))
+    CONSTRAINT ck_execution_logs_sequence_positive CHECK ((sequence > 0)),
+    CONSTRAINT ck_execution_logs_timestamp_is_a_date CHECK ((("timestamp" >= '0001-01-01 00:00:00+00'::timestamp with time zone) AND ("timestamp" < '10000-01-01 00:00:00+00'::timestamp with time zone)))
 );
 
 ALTER TABLE ONLY public.execution_logs FORCE ROW LEVEL SECURITY;
@@ -577,10 +580,12 @@ CREATE TABLE public.fills (
     trader_id uuid NOT NULL,
     execution_id character varying(64) NOT NULL,
     sequence bigint NOT NULL,
+    CONSTRAINT ck_fills_amounts_are_numbers CHECK ((('NaN'::numeric <> price_at_fill) AND ('NaN'::numeric <> commission))),
     CONSTRAINT ck_fills_commission_nonnegative CHECK ((commission >= (0)::numeric)),
     CONSTRAINT ck_fills_execution_id_printable CHECK (((execution_id)::text ~ '^[!-~]+$'::text)),
     CONSTRAINT ck_fills_price_positive CHECK ((price_at_fill > (0)::numeric)),
     CONSTRAINT ck_fills_quantity_positive CHECK ((quantity_filled > 0)),
+    CONSTRAINT ck_fills_timestamp_is_a_date CHECK ((("timestamp" >= '0001-01-01 00:00:00+00'::timestamp with time zone) AND ("timestamp" < '10000-01-01 00:00:00+00'::timestamp with time zone))),
     CONSTRAINT ck_fills_venue_not_empty CHECK ((length((venue)::text) > 0))
 );
 

@@ -33,6 +33,7 @@ def upgrade() -> None:
                 GENERATED ALWAYS AS (filled_notional / nullif(filled_quantity, 0)) STORED,
             ADD CONSTRAINT ck_orders_symbol_not_empty CHECK (length(symbol) > 0),
             ADD CONSTRAINT ck_orders_market_has_no_price CHECK (order_type <> 'MARKET' OR price IS NULL),
+            ADD CONSTRAINT ck_orders_prices_are_numbers CHECK ('NaN' NOT IN (price, stop_loss, take_profit)),
             ADD CONSTRAINT ck_orders_stop_loss_positive CHECK (stop_loss > 0),
             ADD CONSTRAINT ck_orders_take_profit_positive CHECK (take_profit > 0),
             ADD CONSTRAINT ck_orders_exits_on_their_side CHECK (
@@ -52,7 +53,8 @@ def upgrade() -> None:
                 END);
         ALTER TABLE fills
             ALTER COLUMN price_at_fill TYPE numeric(18,8),
-            ALTER COLUMN commission TYPE numeric(18,8);
+            ALTER COLUMN commission TYPE numeric(18,8),
+            ADD CONSTRAINT ck_fills_amounts_are_numbers CHECK ('NaN' NOT IN (price_at_fill, commission));
     """)
 
 
@@ -60,6 +62,7 @@ def downgrade() -> None:
     """Return to two decimals and ten characters; fails where a symbol is longer."""
     op.run_sql("""
         ALTER TABLE fills
+            DROP CONSTRAINT ck_fills_amounts_are_numbers,
             ALTER COLUMN price_at_fill TYPE numeric(10,2),
             ALTER COLUMN commission TYPE numeric(10,2);
         ALTER TABLE orders
@@ -68,6 +71,7 @@ def downgrade() -> None:
             DROP CONSTRAINT ck_orders_exits_on_their_side,
             DROP CONSTRAINT ck_orders_take_profit_positive,
             DROP CONSTRAINT ck_orders_stop_loss_positive,
+            DROP CONSTRAINT ck_orders_prices_are_numbers,
             DROP CONSTRAINT ck_orders_market_has_no_price,
             DROP CONSTRAINT ck_orders_symbol_not_empty,
             DROP COLUMN average_fill_price,

@@ -69,6 +69,9 @@ def upgrade() -> None:
             ADD CONSTRAINT uq_execution_logs_sequence UNIQUE (trader_id, sequence),
             ADD CONSTRAINT uq_execution_logs_order_sequence UNIQUE (trader_id, order_id, sequence),
             ADD CONSTRAINT ck_execution_logs_sequence_positive CHECK (sequence > 0),
+            ADD CONSTRAINT ck_execution_logs_timestamp_is_a_date
+                CHECK (timestamp >= '0001-01-01 00:00+00' AND timestamp < '10000-01-01 00:00+00'),
+            ADD CONSTRAINT ck_execution_logs_amounts_are_numbers CHECK ('NaN' NOT IN (fill_price, fill_commission)),
             ADD CONSTRAINT ck_execution_logs_retry_attempt_nonnegative CHECK (retry_attempt >= 0),
             ADD CONSTRAINT ck_execution_logs_refused_has_code CHECK (NOT refused OR error_code IS NOT NULL),
             ADD CONSTRAINT fk_execution_logs_follow_without_gap
@@ -86,7 +89,8 @@ def upgrade() -> None:
             ALTER COLUMN created_at DROP DEFAULT,
             ALTER COLUMN updated_at DROP DEFAULT,
             ADD COLUMN last_sequence bigint NOT NULL,
-            ADD CONSTRAINT ck_orders_expires_after_entry CHECK (expires_at > created_at),
+            ADD CONSTRAINT ck_orders_expires_after_entry
+                CHECK (expires_at > created_at AND expires_at < '10000-01-01 00:00+00'),
             ADD CONSTRAINT fk_orders_last_log
                 FOREIGN KEY (trader_id, id, last_sequence) REFERENCES execution_logs (trader_id, order_id, sequence)
                 DEFERRABLE INITIALLY DEFERRED;
@@ -96,6 +100,8 @@ def upgrade() -> None:
             ALTER COLUMN timestamp DROP DEFAULT,
             ALTER COLUMN created_at SET DEFAULT clock_timestamp(),
             ADD COLUMN sequence bigint NOT NULL,
+            ADD CONSTRAINT ck_fills_timestamp_is_a_date
+                CHECK (timestamp >= '0001-01-01 00:00+00' AND timestamp < '10000-01-01 00:00+00'),
             ADD CONSTRAINT uq_fills_sequence UNIQUE (trader_id, order_id, sequence),
             ADD CONSTRAINT fk_fills_log
                 FOREIGN KEY (trader_id, order_id, sequence) REFERENCES execution_logs (trader_id, order_id, sequence)
@@ -109,6 +115,7 @@ def downgrade() -> None:
     op.run_sql("""
         ALTER TABLE fills
             DROP CONSTRAINT fk_fills_log,
+            DROP CONSTRAINT ck_fills_timestamp_is_a_date,
             DROP COLUMN sequence,
             ALTER COLUMN created_at SET DEFAULT now(),
             ALTER COLUMN timestamp SET DEFAULT now();
@@ -122,6 +129,7 @@ def downgrade() -> None:
         ALTER TABLE execution_logs
             DROP CONSTRAINT fk_execution_logs_follow_without_gap,
             DROP CONSTRAINT ck_execution_logs_refused_has_code,
+            DROP CONSTRAINT ck_execution_logs_timestamp_is_a_date,
             DROP CONSTRAINT ck_execution_logs_retry_attempt_nonnegative,
             DROP COLUMN fill_commission,
             DROP COLUMN fill_price,

@@ -50,12 +50,19 @@ class PoolSizes:
     compliance: int = 2
 
 
+# A login may change its own defaults (ALTER ROLE ... SET); what a connection asks for at its start goes before them.
+SESSION = (
+    "-c TimeZone=UTC -c search_path=public -c synchronous_commit=on -c default_transaction_read_only=off "
+    "-c default_transaction_isolation=read\\ committed -c bytea_output=hex -c DateStyle=ISO"
+)
+
+
 def login_to(conninfo: str, login: str, password: str | None = None) -> str:
     """Return the libpq connection string for a login of the database, in UTC."""
     parts: dict[str, Any] = {"connect_timeout": 5} | conninfo_to_dict(conninfo)
     if password is not None:
         parts["password"] = password
-    return make_conninfo(**parts | {"user": login, "application_name": "blotter", "options": "-c TimeZone=UTC"})
+    return make_conninfo(**parts | {"user": login, "application_name": "blotter", "options": SESSION})
 
 
 class Database:

@@ -148,8 +148,12 @@ class Orders:
         return await self._cancel_open(caller, trader_id, symbol=symbol, reason=reason, expired_only=False)
 
     async def expire(self, caller: Caller, trader_id: UUID) -> list[UUID]:
-        """Cancel the trader's open orders that are past their expiry. Returns their ids."""
-        return await self._cancel_open(caller, trader_id, symbol=None, reason="EXPIRED", expired_only=True)
+        """Cancel the trader's open orders that are past their expiry. Returns their ids.
+
+        Raises Aborted when another transaction of the trader is under way and stays so.
+        """
+        impatient = Statement("SELECT set_config('lock_timeout', '200ms', true)")
+        return await self._cancel_open(caller, trader_id, impatient, symbol=None, reason="EXPIRED", expired_only=True)
 
     async def traders_with_expired_orders(self, caller: Caller) -> list[UUID]:
         """Return the traders that have open orders past their expiry; for the execution login."""
@@ -215,10 +219,10 @@ class Orders:
                 raise OrderNotFound
         return [Fill(*row) for row in rows]
 
-    async def _cancel_open(self, caller: Caller, trader_id: UUID, **values: Any) -> list[UUID]:
+    async def _cancel_open(self, caller: Caller, trader_id: UUID, *first: Statement, **values: Any) -> list[UUID]:
         cancel = Statement(_CANCEL_OPEN, {"trader_id": trader_id, **values, **_origin(caller)})
         # Sent twice, it would cancel what was entered in between.
-        [_, rows] = await self._database.run(caller, act_as(trader_id), cancel, repeatable=False)
+        [*_, rows] = await self._database.run(caller, *first, act_as(trader_id), cancel, repeatable=False)
         self._committed(trader_id)
         return [row[0] for row in rows]
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence, Sized
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 from uuid import UUID
 
 from google.protobuf.message import Message
@@ -15,6 +15,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from service.domain.errors import FieldViolation, InvalidRequest
 
 MAX_QUANTITY = 2_147_483_647
+MAX_LABELS = 100
 NIL = UUID(int=0)
 
 _KEY = re.compile(r"[!-~]{1,64}")
@@ -24,8 +25,6 @@ _DECIMAL = re.compile(r"(?P<whole>[0-9]{1,10})(\.[0-9]{1,8})?")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
-
-T = TypeVar("T")
 
 
 class EnumType(Protocol):
@@ -103,20 +102,24 @@ class Fields:
             self.wrong(field, "is required" if value == 0 else "is not a known value")
         return label
 
-    def labels(self, field: str, values: Iterable[int], enum: EnumType, prefix: str) -> list[Any] | None:
+    def labels(self, field: str, values: Sequence[int], enum: EnumType, prefix: str) -> list[Any] | None:
         """Accept any number of known values; none means no filter."""
+        if self._too_many(field, values, MAX_LABELS):
+            return None
         found = [self.label(f"{field}[{index}]", value, enum, prefix) for index, value in enumerate(values)]
         return sorted(set(found)) or None
 
-    def uuids(self, field: str, values: Iterable[str], *, most: int) -> list[UUID] | None:
+    def uuids(self, field: str, values: Sequence[str], *, most: int) -> list[UUID] | None:
         """Accept at most so many UUIDs; none means no filter."""
-        found = [self.uuid(f"{field}[{index}]", value) for index, value in enumerate(values)]
-        return self._at_most(field, found, most)
+        if self._too_many(field, values, most):
+            return None
+        return sorted({self.uuid(f"{field}[{index}]", value) for index, value in enumerate(values)}) or None
 
-    def symbols(self, field: str, values: Iterable[str], *, most: int) -> list[str] | None:
+    def symbols(self, field: str, values: Sequence[str], *, most: int) -> list[str] | None:
         """Accept at most so many symbols; none means no filter."""
-        found = [self.symbol(f"{field}[{index}]", value) for index, value in enumerate(values)]
-        return self._at_most(field, found, most)
+        if self._too_many(field, values, most):
+            return None
+        return sorted({self.symbol(f"{field}[{index}]", value) for index, value in enumerate(values)}) or None
 
     def quantity(self, field: str, value: int) -> int:
         """Require a number of shares."""
@@ -169,7 +172,8 @@ class Fields:
             self.wrong(field, f"must be 0 (for {default}) to {most}")
         return value or default
 
-    def _at_most(self, field: str, found: list[T], most: int) -> list[T] | None:
-        if len(found) > most:
+    def _too_many(self, field: str, values: Sized, most: int) -> bool:
+        """Look at the number before looking at each: a message has room for millions."""
+        if len(values) > most:
             self.wrong(field, f"must have at most {most} entries")
-        return sorted(set(found)) or None  # type: ignore[type-var]  # UUIDs and strings are sortable
+        return len(values) > most

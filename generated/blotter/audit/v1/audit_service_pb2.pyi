@@ -76,7 +76,7 @@ class ListExecutionLogsRequest(_message.Message):
     """
     @_builtins.property
     def actions(self) -> _containers.RepeatedScalarFieldContainer[_order_pb2.Action.ValueType]:
-        """Logs with one of these actions; empty: any."""
+        """Logs with one of these actions, at most 100; empty: any."""
 
     @_builtins.property
     def happened(self) -> _order_pb2.TimeRange:
@@ -152,7 +152,7 @@ class StreamExecutionLogsRequest(_message.Message):
 
     @_builtins.property
     def actions(self) -> _containers.RepeatedScalarFieldContainer[_order_pb2.Action.ValueType]:
-        """Only logs with one of these actions; empty: any."""
+        """Only logs with one of these actions, at most 100; empty: any."""
 
     @_builtins.property
     def heartbeat_interval(self) -> _duration_pb2.Duration:

@@ -267,7 +267,7 @@ class ListOrdersRequest(_message.Message):
     """
     @_builtins.property
     def statuses(self) -> _containers.RepeatedScalarFieldContainer[_order_pb2.OrderStatus.ValueType]:
-        """One of these statuses; empty: any."""
+        """One of these statuses, at most 100; empty: any."""
 
     @_builtins.property
     def symbols(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:

@@ -48,8 +48,8 @@ class WatchOrdersRequest(_message.Message):
 
     @_builtins.property
     def statuses(self) -> _containers.RepeatedScalarFieldContainer[_order_pb2.OrderStatus.ValueType]:
-        """Only events after which the order has one of these statuses; empty: all. Note that an order that leaves the set
-        leaves without a message.
+        """Only events after which the order has one of these statuses, at most 100; empty: all. Note that an order that
+        leaves the set leaves without a message.
         """
 
     @_builtins.property
