@@ -109,7 +109,7 @@ END),
     CONSTRAINT ck_orders_market_has_no_price CHECK (((order_type <> 'MARKET'::public.order_type_enum) OR (price IS NULL))),
     CONSTRAINT ck_orders_notional_with_fills CHECK (((filled_notional > (0)::numeric) = (filled_quantity > 0))),
     CONSTRAINT ck_orders_price_positive CHECK (((price IS NULL) OR (price > (0)::numeric))),
-    CONSTRAINT ck_orders_prices_are_numbers CHECK (((('NaN'::numeric <> price) AND ('NaN'::numeric <> stop_loss)) AND ('NaN'::numeric <> take_profit))),
+    CONSTRAINT ck_orders_prices_are_numbers CHECK (((price <> 'NaN'::numeric) AND (stop_loss <> 'NaN'::numeric) AND (take_profit <> 'NaN'::numeric))),
     CONSTRAINT ck_orders_quantity_positive CHECK ((quantity > 0)),
     CONSTRAINT ck_orders_request_digest_sha256 CHECK ((length(request_digest) = 32)),
     CONSTRAINT ck_orders_status_fits_fills CHECK (
