@@ -33,7 +33,7 @@ def upgrade() -> None:
                 GENERATED ALWAYS AS (filled_notional / nullif(filled_quantity, 0)) STORED,
             ADD CONSTRAINT ck_orders_symbol_not_empty CHECK (length(symbol) > 0),
             ADD CONSTRAINT ck_orders_market_has_no_price CHECK (order_type <> 'MARKET' OR price IS NULL),
-            ADD CONSTRAINT ck_orders_prices_are_numbers 
+            ADD CONSTRAINT ck_orders_prices_are_numbers
                 CHECK (price <> 'NaN' AND stop_loss <> 'NaN' AND take_profit <> 'NaN'),
             ADD CONSTRAINT ck_orders_stop_loss_positive CHECK (stop_loss > 0),
             ADD CONSTRAINT ck_orders_take_profit_positive CHECK (take_profit > 0),
