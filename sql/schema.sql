@@ -197,6 +197,8 @@ CREATE FUNCTION public.guard_fill() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
         BEGIN
+            -- Another transaction might be writing the log of that number: whoever holds the counter is alone.
+            PERFORM FROM trader_sequences WHERE trader_id = NEW.trader_id FOR NO KEY UPDATE;
             IF EXISTS (SELECT FROM execution_logs WHERE trader_id = NEW.trader_id AND sequence = NEW.sequence) THEN
                 RAISE EXCEPTION 'Refused by fills_precede_their_log.' USING
                     ERRCODE = 'check_violation', CONSTRAINT = 'fills_precede_their_log', TABLE = 'fills';
@@ -222,7 +224,7 @@ CREATE FUNCTION public.guard_order() RETURNS trigger
             ELSIF NOT (CASE
                     WHEN NEW.filled_quantity = NEW.quantity THEN NEW.status = 'FILLED'
                     WHEN OLD.status IN ('REJECTED', 'CANCELLED') THEN NEW.status = OLD.status
-                    WHEN NEW.status IN ('REJECTED', 'CANCELLED') THEN true
+                    WHEN NEW.status IN ('REJECTED', 'CANCELLED') THEN NEW.filled_quantity = OLD.filled_quantity
                     ELSE NEW.status = CASE WHEN NEW.filled_quantity > 0
                         THEN 'PARTIAL'::order_status_enum ELSE 'PENDING' END
                 END) THEN
@@ -422,6 +424,7 @@ CREATE FUNCTION public.take_order_state() RETURNS trigger
             v_fill fills;
             v_broken text;
             v_first boolean;
+            v_status order_status_enum;
             v_filled_quantity integer;
             v_filled_notional numeric;
         BEGIN
@@ -432,7 +435,8 @@ CREATE FUNCTION public.take_order_state() RETURNS trigger
                     ERRCODE = 'check_violation', TABLE = 'execution_logs',
                     CONSTRAINT = 'execution_logs_state_is_the_orders';
             END IF;
-            SELECT filled_quantity, filled_notional INTO v_filled_quantity, v_filled_notional FROM execution_logs
+            SELECT status, filled_quantity, filled_notional INTO v_status, v_filled_quantity, v_filled_notional
+            FROM execution_logs
             WHERE trader_id = NEW.trader_id AND order_id = NEW.order_id
             ORDER BY trader_id, order_id, sequence DESC LIMIT 1;
             v_first := NOT FOUND;
@@ -467,9 +471,12 @@ CREATE FUNCTION public.take_order_state() RETURNS trigger
 
             IF (NEW.action = 'SUBMITTED') <> v_first
                OR (NEW.action = 'SUBMITTED' AND NEW.status <> 'PENDING')
+               -- A status changes only by the action that is named for it, PARTIAL and FILLED by a fill.
+               OR (NEW.status <> v_status AND (NEW.refused OR NEW.action::text <> CASE
+                    WHEN NEW.status IN ('PARTIAL', 'FILLED') THEN 'FILLED' ELSE NEW.status::text END))
                OR (NEW.action = 'FILLED') <> (v_fill.id IS NOT NULL)
                OR (NEW.action = 'CANCELLED' AND NEW.status <> 'CANCELLED')
-               OR (NEW.action = 'REJECTED' AND NOT NEW.refused AND NEW.status <> 'REJECTED')
+               OR (NEW.action = 'REJECTED' AND NOT NEW.refused AND (NEW.status <> 'REJECTED' OR v_status = 'REJECTED'))
                OR (NEW.refused AND NEW.action <> 'REJECTED')
                OR (NEW.fill_quantity IS NOT NULL AND NEW.action <> 'FILLED' AND NOT NEW.refused) THEN
                 v_broken := 'execution_logs_action_fits_the_state';
@@ -530,6 +537,7 @@ CREATE TABLE public.execution_logs (
     fill_price numeric(18,8),
     fill_commission numeric(18,8),
     CONSTRAINT ck_execution_logs_amounts_are_numbers CHECK ((('NaN'::numeric <> fill_price) AND ('NaN'::numeric <> fill_commission))),
+    CONSTRAINT ck_execution_logs_reason_readable CHECK ((length(reason) <= 600)),
     CONSTRAINT ck_execution_logs_refused_has_code CHECK (((NOT refused) OR (error_code IS NOT NULL))),
     CONSTRAINT ck_execution_logs_report_id_printable CHECK (((report_id)::text ~ '^[!-~]+$'::text)),
     CONSTRAINT ck_execution_logs_report_with_digest CHECK ((((report_id IS NULL) = (report_digest IS NULL)) AND COALESCE((length(report_digest) = 32), true))),

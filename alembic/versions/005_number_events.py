@@ -69,6 +69,7 @@ def upgrade() -> None:
             ADD CONSTRAINT uq_execution_logs_sequence UNIQUE (trader_id, sequence),
             ADD CONSTRAINT uq_execution_logs_order_sequence UNIQUE (trader_id, order_id, sequence),
             ADD CONSTRAINT ck_execution_logs_sequence_positive CHECK (sequence > 0),
+            ADD CONSTRAINT ck_execution_logs_reason_readable CHECK (length(reason) <= 600),
             ADD CONSTRAINT ck_execution_logs_timestamp_is_a_date
                 CHECK (timestamp >= '0001-01-01 00:00+00' AND timestamp < '10000-01-01 00:00+00'),
             ADD CONSTRAINT ck_execution_logs_amounts_are_numbers CHECK ('NaN' NOT IN (fill_price, fill_commission)),
@@ -130,6 +131,7 @@ def downgrade() -> None:
             DROP CONSTRAINT fk_execution_logs_follow_without_gap,
             DROP CONSTRAINT ck_execution_logs_refused_has_code,
             DROP CONSTRAINT ck_execution_logs_timestamp_is_a_date,
+            DROP CONSTRAINT ck_execution_logs_reason_readable,
             DROP CONSTRAINT ck_execution_logs_retry_attempt_nonnegative,
             DROP COLUMN fill_commission,
             DROP COLUMN fill_price,

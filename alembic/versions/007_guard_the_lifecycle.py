@@ -56,7 +56,7 @@ def upgrade() -> None:
             ELSIF NOT (CASE
                     WHEN NEW.filled_quantity = NEW.quantity THEN NEW.status = 'FILLED'
                     WHEN OLD.status IN ('REJECTED', 'CANCELLED') THEN NEW.status = OLD.status
-                    WHEN NEW.status IN ('REJECTED', 'CANCELLED') THEN true
+                    WHEN NEW.status IN ('REJECTED', 'CANCELLED') THEN NEW.filled_quantity = OLD.filled_quantity
                     ELSE NEW.status = CASE WHEN NEW.filled_quantity > 0
                         THEN 'PARTIAL'::order_status_enum ELSE 'PENDING' END
                 END) THEN
@@ -86,6 +86,7 @@ def upgrade() -> None:
             v_fill fills;
             v_broken text;
             v_first boolean;
+            v_status order_status_enum;
             v_filled_quantity integer;
             v_filled_notional numeric;
         BEGIN
@@ -96,7 +97,8 @@ def upgrade() -> None:
                     ERRCODE = 'check_violation', TABLE = 'execution_logs',
                     CONSTRAINT = 'execution_logs_state_is_the_orders';
             END IF;
-            SELECT filled_quantity, filled_notional INTO v_filled_quantity, v_filled_notional FROM execution_logs
+            SELECT status, filled_quantity, filled_notional INTO v_status, v_filled_quantity, v_filled_notional
+            FROM execution_logs
             WHERE trader_id = NEW.trader_id AND order_id = NEW.order_id
             ORDER BY trader_id, order_id, sequence DESC LIMIT 1;
             v_first := NOT FOUND;
@@ -131,9 +133,12 @@ def upgrade() -> None:
 
             IF (NEW.action = 'SUBMITTED') <> v_first
                OR (NEW.action = 'SUBMITTED' AND NEW.status <> 'PENDING')
+               -- A status changes only by the action that is named for it, PARTIAL and FILLED by a fill.
+               OR (NEW.status <> v_status AND (NEW.refused OR NEW.action::text <> CASE
+                    WHEN NEW.status IN ('PARTIAL', 'FILLED') THEN 'FILLED' ELSE NEW.status::text END))
                OR (NEW.action = 'FILLED') <> (v_fill.id IS NOT NULL)
                OR (NEW.action = 'CANCELLED' AND NEW.status <> 'CANCELLED')
-               OR (NEW.action = 'REJECTED' AND NOT NEW.refused AND NEW.status <> 'REJECTED')
+               OR (NEW.action = 'REJECTED' AND NOT NEW.refused AND (NEW.status <> 'REJECTED' OR v_status = 'REJECTED'))
                OR (NEW.refused AND NEW.action <> 'REJECTED')
                OR (NEW.fill_quantity IS NOT NULL AND NEW.action <> 'FILLED' AND NOT NEW.refused) THEN
                 v_broken := 'execution_logs_action_fits_the_state';
@@ -157,6 +162,8 @@ def upgrade() -> None:
 
         CREATE FUNCTION guard_fill() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN
+            -- Another transaction might be writing the log of that number: whoever holds the counter is alone.
+            PERFORM FROM trader_sequences WHERE trader_id = NEW.trader_id FOR NO KEY UPDATE;
             IF EXISTS (SELECT FROM execution_logs WHERE trader_id = NEW.trader_id AND sequence = NEW.sequence) THEN
                 RAISE EXCEPTION 'Refused by fills_precede_their_log.' USING
                     ERRCODE = 'check_violation', CONSTRAINT = 'fills_precede_their_log', TABLE = 'fills';

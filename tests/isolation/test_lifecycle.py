@@ -30,10 +30,10 @@ STATUSES = ("PENDING", "PARTIAL", "FILLED", "REJECTED", "CANCELLED")
 # From each status, without a fill, with a fill that leaves some, with the fill of all that is left: to what it may go.
 ALLOWED = {
     ("PENDING", "none"): {"PENDING", "REJECTED", "CANCELLED"},
-    ("PENDING", "some"): {"PARTIAL", "REJECTED", "CANCELLED"},
+    ("PENDING", "some"): {"PARTIAL"},
     ("PENDING", "rest"): {"FILLED"},
     ("PARTIAL", "none"): {"PARTIAL", "REJECTED", "CANCELLED"},
-    ("PARTIAL", "some"): {"PARTIAL", "REJECTED", "CANCELLED"},
+    ("PARTIAL", "some"): {"PARTIAL"},
     ("PARTIAL", "rest"): {"FILLED"},
     ("FILLED", "none"): {"FILLED"},
     ("REJECTED", "none"): {"REJECTED"},

@@ -132,12 +132,15 @@ def test_a_trader_logs_nothing_but_submitted_and_cancelled(database: Database, o
 def test_the_policy_alone_keeps_the_gateway_s_actions_from_a_trader(
     database: Database, order_id: UUID, action: str
 ) -> None:
-    """Of these actions the triggers would approve: they fit any state."""
+    """Of these actions the triggers would approve where the status stays: they fit any."""
     with connected(database, "blotter_trader", ALICE) as trader:
         raw_update(trader, order_id, 2, status="CANCELLED")
         count(trader, ALICE, 2)
+        raw_log(trader, ALICE, order_id, 2, "CANCELLED")
+        raw_update(trader, order_id, 3, status="CANCELLED")
+        count(trader, ALICE, 3)
         with refused("42501"):
-            raw_log(trader, ALICE, order_id, 2, action)
+            raw_log(trader, ALICE, order_id, 3, action)
         trader.rollback()
 
 
