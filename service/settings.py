@@ -52,6 +52,8 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _refuse_open_door(self) -> Settings:
+        if not _is_address(self.listen):
+            raise ValueError(f"BLOTTER_LISTEN={self.listen} must be HOST:PORT, [IPv6]:PORT or unix:PATH.")
         if not self.trusted_gateway and not _is_loopback(self.listen):
             raise ValueError(
                 f"BLOTTER_LISTEN={self.listen} is reachable from outside, and identity mode metadata authenticates "
@@ -59,6 +61,14 @@ class Settings(BaseSettings):
                 "authenticated the caller."
             )
         return self
+
+
+def _is_address(listen: str) -> bool:
+    # gRPC itself takes a missing port for 443, and a port beyond 65535 for another.
+    if listen.startswith("unix:"):
+        return listen != "unix:"
+    _, colon, port = listen.rpartition(":")
+    return bool(colon) and port.isascii() and port.isdigit() and int(port) <= 65535
 
 
 def _is_loopback(listen: str) -> bool:

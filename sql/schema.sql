@@ -317,8 +317,9 @@ CREATE FUNCTION public.report_execution(p_trader_id uuid, p_order_id uuid, p_rep
                 WHERE trader_id = p_trader_id AND venue = p_venue AND execution_id = p_execution_id;
                 IF FOUND THEN
                     outcome := CASE
-                        WHEN (v_fill.order_id, v_fill.quantity_filled, v_fill.price_at_fill)
-                             = (p_order_id, p_quantity, p_price) THEN 'REPLAYED'
+                        WHEN (v_fill.order_id, v_fill.timestamp, v_fill.quantity_filled, v_fill.price_at_fill,
+                              v_fill.commission)
+                             = (p_order_id, p_timestamp, p_quantity, p_price, p_commission) THEN 'REPLAYED'
                         ELSE 'EXECUTION_ID_REUSED' END;
                     RETURN;
                 END IF;

@@ -21,6 +21,8 @@ from service.interceptors.telemetry import REQUEST_ID, VALID_REQUEST_ID
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _ROLES = {"execution": CallerKind.EXECUTION, "compliance": CallerKind.COMPLIANCE}
 MAX_ACTOR = 100
+RESERVED_ACTORS = frozenset({"blotter", *CallerKind})
+"""Who acts where no `x-actor` says more: names that nobody else may take in the audit trail."""
 
 
 class MetadataIdentity(Around):
@@ -53,7 +55,12 @@ def caller_from(metadata: Sequence[tuple[str, str | bytes]], request_id: str, de
         if roles[0] not in _ROLES:
             raise IdentityMalformed(f"x-caller-role must be {' or '.join(_ROLES)}.")
         kind, trader_id = _ROLES[str(roles[0])], None
-    return Caller(kind, trader_id, str(actors[0]) if actors else kind.value, request_id, deadline)
+    actor = str(actors[0]) if actors else kind.value
+    if actor.strip().lower() in RESERVED_ACTORS - {kind.value}:
+        raise InvalidRequest(
+            FieldViolation("metadata.x-actor", f"must not be {actor.strip()}, which the caller is not")
+        )
+    return Caller(kind, trader_id, actor, request_id, deadline)
 
 
 def _check_optional(actors: list[str | bytes], request_ids: list[str | bytes]) -> None:

@@ -51,18 +51,29 @@ class PoolSizes:
 
 
 # A login may change its own defaults (ALTER ROLE ... SET); what a connection asks for at its start goes before them.
-SESSION = (
-    "-c TimeZone=UTC -c search_path=public -c synchronous_commit=on -c default_transaction_read_only=off "
-    "-c default_transaction_isolation=read\\ committed -c bytea_output=hex -c DateStyle=ISO"
-)
+SESSION = {
+    "search_path": "public",
+    "row_security": "on",
+    "synchronous_commit": "on",
+    "default_transaction_read_only": "off",
+    "default_transaction_isolation": "read\\ committed",
+    "standard_conforming_strings": "on",
+    "bytea_output": "hex",
+    "DateStyle": "ISO",
+    "statement_timeout": "60s",
+    "lock_timeout": "0",
+    "idle_session_timeout": "0",
+}
 
 
-def login_to(conninfo: str, login: str, password: str | None = None) -> str:
-    """Return the libpq connection string for a login of the database, in UTC."""
+def login_to(conninfo: str, login: str, password: str | None = None, session: Mapping[str, str] | None = None) -> str:
+    """Return the libpq connection string for a login of the database, in UTC and UTF-8."""
+    options = " ".join(f"-c {name}={value}" for name, value in ({"TimeZone": "UTC"} | dict(session or {})).items())
     parts: dict[str, Any] = {"connect_timeout": 5} | conninfo_to_dict(conninfo)
     if password is not None:
         parts["password"] = password
-    return make_conninfo(**parts | {"user": login, "application_name": "blotter", "options": SESSION})
+    named = {"user": login, "application_name": "blotter", "client_encoding": "UTF8", "options": options}
+    return make_conninfo(**parts | named)
 
 
 class Database:
@@ -77,7 +88,7 @@ class Database:
         """`conninfo` names server and database; user and password are each login's own."""
         self._pools = {
             kind: AsyncConnectionPool(
-                login_to(conninfo, f"blotter_{kind}", (passwords or {}).get(kind)),
+                login_to(conninfo, f"blotter_{kind}", (passwords or {}).get(kind), SESSION),
                 min_size=1,
                 max_size=getattr(sizes, kind),
                 open=False,

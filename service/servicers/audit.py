@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -77,4 +76,4 @@ class AuditServicer(audit_service_pb2_grpc.AuditServiceServicer):
 
 
 def _log_key(timestamp: str, trader_id: str, sequence: str) -> LogKey:
-    return LogKey(datetime.fromisoformat(timestamp), UUID(trader_id), tokens.sequence(sequence))
+    return LogKey(tokens.moment(timestamp), UUID(trader_id), tokens.sequence(sequence))

@@ -16,6 +16,7 @@ from service.domain.errors import FieldViolation, InvalidRequest
 
 MAX_QUANTITY = 2_147_483_647
 MAX_LABELS = 100
+OWN_REASONS = frozenset({"EXPIRED", "LATE_FILL"})
 NIL = UUID(int=0)
 
 _KEY = re.compile(r"[!-~]{1,64}")
@@ -90,6 +91,19 @@ class Fields:
         if len(value) > most or not value.isprintable():
             self.wrong(field, f"must be at most {most} printable characters")
         return value
+
+    def reason(self, field: str, value: str, *, required: bool = False) -> str | None:
+        """Accept a reason in words, but not the words by which the blotter marks its own events."""
+        if value in OWN_REASONS:
+            self.wrong(field, f"must not be {value}, which is the blotter's own word")
+        return self.text(field, value, most=500, required=required)
+
+    def venue(self, field: str, value: str, *, required: bool) -> str | None:
+        """Accept a venue's name, spelled in one way only."""
+        if value.startswith(" ") or value.endswith(" "):
+            self.wrong(field, "must not begin or end with a space")
+            return value
+        return self.text(field, value, most=50, required=required)
 
     def label(self, field: str, value: int, enum: EnumType, prefix: str) -> Any:
         """Require a known value of an enum other than UNSPECIFIED; return its label without the prefix."""

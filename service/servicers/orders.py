@@ -196,4 +196,4 @@ def _reported(recorded: Recorded) -> reports_pb.ReportExecutionResponse:
 
 
 def _order_key(created_at: str, order_id: str) -> tuple[datetime, UUID]:
-    return datetime.fromisoformat(created_at), UUID(order_id)
+    return tokens.moment(created_at), UUID(order_id)

@@ -11,6 +11,7 @@ import binascii
 import hashlib
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from service.domain.errors import InvalidPageToken
@@ -53,6 +54,14 @@ def sequence(text: str) -> int:
     if not 0 <= number < 2**63:
         raise ValueError(number)
     return number
+
+
+def moment(text: str) -> datetime:
+    """Read a moment in UTC that a token carries. Raises ValueError: another offset may lead out of the calendar."""
+    value = datetime.fromisoformat(text)
+    if value.utcoffset() != timedelta(0):
+        raise ValueError(text)
+    return value
 
 
 def page(binding: tuple[object, ...], token: str, read: Callable[..., T]) -> T | None:

@@ -83,7 +83,7 @@ def report(request: execution_report_pb2.ReportExecutionRequest) -> Report:
         "trader_id": fields.uuid("trader_id", request.trader_id),
         "order_id": fields.uuid("order_id", request.order_id),
         "report_id": fields.key("report_id", request.report_id),
-        "venue": fields.text("venue", request.venue, most=50, required=kind == "fill"),
+        "venue": fields.venue("venue", request.venue, required=kind == "fill"),
         "timestamp": timestamp,
     }
     special: dict[str, Any] = {"action": "APPROVED"}
@@ -95,7 +95,7 @@ def report(request: execution_report_pb2.ReportExecutionRequest) -> Report:
                 "action": "EXECUTED",
                 "retry_attempt": fields.attempt("executed.retry_attempt", request.executed.retry_attempt),
                 "error_code": fields.code("executed.error_code", request.executed.error_code),
-                "reason": fields.text("executed.reason", request.executed.reason, most=500),
+                "reason": fields.reason("executed.reason", request.executed.reason),
             }
         case "recovered":
             special = {
@@ -118,13 +118,13 @@ def report(request: execution_report_pb2.ReportExecutionRequest) -> Report:
         case "rejected":
             special = {
                 "action": "REJECTED",
-                "reason": fields.text("rejected.reason", request.rejected.reason, most=500, required=True),
+                "reason": fields.reason("rejected.reason", request.rejected.reason, required=True),
                 "error_code": fields.code("rejected.error_code", request.rejected.error_code),
             }
         case "cancelled":
             special = {
                 "action": "CANCELLED",
-                "reason": fields.text("cancelled.reason", request.cancelled.reason, most=500),
+                "reason": fields.reason("cancelled.reason", request.cancelled.reason),
             }
         case _:
             fields.wrong("report", "is required: one of approved, executed, recovered, fill, rejected, cancelled")
@@ -163,7 +163,7 @@ def cancel_order(request: order_service_pb2.CancelOrderRequest) -> tuple[OrderKe
     """Check which order to cancel, and why."""
     fields = Fields()
     key = order_key(request, fields)
-    reason = fields.text("reason", request.reason, most=500)
+    reason = fields.reason("reason", request.reason)
     fields.check()
     return key or OrderKey(), reason
 
@@ -172,7 +172,7 @@ def cancel_all_orders(request: order_service_pb2.CancelAllOrdersRequest) -> tupl
     """Check which orders to cancel, and why: symbol and reason."""
     fields = Fields()
     symbol = fields.symbol("symbol", request.symbol) if request.symbol else None
-    reason = fields.text("reason", request.reason, most=500)
+    reason = fields.reason("reason", request.reason)
     fields.check()
     return symbol, reason
 

@@ -114,7 +114,7 @@ REPORT = {
     "trader_id": REQUIRED_UUID,
     "order_id": REQUIRED_UUID,
     "report_id": REQUIRED_KEY,
-    "venue": Rule(("", *text(50).wrong), text(50).right[1:]),
+    "venue": Rule(("", " ", "NASDAQ ", " NASDAQ", *text(50).wrong), text(50).right[2:]),
     "event_time": moments(EXTREMES[0], at(240), wrong=[at(3600), LAST]),
     "executed.retry_attempt": ATTEMPT,
     "executed.error_code": CODE,

@@ -139,7 +139,7 @@ async def test_any_text_in_any_field_is_taken_or_refused(blotter: Blotter, text:
 async def test_text_that_is_taken_comes_back_as_it_was_sent(blotter: Blotter, reason: str, venue: str) -> None:
     order = await blotter.submit()
     executed = reports_pb.ExecutedReport(reason=reason)
-    sound = len(reason) <= 500 and len(venue) <= 50 and (reason + venue).isprintable()
+    sound = len(reason) <= 500 and len(venue) <= 50 and (reason + venue).isprintable() and venue == venue.strip(" ")
     try:
         request = report_request(order, report_id=uuid4().hex, venue=venue, executed=executed)
         await blotter.orders.ReportExecution(request, metadata=EXECUTION)

@@ -38,13 +38,26 @@ async def test_a_trader_whose_counter_is_locked_does_not_hold_up_the_expiry_of_o
 
 async def test_a_login_cannot_weaken_the_sessions_of_the_service(database: Database) -> None:
     """Any login may change its own defaults: an injected ALTER ROLE must not make commits lossy, or fail."""
-    weak = {"synchronous_commit": "off", "default_transaction_read_only": "on", "search_path": "nowhere"}
+    weak = {
+        "synchronous_commit": "off",
+        "default_transaction_read_only": "on",
+        "search_path": "nowhere",
+        "row_security": "off",
+        "statement_timeout": "'1ms'",
+        "lock_timeout": "'1ms'",
+        "idle_session_timeout": "'1ms'",
+        "standard_conforming_strings": "off",
+        "client_encoding": "'LATIN1'",
+    }
     try:
         with psycopg.connect(database.conninfo("blotter_trader"), autocommit=True) as trader:
             for name, value in weak.items():
                 trader.execute(f"ALTER ROLE blotter_trader SET {name} = {value}")
         async with serving(database) as blotter:
-            assert (await blotter.submit()).last_sequence == 1
+            order = await blotter.submit()
+            cancel = order_service_pb2.CancelOrderRequest(order_id=order.order_id, reason="\u6f22 it's a \\\\ test")
+            response = await blotter.orders.CancelOrder(cancel, metadata=as_trader(ALICE))
+            assert response.order.last_sequence == 2
     finally:
         for name in weak:
             database.cluster.psql(f"ALTER ROLE blotter_trader RESET {name}")

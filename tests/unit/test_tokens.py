@@ -88,6 +88,14 @@ def test_a_token_has_one_spelling() -> None:
             tokens.decode(BINDING, other, values)
 
 
+@pytest.mark.parametrize(
+    "forged", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59:59", "2026-01-01T00:00:00", "2026-01-01", "x"]
+)
+def test_a_forged_moment_is_a_bad_token(forged: str) -> None:
+    with pytest.raises(InvalidPageToken):
+        tokens.page(BINDING, tokens.encode(BINDING, forged), tokens.moment)
+
+
 def test_a_token_outlives_a_filter_that_learns_to_ask_more() -> None:
     old = make_dataclass("Filter", [("symbols", list)])(["AAPL"])
     new = make_dataclass("Filter", [("symbols", list), ("venues", list | None)])(["AAPL"], None)

@@ -48,7 +48,7 @@ class ReportExecutionRequest(_message.Message):
     content it is refused with ALREADY_EXISTS, reason REPORT_ID_REUSED.
     """
     venue: _builtins.str
-    """Where it happened, 1 to 50 printable characters. Required with a fill."""
+    """Where it happened, 1 to 50 printable characters, no space at either end. Required with a fill."""
     @_builtins.property
     def event_time(self) -> _timestamp_pb2.Timestamp:
         """When it happened, by the venue's clock; at most five minutes in the future. Required with a fill; otherwise the
@@ -187,7 +187,7 @@ class FillReport(_message.Message):
     COMMISSION_FIELD_NUMBER: _builtins.int
     execution_id: _builtins.str
     """The venue's id of the fill (FIX tag 17, ExecID), 1 to 64 printable ASCII characters. Required. The same fill of the
-    same venue counts once, even when it comes under another report_id.
+    same venue counts once, even when it comes under another report_id (which is then not used up).
     """
     quantity: _builtins.int
     """Shares filled, 1 to 2147483647. More than the order has left is refused with reason OVERFILL, and the refusal is
