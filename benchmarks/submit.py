@@ -26,7 +26,7 @@ from blotter.orders.v1 import order_pb2, order_service_pb2, order_service_pb2_gr
 from service import home
 from service.domain.demo import DEMO_TRADERS
 from service.domain.identity import Caller, CallerKind
-from service.repositories.database import Database, PoolSizes
+from service.repositories.database import Database
 from service.repositories.orders import Orders
 from service.servicers.validation import new_order
 from service.settings import Settings
@@ -63,7 +63,7 @@ async def measure(submit: Submit, clients: int, traders: list[UUID], seconds: fl
 
 async def compare(conninfo: str, target: str, options: argparse.Namespace) -> None:
     """Measure both ways in turn and print each round and the median ratio."""
-    database = Database(conninfo, PoolSizes(trader=8))
+    database = Database(conninfo, {CallerKind.TRADER: 8})
     await database.open()
     orders = Orders(database, lambda _: None)
     order = new_order(request())

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from uuid import uuid4
 
-from service.domain.errors import Aborted
+from service.domain.errors import BlotterError, DatabaseUnavailable
 from service.domain.identity import Caller, CallerKind
 from service.repositories.orders import Orders
 
@@ -45,7 +45,11 @@ class Expiry:
         for trader_id in await self._orders.traders_with_expired_orders(caller):
             try:
                 expired = await self._orders.expire(caller, trader_id)
-            except Aborted:
-                continue  # his counter is locked: the others need not wait for it, and his turn comes again
+            except DatabaseUnavailable:
+                raise
+            except BlotterError as error:
+                # His counter may be locked: the others need not wait for it, and his turn comes again.
+                log.info("Expired orders are left for the next look: %s", error, extra={"trader_id": str(trader_id)})
+                continue
             if expired:
                 log.info("%d orders expired", len(expired), extra={"trader_id": str(trader_id)})

@@ -78,7 +78,8 @@ def _prepared(cluster: Cluster) -> str:
     owner = cluster.conninfo(user=OWNER, dbname=DATABASE)
     if migrations.current(owner) != migrations.head():
         migrations.upgrade(owner, quiet=True)
-    if not traders.list_all(owner):
-        for trader_id, name in DEMO_TRADERS.items():
-            traders.add(owner, name, trader_id)
+    known = {trader.id for trader in traders.list_all(owner)}
+    if known < DEMO_TRADERS.keys():  # none yet, or not all because the first start was interrupted
+        for trader_id in DEMO_TRADERS.keys() - known:
+            traders.add(owner, DEMO_TRADERS[trader_id], trader_id)
     return owner

@@ -24,7 +24,7 @@ from service.interceptors.identity import MetadataIdentity
 from service.interceptors.pace import Pace
 from service.interceptors.telemetry import Telemetry
 from service.repositories.audit import Audit
-from service.repositories.database import Database, PoolSizes
+from service.repositories.database import Database
 from service.repositories.orders import Orders
 from service.servicers.audit import AuditServicer
 from service.servicers.orders import OrderServicer
@@ -51,6 +51,14 @@ class Running:
 
     port: int
     feed: Feed
+    pace: Pace
+    tasks: list[asyncio.Task[None]]
+    """What runs beside the calls; none of them ends by itself."""
+
+    def drain(self) -> None:
+        """End all streams, and those yet to come."""
+        self.feed.drain()
+        self.pace.drain()
 
 
 @asynccontextmanager
@@ -60,14 +68,18 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
     Raises AddressInUse, and DatabaseUnavailable when the database cannot be reached at the start.
     """
     database = Database(conninfo, _pool_sizes(settings), _passwords(settings))
+    # Connections of their own: the service's tasks do not wait behind its callers.
+    own = Database(conninfo, {CallerKind.EXECUTION: 2}, _passwords(settings))
     await database.open()
     try:
+        await own.open()
         audit = Audit(database)
-        feed = Feed(audit, settings.feed_poll_ms / 1000)
+        feed = Feed(Audit(own), settings.feed_poll_ms / 1000)
         orders = Orders(database, feed.hint)
+        pace = Pace(settings.slow_consumer_seconds)
 
         server = aio.server(
-            interceptors=[Telemetry(), Errors(), MetadataIdentity(), Pace(settings.slow_consumer_seconds)],
+            interceptors=[Telemetry(), Errors(), MetadataIdentity(), pace],
             options=[
                 # A second server must not silently share the port.
                 ("grpc.so_reuseport", 0),
@@ -96,21 +108,24 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
         except RuntimeError as error:
             raise AddressInUse(f"{settings.listen} cannot be served on: it is in use, or not an address.") from error
         await server.start()
+        expiry = Expiry(Orders(own, feed.hint), settings.expiry_poll_ms / 1000, tell_health)
         tasks = [
             asyncio.create_task(feed.run(), name="feed"),
-            asyncio.create_task(Expiry(orders, settings.expiry_poll_ms / 1000, tell_health).run(), name="expiry"),
+            asyncio.create_task(expiry.run(), name="expiry"),
         ]
+        running_server = Running(port, feed, pace, tasks)
         try:
-            yield Running(port, feed)
+            yield running_server
         finally:
             await health.enter_graceful_shutdown()
-            feed.drain()
+            running_server.drain()
             await server.stop(settings.grace_seconds)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
     finally:
         await database.close()
+        await own.close()
 
 
 async def serve(settings: Settings, conninfo: str, ready: Callable[[], None]) -> None:
@@ -122,12 +137,21 @@ async def serve(settings: Settings, conninfo: str, ready: Callable[[], None]) ->
     async with running(settings, conninfo) as server:
         log.info("Serving on %s", settings.listen, extra={"port": server.port})
         ready()
-        await stop.wait()
+        stopped = asyncio.create_task(stop.wait())
+        done, _ = await asyncio.wait([stopped, *server.tasks], return_when=asyncio.FIRST_COMPLETED)
         log.info("Stopping")
+        stopped.cancel()
+    for task in done - {stopped}:
+        await task
+        raise RuntimeError(f"Task {task.get_name()} has ended.")
 
 
-def _pool_sizes(settings: Settings) -> PoolSizes:
-    return PoolSizes(settings.trader_pool_size, settings.execution_pool_size, settings.compliance_pool_size)
+def _pool_sizes(settings: Settings) -> dict[CallerKind, int]:
+    return {
+        CallerKind.TRADER: settings.trader_pool_size,
+        CallerKind.EXECUTION: settings.execution_pool_size,
+        CallerKind.COMPLIANCE: settings.compliance_pool_size,
+    }
 
 
 def _passwords(settings: Settings) -> dict[CallerKind, str]:

@@ -9,8 +9,6 @@ from typing import Literal
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-PASSWORDS = ("trader", "execution", "compliance", "owner")
-
 
 class Settings(BaseSettings):
     """Each field is the environment variable BLOTTER_<FIELD>."""
@@ -30,9 +28,7 @@ class Settings(BaseSettings):
         description="Say that something in front authenticates callers; needed to listen beyond loopback.",
     )
     trader_pool_size: int = Field(8, ge=1, description="Most database connections for traders.")
-    execution_pool_size: int = Field(
-        4, ge=1, description="Most database connections for gateways and the service's own tasks."
-    )
+    execution_pool_size: int = Field(4, ge=1, description="Most database connections for gateways.")
     compliance_pool_size: int = Field(2, ge=1, description="Most database connections for compliance.")
     trader_password: SecretStr | None = Field(
         None, description="Password of blotter_trader; none: libpq's passfile or trust."

@@ -46,10 +46,11 @@ CREATE FUNCTION public.act_as(p_trader_id uuid) RETURNS boolean
 
 COMMENT ON FUNCTION public.act_as(p_trader_id uuid) IS 'Say whose rows this transaction is about; false for an unknown trader';
 
-CREATE FUNCTION public.cancel_open_orders(p_trader_id uuid, p_symbol text, p_expired_only boolean, p_reason text, p_actor text, p_request_id text) RETURNS SETOF uuid
+CREATE FUNCTION public.cancel_open_orders(p_trader_id uuid, p_symbol text, p_expired_only boolean, p_reason text, p_actor text, p_request_id text, p_most integer) RETURNS SETOF uuid
     LANGUAGE plpgsql
     AS $$
         DECLARE
+            -- The lock comes first: what is read after it, nobody else changes.
             v_sequence bigint := lock_trader_sequence(p_trader_id);
             v_order_id uuid;
             v_order_ids uuid[] := ARRAY(
@@ -57,7 +58,7 @@ CREATE FUNCTION public.cancel_open_orders(p_trader_id uuid, p_symbol text, p_exp
                 WHERE trader_id = p_trader_id AND status IN ('PENDING', 'PARTIAL')
                   AND (p_symbol IS NULL OR symbol = p_symbol)
                   AND (NOT p_expired_only OR expires_at <= clock_timestamp())
-                ORDER BY created_at, id);
+                ORDER BY created_at, id LIMIT p_most);
         BEGIN
             IF v_order_ids = '{}' THEN
                 RETURN;
@@ -74,7 +75,7 @@ CREATE FUNCTION public.cancel_open_orders(p_trader_id uuid, p_symbol text, p_exp
             END LOOP;
         END $$;
 
-COMMENT ON FUNCTION public.cancel_open_orders(p_trader_id uuid, p_symbol text, p_expired_only boolean, p_reason text, p_actor text, p_request_id text) IS 'Cancel all open orders of a trader, or those past their expiry';
+COMMENT ON FUNCTION public.cancel_open_orders(p_trader_id uuid, p_symbol text, p_expired_only boolean, p_reason text, p_actor text, p_request_id text, p_most integer) IS 'Cancel the oldest open orders of a trader, or the oldest of those past their expiry, at most so many';
 
 CREATE TABLE public.orders (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -537,6 +538,7 @@ CREATE TABLE public.execution_logs (
     fill_quantity integer,
     fill_price numeric(18,8),
     fill_commission numeric(18,8),
+    login text DEFAULT CURRENT_USER,
     CONSTRAINT ck_execution_logs_amounts_are_numbers CHECK ((('NaN'::numeric <> fill_price) AND ('NaN'::numeric <> fill_commission))),
     CONSTRAINT ck_execution_logs_reason_readable CHECK ((length(reason) <= 600)),
     CONSTRAINT ck_execution_logs_refused_has_code CHECK (((NOT refused) OR (error_code IS NOT NULL))),
@@ -576,6 +578,8 @@ COMMENT ON COLUMN public.execution_logs.sequence IS 'Number among the trader''s 
 COMMENT ON COLUMN public.execution_logs.refused IS 'The report was refused; the order is unchanged';
 
 COMMENT ON COLUMN public.execution_logs.actor IS 'Who acted';
+
+COMMENT ON COLUMN public.execution_logs.login IS 'The database login that wrote the log';
 
 CREATE TABLE public.fills (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -823,9 +827,9 @@ GRANT ALL ON FUNCTION public.act_as(p_trader_id uuid) TO blotter_trader;
 GRANT ALL ON FUNCTION public.act_as(p_trader_id uuid) TO blotter_execution;
 GRANT ALL ON FUNCTION public.act_as(p_trader_id uuid) TO blotter_compliance;
 
-REVOKE ALL ON FUNCTION public.cancel_open_orders(p_trader_id uuid, p_symbol text, p_expired_only boolean, p_reason text, p_actor text, p_request_id text) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.cancel_open_orders(p_trader_id uuid, p_symbol text, p_expired_only boolean, p_reason text, p_actor text, p_request_id text) TO blotter_trader;
-GRANT ALL ON FUNCTION public.cancel_open_orders(p_trader_id uuid, p_symbol text, p_expired_only boolean, p_reason text, p_actor text, p_request_id text) TO blotter_execution;
+REVOKE ALL ON FUNCTION public.cancel_open_orders(p_trader_id uuid, p_symbol text, p_expired_only boolean, p_reason text, p_actor text, p_request_id text, p_most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.cancel_open_orders(p_trader_id uuid, p_symbol text, p_expired_only boolean, p_reason text, p_actor text, p_request_id text, p_most integer) TO blotter_trader;
+GRANT ALL ON FUNCTION public.cancel_open_orders(p_trader_id uuid, p_symbol text, p_expired_only boolean, p_reason text, p_actor text, p_request_id text, p_most integer) TO blotter_execution;
 
 GRANT SELECT ON TABLE public.orders TO blotter_trader;
 GRANT SELECT ON TABLE public.orders TO blotter_execution;

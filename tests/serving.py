@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -41,6 +41,7 @@ class Blotter:
 
     port: int
     feed: Feed
+    drain: Callable[[], None]
     channel: aio.Channel
     orders: Any
     audit: Any
@@ -95,7 +96,7 @@ async def connected(server: Running, database: Database) -> AsyncIterator[Blotte
     async with aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
         orders = order_service_pb2_grpc.OrderServiceStub(channel)
         audit = audit_service_pb2_grpc.AuditServiceStub(channel)
-        yield Blotter(server.port, server.feed, channel, orders, audit, database)
+        yield Blotter(server.port, server.feed, server.drain, channel, orders, audit, database)
 
 
 @asynccontextmanager

@@ -121,6 +121,7 @@ class ExecutionLog:
     error_code: str | None
     actor: str
     request_id: str
+    login: str | None
     report_id: str | None
     client_order_id: str
     symbol: str

@@ -20,6 +20,9 @@ from service.repositories.audit import Audit
 
 TAIL = Caller(CallerKind.EXECUTION, None, actor="blotter", request_id="feed")
 
+LEAST_PAUSE = 0.02
+LOOKS_A_SECOND = 1000
+
 log = logging.getLogger("blotter.feed")
 
 
@@ -78,6 +81,10 @@ class Feed:
             self._subscriptions[trader_id].discard(subscription)
             if not self._subscriptions[trader_id]:
                 del self._subscriptions[trader_id]
+
+    def pause(self, trader_id: UUID) -> float:
+        """Return the least seconds between two looks of a stream: many streams of one trader look less often each."""
+        return max(LEAST_PAUSE, len(self._subscriptions.get(trader_id, ())) / LOOKS_A_SECOND)
 
     def hint(self, trader_id: UUID) -> None:
         """Say that this process has committed events of the trader."""

@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 from grpc import aio
 
-from service.domain.errors import BlotterError, SlowConsumer
+from service.domain.errors import BlotterError, Draining, SlowConsumer
 from service.interceptors.around import OURS, Context, behaviour_of, rebuilt, unless_hung_up
 
 
@@ -22,6 +22,14 @@ class Pace(aio.ServerInterceptor):
 
     def __init__(self, patience: float) -> None:
         self._patience = patience
+        self._draining = False
+        self._writes: set[asyncio.Timeout] = set()
+
+    def drain(self) -> None:
+        """End all streams at their next write, and at once those that are being written to."""
+        self._draining = True
+        for write in self._writes:
+            write.reschedule(0)
 
     async def intercept_service(self, continuation: Any, handler_call_details: grpc.HandlerCallDetails) -> Any:
         """Wrap the handler of one streaming call."""
@@ -35,8 +43,11 @@ class Pace(aio.ServerInterceptor):
             try:
                 async with aclosing(servicer(request, context)) as messages:
                     async for message in messages:
-                        await self._write(context, message)
+                        if self._draining:
+                            raise Draining
+                        # gRPC delivers a message that was begun before it delivers the error.
                         token = message.resume_token or token
+                        await self._write(context, message)
             except BlotterError as error:
                 if token:
                     error.metadata.setdefault("resume_token", token)
@@ -46,8 +57,12 @@ class Pace(aio.ServerInterceptor):
 
     async def _write(self, context: Context, message: Any) -> None:
         try:
-            async with asyncio.timeout(self._patience):
-                with unless_hung_up():
-                    await context.write(message)
+            async with asyncio.timeout(self._patience) as write:
+                self._writes.add(write)
+                try:
+                    with unless_hung_up():
+                        await context.write(message)
+                finally:
+                    self._writes.discard(write)
         except TimeoutError as error:
-            raise SlowConsumer from error
+            raise (Draining if self._draining else SlowConsumer) from error

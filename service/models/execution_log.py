@@ -67,6 +67,9 @@ class ExecutionLog(Base):
     error_code: Mapped[str | None] = mapped_column(String(50), comment="Exchange error code")
     actor: Mapped[str] = mapped_column(String(100), comment="Who acted")
     request_id: Mapped[str] = mapped_column(String(64))
+    login: Mapped[str | None] = mapped_column(
+        Text, server_default=text("CURRENT_USER"), comment="The database login that wrote the log"
+    )
     report_id: Mapped[str | None] = mapped_column(String(64), comment="The gateway's id of the report")
     report_digest: Mapped[bytes | None] = mapped_column(comment="SHA-256 of what was reported")
 

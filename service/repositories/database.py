@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, NamedTuple
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 from psycopg import AsyncClientCursor, AsyncConnection, OperationalError
 from psycopg import errors as pg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from service.domain.errors import BlotterError, DatabaseUnavailable, UnknownTrader
+from service.domain.errors import (
+    Aborted,
+    BlotterError,
+    DatabaseBusy,
+    DatabaseUnavailable,
+    DeadlineExceeded,
+    UnknownTrader,
+)
 from service.domain.identity import Caller, CallerKind
 from service.repositories.errors import translate
 
@@ -24,6 +31,7 @@ Rows = list[Row]
 _Pool = AsyncConnectionPool[AsyncConnection[Row]]
 
 _PATIENCE_AT_START = 10.0
+_CLOCKS_APART = 0.05  # seconds by which Postgres may end a statement before its deadline by our clock
 
 # Postgres takes no more for statement_timeout, almost 25 days; a client may set its deadline beyond.
 _LONGEST_TIMEOUT = 2**31 - 1
@@ -41,14 +49,8 @@ def act_as(trader_id: UUID | None) -> Statement:
     return Statement("SELECT act_as(%(trader_id)s)", {"trader_id": trader_id})
 
 
-@dataclass(frozen=True, slots=True)
-class PoolSizes:
-    """The most connections per login."""
-
-    trader: int = 8
-    execution: int = 4
-    compliance: int = 2
-
+WRITERS_A_TRADER = 2
+"""One writes, one waits for his turn; more would only hold connections that others need."""
 
 # A login may change its own defaults (ALTER ROLE ... SET); what a connection asks for at its start goes before them.
 SESSION = {
@@ -61,7 +63,7 @@ SESSION = {
     "bytea_output": "hex",
     "DateStyle": "ISO",
     "statement_timeout": "60s",
-    "lock_timeout": "0",
+    "lock_timeout": "10s",
     "idle_session_timeout": "0",
 }
 
@@ -84,13 +86,16 @@ class Database:
     pooled connection never remembers a caller.
     """
 
-    def __init__(self, conninfo: str, sizes: PoolSizes, passwords: Mapping[CallerKind, str] | None = None) -> None:
-        """`conninfo` names server and database; user and password are each login's own."""
+    def __init__(
+        self, conninfo: str, sizes: Mapping[CallerKind, int], passwords: Mapping[CallerKind, str] | None = None
+    ) -> None:
+        """`conninfo` names server and database, `sizes` the most connections of each login that may call."""
+        self._writers: WeakValueDictionary[UUID, asyncio.Semaphore] = WeakValueDictionary()
         self._pools = {
             kind: AsyncConnectionPool(
                 login_to(conninfo, f"blotter_{kind}", (passwords or {}).get(kind), SESSION),
                 min_size=1,
-                max_size=getattr(sizes, kind),
+                max_size=size,
                 open=False,
                 name=f"blotter_{kind}",
                 kwargs={"autocommit": True, "prepare_threshold": None, "cursor_factory": AsyncClientCursor},
@@ -100,7 +105,7 @@ class Database:
                 # A connection keeps the plans that it made when the tables were smaller.
                 max_lifetime=600,
             )
-            for kind in CallerKind
+            for kind, size in sizes.items()
         }
         self._waiting: dict[str, set[asyncio.Timeout]] = {pool.name: set() for pool in self._pools.values()}
 
@@ -120,12 +125,14 @@ class Database:
         for pool in self._pools.values():
             await pool.close()
 
-    async def run(self, caller: Caller, *statements: Statement, repeatable: bool = True) -> list[Rows]:
+    async def run(
+        self, caller: Caller, *statements: Statement, writes_of: Iterable[UUID] = (), repeatable: bool = True
+    ) -> list[Rows]:
         """Run the statements in one transaction under the caller's login and identity.
 
-        Returns the rows of each. Raises a BlotterError for whatever the database refuses; then nothing was written.
-        When the connection turns out to be dead, what is `repeatable` is sent again on another; what is not may have
-        been done.
+        `writes_of` names the traders whose counters they lock. Returns the rows of each statement. Raises a
+        BlotterError for whatever the database refuses; then nothing was written, except that DatabaseUnavailable
+        cannot know. When the connection turns out to be dead, what is `repeatable` is sent again on another.
         """
         settings = ["act_as(%(trader_id)s)"]
         values: dict[str, Any] = {"trader_id": caller.trader_id}
@@ -135,24 +142,41 @@ class Database:
             values["timeout"] = f"{min(max(1, milliseconds), _LONGEST_TIMEOUT)}ms"
         identity = Statement(f"SELECT {', '.join(settings)}", values)
         try:
-            [[[known, *_]], *results] = await self._send(caller, [identity, *statements], repeatable=repeatable)
+            async with self._turns(writes_of):
+                [[[known, *_]], *results] = await self._send(caller, [identity, *statements], repeatable=repeatable)
         except BlotterError:
             raise
+        except pg.QueryCanceled as error:
+            late = caller.deadline is not None and time.monotonic() > caller.deadline - _CLOCKS_APART
+            raise (DeadlineExceeded if late else Aborted) from error
         except Exception as error:
             raise translate(error) from error
         if not known:
             raise UnknownTrader
         return results
 
+    @asynccontextmanager
+    async def _turns(self, trader_ids: Iterable[UUID]) -> AsyncIterator[None]:
+        """Wait for a turn of each trader before a connection is taken: who waits for a lock holds up nobody else."""
+        async with AsyncExitStack() as turns:
+            for trader_id in sorted(set(trader_ids)):
+                turn = self._writers.setdefault(trader_id, asyncio.Semaphore(WRITERS_A_TRADER))
+                await turns.enter_async_context(turn)
+            yield
+
     async def _send(self, caller: Caller, statements: Sequence[Statement], *, repeatable: bool) -> list[Rows]:
         pool = self._pools[caller.kind]
         for attempt in range(1 + pool.max_size):
-            async with self._connection(pool, caller.deadline) as connection:
-                try:
-                    return await _exchange(connection, statements)
-                except (OperationalError, pg.AdminShutdown):
-                    if not repeatable or not connection.closed or attempt == pool.max_size:
-                        raise
+            try:
+                async with self._connection(pool, caller.deadline) as connection:
+                    try:
+                        return await _exchange(connection, statements)
+                    except OperationalError:
+                        if not repeatable or not connection.closed or attempt == pool.max_size:
+                            raise
+            except PoolTimeout as error:
+                # What was sent before may have been done.
+                raise (DatabaseUnavailable if attempt else DatabaseBusy) from error
         raise AssertionError("unreachable")
 
     @asynccontextmanager

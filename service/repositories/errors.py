@@ -15,7 +15,6 @@ from service.domain.errors import (
     ClientOrderIdReused,
     DatabaseBusy,
     DatabaseUnavailable,
-    DeadlineExceeded,
     ExecutionIdReused,
     ExpireTimePast,
     OrderClosed,
@@ -27,7 +26,6 @@ from service.domain.errors import (
 
 BY_CONSTRAINT: dict[str, Callable[[], BlotterError]] = {
     "fk_trader_sequences_trader_id": UnknownTrader,
-    "orders_trader_id_fkey": UnknownTrader,
 }
 
 BY_OUTCOME: dict[str, Callable[[], BlotterError]] = {
@@ -56,11 +54,9 @@ def translate(error: Exception) -> Exception:
     match error:
         case PoolTimeout():
             return DatabaseBusy()
-        case pg.QueryCanceled():
-            return DeadlineExceeded()
         case pg.SerializationFailure() | pg.DeadlockDetected() | pg.LockNotAvailable():
             return Aborted()
-        case pg.OperatorIntervention() | pg.InsufficientResources() | PoolClosed():
+        case pg.ReadOnlySqlTransaction() | pg.OperatorIntervention() | pg.InsufficientResources() | PoolClosed():
             return DatabaseUnavailable()
         case psycopg.OperationalError() if error.sqlstate is None or error.sqlstate.startswith("08"):
             return DatabaseUnavailable()

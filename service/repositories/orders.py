@@ -39,6 +39,7 @@ _CANCEL_OPEN = compiled(
             bindparam("reason"),
             bindparam("actor"),
             bindparam("request_id"),
+            bindparam("most"),
         )
     )
 )
@@ -109,6 +110,10 @@ _EXPIRED = compiled(
 )
 
 
+CANCELLED_AT_ONCE = 10_000
+EXPIRED_AT_ONCE = 1000
+
+
 class Recorded(NamedTuple):
     """An order after a write; `replayed` when the write had been done before."""
 
@@ -127,7 +132,8 @@ class Orders:
         self, caller: Caller, trader_id: UUID, orders: Sequence[NewOrder]
     ) -> list[Recorded | BlotterError]:
         """Enter the orders in one transaction. One result each: what was recorded, or why it was not."""
-        results = await self._database.run(caller, *(_submit(caller, trader_id, order) for order in orders))
+        statements = [_submit(caller, trader_id, order) for order in orders]
+        results = await self._database.run(caller, *statements, writes_of=[trader_id])
         self._committed(trader_id)
         return [_recorded(rows) for rows in results]
 
@@ -139,21 +145,34 @@ class Orders:
     async def cancel(self, caller: Caller, trader_id: UUID, key: OrderKey, reason: str | None) -> Recorded:
         """Cancel an open order. Raises OrderNotFound, OrderClosed."""
         values = {"trader_id": trader_id, "reason": reason, **asdict(key), **_origin(caller)}
-        [rows] = await self._database.run(caller, Statement(_CANCEL, values))
+        [rows] = await self._database.run(caller, Statement(_CANCEL, values), writes_of=[trader_id])
         self._committed(trader_id)
         return _done(_recorded(rows))
 
     async def cancel_all(self, caller: Caller, trader_id: UUID, symbol: str | None, reason: str | None) -> list[UUID]:
-        """Cancel all open orders of the trader, or those in one symbol. Returns their ids, oldest first."""
-        return await self._cancel_open(caller, trader_id, symbol=symbol, reason=reason, expired_only=False)
+        """Cancel all open orders of the trader, or those in one symbol. Returns their ids, oldest first.
+
+        One transaction up to 10,000 orders; beyond, one each.
+        """
+        cancelled: list[UUID] = []
+        full = True
+        while full:
+            portion = await self._cancel_open(
+                caller, trader_id, symbol=symbol, reason=reason, expired_only=False, most=CANCELLED_AT_ONCE
+            )
+            cancelled += portion
+            full = len(portion) == CANCELLED_AT_ONCE
+        return cancelled
 
     async def expire(self, caller: Caller, trader_id: UUID) -> list[UUID]:
-        """Cancel the trader's open orders that are past their expiry. Returns their ids.
+        """Cancel the trader's open orders that are past their expiry, at most 1,000. Returns their ids.
 
         Raises Aborted when another transaction of the trader is under way and stays so.
         """
         impatient = Statement("SELECT set_config('lock_timeout', '200ms', true)")
-        return await self._cancel_open(caller, trader_id, impatient, symbol=None, reason="EXPIRED", expired_only=True)
+        return await self._cancel_open(
+            caller, trader_id, impatient, symbol=None, reason="EXPIRED", expired_only=True, most=EXPIRED_AT_ONCE
+        )
 
     async def traders_with_expired_orders(self, caller: Caller) -> list[UUID]:
         """Return the traders that have open orders past their expiry; for the execution login."""
@@ -170,8 +189,9 @@ class Orders:
         statements: list[Statement] = []
         for index in order:
             statements += act_as(reports[index].trader_id), _report(caller, reports[index])
-        results = (await self._database.run(caller, *statements))[1::2]
-        for trader_id in {report.trader_id for report in reports}:
+        trader_ids = {report.trader_id for report in reports}
+        results = (await self._database.run(caller, *statements, writes_of=trader_ids))[1::2]
+        for trader_id in trader_ids:
             self._committed(trader_id)
         by_index = dict(zip(order, map(_recorded, results), strict=True))
         return [by_index[index] for index in range(len(reports))]
@@ -222,7 +242,9 @@ class Orders:
     async def _cancel_open(self, caller: Caller, trader_id: UUID, *first: Statement, **values: Any) -> list[UUID]:
         cancel = Statement(_CANCEL_OPEN, {"trader_id": trader_id, **values, **_origin(caller)})
         # Sent twice, it would cancel what was entered in between.
-        [*_, rows] = await self._database.run(caller, *first, act_as(trader_id), cancel, repeatable=False)
+        [*_, rows] = await self._database.run(
+            caller, *first, act_as(trader_id), cancel, writes_of=[trader_id], repeatable=False
+        )
         self._committed(trader_id)
         return [row[0] for row in rows]
 

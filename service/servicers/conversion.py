@@ -173,6 +173,7 @@ def log_to_proto(log: ExecutionLog) -> execution_log_pb2.ExecutionLog:
         retry_attempt=log.retry_attempt,
         error_code=log.error_code or "",
         actor=log.actor,
+        login=log.login or "",
         request_id=log.request_id,
         report_id=log.report_id or "",
         order=order_after(log),

@@ -51,6 +51,7 @@ async def follow(
     with feed.subscribe(trader_id) as subscription:
         while True:
             subscription.about_to_look()
+            looked = clock()
             events = await audit.events(caller, trader_id, filter_, after, EVENTS_A_MESSAGE)
             after = subscription.seen = events.last_sequence
             if events.logs:
@@ -64,6 +65,8 @@ async def follow(
             if not await subscription.wait(spoke + heartbeat_seconds - clock()):
                 yield Events([], after)
                 spoke = clock()
+            # A trader who writes without a pause must not make each of his watchers read for each event.
+            await asyncio.sleep(max(0, looked + feed.pause(trader_id) - clock()))
 
 
 def heartbeat(last_sequence: int, last_event_sequence: int) -> watch_pb2.Heartbeat:

@@ -51,6 +51,20 @@ def test_a_fill_cannot_hide_behind_the_log_of_another_transaction(database: Data
             rogue.commit()
 
 
+def test_the_login_that_writes_a_log_is_the_databases_word_for_it(database: Database, order_id: UUID) -> None:
+    with as_gateway(database) as gateway:
+        gateway.execute(
+            "SELECT outcome FROM report_execution(%s, %s, 'r', sha256('x'), 'EXECUTED', NULL, NULL, NULL, NULL, 0, "
+            "NULL, NULL, NULL, NULL, 'trader', 'r')",
+            (ALICE, order_id),
+        )
+        gateway.commit()
+        logins = gateway.execute("SELECT login FROM execution_logs ORDER BY sequence").fetchall()
+        assert logins == [("blotter_trader",), ("blotter_execution",)]
+        with pytest.raises(errors.InsufficientPrivilege):
+            gateway.execute("INSERT INTO execution_logs (trader_id, login) VALUES (%s, 'blotter_trader')", (ALICE,))
+
+
 LIES = {
     "a cancel logged as an approval": ("CANCELLED", "APPROVED", False, False),
     "a reject logged as an attempt": ("REJECTED", "EXECUTED", False, False),

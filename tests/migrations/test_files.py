@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,14 @@ def test_the_revisions_are_one_line_without_branches_labels_or_dependencies() ->
     assert [script.revision for script in SCRIPTS] == [file.name[:3] for file in FILES]
     assert [script.down_revision for script in SCRIPTS] == [None, *(script.revision for script in SCRIPTS[:-1])]
     assert not any(script.branch_labels or script.dependencies for script in SCRIPTS)
+
+
+def test_released_revisions_are_as_they_were_released() -> None:
+    """A database that has applied a revision never sees a later change of it: what is wrong is mended by a new one."""
+    released = [line.split() for line in (Path(__file__).parent / "frozen.sha256").read_text().splitlines()]
+    assert [name for _, name in released] == [file.name for file in FILES[: len(released)]]
+    for digest, name in released:
+        assert hashlib.sha256((FOLDER / "versions" / name).read_bytes()).hexdigest() == digest, name
 
 
 @each_file

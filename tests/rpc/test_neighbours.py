@@ -1,12 +1,20 @@
 """One trader, or one login, must not hold up the others."""
 
-import psycopg
-from google.protobuf.timestamp_pb2 import Timestamp
+import asyncio
+from typing import Any
 
+import grpc
+import psycopg
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+from google.rpc import error_details_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from blotter.audit.v1 import audit_service_pb2
 from blotter.orders.v1 import order_pb2, order_service_pb2
 from tests.conftest import ALICE, BOB, Database
-from tests.rpc.errors import fields_of, refused
-from tests.serving import Blotter, as_trader, serving
+from tests.rpc.errors import details_of, fields_of, reason_of, refused
+from tests.serving import EXECUTION, Blotter, as_trader, order_request, report_request, serving
 from tests.streams.watching import watching
 
 
@@ -34,6 +42,76 @@ async def test_a_trader_whose_counter_is_locked_does_not_hold_up_the_expiry_of_o
         await alice.until_snapshot()
         if not any(order.last_sequence == 2 for order in alice.orders.values()):
             await alice.until(2)
+
+
+async def test_a_trader_whose_calls_wait_does_not_keep_the_connections_from_others(blotter: Blotter) -> None:
+    mine, other = await blotter.submit(ALICE), await blotter.submit(BOB)
+    with psycopg.connect(blotter.database.conninfo("blotter_trader")) as holder:
+        holder.execute("SELECT act_as(%s), lock_trader_sequence(%s)", (ALICE, ALICE))
+        waiting = [asyncio.create_task(blotter.submit(ALICE)) for _ in range(30)]
+        waiting += [asyncio.create_task(blotter.report(mine, executed={})) for _ in range(30)]
+        await asyncio.to_thread(until_waiting, blotter.database, 2)
+
+        get = order_service_pb2.GetOrderRequest(order_id=other.order_id)
+        await blotter.orders.GetOrder(get, metadata=as_trader(BOB), timeout=5)
+        request = report_request(other, executed={})
+        await blotter.orders.ReportExecution(request, metadata=EXECUTION, timeout=5)
+        async with watching(blotter, BOB) as bob:
+            await asyncio.wait_for(bob.until_snapshot(), 5)
+        health: Any = health_pb2_grpc.HealthStub(blotter.channel)
+        status = await health.Check(health_pb2.HealthCheckRequest(), timeout=5)
+        assert status.status == health_pb2.HealthCheckResponse.SERVING
+    assert len(await asyncio.gather(*waiting)) == 60
+
+
+def until_waiting(database: Database, count: int) -> None:
+    """Wait until so many statements wait for a lock."""
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    with psycopg.connect(database.conninfo("postgres"), autocommit=True) as looking:
+        for _ in range(1000):
+            if looking.execute(waiting).fetchone() == (count,):
+                return
+            looking.execute("SELECT pg_sleep(0.01)")
+    raise AssertionError(f"{count} statements should wait for a lock")
+
+
+async def test_a_statement_that_a_dba_cancels_is_not_told_as_the_clients_deadline(blotter: Blotter) -> None:
+    await blotter.submit(ALICE)
+    with psycopg.connect(blotter.database.conninfo("blotter_trader")) as holder:
+        holder.execute("SELECT act_as(%s), lock_trader_sequence(%s)", (ALICE, ALICE))
+        waiting = asyncio.create_task(refused(blotter.submit(ALICE)))
+        await asyncio.to_thread(until_waiting, blotter.database, 1)
+        cancel = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        await asyncio.to_thread(blotter.database.cluster.psql, cancel)
+        error = await waiting
+    assert (error.code(), reason_of(error)) == (grpc.StatusCode.ABORTED, "ABORTED")
+    assert details_of(error, error_details_pb2.RetryInfo)
+
+
+async def test_more_orders_expire_than_one_transaction_takes(blotter: Blotter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.repositories.orders.EXPIRED_AT_ONCE", 7)
+    moment = soon()
+    orders = [order_request(expire_time=moment) for _ in range(30)]
+    batch = order_service_pb2.BatchSubmitOrdersRequest(orders=orders)
+    await blotter.orders.BatchSubmitOrders(batch, metadata=as_trader(ALICE))
+    history = audit_service_pb2.StreamExecutionLogsRequest(follow=True, actions=[order_pb2.ACTION_CANCELLED])
+    stream = blotter.audit.StreamExecutionLogs(history, metadata=as_trader(ALICE))
+    seen: list[int] = []
+    while len(seen) < 30:
+        seen += [log.sequence for log in (await stream.read()).logs.execution_logs]
+    assert seen == list(range(31, 61))
+    stream.cancel()
+
+
+async def test_a_mass_cancel_takes_more_orders_than_one_transaction_takes(
+    blotter: Blotter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.repositories.orders.CANCELLED_AT_ONCE", 7)
+    batch = order_service_pb2.BatchSubmitOrdersRequest(orders=[order_request() for _ in range(28)])
+    entered = (await blotter.orders.BatchSubmitOrders(batch, metadata=as_trader(ALICE))).results
+    answer = await blotter.orders.CancelAllOrders(order_service_pb2.CancelAllOrdersRequest(), metadata=as_trader(ALICE))
+    assert answer.cancelled_count == 28
+    assert list(answer.order_ids) == [result.response.order.order_id for result in entered]
 
 
 async def test_a_login_cannot_weaken_the_sessions_of_the_service(database: Database) -> None:

@@ -20,9 +20,9 @@ from psycopg_pool import AsyncConnectionPool
 from blotter.orders.v1 import order_service_pb2
 from service import migrations
 from service.domain.errors import DatabaseUnavailable
+from service.domain.identity import CallerKind
 from service.embedded import Cluster
 from service.repositories.database import Database as Pools
-from service.repositories.database import PoolSizes
 from tests.conftest import ALICE, BOB, UNSAFE_BUT_FAST, Database, created
 from tests.rpc.errors import details_of, reason_of, refused
 from tests.rpc.methods import ask, sound_requests
@@ -111,7 +111,7 @@ async def test_a_locked_trader_delays_no_other(blotter: Blotter) -> None:
     await blotter.submit()
     async with locked(blotter.database) as looking:
         waiting = [asyncio.create_task(blotter.submit()) for _ in range(3)]
-        await until(lambda: someone_waits(looking, "trader", 3))
+        await until(lambda: someone_waits(looking, "trader", 2))
         assert (await blotter.submit(BOB)).last_sequence == 1
     assert sorted(order.last_sequence for order in await asyncio.gather(*waiting)) == [2, 3, 4]
 
@@ -230,4 +230,4 @@ async def test_a_database_that_is_not_there_at_the_start_is_unavailable(
 ) -> None:
     monkeypatch.setattr("service.repositories.database._PATIENCE_AT_START", 0.1)
     with pytest.raises(DatabaseUnavailable):
-        await Pools(f"host={tmp_path} dbname=blotter", PoolSizes()).open()
+        await Pools(f"host={tmp_path} dbname=blotter", {CallerKind.TRADER: 1}).open()

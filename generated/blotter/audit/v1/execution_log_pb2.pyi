@@ -42,6 +42,7 @@ class ExecutionLog(_message.Message):
     FILL_FIELD_NUMBER: _builtins.int
     VENUE_FIELD_NUMBER: _builtins.int
     REFUSED_FIELD_NUMBER: _builtins.int
+    LOGIN_FIELD_NUMBER: _builtins.int
     log_id: _builtins.str
     """The blotter's id of the log, a UUID."""
     trader_id: _builtins.str
@@ -63,7 +64,7 @@ class ExecutionLog(_message.Message):
     error_code: _builtins.str
     """Code of a failure: the venue's, or OVERFILL or ORDER_CLOSED for a report that was refused."""
     actor: _builtins.str
-    """Who acted: the caller's `x-actor`, else the kind of the caller; "blotter" for expiry."""
+    """Who acted, as the caller says: `x-actor`, else the kind of the caller; "blotter" for expiry. See `login`."""
     request_id: _builtins.str
     """Id of the request that caused it (`x-request-id`)."""
     report_id: _builtins.str
@@ -72,6 +73,10 @@ class ExecutionLog(_message.Message):
     """Where it happened, as the gateway reported it; empty when it did not say."""
     refused: _builtins.bool
     """True for a gateway's report that was refused because it cannot be true of the order; the order is unchanged."""
+    login: _builtins.str
+    """The database login that wrote it, which no caller can choose: blotter_trader for what the trader's own calls did,
+    blotter_execution for what gateways did and for expiry. Empty for records older than this field.
+    """
     @_builtins.property
     def event_time(self) -> _timestamp_pb2.Timestamp:
         """When it happened: by the venue's clock where the venue reported it, else by the blotter's."""
@@ -109,10 +114,11 @@ class ExecutionLog(_message.Message):
         fill: _order_pb2.Fill | None = ...,
         venue: _builtins.str = ...,
         refused: _builtins.bool = ...,
+        login: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["event_time", b"event_time", "fill", b"fill", "order", b"order", "record_time", b"record_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "actor", b"actor", "error_code", b"error_code", "event_time", b"event_time", "fill", b"fill", "log_id", b"log_id", "order", b"order", "order_id", b"order_id", "reason", b"reason", "record_time", b"record_time", "refused", b"refused", "report_id", b"report_id", "request_id", b"request_id", "retry_attempt", b"retry_attempt", "sequence", b"sequence", "status", b"status", "trader_id", b"trader_id", "venue", b"venue"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "actor", b"actor", "error_code", b"error_code", "event_time", b"event_time", "fill", b"fill", "log_id", b"log_id", "login", b"login", "order", b"order", "order_id", b"order_id", "reason", b"reason", "record_time", b"record_time", "refused", b"refused", "report_id", b"report_id", "request_id", b"request_id", "retry_attempt", b"retry_attempt", "sequence", b"sequence", "status", b"status", "trader_id", b"trader_id", "venue", b"venue"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

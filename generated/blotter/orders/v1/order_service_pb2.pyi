@@ -96,7 +96,9 @@ class SubmitOrderResponse(_message.Message):
     ORDER_FIELD_NUMBER: _builtins.int
     REPLAYED_FIELD_NUMBER: _builtins.int
     replayed: _builtins.bool
-    """True when an earlier call had entered it; nothing was written this time."""
+    """True when it had been entered before: by an earlier call, or by this one, if the server lost its database in the
+    middle and had to ask again. Nothing is ever entered twice.
+    """
     @_builtins.property
     def order(self) -> _order_pb2.Order:
         """The order."""
@@ -438,10 +440,12 @@ class CancelOrderResponse(_message.Message):
     ORDER_FIELD_NUMBER: _builtins.int
     REPLAYED_FIELD_NUMBER: _builtins.int
     replayed: _builtins.bool
-    """True when it had been cancelled before; nothing was written this time."""
+    """True when it had been cancelled before, by an earlier call or by this one (see SubmitOrderResponse); nothing was
+    written twice.
+    """
     @_builtins.property
     def order(self) -> _order_pb2.Order:
-        """The order after the cancel."""
+        """The order after the cancel. FILLED if it was cancelled before and a late fill then completed it."""
 
     def __init__(
         self,

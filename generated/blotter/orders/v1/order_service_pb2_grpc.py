@@ -160,7 +160,10 @@ class OrderServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CancelAllOrders(self, request, context):
-        """Cancels all open orders of the trader, or those in one symbol, in one transaction. For traders.
+        """Cancels all open orders of the trader, or those in one symbol, oldest first. For traders.
+
+        Up to 10,000 orders in one transaction, more in several: an error may then come after some were cancelled. Call
+        again; orders that are cancelled already are not touched.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

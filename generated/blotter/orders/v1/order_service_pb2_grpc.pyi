@@ -67,7 +67,11 @@ class OrderServiceStub:
     filled or rejected is FAILED_PRECONDITION, reason ORDER_CLOSED. For traders.
     """
     CancelAllOrders: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.CancelAllOrdersRequest, _order_service_pb2.CancelAllOrdersResponse]
-    """Cancels all open orders of the trader, or those in one symbol, in one transaction. For traders."""
+    """Cancels all open orders of the trader, or those in one symbol, oldest first. For traders.
+
+    Up to 10,000 orders in one transaction, more in several: an error may then come after some were cancelled. Call
+    again; orders that are cancelled already are not touched.
+    """
     WatchOrders: _grpc.UnaryStreamMultiCallable[_watch_pb2.WatchOrdersRequest, _watch_pb2.WatchOrdersResponse]
     """Streams the trader's orders: a snapshot, then each event once, in order, without a gap. For traders.
 
@@ -121,7 +125,11 @@ class OrderServiceAsyncStub(OrderServiceStub):
     filled or rejected is FAILED_PRECONDITION, reason ORDER_CLOSED. For traders.
     """
     CancelAllOrders: _aio.UnaryUnaryMultiCallable[_order_service_pb2.CancelAllOrdersRequest, _order_service_pb2.CancelAllOrdersResponse]  # type: ignore[assignment]
-    """Cancels all open orders of the trader, or those in one symbol, in one transaction. For traders."""
+    """Cancels all open orders of the trader, or those in one symbol, oldest first. For traders.
+
+    Up to 10,000 orders in one transaction, more in several: an error may then come after some were cancelled. Call
+    again; orders that are cancelled already are not touched.
+    """
     WatchOrders: _aio.UnaryStreamMultiCallable[_watch_pb2.WatchOrdersRequest, _watch_pb2.WatchOrdersResponse]  # type: ignore[assignment]
     """Streams the trader's orders: a snapshot, then each event once, in order, without a gap. For traders.
 
@@ -214,7 +222,11 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_service_pb2.CancelAllOrdersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_order_service_pb2.CancelAllOrdersResponse, _abc.Awaitable[_order_service_pb2.CancelAllOrdersResponse]]:
-        """Cancels all open orders of the trader, or those in one symbol, in one transaction. For traders."""
+        """Cancels all open orders of the trader, or those in one symbol, oldest first. For traders.
+
+        Up to 10,000 orders in one transaction, more in several: an error may then come after some were cancelled. Call
+        again; orders that are cancelled already are not touched.
+        """
 
     @_abc_1.abstractmethod
     def WatchOrders(
