@@ -46,7 +46,7 @@ CREATE FUNCTION public.act_as(p_trader_id uuid) RETURNS boolean
 
 COMMENT ON FUNCTION public.act_as(p_trader_id uuid) IS 'Say whose rows this transaction is about; false for an unknown trader';
 
-CREATE FUNCTION public.cancel_open_orders(p_trader_id uuid, p_symbol text, p_expired_only boolean, p_reason text, p_actor text, p_request_id text, p_most integer) RETURNS SETOF uuid
+CREATE FUNCTION public.cancel_open_orders(p_trader_id uuid, p_symbol text, p_expired_only boolean, p_reason text, p_actor text, p_request_id text, p_most integer DEFAULT NULL::integer) RETURNS SETOF uuid
     LANGUAGE plpgsql
     AS $$
         DECLARE
@@ -75,7 +75,7 @@ CREATE FUNCTION public.cancel_open_orders(p_trader_id uuid, p_symbol text, p_exp
             END LOOP;
         END $$;
 
-COMMENT ON FUNCTION public.cancel_open_orders(p_trader_id uuid, p_symbol text, p_expired_only boolean, p_reason text, p_actor text, p_request_id text, p_most integer) IS 'Cancel the oldest open orders of a trader, or the oldest of those past their expiry, at most so many';
+COMMENT ON FUNCTION public.cancel_open_orders(p_trader_id uuid, p_symbol text, p_expired_only boolean, p_reason text, p_actor text, p_request_id text, p_most integer) IS 'Cancel a trader''s open orders, or those past their expiry: the oldest so many, or all';
 
 CREATE TABLE public.orders (
     id uuid DEFAULT gen_random_uuid() NOT NULL,

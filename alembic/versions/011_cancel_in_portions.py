@@ -2,7 +2,8 @@
 
 Why: one transaction that cancels all of a trader's open orders, by his own wish or because they have expired, grows
 with their number; beyond some hundred thousand it outlives every timeout, is rolled back, and can never succeed. With
-`p_most` the caller takes the oldest so many and comes again.
+`p_most` the caller takes the oldest so many and comes again; without it, as before, all, for servers from before
+this revision.
 
 Revision: 011
 Follows: 010
@@ -24,7 +25,7 @@ def upgrade() -> None:
         DROP FUNCTION cancel_open_orders(uuid, text, boolean, text, text, text);
         CREATE FUNCTION cancel_open_orders(
             p_trader_id uuid, p_symbol text, p_expired_only boolean, p_reason text, p_actor text, p_request_id text,
-            p_most integer
+            p_most integer DEFAULT NULL
         ) RETURNS SETOF uuid LANGUAGE plpgsql AS $$
         DECLARE
             -- The lock comes first: what is read after it, nobody else changes.
@@ -52,7 +53,7 @@ def upgrade() -> None:
             END LOOP;
         END $$;
         COMMENT ON FUNCTION cancel_open_orders IS
-            'Cancel the oldest open orders of a trader, or the oldest of those past their expiry, at most so many';
+            'Cancel a trader''s open orders, or those past their expiry: the oldest so many, or all';
         REVOKE ALL ON FUNCTION cancel_open_orders FROM PUBLIC;
         GRANT EXECUTE ON FUNCTION cancel_open_orders TO blotter_trader, blotter_execution;
     """)
