@@ -36,7 +36,7 @@ def settings_help() -> str:
     return "\n".join(lines)
 
 
-def told_plainly(function: Callable[P, R]) -> Callable[P, R]:
+def plain_errors(function: Callable[P, R]) -> Callable[P, R]:
     """Tell foreseeable failures in one sentence instead of a traceback."""
 
     @wraps(function)
@@ -63,7 +63,7 @@ def main() -> None:
 
 
 @main.command(epilog=settings_help())
-@told_plainly
+@plain_errors
 def serve() -> None:
     """Serve OrderService and AuditService until Ctrl-C or SIGTERM.
 
@@ -112,7 +112,7 @@ def migrate() -> None:
 
 @migrate.command()
 @click.argument("revision", default="head")
-@told_plainly
+@plain_errors
 def upgrade(revision: str) -> None:
     """Apply revisions up to REVISION (default: the newest)."""
     with home.owned(Settings()) as conninfo:
@@ -122,7 +122,7 @@ def upgrade(revision: str) -> None:
 
 @migrate.command()
 @click.argument("revision")
-@told_plainly
+@plain_errors
 def downgrade(revision: str) -> None:
     """Take revisions back to REVISION, `base` for all of them. What they added is dropped, data included."""
     with home.owned(Settings()) as conninfo:
@@ -146,7 +146,7 @@ def traders() -> None:
 @traders.command()
 @click.argument("name")
 @click.option("--id", "trader_id", type=click.UUID, help="The trader's id; default: a new one.")
-@told_plainly
+@plain_errors
 def add(name: str, trader_id: UUID | None) -> None:
     """Register a trader and print his id."""
     with home.owned(Settings()) as conninfo:
@@ -154,7 +154,7 @@ def add(name: str, trader_id: UUID | None) -> None:
 
 
 @traders.command("list")
-@told_plainly
+@plain_errors
 def list_() -> None:
     """List the traders, oldest first: id, time of registration, name."""
     with home.owned(Settings()) as conninfo:

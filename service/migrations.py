@@ -14,7 +14,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine, pool
 
 from alembic import command
-from service.repositories.errors import unreachable_told
+from service.repositories.errors import unavailable_if_unreachable
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -59,7 +59,7 @@ def print_sql(revisions: str = "head", *, down: bool = False) -> None:
 
 def current(conninfo: str) -> str | None:
     """Return the database's revision; None for an empty database. Raises DatabaseUnavailable."""
-    with unreachable_told(), psycopg.connect(conninfo) as connection:
+    with unavailable_if_unreachable(), psycopg.connect(conninfo) as connection:
         if connection.execute("SELECT to_regclass('alembic_version')").fetchone() == (None,):
             return None
         row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
@@ -72,6 +72,6 @@ def _engine(conninfo: str) -> Engine:
 
 def _run(step: Callable[[Config, str], None], conninfo: str, revision: str, *, quiet: bool) -> None:
     config = configuration(quiet=quiet)
-    with unreachable_told(), _engine(conninfo).connect() as connection:
+    with unavailable_if_unreachable(), _engine(conninfo).connect() as connection:
         config.attributes["connection"] = connection
         step(config, revision)

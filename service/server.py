@@ -19,12 +19,13 @@ from blotter.orders.v1 import order_service_pb2, order_service_pb2_grpc
 from service.domain.identity import CallerKind
 from service.expiry import Expiry
 from service.feed import Feed
+from service.interceptors.backpressure import Backpressure
 from service.interceptors.errors import Errors
 from service.interceptors.identity import MetadataIdentity
-from service.interceptors.pace import Pace
 from service.interceptors.telemetry import Telemetry
 from service.repositories.audit import Audit
 from service.repositories.database import Database
+from service.repositories.events import Events
 from service.repositories.orders import Orders
 from service.servicers.audit import AuditServicer
 from service.servicers.orders import OrderServicer
@@ -51,14 +52,14 @@ class Running:
 
     port: int
     feed: Feed
-    pace: Pace
+    backpressure: Backpressure
     tasks: list[asyncio.Task[None]]
     """What runs beside the calls; none of them ends by itself."""
 
     def drain(self) -> None:
         """End all streams, and those yet to come."""
         self.feed.drain()
-        self.pace.drain()
+        self.backpressure.drain()
 
 
 @asynccontextmanager
@@ -73,13 +74,13 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
     await database.open()
     try:
         await own.open()
-        audit = Audit(database)
-        feed = Feed(Audit(own), settings.feed_poll_ms / 1000)
+        audit, events = Audit(database), Events(database)
+        feed = Feed(Events(own), settings.feed_poll_ms / 1000)
         orders = Orders(database, feed.hint)
-        pace = Pace(settings.slow_consumer_seconds)
+        backpressure = Backpressure(settings.slow_consumer_seconds)
 
         server = aio.server(
-            interceptors=[Telemetry(), Errors(), MetadataIdentity(), pace],
+            interceptors=[Telemetry(), Errors(), MetadataIdentity(), backpressure],
             options=[
                 # A second server must not silently share the port.
                 ("grpc.so_reuseport", 0),
@@ -92,8 +93,8 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
                 ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
             ],
         )
-        order_service_pb2_grpc.add_OrderServiceServicer_to_server(OrderServicer(orders, audit, feed), server)
-        audit_service_pb2_grpc.add_AuditServiceServicer_to_server(AuditServicer(audit, feed), server)
+        order_service_pb2_grpc.add_OrderServiceServicer_to_server(OrderServicer(orders, events, feed), server)
+        audit_service_pb2_grpc.add_AuditServiceServicer_to_server(AuditServicer(audit, events, feed), server)
         health = HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(health, server)
         reflection.enable_server_reflection((*SERVICES, "grpc.health.v1.Health", reflection.SERVICE_NAME), server)
@@ -113,7 +114,7 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
             asyncio.create_task(feed.run(), name="feed"),
             asyncio.create_task(expiry.run(), name="expiry"),
         ]
-        running_server = Running(port, feed, pace, tasks)
+        running_server = Running(port, feed, backpressure, tasks)
         try:
             yield running_server
         finally:

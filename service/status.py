@@ -19,36 +19,36 @@ MOST_VIOLATIONS = 30
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Answer:
     """A status code; and, where trying the same call again may help, after how long."""
 
     code: StatusCode
     retry_after: timedelta | None = None
 
 
-TABLE: dict[type[BlotterError], Told] = {
-    errors.InvalidRequest: Told(StatusCode.INVALID_ARGUMENT),
-    errors.MalformedRequest: Told(StatusCode.INVALID_ARGUMENT),
-    errors.ExpireTimePast: Told(StatusCode.INVALID_ARGUMENT),
-    errors.InvalidPageToken: Told(StatusCode.INVALID_ARGUMENT),
-    errors.InvalidResumeToken: Told(StatusCode.INVALID_ARGUMENT),
-    errors.ResumeTokenOutOfRange: Told(StatusCode.OUT_OF_RANGE),
-    errors.IdentityMissing: Told(StatusCode.UNAUTHENTICATED),
-    errors.IdentityMalformed: Told(StatusCode.UNAUTHENTICATED),
-    errors.UnknownTrader: Told(StatusCode.PERMISSION_DENIED),
-    errors.WrongRole: Told(StatusCode.PERMISSION_DENIED),
-    errors.OrderNotFound: Told(StatusCode.NOT_FOUND),
-    errors.ClientOrderIdReused: Told(StatusCode.ALREADY_EXISTS),
-    errors.ReportIdReused: Told(StatusCode.ALREADY_EXISTS),
-    errors.ExecutionIdReused: Told(StatusCode.ALREADY_EXISTS),
-    errors.OrderClosed: Told(StatusCode.FAILED_PRECONDITION),
-    errors.Overfill: Told(StatusCode.FAILED_PRECONDITION),
-    errors.SlowConsumer: Told(StatusCode.RESOURCE_EXHAUSTED),
-    errors.Draining: Told(StatusCode.UNAVAILABLE, timedelta(seconds=1)),
-    errors.DatabaseUnavailable: Told(StatusCode.UNAVAILABLE, timedelta(seconds=1)),
-    errors.DatabaseBusy: Told(StatusCode.UNAVAILABLE, timedelta(milliseconds=200)),
-    errors.Aborted: Told(StatusCode.ABORTED, timedelta(milliseconds=100)),
-    errors.DeadlineExceeded: Told(StatusCode.DEADLINE_EXCEEDED),
+TABLE: dict[type[BlotterError], Answer] = {
+    errors.InvalidRequest: Answer(StatusCode.INVALID_ARGUMENT),
+    errors.MalformedRequest: Answer(StatusCode.INVALID_ARGUMENT),
+    errors.ExpireTimePast: Answer(StatusCode.INVALID_ARGUMENT),
+    errors.InvalidPageToken: Answer(StatusCode.INVALID_ARGUMENT),
+    errors.InvalidResumeToken: Answer(StatusCode.INVALID_ARGUMENT),
+    errors.ResumeTokenOutOfRange: Answer(StatusCode.OUT_OF_RANGE),
+    errors.IdentityMissing: Answer(StatusCode.UNAUTHENTICATED),
+    errors.IdentityMalformed: Answer(StatusCode.UNAUTHENTICATED),
+    errors.UnknownTrader: Answer(StatusCode.PERMISSION_DENIED),
+    errors.WrongRole: Answer(StatusCode.PERMISSION_DENIED),
+    errors.OrderNotFound: Answer(StatusCode.NOT_FOUND),
+    errors.ClientOrderIdReused: Answer(StatusCode.ALREADY_EXISTS),
+    errors.ReportIdReused: Answer(StatusCode.ALREADY_EXISTS),
+    errors.ExecutionIdReused: Answer(StatusCode.ALREADY_EXISTS),
+    errors.OrderClosed: Answer(StatusCode.FAILED_PRECONDITION),
+    errors.Overfill: Answer(StatusCode.FAILED_PRECONDITION),
+    errors.SlowConsumer: Answer(StatusCode.RESOURCE_EXHAUSTED),
+    errors.Draining: Answer(StatusCode.UNAVAILABLE, timedelta(seconds=1)),
+    errors.DatabaseUnavailable: Answer(StatusCode.UNAVAILABLE, timedelta(seconds=1)),
+    errors.DatabaseBusy: Answer(StatusCode.UNAVAILABLE, timedelta(milliseconds=200)),
+    errors.Aborted: Answer(StatusCode.ABORTED, timedelta(milliseconds=100)),
+    errors.DeadlineExceeded: Answer(StatusCode.DEADLINE_EXCEEDED),
 }
 
 INTERNAL = "Something went wrong on the server; nothing more can be said here. Please report the request id."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
@@ -32,11 +33,14 @@ class Caller:
     deadline: float | None = None
 
 
+UUID_TEXT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+"""The one spelling of a UUID that is taken; Python reads many more."""
+
 CALLER: ContextVar[Caller] = ContextVar("caller")
 """Set by the identity interceptor for the time of one RPC."""
 
 
-def trader() -> tuple[Caller, UUID]:
+def require_trader() -> tuple[Caller, UUID]:
     """Return the caller, who must be a trader, and his id. Raises WrongRole."""
     caller = CALLER.get()
     if caller.trader_id is None:
@@ -44,7 +48,7 @@ def trader() -> tuple[Caller, UUID]:
     return caller, caller.trader_id
 
 
-def caller_of(*kinds: CallerKind) -> Caller:
+def require_caller(*kinds: CallerKind) -> Caller:
     """Return the caller, who must be of one of the kinds. Raises WrongRole."""
     caller = CALLER.get()
     if caller.kind not in kinds:

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from service.domain.errors import Draining
 from service.domain.identity import Caller, CallerKind
-from service.repositories.audit import Audit
+from service.repositories.events import Events
 
 TAIL = Caller(CallerKind.EXECUTION, None, actor="blotter", request_id="feed")
 
@@ -43,7 +43,7 @@ class Subscription:
         self._draining = True
         self._woken.set()
 
-    def about_to_look(self) -> None:
+    def forget_hints(self) -> None:
         """Forget earlier hints: what they announced will be read now. Raises Draining."""
         if self._draining:
             raise Draining
@@ -62,8 +62,8 @@ class Subscription:
 class Feed:
     """The tail of one process."""
 
-    def __init__(self, audit: Audit, poll_seconds: float) -> None:
-        self._audit = audit
+    def __init__(self, events: Events, poll_seconds: float) -> None:
+        self._events = events
         self._poll_seconds = poll_seconds
         self._subscriptions: defaultdict[UUID, set[Subscription]] = defaultdict(set)
         self._draining = False
@@ -105,7 +105,7 @@ class Feed:
             if not self._subscriptions:
                 continue
             try:
-                counters = await self._audit.last_sequences(TAIL, list(self._subscriptions))
+                counters = await self._events.last_sequences(TAIL, list(self._subscriptions))
             except Exception as error:  # noqa: BLE001  # whatever it is, streams must not fall silent for ever
                 log.warning("The feed cannot look for new events: %s", error)
                 continue

@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 from grpc import aio
 
-OURS = "/blotter."
+OUR_SERVICES = "/blotter."
 
 Context = aio.ServicerContext[Any, Any]
 Behaviour = Callable[[Any, Context], Awaitable[Any]]
@@ -55,7 +55,7 @@ class Around(aio.ServerInterceptor):
         """Wrap the handler of one call."""
         handler = await continuation(handler_call_details)
         method = handler_call_details.method
-        if handler is None or not method.startswith(OURS):
+        if handler is None or not method.startswith(OUR_SERVICES):
             return handler
         inner = behaviour_of(handler)
 

@@ -13,7 +13,7 @@ from grpc import aio
 from grpc_status import rpc_status
 
 from service.domain.errors import BlotterError, MalformedRequest
-from service.interceptors.around import OURS, Around, Context, behaviour_of, rebuilt, unless_hung_up
+from service.interceptors.around import OUR_SERVICES, Around, Context, behaviour_of, rebuilt, unless_hung_up
 from service.interceptors.telemetry import REQUEST_ID
 from service.status import status_of
 
@@ -28,7 +28,7 @@ class Errors(Around):
 
         async def readable(details: grpc.HandlerCallDetails) -> Any:
             handler = await continuation(details)
-            return _readable(handler) if handler and details.method.startswith(OURS) else handler
+            return _readable(handler) if handler and details.method.startswith(OUR_SERVICES) else handler
 
         return await super().intercept_service(readable, handler_call_details)
 

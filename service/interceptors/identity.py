@@ -6,7 +6,6 @@ these keys itself.
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -14,11 +13,10 @@ from typing import cast
 from uuid import UUID
 
 from service.domain.errors import FieldViolation, IdentityMalformed, IdentityMissing, InvalidRequest
-from service.domain.identity import CALLER, Caller, CallerKind
+from service.domain.identity import CALLER, UUID_TEXT, Caller, CallerKind
 from service.interceptors.around import Around, Context
 from service.interceptors.telemetry import REQUEST_ID, VALID_REQUEST_ID
 
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _ROLES = {"execution": CallerKind.EXECUTION, "compliance": CallerKind.COMPLIANCE}
 MAX_ACTOR = 100
 RESERVED_ACTORS = frozenset({"blotter", *CallerKind})
@@ -48,7 +46,7 @@ def caller_from(metadata: Sequence[tuple[str, str | bytes]], request_id: str, de
     _check_optional(actors, request_ids)
     if traders:
         [trader] = traders
-        if not isinstance(trader, str) or not _UUID.fullmatch(trader):
+        if not isinstance(trader, str) or not UUID_TEXT.fullmatch(trader):
             raise IdentityMalformed("x-trader-id must be a UUID.")
         kind, trader_id = CallerKind.TRADER, UUID(trader)
     else:

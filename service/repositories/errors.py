@@ -41,7 +41,7 @@ BY_OUTCOME: dict[str, Callable[[], BlotterError]] = {
 
 
 @contextmanager
-def unreachable_told() -> Iterator[None]:
+def unavailable_if_unreachable() -> Iterator[None]:
     """For the command line: DatabaseUnavailable, with what the driver says, instead of the driver's error."""
     try:
         yield

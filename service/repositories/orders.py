@@ -140,14 +140,14 @@ class Orders:
     async def validate(self, caller: Caller, trader_id: UUID, order: NewOrder) -> Order | None:
         """Check the order as `submit` would, and enter nothing. Returns the order that it would repeat, if any."""
         [[row]] = await self._database.run(caller, _submit(caller, trader_id, order, validate_only=True))
-        return None if row[0] == "VALID" else _done(_recorded([row])).order
+        return None if row[0] == "VALID" else done(_recorded([row])).order
 
     async def cancel(self, caller: Caller, trader_id: UUID, key: OrderKey, reason: str | None) -> Recorded:
         """Cancel an open order. Raises OrderNotFound, OrderClosed."""
         values = {"trader_id": trader_id, "reason": reason, **asdict(key), **_origin(caller)}
         [rows] = await self._database.run(caller, Statement(_CANCEL, values), writes_of=[trader_id])
         self._committed(trader_id)
-        return _done(_recorded(rows))
+        return done(_recorded(rows))
 
     async def cancel_all(self, caller: Caller, trader_id: UUID, symbol: str | None, reason: str | None) -> list[UUID]:
         """Cancel all open orders of the trader, or those in one symbol. Returns their ids, oldest first.
@@ -269,7 +269,8 @@ def _recorded(rows: Rows) -> Recorded | BlotterError:
     return BY_OUTCOME[outcome]()
 
 
-def _done(result: Recorded | BlotterError) -> Recorded:
+def done(result: Recorded | BlotterError) -> Recorded:
+    """Return what was recorded; raise what was not."""
     if isinstance(result, BlotterError):
         raise result
     return result

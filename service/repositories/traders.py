@@ -8,7 +8,7 @@ from uuid import UUID
 
 import psycopg
 
-from service.repositories.errors import unreachable_told
+from service.repositories.errors import unavailable_if_unreachable
 
 ADD = "INSERT INTO traders (id, name) VALUES (coalesce(%s, gen_random_uuid()), %s) RETURNING id, name, created_at"
 LIST = "SELECT id, name, created_at FROM traders ORDER BY created_at, id"
@@ -29,7 +29,7 @@ class Trader(NamedTuple):
 def add(conninfo: str, name: str, trader_id: UUID | None = None) -> Trader:
     """Register a trader, under the given id or a new one. Raises TraderRefused, DatabaseUnavailable."""
     try:
-        with unreachable_told(), psycopg.connect(conninfo) as connection:
+        with unavailable_if_unreachable(), psycopg.connect(conninfo) as connection:
             [row] = connection.execute(ADD, (trader_id, name)).fetchall()
     except psycopg.errors.UniqueViolation as error:
         raise TraderRefused(f"A trader with id {trader_id} is registered already.") from error
@@ -40,5 +40,5 @@ def add(conninfo: str, name: str, trader_id: UUID | None = None) -> Trader:
 
 def list_all(conninfo: str) -> list[Trader]:
     """Return all traders, oldest first. Raises DatabaseUnavailable."""
-    with unreachable_told(), psycopg.connect(conninfo) as connection:
+    with unavailable_if_unreachable(), psycopg.connect(conninfo) as connection:
         return [Trader(*row) for row in connection.execute(LIST).fetchall()]

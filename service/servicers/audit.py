@@ -11,12 +11,13 @@ from grpc import aio
 
 from blotter.audit.v1 import audit_service_pb2 as pb
 from blotter.audit.v1 import audit_service_pb2_grpc
-from service.domain.identity import CallerKind, caller_of, trader
+from service.domain.identity import CallerKind, require_caller, require_trader
 from service.feed import Feed
 from service.repositories.audit import Audit, LogKey
+from service.repositories.events import Events
 from service.servicers import tokens, validation
 from service.servicers.conversion import log_to_proto
-from service.servicers.streams import follow, heartbeat, resume_after
+from service.servicers.streams import StreamRequest, follow
 
 Context = aio.ServicerContext[Any, Any]
 
@@ -24,14 +25,15 @@ Context = aio.ServicerContext[Any, Any]
 class AuditServicer(audit_service_pb2_grpc.AuditServiceServicer):
     """Each method: who is calling, validate, call the repository, convert."""
 
-    def __init__(self, audit: Audit, feed: Feed) -> None:
+    def __init__(self, audit: Audit, events: Events, feed: Feed) -> None:
         self._audit = audit
+        self._events = events
         self._feed = feed
 
     async def ListExecutionLogs(
         self, request: pb.ListExecutionLogsRequest, context: Context
     ) -> pb.ListExecutionLogsResponse:
-        caller = caller_of(CallerKind.TRADER, CallerKind.COMPLIANCE)
+        caller = require_caller(CallerKind.TRADER, CallerKind.COMPLIANCE)
         filter_, size = validation.list_execution_logs(request, caller)
         binding = ("ListExecutionLogs", caller.kind, caller.trader_id, filter_)
         after = tokens.page(binding, request.page_token, _log_key)
@@ -47,31 +49,16 @@ class AuditServicer(audit_service_pb2_grpc.AuditServiceServicer):
     async def StreamExecutionLogs(
         self, request: pb.StreamExecutionLogsRequest, context: Context
     ) -> AsyncIterator[pb.StreamExecutionLogsResponse]:
-        caller, trader_id = trader()
-        filter_, heartbeat_seconds = validation.stream_execution_logs(request)
-        binding = ("StreamExecutionLogs", trader_id, filter_)
-        after = 0
-        if request.resume_token:
-            after = await resume_after(self._audit, caller, trader_id, binding, request.resume_token)
-        last_event = 0
-        batches = follow(
-            self._audit,
-            self._feed,
-            caller,
-            trader_id,
-            filter_,
-            after=after,
-            heartbeat_seconds=heartbeat_seconds,
-            live=request.follow,
+        caller, trader_id = require_trader()
+        wanted = StreamRequest(
+            "StreamExecutionLogs", caller, trader_id, *validation.stream_execution_logs(request), request.follow
         )
-        async with aclosing(batches):
-            async for events in batches:
-                message = pb.StreamExecutionLogsResponse(resume_token=tokens.encode(binding, events.last_sequence))
-                if events.logs:
-                    last_event = events.logs[-1].sequence
-                    message.logs.execution_logs.extend(map(log_to_proto, events.logs))
-                else:
-                    message.heartbeat.CopyFrom(heartbeat(events.last_sequence, last_event))
+        after = await wanted.resume_after(self._events, request.resume_token) if request.resume_token else 0
+        async with aclosing(follow(self._events, self._feed, wanted, after)) as steps:
+            async for step in steps:
+                message = pb.StreamExecutionLogsResponse(resume_token=step.token, heartbeat=step.heartbeat)
+                if step.logs:
+                    message.logs.execution_logs.extend(map(log_to_proto, step.logs))
                 yield message
 
 

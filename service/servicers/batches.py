@@ -41,10 +41,3 @@ def _placed(result: Recorded | BlotterError, prefix: str) -> Recorded | BlotterE
     return InvalidRequest(
         *(FieldViolation(prefix + violation.field, violation.description) for violation in result.violations)
     )
-
-
-def done(result: Recorded | BlotterError) -> Recorded:
-    """Return what was recorded; raise what was not."""
-    if isinstance(result, BlotterError):
-        raise result
-    return result

@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from service.domain.errors import FieldViolation, InvalidRequest
+from service.domain.identity import UUID_TEXT
 
 MAX_QUANTITY = 2_147_483_647
 MAX_LABELS = 100
@@ -23,7 +24,6 @@ _KEY = re.compile(r"[!-~]{1,64}")
 _CODE = re.compile(r"[!-~]{1,50}")
 _SYMBOL = re.compile(r"(?! )[A-Za-z0-9.\-/=:^_ ]{1,22}(?<! )")
 _DECIMAL = re.compile(r"(?P<whole>[0-9]{1,10})(\.[0-9]{1,8})?")
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
 
@@ -77,7 +77,7 @@ class Fields:
 
     def uuid(self, field: str, value: str) -> UUID:
         """Require a UUID in its canonical form."""
-        if _UUID.fullmatch(value):
+        if UUID_TEXT.fullmatch(value):
             return UUID(value)
         self.wrong(field, "must be a UUID like 11111111-2222-4333-8444-555555555555")
         return NIL

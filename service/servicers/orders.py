@@ -14,15 +14,14 @@ from blotter.orders.v1 import execution_report_pb2 as reports_pb
 from blotter.orders.v1 import order_service_pb2 as pb
 from blotter.orders.v1 import order_service_pb2_grpc, watch_pb2
 from service.domain.errors import BlotterError
-from service.domain.filters import EventFilter
-from service.domain.identity import Caller, CallerKind, caller_of, trader
+from service.domain.identity import CallerKind, require_caller, require_trader
 from service.feed import Feed
-from service.repositories.audit import Audit
-from service.repositories.orders import Orders, Recorded
+from service.repositories.events import Events
+from service.repositories.orders import Orders, Recorded, done
 from service.servicers import tokens, validation
-from service.servicers.batches import done, each
+from service.servicers.batches import each
 from service.servicers.conversion import event_to_proto, fill_to_proto, order_to_proto, valid_order_to_proto
-from service.servicers.streams import follow, heartbeat, resume_after
+from service.servicers.streams import StreamRequest, follow
 from service.status import status_of
 
 SNAPSHOT_ORDERS_A_MESSAGE = 500
@@ -34,13 +33,13 @@ Context = aio.ServicerContext[Any, Any]
 class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
     """Each method: who is calling, validate, call the repository, convert."""
 
-    def __init__(self, orders: Orders, audit: Audit, feed: Feed) -> None:
+    def __init__(self, orders: Orders, events: Events, feed: Feed) -> None:
         self._orders = orders
-        self._audit = audit
+        self._events = events
         self._feed = feed
 
     async def SubmitOrder(self, request: pb.SubmitOrderRequest, context: Context) -> pb.SubmitOrderResponse:
-        caller, trader_id = trader()
+        caller, trader_id = require_trader()
         order = validation.new_order(request)
         if request.validate_only:
             repeated = await self._orders.validate(caller, trader_id, order)
@@ -52,7 +51,7 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
     async def BatchSubmitOrders(
         self, request: pb.BatchSubmitOrdersRequest, context: Context
     ) -> pb.BatchSubmitOrdersResponse:
-        caller, trader_id = trader()
+        caller, trader_id = require_trader()
         validation.batch("orders", request.orders)
         results = await each(
             "orders",
@@ -70,12 +69,12 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
         )
 
     async def GetOrder(self, request: pb.GetOrderRequest, context: Context) -> pb.GetOrderResponse:
-        caller, trader_id = trader()
+        caller, trader_id = require_trader()
         order = await self._orders.get(caller, trader_id, validation.get_order(request))
         return pb.GetOrderResponse(order=order_to_proto(order))
 
     async def ListOrders(self, request: pb.ListOrdersRequest, context: Context) -> pb.ListOrdersResponse:
-        caller, trader_id = trader()
+        caller, trader_id = require_trader()
         filter_, size = validation.list_orders(request)
         binding = ("ListOrders", trader_id, filter_)
         after = tokens.page(binding, request.page_token, _order_key)
@@ -88,7 +87,7 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
         )
 
     async def ListFills(self, request: pb.ListFillsRequest, context: Context) -> pb.ListFillsResponse:
-        caller, trader_id = trader()
+        caller, trader_id = require_trader()
         filter_, size = validation.list_fills(request)
         binding = ("ListFills", trader_id, filter_)
         before = tokens.page(binding, request.page_token, tokens.sequence)
@@ -100,13 +99,13 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
         )
 
     async def CancelOrder(self, request: pb.CancelOrderRequest, context: Context) -> pb.CancelOrderResponse:
-        caller, trader_id = trader()
+        caller, trader_id = require_trader()
         key, reason = validation.cancel_order(request)
         order, replayed = await self._orders.cancel(caller, trader_id, key, reason)
         return pb.CancelOrderResponse(order=order_to_proto(order), replayed=replayed)
 
     async def CancelAllOrders(self, request: pb.CancelAllOrdersRequest, context: Context) -> pb.CancelAllOrdersResponse:
-        caller, trader_id = trader()
+        caller, trader_id = require_trader()
         symbol, reason = validation.cancel_all_orders(request)
         cancelled = await self._orders.cancel_all(caller, trader_id, symbol, reason)
         return pb.CancelAllOrdersResponse(
@@ -116,60 +115,46 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
     async def WatchOrders(
         self, request: watch_pb2.WatchOrdersRequest, context: Context
     ) -> AsyncIterator[watch_pb2.WatchOrdersResponse]:
-        caller, trader_id = trader()
-        filter_, heartbeat_seconds = validation.watch_orders(request)
-        binding = ("WatchOrders", trader_id, filter_)
+        caller, trader_id = require_trader()
+        wanted = StreamRequest("WatchOrders", caller, trader_id, *validation.watch_orders(request))
         if request.resume_token:
-            after = await resume_after(self._audit, caller, trader_id, binding, request.resume_token)
+            after = await wanted.resume_after(self._events, request.resume_token)
         else:
-            _, after = await self._audit.bounds(caller, trader_id)
-            async for message in self._snapshot(caller, trader_id, filter_, after, binding):
+            _, after = await self._events.bounds(caller, trader_id)
+            async for message in self._snapshot(wanted, after):
                 yield message
-        last_event = 0
-        batches = follow(
-            self._audit,
-            self._feed,
-            caller,
-            trader_id,
-            filter_,
-            after=after,
-            heartbeat_seconds=heartbeat_seconds,
-        )
-        async with aclosing(batches):
-            async for events in batches:
-                message = watch_pb2.WatchOrdersResponse(resume_token=tokens.encode(binding, events.last_sequence))
-                if events.logs:
-                    last_event = events.logs[-1].sequence
-                    message.events.events.extend(map(event_to_proto, events.logs))
-                else:
-                    message.heartbeat.CopyFrom(heartbeat(events.last_sequence, last_event))
+        async with aclosing(follow(self._events, self._feed, wanted, after)) as steps:
+            async for step in steps:
+                message = watch_pb2.WatchOrdersResponse(resume_token=step.token, heartbeat=step.heartbeat)
+                if step.logs:
+                    message.events.events.extend(map(event_to_proto, step.logs))
                 yield message
 
-    async def _snapshot(
-        self, caller: Caller, trader_id: UUID, filter_: EventFilter, as_of: int, binding: tuple[object, ...]
-    ) -> AsyncIterator[watch_pb2.WatchOrdersResponse]:
+    async def _snapshot(self, wanted: StreamRequest, as_of: int) -> AsyncIterator[watch_pb2.WatchOrdersResponse]:
         after_id, count, full = None, 0, True
         while full:
-            orders = await self._audit.snapshot(caller, trader_id, filter_, as_of, after_id, SNAPSHOT_ORDERS_A_MESSAGE)
+            orders = await self._events.snapshot(
+                wanted.caller, wanted.trader_id, wanted.filter, as_of, after_id, SNAPSHOT_ORDERS_A_MESSAGE
+            )
             full = len(orders) == SNAPSHOT_ORDERS_A_MESSAGE
             if orders:
                 after_id, count = orders[-1].id, count + len(orders)
                 snapshot = watch_pb2.OrderSnapshot(orders=map(order_to_proto, orders))
                 yield watch_pb2.WatchOrdersResponse(snapshot=snapshot)
         complete = watch_pb2.SnapshotComplete(last_sequence=as_of, order_count=count)
-        yield watch_pb2.WatchOrdersResponse(resume_token=tokens.encode(binding, as_of), snapshot_complete=complete)
+        yield watch_pb2.WatchOrdersResponse(resume_token=wanted.token(as_of), snapshot_complete=complete)
 
     async def ReportExecution(
         self, request: reports_pb.ReportExecutionRequest, context: Context
     ) -> reports_pb.ReportExecutionResponse:
-        caller = caller_of(CallerKind.EXECUTION)
+        caller = require_caller(CallerKind.EXECUTION)
         [result] = await self._orders.report(caller, [validation.report(request)])
         return _reported(done(result))
 
     async def BatchReportExecutions(
         self, request: reports_pb.BatchReportExecutionsRequest, context: Context
     ) -> reports_pb.BatchReportExecutionsResponse:
-        caller = caller_of(CallerKind.EXECUTION)
+        caller = require_caller(CallerKind.EXECUTION)
         validation.batch("reports", request.reports)
         results = await each(
             "reports",

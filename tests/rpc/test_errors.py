@@ -104,8 +104,7 @@ async def test_a_stream_that_fails_tells_no_more(blotter: Blotter, monkeypatch: 
     def fail(*arguments: Any) -> Any:
         raise ZeroDivisionError(SECRET)
 
-    monkeypatch.setattr("service.servicers.orders.heartbeat", fail)
-    monkeypatch.setattr("service.servicers.audit.heartbeat", fail)
+    monkeypatch.setattr("service.servicers.streams.timestamp", fail)
     error = await refused(ask(blotter, "StreamExecutionLogs", METHODS["StreamExecutionLogs"].request()))
     assert (error.code(), error.details()) == (grpc.StatusCode.INTERNAL, INTERNAL)
 

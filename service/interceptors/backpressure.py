@@ -10,10 +10,10 @@ import grpc
 from grpc import aio
 
 from service.domain.errors import BlotterError, Draining, SlowConsumer
-from service.interceptors.around import OURS, Context, behaviour_of, rebuilt, unless_hung_up
+from service.interceptors.around import OUR_SERVICES, Context, behaviour_of, rebuilt, unless_hung_up
 
 
-class Pace(aio.ServerInterceptor):
+class Backpressure(aio.ServerInterceptor):
     """Writes what a streaming servicer yields; cuts off a client that takes nothing for `patience` seconds.
 
     An error that ends the stream carries the last `resume_token` in its metadata, so that a client that lost
@@ -34,7 +34,11 @@ class Pace(aio.ServerInterceptor):
     async def intercept_service(self, continuation: Any, handler_call_details: grpc.HandlerCallDetails) -> Any:
         """Wrap the handler of one streaming call."""
         handler = await continuation(handler_call_details)
-        if handler is None or not handler.response_streaming or not handler_call_details.method.startswith(OURS):
+        if (
+            handler is None
+            or not handler.response_streaming
+            or not handler_call_details.method.startswith(OUR_SERVICES)
+        ):
             return handler
         servicer = behaviour_of(handler)
 
