@@ -10,26 +10,21 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import statistics
-import sys
-import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from pathlib import Path
 from uuid import UUID, uuid4
 
 from grpc import aio
 
+from benchmarks.serving import TARGET, serving
 from blotter.orders.v1 import order_pb2, order_service_pb2, order_service_pb2_grpc
-from service import home
 from service.domain.demo import DEMO_TRADERS
 from service.domain.identity import Caller, CallerKind
 from service.repositories.database import Database
 from service.repositories.orders import Orders
 from service.servicers.validation import new_order
-from service.settings import Settings
 
 Submit = Callable[[UUID], Awaitable[object]]
 
@@ -92,20 +87,8 @@ async def compare(conninfo: str, target: str, options: argparse.Namespace) -> No
 
 async def main(options: argparse.Namespace) -> None:
     """Start a database and a server of the benchmark's own, and compare."""
-    with tempfile.TemporaryDirectory() as folder, home.owned(Settings(home=Path(folder))) as conninfo:
-        environment = os.environ | {
-            "BLOTTER_DATABASE_URL": conninfo,
-            "BLOTTER_LISTEN": "127.0.0.1:50061",
-            "BLOTTER_LOG_LEVEL": "WARNING",
-        }
-        server = await asyncio.create_subprocess_exec(sys.executable, "-m", "service", "serve", env=environment)
-        try:
-            async with aio.insecure_channel("127.0.0.1:50061") as channel:
-                await channel.channel_ready()
-            await compare(conninfo, "127.0.0.1:50061", options)
-        finally:
-            server.terminate()
-            await server.wait()
+    async with serving() as conninfo:
+        await compare(conninfo, TARGET, options)
 
 
 if __name__ == "__main__":

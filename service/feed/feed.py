@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ from service.repositories.events import Events
 TAIL = Caller(CallerKind.EXECUTION, None, actor="blotter", request_id="feed")
 
 LEAST_PAUSE = 0.02
-LOOKS_A_SECOND = 1000
+LOOKS_A_SECOND = 500
 
 log = logging.getLogger("blotter.feed")
 
@@ -83,8 +84,12 @@ class Feed:
                 del self._subscriptions[trader_id]
 
     def pause(self, trader_id: UUID) -> float:
-        """Return the least seconds between two looks of a stream: many streams of one trader look less often each."""
-        return max(LEAST_PAUSE, len(self._subscriptions.get(trader_id, ())) / LOOKS_A_SECOND)
+        """Return the least seconds between two looks of a stream.
+
+        Many streams of one trader look less often each, and not all at once.
+        """
+        even = max(LEAST_PAUSE, len(self._subscriptions.get(trader_id, ())) / LOOKS_A_SECOND)
+        return even * random.uniform(0.5, 1.5)  # noqa: S311  # nothing secret about it
 
     def hint(self, trader_id: UUID) -> None:
         """Say that this process has committed events of the trader."""

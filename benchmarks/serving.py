@@ -1,0 +1,37 @@
+"""A database and a server of the benchmark's own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from grpc import aio
+
+from service import home
+from service.settings import Settings
+
+TARGET = "127.0.0.1:50061"
+
+
+@asynccontextmanager
+async def serving() -> AsyncIterator[str]:
+    """Serve on TARGET in a process of its own for as long as the context lasts; yield the database's conninfo."""
+    with tempfile.TemporaryDirectory() as folder, home.owned(Settings(home=Path(folder))) as conninfo:
+        environment = os.environ | {
+            "BLOTTER_DATABASE_URL": conninfo,
+            "BLOTTER_LISTEN": TARGET,
+            "BLOTTER_LOG_LEVEL": "WARNING",
+        }
+        server = await asyncio.create_subprocess_exec(sys.executable, "-m", "service", "serve", env=environment)
+        try:
+            async with aio.insecure_channel(TARGET) as channel:
+                await channel.channel_ready()
+            yield conninfo
+        finally:
+            server.terminate()
+            await server.wait()
