@@ -1,0 +1,58 @@
+"""The right edge of a growing tree: all that is needed to append leaves and to know the root."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from service.ledger.hashing import full_root
+from service.ledger.tiles import TILE_HEIGHT, TILE_WIDTH, edge, root_over
+
+
+@dataclass(frozen=True, slots=True)
+class FullTile:
+    """A tile that will not change any more, and the root over it."""
+
+    level: int
+    index: int
+    hashes: bytes
+    root: bytes
+
+
+class Edge:
+    """The partial tiles at the right edge of a tree; at most 255 hashes a level."""
+
+    def __init__(self, size: int = 0, tiles: Mapping[tuple[int, int], Sequence[bytes]] | None = None) -> None:
+        """`tiles` has the hashes of `tiles.edge(size)`, by (level, index)."""
+        self.size = size
+        self._levels: list[list[bytes]] = []
+        for tile in edge(size):
+            self._level(tile.level).extend((tiles or {})[tile.level, tile.index])
+
+    def append(self, leaf_hashes: Iterable[bytes]) -> list[FullTile]:
+        """Append leaves; return the tiles that they complete, a lower level before a higher one."""
+        full: list[FullTile] = []
+        for leaf in leaf_hashes:
+            self.size += 1
+            value, level = leaf, 0
+            while True:
+                row = self._level(level)
+                row.append(value)
+                if len(row) < TILE_WIDTH:
+                    break
+                value = full_root(row)
+                index = (self.size >> (TILE_HEIGHT * (level + 1))) - 1
+                full.append(FullTile(level, index, b"".join(row), value))
+                row.clear()
+                level += 1
+        return full
+
+    def root(self) -> bytes:
+        """Return the root over all leaves."""
+        tiles = {(tile.level, tile.index): self._levels[tile.level] for tile in edge(self.size)}
+        return root_over((0, self.size), tiles)
+
+    def _level(self, level: int) -> list[bytes]:
+        while len(self._levels) <= level:
+            self._levels.append([])
+        return self._levels[level]
