@@ -46,6 +46,105 @@ CREATE FUNCTION public.act_as(p_trader_id uuid) RETURNS boolean
 
 COMMENT ON FUNCTION public.act_as(p_trader_id uuid) IS 'Say whose rows this transaction is about; false for an unknown trader';
 
+CREATE FUNCTION public.append_note_to_ledger(p_size bigint, p_kind text, p_leaf bytea) RETURNS TABLE(entry_position bigint, entry_hash bytea)
+    LANGUAGE plpgsql
+    AS $$
+        BEGIN
+            PERFORM FROM ledger_head WHERE size = p_size FOR UPDATE;
+            IF NOT FOUND THEN
+                RAISE EXCEPTION 'The ledger has not % entries.', p_size
+                    USING ERRCODE = 'serialization_failure', CONSTRAINT = 'ledger_head_is_as_expected';
+            END IF;
+            RETURN QUERY INSERT INTO ledger_entries (position, kind, leaf) VALUES (p_size, p_kind, p_leaf)
+                RETURNING position, leaf_hash;
+            UPDATE ledger_head SET size = p_size + 1;
+        END $$;
+
+COMMENT ON FUNCTION public.append_note_to_ledger(p_size bigint, p_kind text, p_leaf bytea) IS 'Append what is recorded of the ledger itself: KEYS or BASELINE';
+
+CREATE FUNCTION public.append_to_ledger(p_size bigint, p_most integer) RETURNS TABLE(entry_position bigint, entry_hash bytea)
+    LANGUAGE plpgsql
+    AS $$
+        DECLARE
+            v_head ledger_head;
+            v_now pg_snapshot;
+            v_to bigint;
+            v_cut bigint;
+            v_open bigint[];
+            v_appended bigint;
+        BEGIN
+            -- Without news, nothing is locked: this is called some 50 times a second.
+            SELECT ledger_head.* INTO v_head FROM ledger_head;
+            IF v_head.size = p_size AND v_head.incarnation = ledger_incarnation() AND v_head.next_xid IS NOT NULL
+               AND NOT EXISTS (SELECT FROM execution_logs WHERE xid >= v_head.next_xid)
+               AND NOT EXISTS (SELECT FROM execution_logs WHERE xid = ANY (v_head.open_xids)) THEN
+                RETURN;
+            END IF;
+            SELECT ledger_head.* INTO v_head FROM ledger_head FOR UPDATE;
+            IF v_head.size IS DISTINCT FROM p_size THEN
+                RAISE EXCEPTION 'The ledger has % entries, not %.', v_head.size, p_size
+                    USING ERRCODE = 'serialization_failure', CONSTRAINT = 'ledger_head_is_as_expected';
+            ELSIF v_head.incarnation <> ledger_incarnation() THEN
+                RAISE EXCEPTION 'The ledger belongs to another database.'
+                    USING ERRCODE = 'object_not_in_prerequisite_state', CONSTRAINT = 'ledger_head_is_of_this_database';
+            END IF;
+            -- Taken before the rows are read: what commits in between is looked at again the next time.
+            v_now := pg_current_snapshot();
+            v_open := ARRAY(SELECT xid::text::bigint FROM pg_snapshot_xip(v_now) AS xid);
+            v_to := pg_snapshot_xmax(v_now)::text::bigint;
+            IF v_head.next_xid IS NOT NULL THEN
+                -- A transaction is looked at as a whole, however many events it has.
+                SELECT xid INTO v_cut FROM execution_logs WHERE xid >= v_head.next_xid AND xid < v_to
+                ORDER BY xid OFFSET p_most - 1 LIMIT 1;
+                IF FOUND THEN
+                    v_to := v_cut + 1;
+                END IF;
+            END IF;
+
+            RETURN QUERY
+            WITH hinted AS (
+                SELECT trader_id, max(sequence) AS last_sequence FROM execution_logs
+                WHERE v_head.next_xid IS NOT NULL AND xid >= v_head.next_xid AND xid < v_to
+                GROUP BY trader_id
+                UNION ALL
+                SELECT trader_id, max(sequence) FROM execution_logs
+                WHERE v_head.next_xid IS NOT NULL AND xid = ANY (v_head.open_xids)
+                GROUP BY trader_id
+                UNION ALL
+                SELECT trader_id, last_sequence FROM trader_sequences WHERE v_head.next_xid IS NULL
+            ), missing AS (
+                SELECT trader_id, coalesce((
+                        SELECT sequence FROM ledger_entries WHERE ledger_entries.trader_id = hinted.trader_id
+                        ORDER BY ledger_entries.trader_id DESC, sequence DESC LIMIT 1), 0) AS after_sequence,
+                    max(last_sequence) AS last_sequence
+                FROM hinted GROUP BY trader_id
+            ), found AS (
+                SELECT log.trader_id, log.sequence, max(coalesce(log.xid, 0)) OVER (
+                    PARTITION BY log.trader_id ORDER BY log.sequence) AS xid
+                FROM missing CROSS JOIN LATERAL (
+                    SELECT trader_id, sequence, xid FROM execution_logs
+                    WHERE execution_logs.trader_id = missing.trader_id
+                      AND sequence > after_sequence AND sequence <= missing.last_sequence
+                    ORDER BY execution_logs.trader_id, sequence) AS log
+                -- All that was hinted at, because the hint will not come again; of all there is, a portion.
+                ORDER BY log.trader_id, log.sequence LIMIT CASE WHEN v_head.next_xid IS NULL THEN p_most END
+            )
+            INSERT INTO ledger_entries (position, kind, trader_id, sequence, leaf)
+            SELECT p_size - 1 + row_number() OVER (ORDER BY xid, trader_id, sequence), 'EXECUTION_LOG', trader_id,
+                   sequence, ''
+            FROM found ORDER BY 1
+            RETURNING position, leaf_hash;
+            GET DIAGNOSTICS v_appended = ROW_COUNT;
+
+            UPDATE ledger_head SET
+                size = p_size + v_appended,
+                incarnation = ledger_incarnation(),
+                next_xid = CASE WHEN v_head.next_xid IS NULL AND v_appended > 0 THEN NULL ELSE v_to END,
+                open_xids = ARRAY(SELECT xid FROM unnest(v_open) AS xid WHERE xid < v_to);
+        END $$;
+
+COMMENT ON FUNCTION public.append_to_ledger(p_size bigint, p_most integer) IS 'Append what was committed since the last call; the new entries';
+
 CREATE FUNCTION public.cancel_open_orders(p_trader_id uuid, p_symbol text, p_expired_only boolean, p_reason text, p_actor text, p_request_id text, p_most integer DEFAULT NULL::integer) RETURNS SETOF uuid
     LANGUAGE plpgsql
     AS $$
@@ -194,6 +293,152 @@ CREATE FUNCTION public.cancel_order(p_trader_id uuid, p_order_id uuid, p_client_
 
 COMMENT ON FUNCTION public.cancel_order(p_trader_id uuid, p_order_id uuid, p_client_order_id text, p_reason text, p_actor text, p_request_id text, OUT outcome text, OUT recorded public.orders) IS 'Cancel an open order. APPLIED, REPLAYED, ORDER_NOT_FOUND or ORDER_CLOSED';
 
+CREATE FUNCTION public.canonical_decimal(p_value numeric) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+            SELECT coalesce('"' || trim_scale(p_value)::text || '"', 'null')
+        $$;
+
+CREATE FUNCTION public.canonical_json(p_text text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+            -- The escapes of to_json are those of RFC 8785: the short ones, \u00xx in lower case, and nothing else.
+            SELECT coalesce(to_json(p_text)::text, 'null')
+        $$;
+
+CREATE FUNCTION public.canonical_time(p_time timestamp with time zone) RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+            SELECT coalesce('"' || to_char(p_time AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || '"', 'null')
+        $$;
+
+CREATE TABLE public.execution_logs (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    order_id uuid NOT NULL,
+    trader_id uuid NOT NULL,
+    action public.action_enum NOT NULL,
+    status public.order_status_enum NOT NULL,
+    "timestamp" timestamp with time zone NOT NULL,
+    reason text,
+    retry_attempt integer DEFAULT 0 NOT NULL,
+    error_code character varying(50),
+    created_at timestamp with time zone NOT NULL,
+    report_id character varying(64),
+    report_digest bytea,
+    sequence bigint NOT NULL,
+    previous_sequence bigint GENERATED ALWAYS AS (NULLIF((sequence - 1), 0)) STORED,
+    refused boolean DEFAULT false NOT NULL,
+    actor character varying(100) NOT NULL,
+    request_id character varying(64) NOT NULL,
+    client_order_id character varying(64) NOT NULL,
+    symbol character varying(22) NOT NULL,
+    side public.order_side_enum NOT NULL,
+    order_type public.order_type_enum NOT NULL,
+    quantity integer NOT NULL,
+    price numeric(18,8),
+    stop_loss numeric(18,8),
+    take_profit numeric(18,8),
+    expires_at timestamp with time zone,
+    order_created_at timestamp with time zone NOT NULL,
+    filled_quantity integer NOT NULL,
+    filled_notional numeric(28,8) NOT NULL,
+    venue character varying(50),
+    fill_id uuid,
+    execution_id character varying(64),
+    fill_quantity integer,
+    fill_price numeric(18,8),
+    fill_commission numeric(18,8),
+    login text DEFAULT CURRENT_USER,
+    xid bigint DEFAULT ((pg_current_xact_id())::text)::bigint,
+    CONSTRAINT ck_execution_logs_amounts_are_numbers CHECK ((('NaN'::numeric <> fill_price) AND ('NaN'::numeric <> fill_commission))),
+    CONSTRAINT ck_execution_logs_reason_readable CHECK ((length(reason) <= 600)),
+    CONSTRAINT ck_execution_logs_refused_has_code CHECK (((NOT refused) OR (error_code IS NOT NULL))),
+    CONSTRAINT ck_execution_logs_report_id_printable CHECK (((report_id)::text ~ '^[!-~]+$'::text)),
+    CONSTRAINT ck_execution_logs_report_with_digest CHECK ((((report_id IS NULL) = (report_digest IS NULL)) AND COALESCE((length(report_digest) = 32), true))),
+    CONSTRAINT ck_execution_logs_retry_attempt_nonnegative CHECK ((retry_attempt >= 0)),
+    CONSTRAINT ck_execution_logs_sequence_positive CHECK ((sequence > 0)),
+    CONSTRAINT ck_execution_logs_timestamp_is_a_date CHECK ((("timestamp" >= '0001-01-01 00:00:00+00'::timestamp with time zone) AND ("timestamp" < '10000-01-01 00:00:00+00'::timestamp with time zone)))
+);
+
+ALTER TABLE ONLY public.execution_logs FORCE ROW LEVEL SECURITY;
+
+COMMENT ON TABLE public.execution_logs IS 'Append-only audit trail';
+
+COMMENT ON COLUMN public.execution_logs.id IS 'Unique log identifier';
+
+COMMENT ON COLUMN public.execution_logs.action IS 'What happened';
+
+COMMENT ON COLUMN public.execution_logs.status IS 'Status of the order after the event';
+
+COMMENT ON COLUMN public.execution_logs."timestamp" IS 'When it happened';
+
+COMMENT ON COLUMN public.execution_logs.reason IS 'Error or action reason';
+
+COMMENT ON COLUMN public.execution_logs.retry_attempt IS 'Retry count';
+
+COMMENT ON COLUMN public.execution_logs.error_code IS 'Exchange error code';
+
+COMMENT ON COLUMN public.execution_logs.created_at IS 'When it was recorded';
+
+COMMENT ON COLUMN public.execution_logs.report_id IS 'The gateway''s id of the report';
+
+COMMENT ON COLUMN public.execution_logs.report_digest IS 'SHA-256 of what was reported';
+
+COMMENT ON COLUMN public.execution_logs.sequence IS 'Number among the trader''s events: dense, in commit order';
+
+COMMENT ON COLUMN public.execution_logs.refused IS 'The report was refused; the order is unchanged';
+
+COMMENT ON COLUMN public.execution_logs.actor IS 'Who acted';
+
+COMMENT ON COLUMN public.execution_logs.login IS 'The database login that wrote the log';
+
+COMMENT ON COLUMN public.execution_logs.xid IS 'The transaction that wrote the log';
+
+CREATE FUNCTION public.execution_log_leaf(p_log public.execution_logs) RETURNS bytea
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+            -- Names in the order of RFC 8785; integers of 64 bits and decimals as strings.
+            SELECT convert_to(
+                '{"action":"' || p_log.action::text
+                || '","actor":' || canonical_json(p_log.actor)
+                || ',"client_order_id":' || canonical_json(p_log.client_order_id)
+                || ',"created_at":' || canonical_time(p_log.created_at)
+                || ',"error_code":' || canonical_json(p_log.error_code)
+                || ',"execution_id":' || canonical_json(p_log.execution_id)
+                || ',"expires_at":' || canonical_time(p_log.expires_at)
+                || ',"fill_commission":' || canonical_decimal(p_log.fill_commission)
+                || ',"fill_id":' || canonical_json(p_log.fill_id::text)
+                || ',"fill_price":' || canonical_decimal(p_log.fill_price)
+                || ',"fill_quantity":' || coalesce(p_log.fill_quantity::text, 'null')
+                || ',"filled_notional":' || canonical_decimal(p_log.filled_notional)
+                || ',"filled_quantity":' || p_log.filled_quantity::text
+                || ',"id":"' || p_log.id::text
+                || '","login":' || canonical_json(p_log.login)
+                || ',"order_created_at":' || canonical_time(p_log.order_created_at)
+                || ',"order_id":"' || p_log.order_id::text
+                || '","order_type":"' || p_log.order_type::text
+                || '","price":' || canonical_decimal(p_log.price)
+                || ',"quantity":' || p_log.quantity::text
+                || ',"reason":' || canonical_json(p_log.reason)
+                || ',"refused":' || p_log.refused::text
+                || ',"report_digest":' || coalesce('"' || encode(p_log.report_digest, 'hex') || '"', 'null')
+                || ',"report_id":' || canonical_json(p_log.report_id)
+                || ',"request_id":' || canonical_json(p_log.request_id)
+                || ',"retry_attempt":' || p_log.retry_attempt::text
+                || ',"sequence":"' || p_log.sequence::text
+                || '","side":"' || p_log.side::text
+                || '","status":"' || p_log.status::text
+                || '","stop_loss":' || canonical_decimal(p_log.stop_loss)
+                || ',"symbol":' || canonical_json(p_log.symbol)
+                || ',"take_profit":' || canonical_decimal(p_log.take_profit)
+                || ',"timestamp":' || canonical_time(p_log.timestamp)
+                || ',"trader_id":"' || p_log.trader_id::text
+                || '","type":"execution_log","venue":' || canonical_json(p_log.venue)
+                || ',"version":1}', 'UTF8')
+        $$;
+
+COMMENT ON FUNCTION public.execution_log_leaf(p_log public.execution_logs) IS 'The leaf of an execution log: canonical JSON';
+
 CREATE FUNCTION public.guard_fill() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -205,6 +450,45 @@ CREATE FUNCTION public.guard_fill() RETURNS trigger
                     ERRCODE = 'check_violation', CONSTRAINT = 'fills_precede_their_log', TABLE = 'fills';
             END IF;
             RETURN NEW;
+        END $$;
+
+CREATE FUNCTION public.guard_ledger_entry() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+        DECLARE
+            v_broken text;
+        BEGIN
+            IF NEW.position > 0 AND NOT EXISTS (SELECT FROM ledger_entries WHERE position = NEW.position - 1) THEN
+                v_broken := 'ledger_entries_follow_without_gap';
+            ELSIF NEW.kind = 'EXECUTION_LOG' THEN
+                SELECT execution_log_leaf(execution_logs) INTO NEW.leaf FROM execution_logs
+                WHERE trader_id = NEW.trader_id AND sequence = NEW.sequence;
+                IF NOT FOUND THEN
+                    v_broken := 'ledger_entries_record_logs';
+                ELSIF NEW.sequence > 1 AND NOT EXISTS (
+                        SELECT FROM ledger_entries
+                        WHERE trader_id = NEW.trader_id AND sequence = NEW.sequence - 1) THEN
+                    v_broken := 'ledger_entries_follow_sequences';
+                END IF;
+            END IF;
+            IF v_broken IS NOT NULL THEN
+                RAISE EXCEPTION 'Refused by %.', v_broken
+                    USING ERRCODE = 'check_violation', CONSTRAINT = v_broken, TABLE = 'ledger_entries';
+            END IF;
+            RETURN NEW;
+        END $$;
+
+CREATE FUNCTION public.guard_ledger_head() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+        BEGIN
+            IF TG_OP = 'UPDATE' AND NEW.size >= OLD.size
+               AND (NEW.size = OLD.size OR EXISTS (SELECT FROM ledger_entries WHERE position = NEW.size - 1))
+               AND NOT EXISTS (SELECT FROM ledger_entries WHERE position = NEW.size) THEN
+                RETURN NEW;
+            END IF;
+            RAISE EXCEPTION 'Refused by ledger_head_counts_the_entries.' USING
+                ERRCODE = 'check_violation', CONSTRAINT = 'ledger_head_counts_the_entries', TABLE = 'ledger_head';
         END $$;
 
 CREATE FUNCTION public.guard_order() RETURNS trigger
@@ -260,6 +544,15 @@ CREATE FUNCTION public.guard_sequence() RETURNS trigger
                 ERRCODE = 'check_violation', CONSTRAINT = 'trader_sequences_only_grow', TABLE = 'trader_sequences';
         END $$;
 
+CREATE FUNCTION public.ledger_incarnation() RETURNS text
+    LANGUAGE sql STABLE
+    AS $$
+            SELECT system_identifier || '/' || (SELECT oid FROM pg_database WHERE datname = current_database())
+            FROM pg_control_system()
+        $$;
+
+COMMENT ON FUNCTION public.ledger_incarnation() IS 'What tells this database from any copy of it';
+
 CREATE FUNCTION public.lock_trader_sequence(p_trader_id uuid) RETURNS bigint
     LANGUAGE plpgsql
     AS $$
@@ -277,6 +570,14 @@ CREATE FUNCTION public.lock_trader_sequence(p_trader_id uuid) RETURNS bigint
         END $$;
 
 COMMENT ON FUNCTION public.lock_trader_sequence(p_trader_id uuid) IS 'Lock the trader''s counter until commit; return the last number';
+
+CREATE FUNCTION public.rebaseline_ledger() RETURNS void
+    LANGUAGE sql
+    AS $$
+            UPDATE ledger_head SET incarnation = ledger_incarnation(), next_xid = NULL, open_xids = '{}'
+        $$;
+
+COMMENT ON FUNCTION public.rebaseline_ledger() IS 'Let the ledger go on in this database, which is a copy of another';
 
 CREATE FUNCTION public.refuse_change() RETURNS trigger
     LANGUAGE plpgsql
@@ -502,85 +803,6 @@ CREATE TABLE public.alembic_version (
     version_num character varying(32) NOT NULL
 );
 
-CREATE TABLE public.execution_logs (
-    id uuid DEFAULT gen_random_uuid() NOT NULL,
-    order_id uuid NOT NULL,
-    trader_id uuid NOT NULL,
-    action public.action_enum NOT NULL,
-    status public.order_status_enum NOT NULL,
-    "timestamp" timestamp with time zone NOT NULL,
-    reason text,
-    retry_attempt integer DEFAULT 0 NOT NULL,
-    error_code character varying(50),
-    created_at timestamp with time zone NOT NULL,
-    report_id character varying(64),
-    report_digest bytea,
-    sequence bigint NOT NULL,
-    previous_sequence bigint GENERATED ALWAYS AS (NULLIF((sequence - 1), 0)) STORED,
-    refused boolean DEFAULT false NOT NULL,
-    actor character varying(100) NOT NULL,
-    request_id character varying(64) NOT NULL,
-    client_order_id character varying(64) NOT NULL,
-    symbol character varying(22) NOT NULL,
-    side public.order_side_enum NOT NULL,
-    order_type public.order_type_enum NOT NULL,
-    quantity integer NOT NULL,
-    price numeric(18,8),
-    stop_loss numeric(18,8),
-    take_profit numeric(18,8),
-    expires_at timestamp with time zone,
-    order_created_at timestamp with time zone NOT NULL,
-    filled_quantity integer NOT NULL,
-    filled_notional numeric(28,8) NOT NULL,
-    venue character varying(50),
-    fill_id uuid,
-    execution_id character varying(64),
-    fill_quantity integer,
-    fill_price numeric(18,8),
-    fill_commission numeric(18,8),
-    login text DEFAULT CURRENT_USER,
-    CONSTRAINT ck_execution_logs_amounts_are_numbers CHECK ((('NaN'::numeric <> fill_price) AND ('NaN'::numeric <> fill_commission))),
-    CONSTRAINT ck_execution_logs_reason_readable CHECK ((length(reason) <= 600)),
-    CONSTRAINT ck_execution_logs_refused_has_code CHECK (((NOT refused) OR (error_code IS NOT NULL))),
-    CONSTRAINT ck_execution_logs_report_id_printable CHECK (((report_id)::text ~ '^[!-~]+$'::text)),
-    CONSTRAINT ck_execution_logs_report_with_digest CHECK ((((report_id IS NULL) = (report_digest IS NULL)) AND COALESCE((length(report_digest) = 32), true))),
-    CONSTRAINT ck_execution_logs_retry_attempt_nonnegative CHECK ((retry_attempt >= 0)),
-    CONSTRAINT ck_execution_logs_sequence_positive CHECK ((sequence > 0)),
-    CONSTRAINT ck_execution_logs_timestamp_is_a_date CHECK ((("timestamp" >= '0001-01-01 00:00:00+00'::timestamp with time zone) AND ("timestamp" < '10000-01-01 00:00:00+00'::timestamp with time zone)))
-);
-
-ALTER TABLE ONLY public.execution_logs FORCE ROW LEVEL SECURITY;
-
-COMMENT ON TABLE public.execution_logs IS 'Append-only audit trail';
-
-COMMENT ON COLUMN public.execution_logs.id IS 'Unique log identifier';
-
-COMMENT ON COLUMN public.execution_logs.action IS 'What happened';
-
-COMMENT ON COLUMN public.execution_logs.status IS 'Status of the order after the event';
-
-COMMENT ON COLUMN public.execution_logs."timestamp" IS 'When it happened';
-
-COMMENT ON COLUMN public.execution_logs.reason IS 'Error or action reason';
-
-COMMENT ON COLUMN public.execution_logs.retry_attempt IS 'Retry count';
-
-COMMENT ON COLUMN public.execution_logs.error_code IS 'Exchange error code';
-
-COMMENT ON COLUMN public.execution_logs.created_at IS 'When it was recorded';
-
-COMMENT ON COLUMN public.execution_logs.report_id IS 'The gateway''s id of the report';
-
-COMMENT ON COLUMN public.execution_logs.report_digest IS 'SHA-256 of what was reported';
-
-COMMENT ON COLUMN public.execution_logs.sequence IS 'Number among the trader''s events: dense, in commit order';
-
-COMMENT ON COLUMN public.execution_logs.refused IS 'The report was refused; the order is unchanged';
-
-COMMENT ON COLUMN public.execution_logs.actor IS 'Who acted';
-
-COMMENT ON COLUMN public.execution_logs.login IS 'The database login that wrote the log';
-
 CREATE TABLE public.fills (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     order_id uuid NOT NULL,
@@ -622,6 +844,103 @@ COMMENT ON COLUMN public.fills.execution_id IS 'The venue''s id of the fill (FIX
 
 COMMENT ON COLUMN public.fills.sequence IS 'Number of the event that recorded the fill';
 
+CREATE TABLE public.ledger_checkpoints (
+    size bigint NOT NULL,
+    root_hash bytea NOT NULL,
+    note text NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT ck_ledger_checkpoints_root_hash CHECK ((octet_length(root_hash) = 32)),
+    CONSTRAINT ck_ledger_checkpoints_size CHECK ((size >= 0))
+);
+
+ALTER TABLE ONLY public.ledger_checkpoints FORCE ROW LEVEL SECURITY;
+
+COMMENT ON TABLE public.ledger_checkpoints IS 'Signed heads of the tree (C2SP tlog-checkpoint)';
+
+CREATE TABLE public.ledger_cosignatures (
+    size bigint NOT NULL,
+    witness text NOT NULL,
+    signature text NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
+ALTER TABLE ONLY public.ledger_cosignatures FORCE ROW LEVEL SECURITY;
+
+COMMENT ON TABLE public.ledger_cosignatures IS 'What witnesses signed (C2SP tlog-cosignature)';
+
+COMMENT ON COLUMN public.ledger_cosignatures.signature IS 'The signature line of the note';
+
+CREATE TABLE public.ledger_entries (
+    "position" bigint NOT NULL,
+    kind text NOT NULL,
+    trader_id uuid,
+    sequence bigint,
+    leaf bytea NOT NULL,
+    leaf_hash bytea GENERATED ALWAYS AS (sha256(('\x00'::bytea || leaf))) STORED NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT ck_ledger_entries_kind CHECK (
+CASE kind
+    WHEN 'EXECUTION_LOG'::text THEN ((trader_id IS NOT NULL) AND (sequence IS NOT NULL))
+    WHEN 'KEYS'::text THEN ((trader_id IS NULL) AND (sequence IS NULL))
+    WHEN 'BASELINE'::text THEN ((trader_id IS NULL) AND (sequence IS NULL))
+    ELSE false
+END),
+    CONSTRAINT ck_ledger_entries_leaf CHECK (((octet_length(leaf) >= 1) AND (octet_length(leaf) <= 65535))),
+    CONSTRAINT ck_ledger_entries_position CHECK (("position" >= 0))
+);
+
+ALTER TABLE ONLY public.ledger_entries FORCE ROW LEVEL SECURITY;
+
+COMMENT ON TABLE public.ledger_entries IS 'The leaves of the Merkle tree';
+
+COMMENT ON COLUMN public.ledger_entries."position" IS 'Index in the tree, from 0, without a gap';
+
+COMMENT ON COLUMN public.ledger_entries.kind IS 'What the leaf records: EXECUTION_LOG, KEYS or BASELINE';
+
+COMMENT ON COLUMN public.ledger_entries.leaf IS 'The bytes that are hashed: canonical JSON (RFC 8785)';
+
+COMMENT ON COLUMN public.ledger_entries.leaf_hash IS 'SHA-256(0x00 || leaf)';
+
+CREATE TABLE public.ledger_head (
+    id boolean DEFAULT true NOT NULL,
+    size bigint DEFAULT 0 NOT NULL,
+    incarnation text,
+    next_xid bigint,
+    open_xids bigint[] DEFAULT '{}'::bigint[] NOT NULL,
+    CONSTRAINT ck_ledger_head_id CHECK (id),
+    CONSTRAINT ck_ledger_head_size CHECK ((size >= 0))
+);
+
+ALTER TABLE ONLY public.ledger_head FORCE ROW LEVEL SECURITY;
+
+COMMENT ON TABLE public.ledger_head IS 'Where the sequencer stands; one row';
+
+COMMENT ON COLUMN public.ledger_head.size IS 'Number of entries';
+
+COMMENT ON COLUMN public.ledger_head.incarnation IS 'The database this ledger grows in: system identifier and oid';
+
+COMMENT ON COLUMN public.ledger_head.next_xid IS 'Transactions below it have been looked at; null: none has';
+
+COMMENT ON COLUMN public.ledger_head.open_xids IS 'Those below next_xid that were still open then';
+
+CREATE TABLE public.ledger_tiles (
+    level smallint NOT NULL,
+    tile_index bigint NOT NULL,
+    hashes bytea NOT NULL,
+    root bytea NOT NULL,
+    CONSTRAINT ck_ledger_tiles_hashes CHECK ((octet_length(hashes) = 8192)),
+    CONSTRAINT ck_ledger_tiles_level CHECK (((level >= 0) AND (level <= 7))),
+    CONSTRAINT ck_ledger_tiles_root CHECK ((octet_length(root) = 32)),
+    CONSTRAINT ck_ledger_tiles_tile_index CHECK ((tile_index >= 0))
+);
+ALTER TABLE ONLY public.ledger_tiles ALTER COLUMN hashes SET STORAGE EXTERNAL;
+
+ALTER TABLE ONLY public.ledger_tiles FORCE ROW LEVEL SECURITY;
+
+COMMENT ON TABLE public.ledger_tiles IS 'Full tiles of the tree, 256 hashes each (C2SP tlog-tiles)';
+
+COMMENT ON COLUMN public.ledger_tiles.root IS 'The root over the 256 hashes: a hash of the level above';
+
 CREATE TABLE public.trader_sequences (
     trader_id uuid NOT NULL,
     last_sequence bigint
@@ -658,6 +977,21 @@ ALTER TABLE ONLY public.execution_logs
 ALTER TABLE ONLY public.fills
     ADD CONSTRAINT fills_pkey PRIMARY KEY (trader_id, id);
 
+ALTER TABLE ONLY public.ledger_checkpoints
+    ADD CONSTRAINT ledger_checkpoints_pkey PRIMARY KEY (size);
+
+ALTER TABLE ONLY public.ledger_cosignatures
+    ADD CONSTRAINT ledger_cosignatures_pkey PRIMARY KEY (size, witness);
+
+ALTER TABLE ONLY public.ledger_entries
+    ADD CONSTRAINT ledger_entries_pkey PRIMARY KEY ("position");
+
+ALTER TABLE ONLY public.ledger_head
+    ADD CONSTRAINT ledger_head_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.ledger_tiles
+    ADD CONSTRAINT ledger_tiles_pkey PRIMARY KEY (level, tile_index);
+
 ALTER TABLE ONLY public.orders
     ADD CONSTRAINT orders_pkey PRIMARY KEY (trader_id, id);
 
@@ -679,6 +1013,9 @@ ALTER TABLE ONLY public.fills
 ALTER TABLE ONLY public.fills
     ADD CONSTRAINT uq_fills_sequence UNIQUE (trader_id, order_id, sequence);
 
+ALTER TABLE ONLY public.ledger_entries
+    ADD CONSTRAINT uq_ledger_entries_sequence UNIQUE (trader_id, sequence);
+
 ALTER TABLE ONLY public.orders
     ADD CONSTRAINT uq_orders_client_order_id UNIQUE (trader_id, client_order_id);
 
@@ -689,6 +1026,8 @@ CREATE INDEX idx_execution_logs_order ON public.execution_logs USING btree (orde
 CREATE INDEX idx_execution_logs_timestamp ON public.execution_logs USING btree ("timestamp", trader_id, sequence);
 
 CREATE INDEX idx_execution_logs_trader_timestamp ON public.execution_logs USING btree (trader_id, "timestamp" DESC);
+
+CREATE INDEX idx_execution_logs_xid ON public.execution_logs USING btree (xid);
 
 CREATE INDEX idx_fills_order ON public.fills USING btree (order_id);
 
@@ -722,6 +1061,28 @@ CREATE TRIGGER fills_refuse_change BEFORE DELETE OR UPDATE ON public.fills FOR E
 
 CREATE TRIGGER fills_refuse_truncate BEFORE TRUNCATE ON public.fills FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 
+CREATE TRIGGER ledger_checkpoints_refuse_change BEFORE DELETE OR UPDATE ON public.ledger_checkpoints FOR EACH ROW EXECUTE FUNCTION public.refuse_change();
+
+CREATE TRIGGER ledger_checkpoints_refuse_truncate BEFORE TRUNCATE ON public.ledger_checkpoints FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+
+CREATE TRIGGER ledger_cosignatures_refuse_change BEFORE DELETE OR UPDATE ON public.ledger_cosignatures FOR EACH ROW EXECUTE FUNCTION public.refuse_change();
+
+CREATE TRIGGER ledger_cosignatures_refuse_truncate BEFORE TRUNCATE ON public.ledger_cosignatures FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+
+CREATE TRIGGER ledger_entries_guard BEFORE INSERT ON public.ledger_entries FOR EACH ROW EXECUTE FUNCTION public.guard_ledger_entry();
+
+CREATE TRIGGER ledger_entries_refuse_change BEFORE DELETE OR UPDATE ON public.ledger_entries FOR EACH ROW EXECUTE FUNCTION public.refuse_change();
+
+CREATE TRIGGER ledger_entries_refuse_truncate BEFORE TRUNCATE ON public.ledger_entries FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+
+CREATE TRIGGER ledger_head_guard BEFORE DELETE OR UPDATE ON public.ledger_head FOR EACH ROW EXECUTE FUNCTION public.guard_ledger_head();
+
+CREATE TRIGGER ledger_head_guard_truncate BEFORE TRUNCATE ON public.ledger_head FOR EACH STATEMENT EXECUTE FUNCTION public.guard_ledger_head();
+
+CREATE TRIGGER ledger_tiles_refuse_change BEFORE DELETE OR UPDATE ON public.ledger_tiles FOR EACH ROW EXECUTE FUNCTION public.refuse_change();
+
+CREATE TRIGGER ledger_tiles_refuse_truncate BEFORE TRUNCATE ON public.ledger_tiles FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+
 CREATE TRIGGER orders_guard BEFORE UPDATE ON public.orders FOR EACH ROW EXECUTE FUNCTION public.guard_order();
 
 CREATE TRIGGER orders_stamp BEFORE INSERT ON public.orders FOR EACH ROW EXECUTE FUNCTION public.stamp_order();
@@ -741,6 +1102,9 @@ ALTER TABLE ONLY public.fills
 
 ALTER TABLE ONLY public.fills
     ADD CONSTRAINT fk_fills_order_id FOREIGN KEY (trader_id, order_id) REFERENCES public.orders(trader_id, id);
+
+ALTER TABLE ONLY public.ledger_cosignatures
+    ADD CONSTRAINT fk_ledger_cosignatures_size FOREIGN KEY (size) REFERENCES public.ledger_checkpoints(size);
 
 ALTER TABLE ONLY public.orders
     ADD CONSTRAINT fk_orders_last_log FOREIGN KEY (trader_id, id, last_sequence) REFERENCES public.execution_logs(trader_id, order_id, sequence) DEFERRABLE INITIALLY DEFERRED;
@@ -766,6 +1130,8 @@ CREATE POLICY execution_logs_immutable ON public.execution_logs AS RESTRICTIVE F
 
 CREATE POLICY execution_logs_immutable_delete ON public.execution_logs AS RESTRICTIVE FOR DELETE USING (false);
 
+CREATE POLICY execution_logs_sequencer_reads_all ON public.execution_logs FOR SELECT TO blotter_sequencer USING (true);
+
 CREATE POLICY execution_logs_trader_isolation ON public.execution_logs FOR SELECT TO blotter_trader USING ((trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid));
 
 CREATE POLICY execution_logs_trader_logs_own ON public.execution_logs FOR INSERT TO blotter_trader WITH CHECK (((trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid) AND (action = ANY (ARRAY['SUBMITTED'::public.action_enum, 'CANCELLED'::public.action_enum]))));
@@ -779,6 +1145,62 @@ CREATE POLICY fills_execution_reads_all ON public.fills FOR SELECT TO blotter_ex
 CREATE POLICY fills_execution_records_named ON public.fills FOR INSERT TO blotter_execution WITH CHECK ((trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid));
 
 CREATE POLICY fills_trader_isolation ON public.fills FOR SELECT TO blotter_trader USING ((trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid));
+
+ALTER TABLE public.ledger_checkpoints ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY ledger_checkpoints_compliance_reads_all ON public.ledger_checkpoints FOR SELECT TO blotter_compliance USING (true);
+
+CREATE POLICY ledger_checkpoints_execution_reads_all ON public.ledger_checkpoints FOR SELECT TO blotter_execution USING (true);
+
+CREATE POLICY ledger_checkpoints_immutable_delete ON public.ledger_checkpoints AS RESTRICTIVE FOR DELETE USING (false);
+
+CREATE POLICY ledger_checkpoints_immutable_update ON public.ledger_checkpoints AS RESTRICTIVE FOR UPDATE USING (false);
+
+CREATE POLICY ledger_checkpoints_sequencer_writes ON public.ledger_checkpoints TO blotter_sequencer USING (true);
+
+ALTER TABLE public.ledger_cosignatures ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY ledger_cosignatures_compliance_reads_all ON public.ledger_cosignatures FOR SELECT TO blotter_compliance USING (true);
+
+CREATE POLICY ledger_cosignatures_execution_reads_all ON public.ledger_cosignatures FOR SELECT TO blotter_execution USING (true);
+
+CREATE POLICY ledger_cosignatures_immutable_delete ON public.ledger_cosignatures AS RESTRICTIVE FOR DELETE USING (false);
+
+CREATE POLICY ledger_cosignatures_immutable_update ON public.ledger_cosignatures AS RESTRICTIVE FOR UPDATE USING (false);
+
+CREATE POLICY ledger_cosignatures_sequencer_writes ON public.ledger_cosignatures TO blotter_sequencer USING (true);
+
+ALTER TABLE public.ledger_entries ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY ledger_entries_compliance_reads_all ON public.ledger_entries FOR SELECT TO blotter_compliance USING (true);
+
+CREATE POLICY ledger_entries_execution_reads_all ON public.ledger_entries FOR SELECT TO blotter_execution USING (true);
+
+CREATE POLICY ledger_entries_immutable_delete ON public.ledger_entries AS RESTRICTIVE FOR DELETE USING (false);
+
+CREATE POLICY ledger_entries_immutable_update ON public.ledger_entries AS RESTRICTIVE FOR UPDATE USING (false);
+
+CREATE POLICY ledger_entries_sequencer_writes ON public.ledger_entries TO blotter_sequencer USING (true);
+
+ALTER TABLE public.ledger_head ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY ledger_head_compliance_reads_all ON public.ledger_head FOR SELECT TO blotter_compliance USING (true);
+
+CREATE POLICY ledger_head_execution_reads_all ON public.ledger_head FOR SELECT TO blotter_execution USING (true);
+
+CREATE POLICY ledger_head_sequencer_writes ON public.ledger_head TO blotter_sequencer USING (true);
+
+ALTER TABLE public.ledger_tiles ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY ledger_tiles_compliance_reads_all ON public.ledger_tiles FOR SELECT TO blotter_compliance USING (true);
+
+CREATE POLICY ledger_tiles_execution_reads_all ON public.ledger_tiles FOR SELECT TO blotter_execution USING (true);
+
+CREATE POLICY ledger_tiles_immutable_delete ON public.ledger_tiles AS RESTRICTIVE FOR DELETE USING (false);
+
+CREATE POLICY ledger_tiles_immutable_update ON public.ledger_tiles AS RESTRICTIVE FOR UPDATE USING (false);
+
+CREATE POLICY ledger_tiles_sequencer_writes ON public.ledger_tiles TO blotter_sequencer USING (true);
 
 ALTER TABLE public.orders ENABLE ROW LEVEL SECURITY;
 
@@ -804,6 +1226,8 @@ CREATE POLICY trader_sequences_execution_reads_all ON public.trader_sequences FO
 
 CREATE POLICY trader_sequences_execution_starts_named ON public.trader_sequences FOR INSERT TO blotter_execution WITH CHECK ((trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid));
 
+CREATE POLICY trader_sequences_sequencer_reads_all ON public.trader_sequences FOR SELECT TO blotter_sequencer USING (true);
+
 CREATE POLICY trader_sequences_trader_isolation ON public.trader_sequences TO blotter_trader USING ((trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid));
 
 ALTER TABLE public.traders ENABLE ROW LEVEL SECURITY;
@@ -826,6 +1250,12 @@ REVOKE ALL ON FUNCTION public.act_as(p_trader_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.act_as(p_trader_id uuid) TO blotter_trader;
 GRANT ALL ON FUNCTION public.act_as(p_trader_id uuid) TO blotter_execution;
 GRANT ALL ON FUNCTION public.act_as(p_trader_id uuid) TO blotter_compliance;
+
+REVOKE ALL ON FUNCTION public.append_note_to_ledger(p_size bigint, p_kind text, p_leaf bytea) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.append_note_to_ledger(p_size bigint, p_kind text, p_leaf bytea) TO blotter_sequencer;
+
+REVOKE ALL ON FUNCTION public.append_to_ledger(p_size bigint, p_most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.append_to_ledger(p_size bigint, p_most integer) TO blotter_sequencer;
 
 REVOKE ALL ON FUNCTION public.cancel_open_orders(p_trader_id uuid, p_symbol text, p_expired_only boolean, p_reason text, p_actor text, p_request_id text, p_most integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.cancel_open_orders(p_trader_id uuid, p_symbol text, p_expired_only boolean, p_reason text, p_actor text, p_request_id text, p_most integer) TO blotter_trader;
@@ -870,24 +1300,22 @@ GRANT UPDATE(last_sequence) ON TABLE public.orders TO blotter_execution;
 REVOKE ALL ON FUNCTION public.cancel_order(p_trader_id uuid, p_order_id uuid, p_client_order_id text, p_reason text, p_actor text, p_request_id text, OUT outcome text, OUT recorded public.orders) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.cancel_order(p_trader_id uuid, p_order_id uuid, p_client_order_id text, p_reason text, p_actor text, p_request_id text, OUT outcome text, OUT recorded public.orders) TO blotter_trader;
 
-REVOKE ALL ON FUNCTION public.lock_trader_sequence(p_trader_id uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.lock_trader_sequence(p_trader_id uuid) TO blotter_trader;
-GRANT ALL ON FUNCTION public.lock_trader_sequence(p_trader_id uuid) TO blotter_execution;
+REVOKE ALL ON FUNCTION public.canonical_decimal(p_value numeric) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.canonical_decimal(p_value numeric) TO blotter_sequencer;
+GRANT ALL ON FUNCTION public.canonical_decimal(p_value numeric) TO blotter_compliance;
 
-REVOKE ALL ON FUNCTION public.report_execution(p_trader_id uuid, p_order_id uuid, p_report_id text, p_report_digest bytea, p_action public.action_enum, p_timestamp timestamp with time zone, p_venue text, p_reason text, p_error_code text, p_retry_attempt integer, p_execution_id text, p_quantity integer, p_price numeric, p_commission numeric, p_actor text, p_request_id text, OUT outcome text, OUT recorded public.orders) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.report_execution(p_trader_id uuid, p_order_id uuid, p_report_id text, p_report_digest bytea, p_action public.action_enum, p_timestamp timestamp with time zone, p_venue text, p_reason text, p_error_code text, p_retry_attempt integer, p_execution_id text, p_quantity integer, p_price numeric, p_commission numeric, p_actor text, p_request_id text, OUT outcome text, OUT recorded public.orders) TO blotter_execution;
+REVOKE ALL ON FUNCTION public.canonical_json(p_text text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.canonical_json(p_text text) TO blotter_sequencer;
+GRANT ALL ON FUNCTION public.canonical_json(p_text text) TO blotter_compliance;
 
-REVOKE ALL ON FUNCTION public.submit_order(p_trader_id uuid, p_client_order_id text, p_request_digest bytea, p_symbol text, p_side public.order_side_enum, p_order_type public.order_type_enum, p_quantity integer, p_price numeric, p_stop_loss numeric, p_take_profit numeric, p_expires_at timestamp with time zone, p_validate_only boolean, p_actor text, p_request_id text, OUT outcome text, OUT recorded public.orders) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.submit_order(p_trader_id uuid, p_client_order_id text, p_request_digest bytea, p_symbol text, p_side public.order_side_enum, p_order_type public.order_type_enum, p_quantity integer, p_price numeric, p_stop_loss numeric, p_take_profit numeric, p_expires_at timestamp with time zone, p_validate_only boolean, p_actor text, p_request_id text, OUT outcome text, OUT recorded public.orders) TO blotter_trader;
-
-GRANT SELECT ON TABLE public.alembic_version TO blotter_trader;
-GRANT SELECT ON TABLE public.alembic_version TO blotter_execution;
-GRANT SELECT ON TABLE public.alembic_version TO blotter_compliance;
-GRANT SELECT ON TABLE public.alembic_version TO blotter_sequencer;
+REVOKE ALL ON FUNCTION public.canonical_time(p_time timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.canonical_time(p_time timestamp with time zone) TO blotter_sequencer;
+GRANT ALL ON FUNCTION public.canonical_time(p_time timestamp with time zone) TO blotter_compliance;
 
 GRANT SELECT ON TABLE public.execution_logs TO blotter_trader;
 GRANT SELECT ON TABLE public.execution_logs TO blotter_execution;
 GRANT SELECT ON TABLE public.execution_logs TO blotter_compliance;
+GRANT SELECT ON TABLE public.execution_logs TO blotter_sequencer;
 
 GRANT INSERT(order_id) ON TABLE public.execution_logs TO blotter_trader;
 GRANT INSERT(order_id) ON TABLE public.execution_logs TO blotter_execution;
@@ -932,6 +1360,31 @@ GRANT INSERT(fill_price) ON TABLE public.execution_logs TO blotter_execution;
 
 GRANT INSERT(fill_commission) ON TABLE public.execution_logs TO blotter_execution;
 
+REVOKE ALL ON FUNCTION public.execution_log_leaf(p_log public.execution_logs) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.execution_log_leaf(p_log public.execution_logs) TO blotter_sequencer;
+GRANT ALL ON FUNCTION public.execution_log_leaf(p_log public.execution_logs) TO blotter_compliance;
+
+REVOKE ALL ON FUNCTION public.ledger_incarnation() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.ledger_incarnation() TO blotter_sequencer;
+
+REVOKE ALL ON FUNCTION public.lock_trader_sequence(p_trader_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.lock_trader_sequence(p_trader_id uuid) TO blotter_trader;
+GRANT ALL ON FUNCTION public.lock_trader_sequence(p_trader_id uuid) TO blotter_execution;
+
+REVOKE ALL ON FUNCTION public.rebaseline_ledger() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.rebaseline_ledger() TO blotter_sequencer;
+
+REVOKE ALL ON FUNCTION public.report_execution(p_trader_id uuid, p_order_id uuid, p_report_id text, p_report_digest bytea, p_action public.action_enum, p_timestamp timestamp with time zone, p_venue text, p_reason text, p_error_code text, p_retry_attempt integer, p_execution_id text, p_quantity integer, p_price numeric, p_commission numeric, p_actor text, p_request_id text, OUT outcome text, OUT recorded public.orders) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.report_execution(p_trader_id uuid, p_order_id uuid, p_report_id text, p_report_digest bytea, p_action public.action_enum, p_timestamp timestamp with time zone, p_venue text, p_reason text, p_error_code text, p_retry_attempt integer, p_execution_id text, p_quantity integer, p_price numeric, p_commission numeric, p_actor text, p_request_id text, OUT outcome text, OUT recorded public.orders) TO blotter_execution;
+
+REVOKE ALL ON FUNCTION public.submit_order(p_trader_id uuid, p_client_order_id text, p_request_digest bytea, p_symbol text, p_side public.order_side_enum, p_order_type public.order_type_enum, p_quantity integer, p_price numeric, p_stop_loss numeric, p_take_profit numeric, p_expires_at timestamp with time zone, p_validate_only boolean, p_actor text, p_request_id text, OUT outcome text, OUT recorded public.orders) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.submit_order(p_trader_id uuid, p_client_order_id text, p_request_digest bytea, p_symbol text, p_side public.order_side_enum, p_order_type public.order_type_enum, p_quantity integer, p_price numeric, p_stop_loss numeric, p_take_profit numeric, p_expires_at timestamp with time zone, p_validate_only boolean, p_actor text, p_request_id text, OUT outcome text, OUT recorded public.orders) TO blotter_trader;
+
+GRANT SELECT ON TABLE public.alembic_version TO blotter_trader;
+GRANT SELECT ON TABLE public.alembic_version TO blotter_execution;
+GRANT SELECT ON TABLE public.alembic_version TO blotter_compliance;
+GRANT SELECT ON TABLE public.alembic_version TO blotter_sequencer;
+
 GRANT SELECT ON TABLE public.fills TO blotter_trader;
 GRANT SELECT ON TABLE public.fills TO blotter_execution;
 GRANT SELECT ON TABLE public.fills TO blotter_compliance;
@@ -954,9 +1407,62 @@ GRANT INSERT(execution_id) ON TABLE public.fills TO blotter_execution;
 
 GRANT INSERT(sequence) ON TABLE public.fills TO blotter_execution;
 
+GRANT SELECT ON TABLE public.ledger_checkpoints TO blotter_execution;
+GRANT SELECT ON TABLE public.ledger_checkpoints TO blotter_compliance;
+GRANT SELECT ON TABLE public.ledger_checkpoints TO blotter_sequencer;
+
+GRANT INSERT(size) ON TABLE public.ledger_checkpoints TO blotter_sequencer;
+
+GRANT INSERT(root_hash) ON TABLE public.ledger_checkpoints TO blotter_sequencer;
+
+GRANT INSERT(note) ON TABLE public.ledger_checkpoints TO blotter_sequencer;
+
+GRANT SELECT ON TABLE public.ledger_cosignatures TO blotter_execution;
+GRANT SELECT ON TABLE public.ledger_cosignatures TO blotter_compliance;
+GRANT SELECT ON TABLE public.ledger_cosignatures TO blotter_sequencer;
+
+GRANT INSERT(size) ON TABLE public.ledger_cosignatures TO blotter_sequencer;
+
+GRANT INSERT(witness) ON TABLE public.ledger_cosignatures TO blotter_sequencer;
+
+GRANT INSERT(signature) ON TABLE public.ledger_cosignatures TO blotter_sequencer;
+
+GRANT SELECT ON TABLE public.ledger_entries TO blotter_execution;
+GRANT SELECT ON TABLE public.ledger_entries TO blotter_compliance;
+GRANT SELECT ON TABLE public.ledger_entries TO blotter_sequencer;
+
+GRANT INSERT("position") ON TABLE public.ledger_entries TO blotter_sequencer;
+
+GRANT INSERT(kind) ON TABLE public.ledger_entries TO blotter_sequencer;
+
+GRANT INSERT(trader_id) ON TABLE public.ledger_entries TO blotter_sequencer;
+
+GRANT INSERT(sequence) ON TABLE public.ledger_entries TO blotter_sequencer;
+
+GRANT INSERT(leaf) ON TABLE public.ledger_entries TO blotter_sequencer;
+
+GRANT SELECT ON TABLE public.ledger_head TO blotter_execution;
+GRANT SELECT ON TABLE public.ledger_head TO blotter_compliance;
+GRANT SELECT ON TABLE public.ledger_head TO blotter_sequencer;
+
+GRANT INSERT(id) ON TABLE public.ledger_head TO blotter_sequencer;
+
+GRANT UPDATE(size) ON TABLE public.ledger_head TO blotter_sequencer;
+
+GRANT UPDATE(incarnation) ON TABLE public.ledger_head TO blotter_sequencer;
+
+GRANT UPDATE(next_xid) ON TABLE public.ledger_head TO blotter_sequencer;
+
+GRANT UPDATE(open_xids) ON TABLE public.ledger_head TO blotter_sequencer;
+
+GRANT SELECT ON TABLE public.ledger_tiles TO blotter_execution;
+GRANT SELECT ON TABLE public.ledger_tiles TO blotter_compliance;
+GRANT SELECT,INSERT ON TABLE public.ledger_tiles TO blotter_sequencer;
+
 GRANT SELECT ON TABLE public.trader_sequences TO blotter_trader;
 GRANT SELECT ON TABLE public.trader_sequences TO blotter_execution;
 GRANT SELECT ON TABLE public.trader_sequences TO blotter_compliance;
+GRANT SELECT ON TABLE public.trader_sequences TO blotter_sequencer;
 
 GRANT INSERT(trader_id) ON TABLE public.trader_sequences TO blotter_trader;
 GRANT INSERT(trader_id) ON TABLE public.trader_sequences TO blotter_execution;

@@ -4,10 +4,10 @@ Why: dense sequences show that a trader's event is missing; they do not show tha
 cut off. A tree whose signed heads are held elsewhere shows both (RFC 6962; C2SP tlog-checkpoint). Callers that see all
 traders also need one order over all of them, without a gap: the position.
 
-- `execution_logs.xid` tells the sequencer what was committed since it last looked. A time or a serial number would lose
-  the rows of slow transactions, and the oldest running transaction's id would stall on any idle one. The sequencer keeps
-  the bounds of a snapshot instead: ids that were open then are looked at again, alone. Ids only tell which traders to
-  look at; what is appended is decided by the dense sequences, so nothing is doubled or left out whatever the ids say.
+- `execution_logs.xid` tells the sequencer what was committed since it last looked. A time or a serial number would
+  lose the rows of slow transactions, and the oldest running transaction's id would stall on any idle one. The sequencer
+  keeps the bounds of a snapshot instead: ids that were open then are looked at again, alone. Ids only tell which
+  traders to look at; what is appended is decided by the dense sequences, so nothing is ever doubled.
 - `ledger_entries` keeps the very bytes that are hashed (canonical JSON, RFC 8785). The leaf of a log is made here, from
   the log, whoever inserts the entry; positions and each trader's sequences follow without a gap.
 - `ledger_tiles` keeps full tiles of 256 hashes and the root over each, so that a proof reads one tile a level and the
@@ -114,16 +114,15 @@ def upgrade() -> None:
         COMMENT ON TABLE ledger_head IS 'Where the sequencer stands; one row';
         COMMENT ON COLUMN ledger_head.size IS 'Number of entries';
         COMMENT ON COLUMN ledger_head.incarnation IS 'The database this ledger grows in: system identifier and oid';
-        COMMENT ON COLUMN ledger_head.next_xid IS 'Transactions below it have been looked at; null: look at all traders';
+        COMMENT ON COLUMN ledger_head.next_xid IS 'Transactions below it have been looked at; null: none has';
         COMMENT ON COLUMN ledger_head.open_xids IS 'Those below next_xid that were still open then';
-        INSERT INTO ledger_head DEFAULT VALUES;
 
         CREATE FUNCTION canonical_json(p_text text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
             -- The escapes of to_json are those of RFC 8785: the short ones, \\u00xx in lower case, and nothing else.
             SELECT coalesce(to_json(p_text)::text, 'null')
         $$;
         CREATE FUNCTION canonical_time(p_time timestamptz) RETURNS text LANGUAGE sql STABLE PARALLEL SAFE AS $$
-            SELECT coalesce(to_char(p_time AT TIME ZONE 'UTC', '"""YYYY-MM-DD"T"HH24:MI:SS.US"Z"""'), 'null')
+            SELECT coalesce('"' || to_char(p_time AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || '"', 'null')
         $$;
         CREATE FUNCTION canonical_decimal(p_value numeric) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
             SELECT coalesce('"' || trim_scale(p_value)::text || '"', 'null')
@@ -228,11 +227,18 @@ def upgrade() -> None:
             v_open bigint[];
             v_appended bigint;
         BEGIN
+            -- Without news, nothing is locked: this is called some 50 times a second.
+            SELECT ledger_head.* INTO v_head FROM ledger_head;
+            IF v_head.size = p_size AND v_head.incarnation = ledger_incarnation() AND v_head.next_xid IS NOT NULL
+               AND NOT EXISTS (SELECT FROM execution_logs WHERE xid >= v_head.next_xid)
+               AND NOT EXISTS (SELECT FROM execution_logs WHERE xid = ANY (v_head.open_xids)) THEN
+                RETURN;
+            END IF;
             SELECT ledger_head.* INTO v_head FROM ledger_head FOR UPDATE;
-            IF v_head.size <> p_size THEN
+            IF v_head.size IS DISTINCT FROM p_size THEN
                 RAISE EXCEPTION 'The ledger has % entries, not %.', v_head.size, p_size
                     USING ERRCODE = 'serialization_failure', CONSTRAINT = 'ledger_head_is_as_expected';
-            ELSIF v_head.incarnation IS DISTINCT FROM ledger_incarnation() AND v_head.incarnation IS NOT NULL THEN
+            ELSIF v_head.incarnation <> ledger_incarnation() THEN
                 RAISE EXCEPTION 'The ledger belongs to another database.'
                     USING ERRCODE = 'object_not_in_prerequisite_state', CONSTRAINT = 'ledger_head_is_of_this_database';
             END IF;
@@ -241,11 +247,11 @@ def upgrade() -> None:
             v_open := ARRAY(SELECT xid::text::bigint FROM pg_snapshot_xip(v_now) AS xid);
             v_to := pg_snapshot_xmax(v_now)::text::bigint;
             IF v_head.next_xid IS NOT NULL THEN
-                -- A transaction is looked at as a whole.
+                -- A transaction is looked at as a whole, however many events it has.
                 SELECT xid INTO v_cut FROM execution_logs WHERE xid >= v_head.next_xid AND xid < v_to
-                ORDER BY xid OFFSET p_most LIMIT 1;
+                ORDER BY xid OFFSET p_most - 1 LIMIT 1;
                 IF FOUND THEN
-                    v_to := greatest(v_cut, v_head.next_xid + 1);
+                    v_to := v_cut + 1;
                 END IF;
             END IF;
 
@@ -273,7 +279,9 @@ def upgrade() -> None:
                     SELECT trader_id, sequence, xid FROM execution_logs
                     WHERE execution_logs.trader_id = missing.trader_id
                       AND sequence > after_sequence AND sequence <= missing.last_sequence
-                    ORDER BY execution_logs.trader_id, sequence LIMIT p_most) AS log
+                    ORDER BY execution_logs.trader_id, sequence) AS log
+                -- All that was hinted at, because the hint will not come again; of all there is, a portion.
+                ORDER BY log.trader_id, log.sequence LIMIT CASE WHEN v_head.next_xid IS NULL THEN p_most END
             )
             INSERT INTO ledger_entries (position, kind, trader_id, sequence, leaf)
             SELECT p_size - 1 + row_number() OVER (ORDER BY xid, trader_id, sequence), 'EXECUTION_LOG', trader_id,
@@ -286,10 +294,9 @@ def upgrade() -> None:
                 size = p_size + v_appended,
                 incarnation = ledger_incarnation(),
                 next_xid = CASE WHEN v_head.next_xid IS NULL AND v_appended > 0 THEN NULL ELSE v_to END,
-                open_xids = ARRAY(SELECT xid FROM unnest(v_open) AS xid WHERE xid < v_to)
-            WHERE v_appended > 0 OR v_head.next_xid IS NULL OR v_to > v_head.next_xid;
+                open_xids = ARRAY(SELECT xid FROM unnest(v_open) AS xid WHERE xid < v_to);
         END $$;
-        COMMENT ON FUNCTION append_to_ledger IS 'Append what was committed since the last call; returns the new entries';
+        COMMENT ON FUNCTION append_to_ledger IS 'Append what was committed since the last call; the new entries';
     """)
     op.run_sql("""
         CREATE FUNCTION append_note_to_ledger(p_size bigint, p_kind text, p_leaf bytea)
@@ -346,6 +353,7 @@ def upgrade() -> None:
         GRANT INSERT ON ledger_tiles TO blotter_sequencer;
         GRANT INSERT (size, root_hash, note) ON ledger_checkpoints TO blotter_sequencer;
         GRANT INSERT (size, witness, signature) ON ledger_cosignatures TO blotter_sequencer;
+        GRANT INSERT (id) ON ledger_head TO blotter_sequencer;
         GRANT UPDATE (size, incarnation, next_xid, open_xids) ON ledger_head TO blotter_sequencer;
     """)
 

@@ -1,13 +1,26 @@
-"""The tables, one a file: Alembic's metadata, and what the repositories' statements are written with."""
+"""The tables, one a file but for the ledger's: Alembic's metadata, and what statements are written with."""
 
 from __future__ import annotations
 
 from service.models.base import Base
 from service.models.execution_log import ExecutionLog
 from service.models.fill import Fill
+from service.models.ledger import LedgerCheckpoint, LedgerCosignature, LedgerEntry, LedgerHead, LedgerTile
 from service.models.order import Order
 from service.models.trader import Trader, TraderSequence
 
 metadata = Base.metadata
 
-__all__ = ["ExecutionLog", "Fill", "Order", "Trader", "TraderSequence", "metadata"]
+__all__ = [
+    "ExecutionLog",
+    "Fill",
+    "LedgerCheckpoint",
+    "LedgerCosignature",
+    "LedgerEntry",
+    "LedgerHead",
+    "LedgerTile",
+    "Order",
+    "Trader",
+    "TraderSequence",
+    "metadata",
+]

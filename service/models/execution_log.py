@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from sqlalchemy import Computed, ForeignKeyConstraint, Index, String, Text, UniqueConstraint, text
+from sqlalchemy import BigInteger, Computed, ForeignKeyConstraint, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from service.models.base import (
@@ -47,6 +47,7 @@ class ExecutionLog(Base):
         Index("idx_execution_logs_timestamp", "timestamp", "trader_id", "sequence"),
         Index("idx_execution_logs_order", "order_id"),
         Index("idx_execution_logs_action", "action"),
+        Index("idx_execution_logs_xid", "xid"),
         {"comment": "Append-only audit trail"},
     )
 
@@ -69,6 +70,11 @@ class ExecutionLog(Base):
     request_id: Mapped[str] = mapped_column(String(64))
     login: Mapped[str | None] = mapped_column(
         Text, server_default=text("CURRENT_USER"), comment="The database login that wrote the log"
+    )
+    xid: Mapped[int | None] = mapped_column(
+        BigInteger,
+        server_default=text("((pg_current_xact_id())::text)::bigint"),
+        comment="The transaction that wrote the log",
     )
     report_id: Mapped[str | None] = mapped_column(String(64), comment="The gateway's id of the report")
     report_digest: Mapped[bytes | None] = mapped_column(comment="SHA-256 of what was reported")

@@ -1,0 +1,187 @@
+"""The one writer of the ledger: a connection of the sequencer's login, and what it may do."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple, Self
+
+from psycopg import AsyncConnection
+from psycopg import errors as pg
+
+from service.ledger.edge import Edge, FullTile
+from service.ledger.hashing import HASH_BYTES
+from service.ledger.tiles import Tile, edge, needed
+from service.repositories.database import SESSION, login_to
+from service.repositories.errors import unavailable_if_unreachable
+
+# Any number will do, as long as nobody else locks it: "blotter" in ASCII.
+_LOCK = 0x626C6F74746572
+
+TILES = """
+    SELECT tile.level, tile.index, CASE
+        WHEN tile.width = 256 THEN (
+            SELECT hashes FROM ledger_tiles WHERE level = tile.level AND tile_index = tile.index)
+        WHEN tile.level = 0 THEN (
+            SELECT string_agg(leaf_hash, '' ORDER BY position) FROM ledger_entries
+            WHERE position >= tile.index * 256 AND position < tile.index * 256 + tile.width)
+        ELSE (
+            SELECT string_agg(root, '' ORDER BY tile_index) FROM ledger_tiles
+            WHERE level = tile.level - 1
+              AND tile_index >= tile.index * 256 AND tile_index < tile.index * 256 + tile.width)
+        END
+    FROM unnest(%(levels)s::smallint[], %(indexes)s::bigint[], %(widths)s::integer[]) AS tile (level, index, width)
+"""
+"""The hashes of tiles, full or partial: those of a partial tile are the roots below it, or the leaves'."""
+
+
+class LedgerMoved(Exception):
+    """Somebody else has appended: what is known of the tree here is old."""
+
+
+class ForeignLedger(Exception):
+    """This database is a copy of the one that the ledger grew in."""
+
+
+class DamagedLedger(Exception):
+    """A tile or entry that must be there is not."""
+
+
+class StoredCheckpoint(NamedTuple):
+    """A checkpoint as it was signed."""
+
+    size: int
+    root_hash: bytes
+    note: str
+
+
+def tile_values(tiles: Collection[Tile]) -> dict[str, Any]:
+    """Return the parameters of TILES."""
+    return {
+        "levels": [tile.level for tile in tiles],
+        "indexes": [tile.index for tile in tiles],
+        "widths": [tile.width for tile in tiles],
+    }
+
+
+def tiles_of(rows: Collection[tuple[Any, ...]], tiles: Collection[Tile]) -> dict[tuple[int, int], list[bytes]]:
+    """Return what TILES found, by (level, index). Raises DamagedLedger where a hash is missing."""
+    found = {(level, index): bytes(hashes or b"") for level, index, hashes in rows}
+    for tile in tiles:
+        if len(found.get((tile.level, tile.index), b"")) != tile.width * HASH_BYTES:
+            raise DamagedLedger(f"Tile {tile.path} of the ledger is not what it was.")
+    return {
+        place: [hashes[start : start + HASH_BYTES] for start in range(0, len(hashes), HASH_BYTES)]
+        for place, hashes in found.items()
+    }
+
+
+class LedgerWriter:
+    """Writes the ledger under blotter_sequencer. One at a time holds the lock; two at once are slow, never wrong."""
+
+    def __init__(self, connection: AsyncConnection[tuple[Any, ...]]) -> None:
+        self._connection = connection
+
+    @classmethod
+    @asynccontextmanager
+    async def connected(cls, conninfo: str, password: str | None) -> AsyncIterator[Self]:
+        """Connect for as long as the context lasts. Raises DatabaseUnavailable."""
+        with unavailable_if_unreachable():
+            connection = await AsyncConnection.connect(
+                login_to(conninfo, "blotter_sequencer", password, SESSION), autocommit=True
+            )
+        async with connection:
+            yield cls(connection)
+
+    async def elected(self) -> bool:
+        """Try to become the sequencer: true until this connection ends, however it ends."""
+        return bool((await self._rows("SELECT pg_try_advisory_lock(%(lock)s)", {"lock": _LOCK}))[0][0])
+
+    async def edge(self) -> Edge:
+        """Return the right edge of the tree as it stands."""
+        await self._rows("INSERT INTO ledger_head (id) VALUES (true) ON CONFLICT DO NOTHING")
+        async with self._connection.transaction():
+            [(size,)] = await self._rows("SELECT size FROM ledger_head FOR UPDATE")
+            return Edge(size, await self.tiles(edge(size)))
+
+    async def tiles(self, tiles: Collection[Tile]) -> dict[tuple[int, int], list[bytes]]:
+        """Return the hashes of tiles by (level, index). Raises DamagedLedger."""
+        return tiles_of(await self._rows(TILES, tile_values(tiles)), tiles)
+
+    async def tiles_of_tree(self, old_size: int, size: int) -> dict[tuple[int, int], list[bytes]]:
+        """Return the tiles that give the root at an older size."""
+        return await self.tiles(needed([(0, old_size)], size))
+
+    async def append(self, tree: Edge, most: int) -> int:
+        """Append what was committed since the last call, some `most` events; return how many entries.
+
+        Raises LedgerMoved, ForeignLedger; `tree` is then of no more use.
+        """
+        return await self._append(tree, "append_to_ledger(%(size)s, %(most)s)", {"most": most})
+
+    async def append_note(self, tree: Edge, kind: str, leaf: bytes) -> None:
+        """Append what is recorded of the ledger itself. Raises LedgerMoved."""
+        await self._append(tree, "append_note_to_ledger(%(size)s, %(kind)s, %(leaf)s)", {"kind": kind, "leaf": leaf})
+
+    async def last_note(self, kind: str) -> bytes | None:
+        """Return the newest leaf of a kind."""
+        rows = await self._rows(
+            "SELECT leaf FROM ledger_entries WHERE kind = %(kind)s ORDER BY position DESC LIMIT 1", {"kind": kind}
+        )
+        return rows[0][0] if rows else None
+
+    async def rebaseline(self) -> None:
+        """Let the ledger go on in this database, though it is a copy."""
+        await self._rows("SELECT rebaseline_ledger()")
+
+    async def newest_checkpoint(self) -> StoredCheckpoint | None:
+        """Return the checkpoint of the largest size."""
+        rows = await self._rows("SELECT size, root_hash, note FROM ledger_checkpoints ORDER BY size DESC LIMIT 1")
+        return StoredCheckpoint(*rows[0]) if rows else None
+
+    async def add_checkpoint(self, checkpoint: StoredCheckpoint) -> None:
+        """Keep a signed checkpoint. Raises LedgerMoved where there is another of this size."""
+        await self._rows(
+            "INSERT INTO ledger_checkpoints (size, root_hash, note) VALUES (%(size)s, %(root_hash)s, %(note)s)",
+            checkpoint._asdict(),
+        )
+
+    async def add_cosignature(self, size: int, witness: str, signature: str) -> None:
+        """Keep what a witness signed; the first of each witness counts."""
+        await self._rows(
+            "INSERT INTO ledger_cosignatures (size, witness, signature) VALUES (%(size)s, %(witness)s, %(signature)s) "
+            "ON CONFLICT DO NOTHING",
+            {"size": size, "witness": witness, "signature": signature},
+        )
+
+    async def _append(self, tree: Edge, function: str, values: Mapping[str, Any]) -> int:
+        async with self._connection.transaction():
+            rows = await self._rows(
+                f"SELECT entry_position, entry_hash FROM {function} ORDER BY 1",  # noqa: S608  # one of two, written here
+                {"size": tree.size, **values},
+            )
+            await self._add_tiles(tree.append(leaf for _, leaf in rows))
+        return len(rows)
+
+    async def _add_tiles(self, tiles: list[FullTile]) -> None:
+        if not tiles:
+            return
+        await self._rows(
+            "INSERT INTO ledger_tiles (level, tile_index, hashes, root) SELECT * FROM unnest("
+            "%(levels)s::smallint[], %(indexes)s::bigint[], %(hashes)s::bytea[], %(roots)s::bytea[])",
+            {
+                "levels": [tile.level for tile in tiles],
+                "indexes": [tile.index for tile in tiles],
+                "hashes": [tile.hashes for tile in tiles],
+                "roots": [tile.root for tile in tiles],
+            },
+        )
+
+    async def _rows(self, sql: str, values: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        try:
+            cursor = await self._connection.execute(sql, values)
+            return await cursor.fetchall() if cursor.description else []
+        except (pg.SerializationFailure, pg.UniqueViolation) as error:
+            raise LedgerMoved from error
+        except pg.ObjectNotInPrerequisiteState as error:
+            raise ForeignLedger from error
