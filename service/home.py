@@ -10,6 +10,7 @@ from service.domain.demo import DEMO_TRADERS
 from service.embedded import Cluster, lock
 from service.repositories import traders
 from service.repositories.database import login_to
+from service.sequencing.keys import KeyFolder
 from service.settings import Settings
 
 # Plans that were made while the tables were empty choose among indexes by chance; the first statistics mend them.
@@ -32,6 +33,9 @@ def served(settings: Settings) -> Iterator[str]:
     """
     if settings.database_url is None:
         with _embedded(settings) as owner:
+            keys = KeyFolder(settings.home / "keys")
+            if settings.ledger_keys is None and not keys.signers():
+                keys.generate(settings.ledger_origin)
             yield owner
         return
     password = settings.trader_password

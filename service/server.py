@@ -8,6 +8,7 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from uuid import UUID
 
 from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -23,10 +24,14 @@ from service.interceptors.backpressure import Backpressure
 from service.interceptors.errors import Errors
 from service.interceptors.identity import MetadataIdentity
 from service.interceptors.telemetry import Telemetry
+from service.ledger.notes import Verifier
 from service.repositories.audit import Audit
 from service.repositories.database import Database
 from service.repositories.events import Events
 from service.repositories.orders import Orders
+from service.sequencing import KeyFolder, Sequencer
+from service.sequencing.checkpoints import Checkpoints
+from service.sequencing.sinks import DirectorySink, Witness
 from service.servicers.audit import AuditServicer
 from service.servicers.orders import OrderServicer
 from service.settings import Settings
@@ -76,7 +81,13 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
         await own.open()
         audit, events = Audit(database), Events(database)
         feed = Feed(Events(own), settings.feed_poll_ms / 1000)
-        orders = Orders(database, feed.hint)
+        sequencer = _sequencer(settings, conninfo)
+
+        def committed(trader_id: UUID) -> None:
+            feed.hint(trader_id)
+            sequencer.hint()
+
+        orders = Orders(database, committed)
         backpressure = Backpressure(settings.slow_consumer_seconds)
 
         server = aio.server(
@@ -109,11 +120,13 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
         except RuntimeError as error:
             raise AddressInUse(f"{settings.listen} cannot be served on: it is in use, or not an address.") from error
         await server.start()
-        expiry = Expiry(Orders(own, feed.hint), settings.expiry_poll_ms / 1000, tell_health)
+        expiry = Expiry(Orders(own, committed), settings.expiry_poll_ms / 1000, tell_health)
         tasks = [
             asyncio.create_task(feed.run(), name="feed"),
             asyncio.create_task(expiry.run(), name="expiry"),
         ]
+        if settings.sequencer:
+            tasks.append(asyncio.create_task(sequencer.run(), name="sequencer"))
         running_server = Running(port, feed, backpressure, tasks)
         try:
             yield running_server
@@ -145,6 +158,25 @@ async def serve(settings: Settings, conninfo: str, ready: Callable[[], None]) ->
     for task in done - {stopped}:
         await task
         raise RuntimeError(f"Task {task.get_name()} has ended.")
+
+
+def _sequencer(settings: Settings, conninfo: str) -> Sequencer:
+    checkpoints = Checkpoints(
+        settings.ledger_origin,
+        KeyFolder(settings.keys_folder) if settings.keys_folder else None,
+        DirectorySink(settings.checkpoints_folder) if settings.checkpoints_folder else None,
+        [Witness(url, Verifier.parse(key)) for url, key in settings.witness_keys],
+    )
+    secret = settings.sequencer_password
+    return Sequencer(
+        conninfo,
+        secret.get_secret_value() if secret else None,
+        checkpoints,
+        lambda _: None,
+        poll_seconds=settings.sequencer_poll_ms / 1000,
+        idle_seconds=settings.feed_poll_ms / 1000,
+        checkpoint_seconds=settings.checkpoint_seconds,
+    )
 
 
 def _pool_sizes(settings: Settings) -> dict[CallerKind, int]:

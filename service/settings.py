@@ -9,6 +9,8 @@ from typing import Literal
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from service.ledger.notes import Verifier, check_name
+
 
 class Settings(BaseSettings):
     """Each field is the environment variable BLOTTER_<FIELD>."""
@@ -43,8 +45,42 @@ class Settings(BaseSettings):
     max_connection_age_seconds: int = Field(
         3600, ge=1, description="When clients are asked to reconnect, to spread load."
     )
+    sequencer: bool = Field(True, description="Let this process grow the ledger; one process at a time does.")
+    sequencer_password: SecretStr | None = Field(None, description="Password of blotter_sequencer.")
+    sequencer_poll_ms: int = Field(
+        20, ge=1, description="How often the sequencer looks for new events; less often when nothing happens."
+    )
+    ledger_origin: str = Field(
+        "localhost/blotter", description="Name of the ledger in its checkpoints and keys: a URL without a scheme."
+    )
+    ledger_keys: Path | None = Field(
+        None, description="Folder of the keys that sign checkpoints; none: HOME/keys, or unsigned on your own database."
+    )
+    checkpoint_seconds: float = Field(1, gt=0, description="How often the ledger is signed while it grows.")
+    checkpoint_directory: Path | None = Field(
+        None, description="Folder for checkpoints, best out of this service's reach; none: HOME/checkpoints, or none."
+    )
+    witnesses: str = Field(
+        "", description="C2SP witnesses that cosign checkpoints: URL VERIFIER-KEY, separated by commas."
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level that is logged.")
     log_format: Literal["auto", "json", "text"] = Field("auto", description="auto: text on a terminal, else JSON.")
+
+    @property
+    def keys_folder(self) -> Path | None:
+        """Where the ledger's keys are."""
+        return self.ledger_keys or (self.home / "keys" if self.database_url is None else None)
+
+    @property
+    def checkpoints_folder(self) -> Path | None:
+        """Where checkpoints go."""
+        return self.checkpoint_directory or (self.home / "checkpoints" if self.database_url is None else None)
+
+    @property
+    def witness_keys(self) -> list[tuple[str, str]]:
+        """The witnesses: URL and verifier key each."""
+        pairs = [pair.split() for pair in self.witnesses.split(",") if pair.strip()]
+        return [(url, key) for url, key in pairs]
 
     @model_validator(mode="after")
     def _refuse_open_door(self) -> Settings:
@@ -56,6 +92,11 @@ class Settings(BaseSettings):
                 "nobody. Listen on loopback, or set BLOTTER_TRUSTED_GATEWAY=true if something in front has "
                 "authenticated the caller."
             )
+        if any(len(pair.split()) != 2 for pair in self.witnesses.split(",") if pair.strip()):
+            raise ValueError("BLOTTER_WITNESSES must be pairs of a URL and a verifier key, separated by commas.")
+        for _, key in self.witness_keys:
+            Verifier.parse(key)
+        check_name(self.ledger_origin)
         return self
 
 

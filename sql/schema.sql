@@ -1033,6 +1033,8 @@ CREATE INDEX idx_fills_order ON public.fills USING btree (order_id);
 
 CREATE INDEX idx_fills_timestamp ON public.fills USING btree ("timestamp" DESC);
 
+CREATE INDEX idx_ledger_entries_notes ON public.ledger_entries USING btree (kind, "position") WHERE (kind <> 'EXECUTION_LOG'::text);
+
 CREATE INDEX idx_orders_expiring ON public.orders USING btree (expires_at) WHERE (status = ANY (ARRAY['PENDING'::public.order_status_enum, 'PARTIAL'::public.order_status_enum]));
 
 CREATE INDEX idx_orders_id ON public.orders USING btree (id);

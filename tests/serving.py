@@ -30,8 +30,15 @@ def as_trader(trader_id: UUID | str) -> tuple[tuple[str, str], ...]:
 
 
 def settings(**changes: Any) -> Settings:
-    """The settings of a test's server: any free port, quick polls."""
-    values: dict[str, Any] = {"listen": "127.0.0.1:0", "feed_poll_ms": 20, "expiry_poll_ms": 50, "grace_seconds": 2}
+    """The settings of a test's server: any free port, quick polls, no sequencer unless asked for."""
+    values: dict[str, Any] = {
+        "listen": "127.0.0.1:0",
+        "database_url": "postgresql:///named-by-the-test",
+        "feed_poll_ms": 20,
+        "expiry_poll_ms": 50,
+        "grace_seconds": 2,
+        "sequencer": False,
+    }
     return Settings(**(values | changes))
 
 

@@ -66,6 +66,8 @@ def upgrade() -> None:
         COMMENT ON COLUMN ledger_entries.leaf IS 'The bytes that are hashed: canonical JSON (RFC 8785)';
         COMMENT ON COLUMN ledger_entries.leaf_hash IS 'SHA-256(0x00 || leaf)';
 
+        CREATE INDEX idx_ledger_entries_notes ON ledger_entries (kind, position) WHERE kind <> 'EXECUTION_LOG';
+
         CREATE TABLE ledger_tiles (
             level smallint NOT NULL,
             tile_index bigint NOT NULL,

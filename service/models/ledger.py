@@ -10,6 +10,7 @@ from sqlalchemy import (
     CheckConstraint,
     Computed,
     ForeignKeyConstraint,
+    Index,
     SmallInteger,
     Text,
     UniqueConstraint,
@@ -26,6 +27,7 @@ class LedgerEntry(Base):
     __tablename__ = "ledger_entries"
     __table_args__ = (
         UniqueConstraint("trader_id", "sequence", name="uq_ledger_entries_sequence"),
+        Index("idx_ledger_entries_notes", "kind", "position", postgresql_where=text("kind <> 'EXECUTION_LOG'")),
         {"comment": "The leaves of the Merkle tree"},
     )
 

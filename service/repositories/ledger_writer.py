@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple, Self
 
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, OperationalError
 from psycopg import errors as pg
 
 from service.ledger.edge import Edge, FullTile
 from service.ledger.hashing import HASH_BYTES
-from service.ledger.tiles import Tile, edge, needed
+from service.ledger.tiles import Tile, edge
 from service.repositories.database import SESSION, login_to
-from service.repositories.errors import unavailable_if_unreachable
+from service.repositories.errors import translate, unavailable_if_unreachable
 
 # Any number will do, as long as nobody else locks it: "blotter" in ASCII.
 _LOCK = 0x626C6F74746572
@@ -81,6 +82,8 @@ class LedgerWriter:
 
     def __init__(self, connection: AsyncConnection[tuple[Any, ...]]) -> None:
         self._connection = connection
+        # One transaction at a time on one connection, though signing and publishing run beside appending.
+        self._turn = asyncio.Lock()
 
     @classmethod
     @asynccontextmanager
@@ -100,17 +103,14 @@ class LedgerWriter:
     async def edge(self) -> Edge:
         """Return the right edge of the tree as it stands."""
         await self._rows("INSERT INTO ledger_head (id) VALUES (true) ON CONFLICT DO NOTHING")
-        async with self._connection.transaction():
-            [(size,)] = await self._rows("SELECT size FROM ledger_head FOR UPDATE")
-            return Edge(size, await self.tiles(edge(size)))
+        async with self._turn, self._connection.transaction():
+            [(size,)] = await self._send("SELECT size FROM ledger_head FOR UPDATE")
+            tiles = edge(size)
+            return Edge(size, tiles_of(await self._send(TILES, tile_values(tiles)), tiles))
 
     async def tiles(self, tiles: Collection[Tile]) -> dict[tuple[int, int], list[bytes]]:
         """Return the hashes of tiles by (level, index). Raises DamagedLedger."""
         return tiles_of(await self._rows(TILES, tile_values(tiles)), tiles)
-
-    async def tiles_of_tree(self, old_size: int, size: int) -> dict[tuple[int, int], list[bytes]]:
-        """Return the tiles that give the root at an older size."""
-        return await self.tiles(needed([(0, old_size)], size))
 
     async def append(self, tree: Edge, most: int) -> int:
         """Append what was committed since the last call, some `most` events; return how many entries.
@@ -126,7 +126,9 @@ class LedgerWriter:
     async def last_note(self, kind: str) -> bytes | None:
         """Return the newest leaf of a kind."""
         rows = await self._rows(
-            "SELECT leaf FROM ledger_entries WHERE kind = %(kind)s ORDER BY position DESC LIMIT 1", {"kind": kind}
+            "SELECT leaf FROM ledger_entries WHERE kind = %(kind)s AND kind <> 'EXECUTION_LOG' "
+            "ORDER BY kind, position DESC LIMIT 1",
+            {"kind": kind},
         )
         return rows[0][0] if rows else None
 
@@ -155,8 +157,8 @@ class LedgerWriter:
         )
 
     async def _append(self, tree: Edge, function: str, values: Mapping[str, Any]) -> int:
-        async with self._connection.transaction():
-            rows = await self._rows(
+        async with self._turn, self._connection.transaction():
+            rows = await self._send(
                 f"SELECT entry_position, entry_hash FROM {function} ORDER BY 1",  # noqa: S608  # one of two, written here
                 {"size": tree.size, **values},
             )
@@ -166,7 +168,7 @@ class LedgerWriter:
     async def _add_tiles(self, tiles: list[FullTile]) -> None:
         if not tiles:
             return
-        await self._rows(
+        await self._send(
             "INSERT INTO ledger_tiles (level, tile_index, hashes, root) SELECT * FROM unnest("
             "%(levels)s::smallint[], %(indexes)s::bigint[], %(hashes)s::bytea[], %(roots)s::bytea[])",
             {
@@ -178,6 +180,10 @@ class LedgerWriter:
         )
 
     async def _rows(self, sql: str, values: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        async with self._turn:
+            return await self._send(sql, values)
+
+    async def _send(self, sql: str, values: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
         try:
             cursor = await self._connection.execute(sql, values)
             return await cursor.fetchall() if cursor.description else []
@@ -185,3 +191,5 @@ class LedgerWriter:
             raise LedgerMoved from error
         except pg.ObjectNotInPrerequisiteState as error:
             raise ForeignLedger from error
+        except OperationalError as error:
+            raise translate(error) from error

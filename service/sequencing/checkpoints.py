@@ -1,0 +1,148 @@
+"""Signing the head of the tree, and never one that contradicts what was signed before."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import aiohttp
+import rfc8785
+
+from service.ledger.checkpoint import Checkpoint
+from service.ledger.edge import Edge
+from service.ledger.notes import Note, Signer, parse_note, sign
+from service.ledger.proofs import InvalidProof, verify_consistency
+from service.ledger.tiles import consistency_spans, edge, needed, root_over
+from service.repositories.ledger_writer import LedgerWriter, StoredCheckpoint
+from service.sequencing.keys import KeyFolder
+from service.sequencing.sinks import DirectorySink, SinkFailed, Witness, WitnessKnowsMore
+
+log = logging.getLogger("blotter.checkpoints")
+
+
+class RefusedToSign(Exception):
+    """The tree contradicts a checkpoint that was signed before: signing it would prove that we forge."""
+
+
+class Checkpoints:
+    """Signs checkpoints of one tree and hands them to the sinks."""
+
+    def __init__(
+        self, origin: str, keys: KeyFolder | None, directory: DirectorySink | None, witnesses: Sequence[Witness]
+    ) -> None:
+        self._origin = origin
+        self._keys = keys
+        self._directory = directory
+        self._witnesses = witnesses
+        self._newest: Checkpoint | None = None
+        self._recorded: list[str] | None = None
+
+    async def begin(self, writer: LedgerWriter, tree: Edge) -> Note | None:
+        """Compare the tree with what was signed last, here and outside. Raises RefusedToSign.
+
+        Returns the newest checkpoint if it has not been published: its signer may have been killed.
+        """
+        stored = await writer.newest_checkpoint()
+        outside = await asyncio.to_thread(self._directory.newest) if self._directory else None
+        notes = [note for note in (stored and parse_note(stored.note), outside) if note]
+        for note in notes:
+            await self._compare(writer, tree, Checkpoint.parse(note.text))
+        newest = max(notes, key=lambda note: Checkpoint.parse(note.text).size, default=None)
+        self._newest = Checkpoint.parse(newest.text) if newest else None
+        return newest if newest and (outside is None or newest.text != outside.text) else None
+
+    async def record_keys(self, writer: LedgerWriter, tree: Edge) -> list[Signer]:
+        """Return the keys to sign with; write a leaf that names them where they have changed."""
+        signers = await asyncio.to_thread(self._keys.signers) if self._keys else []
+        if signers:
+            vkeys = sorted(str(signer.verifier) for signer in signers)
+            if self._recorded is None and (last := await writer.last_note("KEYS")):
+                self._recorded = _listed(last, "keys")
+            if self._recorded != vkeys:
+                now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+                leaf = {"keys": vkeys, "origin": self._origin, "time": now, "type": "keys", "version": 1}
+                await writer.append_note(tree, "KEYS", rfc8785.dumps(leaf))  # type: ignore[arg-type]  # its own alias
+                self._recorded = vkeys
+        return signers
+
+    async def sign(self, writer: LedgerWriter, tree: Edge) -> Note | None:
+        """Sign the tree where it has grown since the last time, and keep the checkpoint. Raises RefusedToSign."""
+        if tree.size == (self._newest.size if self._newest else 0):
+            return None
+        signers = await self.record_keys(writer, tree)
+        if not signers:
+            return None
+        root = tree.root()
+        if Edge(tree.size, await writer.tiles(edge(tree.size))).root() != root:
+            raise RefusedToSign("The tree in the database is not the tree in memory: an entry or a tile was changed.")
+        if self._newest:
+            await self._prove(writer, self._newest, tree.size, root)
+        checkpoint = Checkpoint(self._origin, tree.size, root)
+        note = sign(checkpoint.text, signers)
+        await writer.add_checkpoint(StoredCheckpoint(tree.size, root, str(note)))
+        self._newest = checkpoint
+        return note
+
+    async def publish(self, writer: LedgerWriter, session: aiohttp.ClientSession, note: Note) -> None:
+        """Hand a checkpoint to the sinks; what fails is logged, and the next checkpoint tries again."""
+        size = Checkpoint.parse(note.text).size
+
+        async def prove(old_size: int) -> list[bytes]:
+            spans = consistency_spans(old_size, size)
+            tiles = await writer.tiles(needed(spans, size))
+            return [root_over(span, tiles) for span in spans]
+
+        signatures = []
+        for witness in self._witnesses:
+            try:
+                signature = await witness.cosign(session, note, prove)
+            except WitnessKnowsMore as error:
+                log.error("%s %s has %d: entries were lost.", error, self._origin, size)  # noqa: TRY400  # no bug of ours
+            except SinkFailed as error:
+                log.warning("%s", error)
+            else:
+                signatures.append(signature)
+                await writer.add_cosignature(size, witness.verifier.name, signature.line)
+        if self._directory:
+            try:
+                cosigned = Note(note.text, [*note.signatures, *signatures])
+                await asyncio.to_thread(self._directory.deliver, cosigned)
+            except SinkFailed as error:
+                log.warning("%s", error)
+
+    async def _compare(self, writer: LedgerWriter, tree: Edge, checkpoint: Checkpoint) -> None:
+        if checkpoint.origin != self._origin:
+            raise RefusedToSign(
+                f"The newest checkpoint is of {checkpoint.origin}, this ledger is {self._origin}: set "
+                "BLOTTER_LEDGER_ORIGIN, or give this ledger a checkpoint directory of its own."
+            )
+        if checkpoint.size > tree.size:
+            raise RefusedToSign(
+                f"A tree of {checkpoint.size} entries was signed, this database has {tree.size}: it is an older copy, "
+                "or its newest entries were removed. Restore the database that the newest checkpoint was signed in; if "
+                "it is lost for good, begin a new ledger under a new origin and say so to those who hold checkpoints."
+            )
+        if checkpoint.size:
+            tiles = await writer.tiles(needed([(0, checkpoint.size)], tree.size))
+            if root_over((0, checkpoint.size), tiles) != checkpoint.root:
+                raise RefusedToSign(
+                    f"The first {checkpoint.size} entries are not those that were signed: the ledger was altered, or "
+                    "is another database's. Compare an export with the checkpoint: blotter audit verify --since."
+                )
+
+    async def _prove(self, writer: LedgerWriter, old: Checkpoint, size: int, root: bytes) -> None:
+        spans = consistency_spans(old.size, size)
+        tiles = await writer.tiles(needed(spans, size))
+        try:
+            verify_consistency(old.size, size, old.root, root, [root_over(span, tiles) for span in spans])
+        except InvalidProof as error:
+            raise RefusedToSign(f"The tree does not continue the one of {old.size} entries: {error}") from error
+
+
+def _listed(leaf: bytes, name: str) -> list[str]:
+    """Return a list of strings from a leaf."""
+    value = json.loads(leaf)[name]
+    return [str(item) for item in value]

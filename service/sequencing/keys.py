@@ -1,0 +1,55 @@
+"""The keys that sign checkpoints: a folder of files that only their owner reads."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from service.ledger.notes import Signer
+
+SUFFIX = ".key"
+
+
+class NoKey(Exception):
+    """There is no such key, or none at all."""
+
+
+class KeyFolder:
+    """All keys of a log, one a file. Every key in it signs: two at once are a rotation's overlap."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def signers(self) -> list[Signer]:
+        """Return the keys, the oldest first; none where there is no folder. Raises InvalidKey."""
+        files = [file for file in self.folder.glob(f"*{SUFFIX}") if file.is_file()]
+        return [Signer.parse(file.read_text("ascii").strip()) for file in sorted(files, key=_age)]
+
+    def generate(self, name: str) -> Signer:
+        """Make a new key beside those that are there. Raises InvalidKey."""
+        signer = Signer.generate(name)
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = os.open(self._file(signer), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(file, "w") as writing:
+            writing.write(signer.secret + "\n")
+            writing.flush()
+            os.fsync(writing.fileno())
+        return signer
+
+    def retire(self, key_id: str) -> Signer:
+        """Remove a key: from now on it signs no more. Raises NoKey where it is not there, or the only one."""
+        signers = self.signers()
+        found = next((signer for signer in signers if signer.verifier.key_id.hex() == key_id), None)
+        if found is None:
+            raise NoKey(f"There is no key {key_id} in {self.folder}.")
+        if len(signers) == 1:
+            raise NoKey(f"{key_id} is the only key; generate its successor first, so that readers can change over.")
+        self._file(found).unlink()
+        return found
+
+    def _file(self, signer: Signer) -> Path:
+        return self.folder / f"{signer.verifier.key_id.hex()}{SUFFIX}"
+
+
+def _age(file: Path) -> tuple[int, str]:
+    return file.stat().st_mtime_ns, file.name

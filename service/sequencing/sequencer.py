@@ -1,0 +1,151 @@
+"""The sequencer: one at a time, in whichever process holds the lock.
+
+It looks for committed logs, appends them, and signs the tree now and then. Writers of orders never wait for it: it
+reads what they have committed, and writes only tables of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Self
+
+import aiohttp
+
+from service.domain.errors import BlotterError
+from service.ledger.edge import Edge
+from service.ledger.notes import InvalidKey, InvalidNote, Note
+from service.repositories.ledger_writer import DamagedLedger, ForeignLedger, LedgerMoved, LedgerWriter
+from service.sequencing.checkpoints import Checkpoints, RefusedToSign
+
+PORTION = 1000
+"""Events a transaction: what keeps up with a burst, and lets others read in between."""
+
+ELECTION_SECONDS = 0.5
+BUSY_SECONDS = 2.0
+
+log = logging.getLogger("blotter.sequencer")
+
+
+class Sequencer:
+    """Appends to the ledger for as long as it runs, if it is elected."""
+
+    def __init__(
+        self,
+        conninfo: str,
+        password: str | None,
+        checkpoints: Checkpoints,
+        appended: Callable[[int], None],
+        *,
+        poll_seconds: float,
+        idle_seconds: float,
+        checkpoint_seconds: float,
+    ) -> None:
+        """`appended(size)` is called after each append. `idle_seconds`: the poll when nothing happens."""
+        self._conninfo = conninfo
+        self._password = password
+        self._checkpoints = checkpoints
+        self._appended = appended
+        self._poll_seconds = poll_seconds
+        self._idle_seconds = idle_seconds
+        self._checkpoint_seconds = checkpoint_seconds
+        self._news = asyncio.Event()
+        self._complaint = ""
+
+    def hint(self) -> None:
+        """Say that this process has committed events."""
+        self._news.set()
+
+    async def run(self) -> None:
+        """Sequence until cancelled. Whatever goes wrong delays; the next try reads anew what the database has."""
+        while True:
+            try:
+                async with LedgerWriter.connected(self._conninfo, self._password) as writer:
+                    while not await writer.elected():  # noqa: ASYNC110  # the lock is another process's
+                        await asyncio.sleep(ELECTION_SECONDS)
+                    log.info("This process is the sequencer")
+                    await self._lead(writer)
+            except LedgerMoved:
+                log.warning("Another sequencer is at work; reading anew")
+            except ForeignLedger:
+                self._complain(
+                    "This database is a copy of the one that the ledger grew in: no entries are added. If it has taken "
+                    "the place of the other, say so: blotter ledger rebaseline"
+                )
+            except DamagedLedger as error:
+                self._complain(f"{error} No entries are added until the database is restored.")
+            except BlotterError as error:
+                self._complain(f"The sequencer cannot work: {error}")
+            except Exception:
+                log.exception("The sequencer failed; it tries again")
+            await asyncio.sleep(ELECTION_SECONDS)
+
+    async def _lead(self, writer: LedgerWriter) -> None:
+        clock = asyncio.get_running_loop().time
+        tree = await writer.edge()
+        async with aiohttp.ClientSession() as session, _Signing(self._checkpoints, session, self._complain) as signing:
+            active, due = clock(), clock()
+            while True:
+                self._news.clear()
+                appended = await writer.append(tree, PORTION)
+                if appended:
+                    active = clock()
+                    self._appended(tree.size)
+                if clock() >= due:
+                    due = clock() + self._checkpoint_seconds
+                    await signing.sign(writer, tree)
+                if appended < PORTION:
+                    # Also under a steady stream of hints: an append is for many events.
+                    await asyncio.sleep(self._poll_seconds)
+                    if clock() - active > BUSY_SECONDS:
+                        with suppress(TimeoutError):
+                            async with asyncio.timeout(self._idle_seconds):
+                                await self._news.wait()
+
+    def _complain(self, what: str) -> None:
+        """Say it once, and again only when something else was the matter in between."""
+        if what != self._complaint:
+            log.error("%s", what)
+        self._complaint = what
+
+
+class _Signing:
+    """The checkpoints of one term of office."""
+
+    def __init__(
+        self, checkpoints: Checkpoints, session: aiohttp.ClientSession, complain: Callable[[str], None]
+    ) -> None:
+        self._checkpoints = checkpoints
+        self._session = session
+        self._complain = complain
+        self._begun = False
+        self._waiting: Note | None = None
+        self._publishing: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._publishing:
+            self._publishing.cancel()
+            await asyncio.gather(self._publishing, return_exceptions=True)
+
+    async def sign(self, writer: LedgerWriter, tree: Edge) -> None:
+        """Sign the tree, and publish the checkpoint beside the appending. What hinders signing hinders nothing else."""
+        try:
+            note = None
+            if not self._begun:
+                note = await self._checkpoints.begin(writer, tree)
+                self._begun = True
+            note = await self._checkpoints.sign(writer, tree) or note
+        except (RefusedToSign, InvalidKey, InvalidNote, OSError) as error:
+            self._complain(f"No checkpoint is signed. {error}")
+            return
+        self._waiting = note or self._waiting
+        if self._waiting and (self._publishing is None or self._publishing.done()):
+            self._publishing = asyncio.create_task(
+                self._checkpoints.publish(writer, self._session, self._waiting), name="publish"
+            )
+            self._waiting = None

@@ -1,0 +1,121 @@
+"""Where checkpoints go outside of the database: what catches a database that was wiped and sealed again."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+import aiohttp
+
+from service.ledger.checkpoint import Checkpoint
+from service.ledger.notes import InvalidNote, Note, Signature, Verifier, parse_note, parse_signatures
+
+
+class SinkFailed(Exception):
+    """The checkpoint could not be delivered; the next one may be."""
+
+
+class WitnessKnowsMore(SinkFailed):
+    """The witness has seen another size than we thought; `size` is what it knows."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"The witness has seen a tree of size {size}.")
+        self.size = size
+
+
+class Prover(Protocol):
+    """Gives the consistency proof from an older size to the checkpoint's."""
+
+    async def __call__(self, old_size: int) -> list[bytes]:
+        """Return the hashes of the proof."""
+
+
+class DirectorySink:
+    """A folder, best on storage that this service cannot rewrite: `checkpoint`, and in `history/` one an hour."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def newest(self) -> Note | None:
+        """Return the newest checkpoint that was delivered. Raises InvalidNote for a file that is none."""
+        file = self._folder / "checkpoint"
+        return parse_note(file.read_text("utf-8")) if file.exists() else None
+
+    def deliver(self, note: Note) -> None:
+        """Write the checkpoint so that no reader ever sees half of it. Raises SinkFailed."""
+        history = self._folder / "history"
+        try:
+            history.mkdir(parents=True, exist_ok=True)
+            _replace(self._folder / "checkpoint", str(note))
+            _replace(history / f"{datetime.now(UTC):%Y-%m-%dT%H}Z", str(note))
+        except OSError as error:
+            raise SinkFailed(f"The checkpoint cannot be written to {self._folder}: {error}") from error
+
+
+class Witness:
+    """A C2SP witness (tlog-witness): it signs only what is consistent with what it has signed before."""
+
+    def __init__(self, url: str, verifier: Verifier, patience: float = 10) -> None:
+        """`url` is the witness's prefix, below which add-checkpoint is."""
+        self.verifier = verifier
+        self._url = url.rstrip("/") + "/add-checkpoint"
+        self._patience = aiohttp.ClientTimeout(total=patience)
+        self._known = 0
+
+    async def cosign(self, session: aiohttp.ClientSession, note: Note, prove: Prover) -> Signature:
+        """Return the witness's signature on the checkpoint. Raises SinkFailed, WitnessKnowsMore."""
+        size = Checkpoint.parse(note.text).size
+        try:
+            return await self._ask(session, note, size, prove)
+        except WitnessKnowsMore as error:
+            if error.size > size:
+                raise
+            self._known = error.size
+            return await self._ask(session, note, size, prove)
+
+    async def _ask(self, session: aiohttp.ClientSession, note: Note, size: int, prove: Prover) -> Signature:
+        proof = await prove(self._known) if 0 < self._known < size else []
+        lines = [f"old {self._known}", *(base64.b64encode(value).decode() for value in proof)]
+        body = "\n".join(lines) + "\n\n" + str(note)
+        try:
+            async with session.post(self._url, data=body.encode(), timeout=self._patience) as answer:
+                text = (await answer.content.read(100_000)).decode()
+        except (aiohttp.ClientError, TimeoutError, UnicodeDecodeError) as error:
+            raise SinkFailed(f"The witness {self.verifier.name} cannot be reached: {error!r}") from error
+        if answer.status == 409 and text.strip().isdigit():
+            raise WitnessKnowsMore(int(text))
+        if answer.status != 200:
+            raise SinkFailed(f"The witness {self.verifier.name} answers {answer.status}: {text[:200]!r}")
+        try:
+            signature = self._checked(note, parse_signatures(text))
+        except InvalidNote as error:
+            raise SinkFailed(f"The witness {self.verifier.name} does not sign what we sent: {error}") from error
+        self._known = size
+        return signature
+
+    def _checked(self, note: Note, signatures: Sequence[Signature]) -> Signature:
+        for signature in signatures:
+            if (signature.name, signature.key_id) == (self.verifier.name, self.verifier.key_id):
+                self.verifier.verify(note.text, signature.signature)
+                return signature
+        raise InvalidNote("its signature is not among those it answers")
+
+
+async def deliver(sink: DirectorySink, note: Note) -> None:
+    """Write to a folder without holding up the event loop. Raises SinkFailed."""
+    await asyncio.to_thread(sink.deliver, note)
+
+
+def _replace(file: Path, text: str) -> None:
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.{time.monotonic_ns()}")
+    with temporary.open("w", encoding="utf-8") as writing:
+        writing.write(text)
+        writing.flush()
+        os.fsync(writing.fileno())
+    temporary.replace(file)

@@ -1,0 +1,146 @@
+"""Checkpoints: signed while the ledger grows, published, and refused where they would contradict older ones."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from service.ledger.checkpoint import Checkpoint
+from service.ledger.notes import Note, Signer, Verifier, parse_note
+from service.sequencing.keys import KeyFolder, NoKey
+from tests.conftest import ALICE, BOB, Database
+from tests.ledger.witness import SmallWitness
+from tests.serving import serving
+
+ORIGIN = "log.example/blotter"
+QUICK = {"sequencer": True, "ledger_origin": ORIGIN, "checkpoint_seconds": 0.05, "sequencer_poll_ms": 5}
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> KeyFolder:
+    """A folder with one key."""
+    folder = KeyFolder(tmp_path / "keys")
+    folder.generate(ORIGIN)
+    return folder
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Path:
+    """The folder that checkpoints go to."""
+    return tmp_path / "outside"
+
+
+async def until(found: Callable[[], Any], seconds: float = 10) -> Any:
+    """Wait until something is found."""
+    for _ in range(int(seconds / 0.01)):
+        if value := found():
+            return value
+        await asyncio.sleep(0.01)
+    raise AssertionError("it did not come")
+
+
+def published(outside: Path, size: int) -> Callable[[], Note | None]:
+    """The published checkpoint, once it has that size."""
+
+    def look() -> Note | None:
+        file = outside / "checkpoint"
+        note = parse_note(file.read_text()) if file.exists() else None
+        return note if note and Checkpoint.parse(note.text).size >= size else None
+
+    return look
+
+
+async def test_the_ledger_is_signed_while_it_grows_and_goes_on_after_a_restart(
+    database: Database, keys: KeyFolder, outside: Path
+) -> None:
+    settings = QUICK | {"ledger_keys": keys.folder, "checkpoint_directory": outside}
+    [signer] = keys.signers()
+    for size in (3, 5):  # the first leaf names the key
+        async with serving(database, **settings) as blotter:
+            await blotter.submit(ALICE)
+            await blotter.submit(BOB)
+            note = await until(published(outside, size))
+            assert note.signed_by([signer.verifier]) == [signer.verifier]
+            assert Checkpoint.parse(note.text).size == size
+    assert list((outside / "history").iterdir())
+
+
+async def test_a_witness_cosigns_and_is_asked_from_the_size_that_it_knows(
+    database: Database, keys: KeyFolder, outside: Path
+) -> None:
+    witness = SmallWitness(keys.signers()[0].verifier)
+    async with witness.serving():
+        witnesses = f"{witness.url} {witness.signer.verifier}"
+        settings = QUICK | {"ledger_keys": keys.folder, "checkpoint_directory": outside, "witnesses": witnesses}
+        for size in (2, 3, 4):
+            async with serving(database, **settings) as blotter:
+                await blotter.submit(ALICE)
+                note = await until(published(outside, size))
+                assert witness.signer.verifier in note.signed_by([witness.signer.verifier])
+    assert set(witness.answers) == {200, 409}
+    with psycopg.connect(database.conninfo("blotter_compliance")) as compliance:
+        [(count,)] = compliance.execute("SELECT count(*) FROM ledger_cosignatures").fetchall()
+    assert count >= 3
+
+
+async def test_keys_rotate_with_an_overlap_that_the_ledger_records(
+    database: Database, keys: KeyFolder, outside: Path
+) -> None:
+    [first] = keys.signers()
+    async with serving(database, **QUICK, ledger_keys=keys.folder, checkpoint_directory=outside) as blotter:
+        await blotter.submit(ALICE)
+        await until(published(outside, 2))
+        second = keys.generate(ORIGIN)
+        await blotter.submit(ALICE)
+        note = await until(published(outside, 4))
+        assert note.signed_by([first.verifier, second.verifier]) == [first.verifier, second.verifier]
+        keys.retire(first.verifier.key_id.hex())
+        await blotter.submit(ALICE)
+        note = await until(published(outside, 6))
+        assert note.signed_by([first.verifier, second.verifier]) == [second.verifier]
+    with pytest.raises(NoKey):
+        keys.retire(second.verifier.key_id.hex())
+    with psycopg.connect(database.conninfo("blotter_compliance")) as compliance:
+        kinds = [kind for (kind,) in compliance.execute("SELECT kind FROM ledger_entries ORDER BY position")]
+    assert sorted(kinds) == ["EXECUTION_LOG"] * 3 + ["KEYS"] * 3
+
+
+def cut_off(superuser: psycopg.Connection[Any]) -> None:
+    """An older copy: the newest entry is gone, and everything that would tell of it."""
+    superuser.execute("DELETE FROM ledger_checkpoints")
+    superuser.execute("DELETE FROM ledger_entries WHERE position = (SELECT max(position) FROM ledger_entries)")
+    superuser.execute("UPDATE ledger_head SET size = size - 1, next_xid = 9223372036854775807, open_xids = '{}'")
+
+
+def alter(superuser: psycopg.Connection[Any]) -> None:
+    """Another leaf than the one that was signed."""
+    superuser.execute("UPDATE ledger_entries SET leaf = 'false' WHERE position = 1")
+
+
+@pytest.mark.parametrize("crime", [cut_off, alter])
+async def test_a_tree_that_contradicts_its_checkpoints_is_not_signed(
+    database: Database, keys: KeyFolder, outside: Path, crime: Callable[[Any], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = QUICK | {"ledger_keys": keys.folder, "checkpoint_directory": outside}
+    async with serving(database, **settings) as blotter:
+        await blotter.submit(ALICE)
+        await until(published(outside, 2))
+    with psycopg.connect(database.conninfo("postgres")) as superuser:
+        superuser.execute("SET session_replication_role = replica")
+        crime(superuser)
+    before = (outside / "checkpoint").read_text()
+    with caplog.at_level(logging.ERROR, "blotter"):
+        async with serving(database, **settings) as blotter:
+            await until(lambda: "No checkpoint is signed." in caplog.text)
+    assert (outside / "checkpoint").read_text() == before
+
+
+def test_a_key_is_its_owners_alone(keys: KeyFolder) -> None:
+    [file] = keys.folder.iterdir()
+    assert (file.stat().st_mode & 0o777, keys.folder.stat().st_mode & 0o777) == (0o600, 0o700)
+    assert Verifier.parse(str(keys.signers()[0].verifier)).name == ORIGIN
+    assert "PRIVATE" not in repr(Signer.parse(file.read_text().strip()))
