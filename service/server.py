@@ -81,7 +81,7 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
         await own.open()
         audit, events = Audit(database), Events(database)
         feed = Feed(Events(own), settings.feed_poll_ms / 1000)
-        sequencer = _sequencer(settings, conninfo)
+        sequencer = _sequencer(settings, conninfo, feed)
 
         def committed(trader_id: UUID) -> None:
             feed.hint(trader_id)
@@ -160,7 +160,7 @@ async def serve(settings: Settings, conninfo: str, ready: Callable[[], None]) ->
         raise RuntimeError(f"Task {task.get_name()} has ended.")
 
 
-def _sequencer(settings: Settings, conninfo: str) -> Sequencer:
+def _sequencer(settings: Settings, conninfo: str, feed: Feed) -> Sequencer:
     checkpoints = Checkpoints(
         settings.ledger_origin,
         KeyFolder(settings.keys_folder) if settings.keys_folder else None,
@@ -172,7 +172,7 @@ def _sequencer(settings: Settings, conninfo: str) -> Sequencer:
         conninfo,
         secret.get_secret_value() if secret else None,
         checkpoints,
-        lambda _: None,
+        lambda _: feed.hint(None),
         poll_seconds=settings.sequencer_poll_ms / 1000,
         idle_seconds=settings.feed_poll_ms / 1000,
         checkpoint_seconds=settings.checkpoint_seconds,

@@ -44,8 +44,9 @@ class LogFilter:
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
-    """Which events of a trader to stream."""
+    """Which events to stream."""
 
+    trader_ids: list[UUID] | None = None
     order_ids: list[UUID] | None = None
     symbols: list[str] | None = None
     statuses: list[OrderStatus] | None = None

@@ -1,4 +1,4 @@
-"""The feed wakes the streams of a trader when he may have new events.
+"""The feed wakes the streams of a trader when he may have new events, and those over all when the ledger has grown.
 
 A wake-up is only a hint to look; what a stream delivers, it reads under its caller's own login. The hint comes from
 this process's own commits at once, and from a poll of the watched traders' counters for the commits of others.
@@ -28,7 +28,7 @@ log = logging.getLogger("blotter.feed")
 
 
 class Subscription:
-    """One stream's ear. `seen`: the last sequence that the stream has looked at."""
+    """One stream's ear. `seen`: the cursor up to which the stream has looked."""
 
     def __init__(self) -> None:
         self.seen = 0
@@ -66,12 +66,12 @@ class Feed:
     def __init__(self, events: Events, poll_seconds: float) -> None:
         self._events = events
         self._poll_seconds = poll_seconds
-        self._subscriptions: defaultdict[UUID, set[Subscription]] = defaultdict(set)
+        self._subscriptions: defaultdict[UUID | None, set[Subscription]] = defaultdict(set)
         self._draining = False
 
     @contextmanager
-    def subscribe(self, trader_id: UUID) -> Iterator[Subscription]:
-        """Listen to one trader's events for as long as the context lasts."""
+    def subscribe(self, trader_id: UUID | None) -> Iterator[Subscription]:
+        """Listen to one trader's events, or (None) to all traders', for as long as the context lasts."""
         subscription = Subscription()
         if self._draining:
             subscription.drain()
@@ -83,7 +83,7 @@ class Feed:
             if not self._subscriptions[trader_id]:
                 del self._subscriptions[trader_id]
 
-    def pause(self, trader_id: UUID) -> float:
+    def pause(self, trader_id: UUID | None) -> float:
         """Return the least seconds between two looks of a stream.
 
         Many streams of one trader look less often each, and not all at once.
@@ -91,8 +91,8 @@ class Feed:
         even = max(LEAST_PAUSE, len(self._subscriptions.get(trader_id, ())) / LOOKS_A_SECOND)
         return even * random.uniform(0.5, 1.5)  # noqa: S311  # nothing secret about it
 
-    def hint(self, trader_id: UUID) -> None:
-        """Say that this process has committed events of the trader."""
+    def hint(self, trader_id: UUID | None) -> None:
+        """Say that this process has committed events of the trader, or (None) added to the ledger."""
         for subscription in self._subscriptions.get(trader_id, ()):
             subscription.wake()
 
@@ -110,11 +110,12 @@ class Feed:
             if not self._subscriptions:
                 continue
             try:
-                counters = await self._events.last_sequences(TAIL, list(self._subscriptions))
+                watched = [trader_id for trader_id in self._subscriptions if trader_id is not None]
+                cursors = await self._events.cursors(TAIL, watched)
             except Exception as error:  # noqa: BLE001  # whatever it is, streams must not fall silent for ever
                 log.warning("The feed cannot look for new events: %s", error)
                 continue
-            for trader_id, last_sequence in counters:
+            for trader_id, cursor in cursors:
                 for subscription in self._subscriptions.get(trader_id, ()):
-                    if last_sequence > subscription.seen:
+                    if cursor > subscription.seen:
                         subscription.wake()

@@ -11,7 +11,7 @@ from grpc import aio
 
 from blotter.audit.v1 import audit_service_pb2 as pb
 from blotter.audit.v1 import audit_service_pb2_grpc
-from service.domain.identity import CallerKind, require_caller, require_trader
+from service.domain.identity import CALLER, CallerKind, require_caller
 from service.feed import Feed
 from service.repositories.audit import Audit, LogKey
 from service.repositories.events import Events
@@ -49,16 +49,16 @@ class AuditServicer(audit_service_pb2_grpc.AuditServiceServicer):
     async def StreamExecutionLogs(
         self, request: pb.StreamExecutionLogsRequest, context: Context
     ) -> AsyncIterator[pb.StreamExecutionLogsResponse]:
-        caller, trader_id = require_trader()
+        caller = CALLER.get()
         wanted = StreamRequest(
-            "StreamExecutionLogs", caller, trader_id, *validation.stream_execution_logs(request), request.follow
+            "StreamExecutionLogs", caller, *validation.stream_execution_logs(request, caller), request.follow
         )
-        after = await wanted.resume_after(self._events, request.resume_token) if request.resume_token else 0
-        async with aclosing(follow(self._events, self._feed, wanted, after)) as steps:
+        cursor = await wanted.resume_after(self._events, request.resume_token) if request.resume_token else 0
+        async with aclosing(follow(self._events, self._feed, wanted, cursor)) as steps:
             async for step in steps:
                 message = pb.StreamExecutionLogsResponse(resume_token=step.token, heartbeat=step.heartbeat)
-                if step.logs:
-                    message.logs.execution_logs.extend(map(log_to_proto, step.logs))
+                if step.events:
+                    message.logs.execution_logs.extend(log_to_proto(*event) for event in step.events)
                 yield message
 
 

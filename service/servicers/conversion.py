@@ -141,7 +141,7 @@ def fill_of(log: ExecutionLog) -> order_pb2.Fill | None:
     )
 
 
-def event_to_proto(log: ExecutionLog) -> order_pb2.OrderEvent:
+def event_to_proto(log: ExecutionLog, position: int | None = None) -> order_pb2.OrderEvent:
     """Return an execution log as the event of a watch."""
     return order_pb2.OrderEvent(
         sequence=log.sequence,
@@ -155,10 +155,11 @@ def event_to_proto(log: ExecutionLog) -> order_pb2.OrderEvent:
         record_time=timestamp(log.created_at),
         log_id=str(log.id),
         refused=log.refused,
+        position=position,
     )
 
 
-def log_to_proto(log: ExecutionLog) -> execution_log_pb2.ExecutionLog:
+def log_to_proto(log: ExecutionLog, position: int | None = None) -> execution_log_pb2.ExecutionLog:
     """Return an execution log of the audit trail."""
     return execution_log_pb2.ExecutionLog(
         log_id=str(log.id),
@@ -180,4 +181,5 @@ def log_to_proto(log: ExecutionLog) -> execution_log_pb2.ExecutionLog:
         fill=fill_of(log),
         venue=log.venue or "",
         refused=log.refused,
+        position=position,
     )

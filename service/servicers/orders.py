@@ -14,7 +14,7 @@ from blotter.orders.v1 import execution_report_pb2 as reports_pb
 from blotter.orders.v1 import order_service_pb2 as pb
 from blotter.orders.v1 import order_service_pb2_grpc, watch_pb2
 from service.domain.errors import BlotterError
-from service.domain.identity import CallerKind, require_caller, require_trader
+from service.domain.identity import CALLER, CallerKind, require_caller, require_trader
 from service.feed import Feed
 from service.repositories.events import Events
 from service.repositories.orders import Orders, Recorded, done
@@ -115,34 +115,38 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
     async def WatchOrders(
         self, request: watch_pb2.WatchOrdersRequest, context: Context
     ) -> AsyncIterator[watch_pb2.WatchOrdersResponse]:
-        caller, trader_id = require_trader()
-        wanted = StreamRequest("WatchOrders", caller, trader_id, *validation.watch_orders(request))
+        caller = CALLER.get()
+        wanted = StreamRequest("WatchOrders", caller, *validation.watch_orders(request, caller))
         if request.resume_token:
-            after = await wanted.resume_after(self._events, request.resume_token)
+            cursor = await wanted.resume_after(self._events, request.resume_token)
         else:
-            _, after = await self._events.bounds(caller, trader_id)
-            async for message in self._snapshot(wanted, after):
+            _, cursor = await self._events.bounds(caller, wanted.trader_id)
+            async for message in self._snapshot(wanted, cursor):
                 yield message
-        async with aclosing(follow(self._events, self._feed, wanted, after)) as steps:
+        async with aclosing(follow(self._events, self._feed, wanted, cursor)) as steps:
             async for step in steps:
                 message = watch_pb2.WatchOrdersResponse(resume_token=step.token, heartbeat=step.heartbeat)
-                if step.logs:
-                    message.events.events.extend(map(event_to_proto, step.logs))
+                if step.events:
+                    message.events.events.extend(event_to_proto(*event) for event in step.events)
                 yield message
 
-    async def _snapshot(self, wanted: StreamRequest, as_of: int) -> AsyncIterator[watch_pb2.WatchOrdersResponse]:
+    async def _snapshot(self, wanted: StreamRequest, cursor: int) -> AsyncIterator[watch_pb2.WatchOrdersResponse]:
         after_id, count, full = None, 0, True
         while full:
             orders = await self._events.snapshot(
-                wanted.caller, wanted.trader_id, wanted.filter, as_of, after_id, SNAPSHOT_ORDERS_A_MESSAGE
+                wanted.caller, wanted.trader_id, wanted.filter, cursor, after_id, SNAPSHOT_ORDERS_A_MESSAGE
             )
             full = len(orders) == SNAPSHOT_ORDERS_A_MESSAGE
             if orders:
                 after_id, count = orders[-1].id, count + len(orders)
                 snapshot = watch_pb2.OrderSnapshot(orders=map(order_to_proto, orders))
                 yield watch_pb2.WatchOrdersResponse(snapshot=snapshot)
-        complete = watch_pb2.SnapshotComplete(last_sequence=as_of, order_count=count)
-        yield watch_pb2.WatchOrdersResponse(resume_token=wanted.token(as_of), snapshot_complete=complete)
+        complete = watch_pb2.SnapshotComplete(order_count=count)
+        if wanted.trader_id is None:
+            complete.last_position = cursor - 1
+        else:
+            complete.last_sequence = cursor
+        yield watch_pb2.WatchOrdersResponse(resume_token=wanted.token(cursor), snapshot_complete=complete)
 
     async def ReportExecution(
         self, request: reports_pb.ReportExecutionRequest, context: Context

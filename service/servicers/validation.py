@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from blotter.audit.v1 import audit_service_pb2
 from blotter.orders.v1 import execution_report_pb2, order_pb2, order_service_pb2, watch_pb2
@@ -227,10 +227,11 @@ def list_execution_logs(request: audit_service_pb2.ListExecutionLogsRequest, cal
     return filter_, size
 
 
-def watch_orders(request: watch_pb2.WatchOrdersRequest) -> tuple[EventFilter, float]:
+def watch_orders(request: watch_pb2.WatchOrdersRequest, caller: Caller) -> tuple[EventFilter, float]:
     """Check which orders to watch; return the filter and the heartbeat interval in seconds."""
     fields = Fields()
     filter_ = EventFilter(
+        trader_ids=_trader_ids(fields, request, caller),
         order_ids=fields.uuids("order_ids", request.order_ids, most=1000),
         symbols=fields.symbols("symbols", request.symbols, most=100),
         statuses=fields.labels("statuses", request.statuses, order_pb2.OrderStatus, "ORDER_STATUS_"),
@@ -240,16 +241,30 @@ def watch_orders(request: watch_pb2.WatchOrdersRequest) -> tuple[EventFilter, fl
     return filter_, interval
 
 
-def stream_execution_logs(request: audit_service_pb2.StreamExecutionLogsRequest) -> tuple[EventFilter, float]:
+def stream_execution_logs(
+    request: audit_service_pb2.StreamExecutionLogsRequest, caller: Caller
+) -> tuple[EventFilter, float]:
     """Check which logs to stream; return the filter and the heartbeat interval in seconds."""
     fields = Fields()
     filter_ = EventFilter(
+        trader_ids=_trader_ids(fields, request, caller),
         order_ids=fields.uuids("order_ids", request.order_ids, most=1000),
         actions=fields.labels("actions", request.actions, order_pb2.Action, "ACTION_"),
     )
     interval = _heartbeat(fields, request)
     fields.check()
     return filter_, interval
+
+
+def _trader_ids(
+    fields: Fields,
+    request: watch_pb2.WatchOrdersRequest | audit_service_pb2.StreamExecutionLogsRequest,
+    caller: Caller,
+) -> list[UUID] | None:
+    if caller.trader_id and request.trader_ids:
+        fields.wrong("trader_ids", "is for callers that see all traders")
+        return None
+    return fields.uuids("trader_ids", request.trader_ids, most=100)
 
 
 def _heartbeat(

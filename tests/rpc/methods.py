@@ -23,6 +23,7 @@ class Method:
 
 
 TRADER = ("trader",)
+EVERYBODY = ("trader", "execution", "compliance")
 METHODS = {
     "SubmitOrder": Method("orders", order_service_pb2.SubmitOrderRequest, TRADER),
     "BatchSubmitOrders": Method("orders", order_service_pb2.BatchSubmitOrdersRequest, TRADER),
@@ -31,11 +32,11 @@ METHODS = {
     "ListFills": Method("orders", order_service_pb2.ListFillsRequest, TRADER),
     "CancelOrder": Method("orders", order_service_pb2.CancelOrderRequest, TRADER),
     "CancelAllOrders": Method("orders", order_service_pb2.CancelAllOrdersRequest, TRADER),
-    "WatchOrders": Method("orders", watch_pb2.WatchOrdersRequest, TRADER, streaming=True),
+    "WatchOrders": Method("orders", watch_pb2.WatchOrdersRequest, EVERYBODY, streaming=True),
     "ReportExecution": Method("orders", reports_pb.ReportExecutionRequest, ("execution",)),
     "BatchReportExecutions": Method("orders", reports_pb.BatchReportExecutionsRequest, ("execution",)),
     "ListExecutionLogs": Method("audit", audit_service_pb2.ListExecutionLogsRequest, ("trader", "compliance")),
-    "StreamExecutionLogs": Method("audit", audit_service_pb2.StreamExecutionLogsRequest, TRADER, streaming=True),
+    "StreamExecutionLogs": Method("audit", audit_service_pb2.StreamExecutionLogsRequest, EVERYBODY, streaming=True),
 }
 CALLERS = {"trader": as_trader(ALICE), "execution": EXECUTION, "compliance": COMPLIANCE}
 

@@ -28,25 +28,25 @@ from blotter.orders.v1 import watch_pb2 as blotter_dot_orders_dot_v1_dot_watch__
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$blotter/audit/v1/audit_service.proto\x12\x10\x62lotter.audit.v1\x1a$blotter/audit/v1/execution_log.proto\x1a\x1d\x62lotter/orders/v1/order.proto\x1a\x1d\x62lotter/orders/v1/watch.proto\x1a\x1egoogle/protobuf/duration.proto\"\xf3\x01\n\x18ListExecutionLogsRequest\x12\x11\n\ttrader_id\x18\x01 \x01(\t\x12\x10\n\x08order_id\x18\x02 \x01(\t\x12*\n\x07\x61\x63tions\x18\x03 \x03(\x0e\x32\x19.blotter.orders.v1.Action\x12.\n\x08happened\x18\x04 \x01(\x0b\x32\x1c.blotter.orders.v1.TimeRange\x12/\n\nsort_order\x18\x05 \x01(\x0e\x32\x1b.blotter.audit.v1.SortOrder\x12\x11\n\tpage_size\x18\x06 \x01(\x05\x12\x12\n\npage_token\x18\x07 \x01(\t\"l\n\x19ListExecutionLogsResponse\x12\x36\n\x0e\x65xecution_logs\x18\x01 \x03(\x0b\x32\x1e.blotter.audit.v1.ExecutionLog\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xb8\x01\n\x1aStreamExecutionLogsRequest\x12\x0e\n\x06\x66ollow\x18\x01 \x01(\x08\x12\x14\n\x0cresume_token\x18\x02 \x01(\t\x12\x11\n\torder_ids\x18\x03 \x03(\t\x12*\n\x07\x61\x63tions\x18\x04 \x03(\x0e\x32\x19.blotter.orders.v1.Action\x12\x35\n\x12heartbeat_interval\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xa2\x01\n\x1bStreamExecutionLogsResponse\x12\x14\n\x0cresume_token\x18\x01 \x01(\t\x12/\n\x04logs\x18\x02 \x01(\x0b\x32\x1f.blotter.audit.v1.ExecutionLogsH\x00\x12\x31\n\theartbeat\x18\x03 \x01(\x0b\x32\x1c.blotter.orders.v1.HeartbeatH\x00\x42\t\n\x07message\"G\n\rExecutionLogs\x12\x36\n\x0e\x65xecution_logs\x18\x01 \x03(\x0b\x32\x1e.blotter.audit.v1.ExecutionLog*a\n\tSortOrder\x12\x1a\n\x16SORT_ORDER_UNSPECIFIED\x10\x00\x12\x1b\n\x17SORT_ORDER_OLDEST_FIRST\x10\x01\x12\x1b\n\x17SORT_ORDER_NEWEST_FIRST\x10\x02\x32\xf2\x01\n\x0c\x41uditService\x12l\n\x11ListExecutionLogs\x12*.blotter.audit.v1.ListExecutionLogsRequest\x1a+.blotter.audit.v1.ListExecutionLogsResponse\x12t\n\x13StreamExecutionLogs\x12,.blotter.audit.v1.StreamExecutionLogsRequest\x1a-.blotter.audit.v1.StreamExecutionLogsResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$blotter/audit/v1/audit_service.proto\x12\x10\x62lotter.audit.v1\x1a$blotter/audit/v1/execution_log.proto\x1a\x1d\x62lotter/orders/v1/order.proto\x1a\x1d\x62lotter/orders/v1/watch.proto\x1a\x1egoogle/protobuf/duration.proto\"\xf3\x01\n\x18ListExecutionLogsRequest\x12\x11\n\ttrader_id\x18\x01 \x01(\t\x12\x10\n\x08order_id\x18\x02 \x01(\t\x12*\n\x07\x61\x63tions\x18\x03 \x03(\x0e\x32\x19.blotter.orders.v1.Action\x12.\n\x08happened\x18\x04 \x01(\x0b\x32\x1c.blotter.orders.v1.TimeRange\x12/\n\nsort_order\x18\x05 \x01(\x0e\x32\x1b.blotter.audit.v1.SortOrder\x12\x11\n\tpage_size\x18\x06 \x01(\x05\x12\x12\n\npage_token\x18\x07 \x01(\t\"l\n\x19ListExecutionLogsResponse\x12\x36\n\x0e\x65xecution_logs\x18\x01 \x03(\x0b\x32\x1e.blotter.audit.v1.ExecutionLog\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xcc\x01\n\x1aStreamExecutionLogsRequest\x12\x0e\n\x06\x66ollow\x18\x01 \x01(\x08\x12\x14\n\x0cresume_token\x18\x02 \x01(\t\x12\x11\n\torder_ids\x18\x03 \x03(\t\x12*\n\x07\x61\x63tions\x18\x04 \x03(\x0e\x32\x19.blotter.orders.v1.Action\x12\x35\n\x12heartbeat_interval\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\ntrader_ids\x18\x06 \x03(\t\"\xa2\x01\n\x1bStreamExecutionLogsResponse\x12\x14\n\x0cresume_token\x18\x01 \x01(\t\x12/\n\x04logs\x18\x02 \x01(\x0b\x32\x1f.blotter.audit.v1.ExecutionLogsH\x00\x12\x31\n\theartbeat\x18\x03 \x01(\x0b\x32\x1c.blotter.orders.v1.HeartbeatH\x00\x42\t\n\x07message\"G\n\rExecutionLogs\x12\x36\n\x0e\x65xecution_logs\x18\x01 \x03(\x0b\x32\x1e.blotter.audit.v1.ExecutionLog*a\n\tSortOrder\x12\x1a\n\x16SORT_ORDER_UNSPECIFIED\x10\x00\x12\x1b\n\x17SORT_ORDER_OLDEST_FIRST\x10\x01\x12\x1b\n\x17SORT_ORDER_NEWEST_FIRST\x10\x02\x32\xf2\x01\n\x0c\x41uditService\x12l\n\x11ListExecutionLogs\x12*.blotter.audit.v1.ListExecutionLogsRequest\x1a+.blotter.audit.v1.ListExecutionLogsResponse\x12t\n\x13StreamExecutionLogs\x12,.blotter.audit.v1.StreamExecutionLogsRequest\x1a-.blotter.audit.v1.StreamExecutionLogsResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'blotter.audit.v1.audit_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SORTORDER']._serialized_start=971
-  _globals['_SORTORDER']._serialized_end=1068
+  _globals['_SORTORDER']._serialized_start=991
+  _globals['_SORTORDER']._serialized_end=1088
   _globals['_LISTEXECUTIONLOGSREQUEST']._serialized_start=191
   _globals['_LISTEXECUTIONLOGSREQUEST']._serialized_end=434
   _globals['_LISTEXECUTIONLOGSRESPONSE']._serialized_start=436
   _globals['_LISTEXECUTIONLOGSRESPONSE']._serialized_end=544
   _globals['_STREAMEXECUTIONLOGSREQUEST']._serialized_start=547
-  _globals['_STREAMEXECUTIONLOGSREQUEST']._serialized_end=731
-  _globals['_STREAMEXECUTIONLOGSRESPONSE']._serialized_start=734
-  _globals['_STREAMEXECUTIONLOGSRESPONSE']._serialized_end=896
-  _globals['_EXECUTIONLOGS']._serialized_start=898
-  _globals['_EXECUTIONLOGS']._serialized_end=969
-  _globals['_AUDITSERVICE']._serialized_start=1071
-  _globals['_AUDITSERVICE']._serialized_end=1313
+  _globals['_STREAMEXECUTIONLOGSREQUEST']._serialized_end=751
+  _globals['_STREAMEXECUTIONLOGSRESPONSE']._serialized_start=754
+  _globals['_STREAMEXECUTIONLOGSRESPONSE']._serialized_end=916
+  _globals['_EXECUTIONLOGS']._serialized_start=918
+  _globals['_EXECUTIONLOGS']._serialized_end=989
+  _globals['_AUDITSERVICE']._serialized_start=1091
+  _globals['_AUDITSERVICE']._serialized_end=1333
 # @@protoc_insertion_point(module_scope)

@@ -140,6 +140,7 @@ class StreamExecutionLogsRequest(_message.Message):
     ORDER_IDS_FIELD_NUMBER: _builtins.int
     ACTIONS_FIELD_NUMBER: _builtins.int
     HEARTBEAT_INTERVAL_FIELD_NUMBER: _builtins.int
+    TRADER_IDS_FIELD_NUMBER: _builtins.int
     follow: _builtins.bool
     """True: history, then live, until the client ends it. False: history up to the present, then the stream ends with OK."""
     resume_token: _builtins.str
@@ -158,6 +159,12 @@ class StreamExecutionLogsRequest(_message.Message):
     def heartbeat_interval(self) -> _duration_pb2.Duration:
         """The longest silence while following, 1 to 60 seconds; absent: 15 seconds."""
 
+    @_builtins.property
+    def trader_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only logs of these traders, at most 100; empty: all. For execution gateways and compliance; a trader who names
+        traders, himself included, is refused with INVALID_ARGUMENT.
+        """
+
     def __init__(
         self,
         *,
@@ -166,10 +173,11 @@ class StreamExecutionLogsRequest(_message.Message):
         order_ids: _abc.Iterable[_builtins.str] | None = ...,
         actions: _abc.Iterable[_order_pb2.Action.ValueType] | None = ...,
         heartbeat_interval: _duration_pb2.Duration | None = ...,
+        trader_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["heartbeat_interval", b"heartbeat_interval"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "follow", b"follow", "heartbeat_interval", b"heartbeat_interval", "order_ids", b"order_ids", "resume_token", b"resume_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "follow", b"follow", "heartbeat_interval", b"heartbeat_interval", "order_ids", b"order_ids", "resume_token", b"resume_token", "trader_ids", b"trader_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -213,7 +221,7 @@ Global___StreamExecutionLogsResponse: _TypeAlias = StreamExecutionLogsResponse  
 
 @_typing.final
 class ExecutionLogs(_message.Message):
-    """Logs in ascending sequence, at most 500 a message."""
+    """Logs in ascending sequence, over all traders in ascending position, at most 500 a message."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -64,8 +64,9 @@ class AuditServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def StreamExecutionLogs(self, request, context):
-        """Streams the trader's logs, oldest first, each once, without a gap: the history from a token or from the
-        beginning, then, with `follow`, what happens from now on. For traders.
+        """Streams logs, oldest first, each once, without a gap: the history from a token or from the beginning, then, with
+        `follow`, what happens from now on. For traders, their own, by sequence; for execution gateways and compliance,
+        all traders' by their position in the ledger. Any order's logs come in their order.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

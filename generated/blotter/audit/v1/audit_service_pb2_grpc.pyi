@@ -42,8 +42,9 @@ class AuditServiceStub:
     trader, then sequence.
     """
     StreamExecutionLogs: _grpc.UnaryStreamMultiCallable[_audit_service_pb2.StreamExecutionLogsRequest, _audit_service_pb2.StreamExecutionLogsResponse]
-    """Streams the trader's logs, oldest first, each once, without a gap: the history from a token or from the
-    beginning, then, with `follow`, what happens from now on. For traders.
+    """Streams logs, oldest first, each once, without a gap: the history from a token or from the beginning, then, with
+    `follow`, what happens from now on. For traders, their own, by sequence; for execution gateways and compliance,
+    all traders' by their position in the ledger. Any order's logs come in their order.
     """
 
 @_typing.type_check_only
@@ -60,8 +61,9 @@ class AuditServiceAsyncStub(AuditServiceStub):
     trader, then sequence.
     """
     StreamExecutionLogs: _aio.UnaryStreamMultiCallable[_audit_service_pb2.StreamExecutionLogsRequest, _audit_service_pb2.StreamExecutionLogsResponse]  # type: ignore[assignment]
-    """Streams the trader's logs, oldest first, each once, without a gap: the history from a token or from the
-    beginning, then, with `follow`, what happens from now on. For traders.
+    """Streams logs, oldest first, each once, without a gap: the history from a token or from the beginning, then, with
+    `follow`, what happens from now on. For traders, their own, by sequence; for execution gateways and compliance,
+    all traders' by their position in the ledger. Any order's logs come in their order.
     """
 
 class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -87,8 +89,9 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _audit_service_pb2.StreamExecutionLogsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_audit_service_pb2.StreamExecutionLogsResponse], _abc.AsyncIterator[_audit_service_pb2.StreamExecutionLogsResponse]]:
-        """Streams the trader's logs, oldest first, each once, without a gap: the history from a token or from the
-        beginning, then, with `follow`, what happens from now on. For traders.
+        """Streams logs, oldest first, each once, without a gap: the history from a token or from the beginning, then, with
+        `follow`, what happens from now on. For traders, their own, by sequence; for execution gateways and compliance,
+        all traders' by their position in the ledger. Any order's logs come in their order.
         """
 
 def add_AuditServiceServicer_to_server(servicer: AuditServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

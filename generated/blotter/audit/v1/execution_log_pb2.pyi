@@ -11,10 +11,10 @@ import builtins as _builtins
 import sys
 import typing as _typing
 
-if sys.version_info >= (3, 11):
-    from typing import TypeAlias as _TypeAlias, Never as _Never
+if sys.version_info >= (3, 10):
+    from typing import TypeAlias as _TypeAlias
 else:
-    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
+    from typing_extensions import TypeAlias as _TypeAlias
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -43,6 +43,7 @@ class ExecutionLog(_message.Message):
     VENUE_FIELD_NUMBER: _builtins.int
     REFUSED_FIELD_NUMBER: _builtins.int
     LOGIN_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
     log_id: _builtins.str
     """The blotter's id of the log, a UUID."""
     trader_id: _builtins.str
@@ -77,6 +78,8 @@ class ExecutionLog(_message.Message):
     """The database login that wrote it, which no caller can choose: blotter_trader for what the trader's own calls did,
     blotter_execution for what gateways did and for expiry. Empty for records older than this field.
     """
+    position: _builtins.int
+    """The log's index in the ledger: 0, 1, 2, ... over all traders. Only on streams over all traders; else absent."""
     @_builtins.property
     def event_time(self) -> _timestamp_pb2.Timestamp:
         """When it happened: by the venue's clock where the venue reported it, else by the blotter's."""
@@ -115,11 +118,14 @@ class ExecutionLog(_message.Message):
         venue: _builtins.str = ...,
         refused: _builtins.bool = ...,
         login: _builtins.str = ...,
+        position: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["event_time", b"event_time", "fill", b"fill", "order", b"order", "record_time", b"record_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_position", b"_position", "event_time", b"event_time", "fill", b"fill", "order", b"order", "position", b"position", "record_time", b"record_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "actor", b"actor", "error_code", b"error_code", "event_time", b"event_time", "fill", b"fill", "log_id", b"log_id", "login", b"login", "order", b"order", "order_id", b"order_id", "reason", b"reason", "record_time", b"record_time", "refused", b"refused", "report_id", b"report_id", "request_id", b"request_id", "retry_attempt", b"retry_attempt", "sequence", b"sequence", "status", b"status", "trader_id", b"trader_id", "venue", b"venue"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_position", b"_position", "action", b"action", "actor", b"actor", "error_code", b"error_code", "event_time", b"event_time", "fill", b"fill", "log_id", b"log_id", "login", b"login", "order", b"order", "order_id", b"order_id", "position", b"position", "reason", b"reason", "record_time", b"record_time", "refused", b"refused", "report_id", b"report_id", "request_id", b"request_id", "retry_attempt", b"retry_attempt", "sequence", b"sequence", "status", b"status", "trader_id", b"trader_id", "venue", b"venue"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__position: _TypeAlias = _typing.Literal["position"]  # noqa: Y015
+    _WhichOneofArgType__position: _TypeAlias = _typing.Literal["_position", b"_position"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__position) -> _WhichOneofReturnType__position | None: ...
 
 Global___ExecutionLog: _TypeAlias = ExecutionLog  # noqa: Y015

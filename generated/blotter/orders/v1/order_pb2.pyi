@@ -351,6 +351,7 @@ class OrderEvent(_message.Message):
     RECORD_TIME_FIELD_NUMBER: _builtins.int
     LOG_ID_FIELD_NUMBER: _builtins.int
     REFUSED_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """The event's number among all events of the trader: dense, in commit order, 1, 2, 3, ..."""
     action: Global___Action.ValueType
@@ -367,6 +368,10 @@ class OrderEvent(_message.Message):
     """The blotter's id of the execution log that records this event, a UUID."""
     refused: _builtins.bool
     """True for a gateway's report that was refused because it cannot be true of the order; the order is unchanged."""
+    position: _builtins.int
+    """The event's index in the ledger, over all traders: 0, 1, 2, ... without a gap but for the filters and the ledger's
+    own records. Only on streams over all traders; absent on a trader's.
+    """
     @_builtins.property
     def order(self) -> Global___Order:
         """The order after this event (not as it stands now)."""
@@ -397,12 +402,15 @@ class OrderEvent(_message.Message):
         record_time: _timestamp_pb2.Timestamp | None = ...,
         log_id: _builtins.str = ...,
         refused: _builtins.bool = ...,
+        position: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["event_time", b"event_time", "fill", b"fill", "order", b"order", "record_time", b"record_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_position", b"_position", "event_time", b"event_time", "fill", b"fill", "order", b"order", "position", b"position", "record_time", b"record_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "error_code", b"error_code", "event_time", b"event_time", "fill", b"fill", "log_id", b"log_id", "order", b"order", "reason", b"reason", "record_time", b"record_time", "refused", b"refused", "retry_attempt", b"retry_attempt", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_position", b"_position", "action", b"action", "error_code", b"error_code", "event_time", b"event_time", "fill", b"fill", "log_id", b"log_id", "order", b"order", "position", b"position", "reason", b"reason", "record_time", b"record_time", "refused", b"refused", "retry_attempt", b"retry_attempt", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__position: _TypeAlias = _typing.Literal["position"]  # noqa: Y015
+    _WhichOneofArgType__position: _TypeAlias = _typing.Literal["_position", b"_position"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__position) -> _WhichOneofReturnType__position | None: ...
 
 Global___OrderEvent: _TypeAlias = OrderEvent  # noqa: Y015
 

@@ -170,7 +170,9 @@ class OrderServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchOrders(self, request, context):
-        """Streams the trader's orders: a snapshot, then each event once, in order, without a gap. For traders.
+        """Streams orders: a snapshot, then each event once, in order, without a gap. For traders, their own, by sequence;
+        for execution gateways and compliance, all traders' orders by their position in the ledger, in which an event
+        appears some milliseconds after its commit.
 
         Ends with UNAVAILABLE, reason DRAINING, when the server stops, and RESOURCE_EXHAUSTED, reason SLOW_CONSUMER, when
         the client does not read; ErrorInfo then carries the last `resume_token`, and nothing is lost.

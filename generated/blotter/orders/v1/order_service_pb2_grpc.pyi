@@ -73,7 +73,9 @@ class OrderServiceStub:
     again; orders that are cancelled already are not touched.
     """
     WatchOrders: _grpc.UnaryStreamMultiCallable[_watch_pb2.WatchOrdersRequest, _watch_pb2.WatchOrdersResponse]
-    """Streams the trader's orders: a snapshot, then each event once, in order, without a gap. For traders.
+    """Streams orders: a snapshot, then each event once, in order, without a gap. For traders, their own, by sequence;
+    for execution gateways and compliance, all traders' orders by their position in the ledger, in which an event
+    appears some milliseconds after its commit.
 
     Ends with UNAVAILABLE, reason DRAINING, when the server stops, and RESOURCE_EXHAUSTED, reason SLOW_CONSUMER, when
     the client does not read; ErrorInfo then carries the last `resume_token`, and nothing is lost.
@@ -131,7 +133,9 @@ class OrderServiceAsyncStub(OrderServiceStub):
     again; orders that are cancelled already are not touched.
     """
     WatchOrders: _aio.UnaryStreamMultiCallable[_watch_pb2.WatchOrdersRequest, _watch_pb2.WatchOrdersResponse]  # type: ignore[assignment]
-    """Streams the trader's orders: a snapshot, then each event once, in order, without a gap. For traders.
+    """Streams orders: a snapshot, then each event once, in order, without a gap. For traders, their own, by sequence;
+    for execution gateways and compliance, all traders' orders by their position in the ledger, in which an event
+    appears some milliseconds after its commit.
 
     Ends with UNAVAILABLE, reason DRAINING, when the server stops, and RESOURCE_EXHAUSTED, reason SLOW_CONSUMER, when
     the client does not read; ErrorInfo then carries the last `resume_token`, and nothing is lost.
@@ -234,7 +238,9 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _watch_pb2.WatchOrdersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_watch_pb2.WatchOrdersResponse], _abc.AsyncIterator[_watch_pb2.WatchOrdersResponse]]:
-        """Streams the trader's orders: a snapshot, then each event once, in order, without a gap. For traders.
+        """Streams orders: a snapshot, then each event once, in order, without a gap. For traders, their own, by sequence;
+        for execution gateways and compliance, all traders' orders by their position in the ledger, in which an event
+        appears some milliseconds after its commit.
 
         Ends with UNAVAILABLE, reason DRAINING, when the server stops, and RESOURCE_EXHAUSTED, reason SLOW_CONSUMER, when
         the client does not read; ErrorInfo then carries the last `resume_token`, and nothing is lost.
