@@ -14,7 +14,7 @@ FROM unnest(ARRAY[
     'blotter_owner',       -- owns the schema and runs migrations; the service never connects as it
     'blotter_trader',      -- enters and cancels orders; sees one trader's rows
     'blotter_execution',   -- records fills and reports; sees all, writes the rows of the trader it names
-    'blotter_compliance',  -- reads everything, writes nothing
+    'blotter_compliance',  -- reads everything, writes only that it has read
     'blotter_sequencer'    -- builds the ledger
 ]) AS name
 WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name)

@@ -803,6 +803,37 @@ CREATE TABLE public.alembic_version (
     version_num character varying(32) NOT NULL
 );
 
+CREATE TABLE public.audit_accesses (
+    id bigint NOT NULL,
+    accessed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    login text DEFAULT CURRENT_USER NOT NULL,
+    actor character varying(100) NOT NULL,
+    request_id character varying(64) NOT NULL,
+    method text NOT NULL,
+    request jsonb NOT NULL
+);
+
+ALTER TABLE ONLY public.audit_accesses FORCE ROW LEVEL SECURITY;
+
+COMMENT ON TABLE public.audit_accesses IS 'Reads by compliance';
+
+COMMENT ON COLUMN public.audit_accesses.login IS 'The database login that read';
+
+COMMENT ON COLUMN public.audit_accesses.actor IS 'Who read, as the caller says';
+
+COMMENT ON COLUMN public.audit_accesses.method IS 'The RPC';
+
+COMMENT ON COLUMN public.audit_accesses.request IS 'What was asked for, filters included';
+
+ALTER TABLE public.audit_accesses ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.audit_accesses_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE public.fills (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     order_id uuid NOT NULL,
@@ -971,6 +1002,9 @@ COMMENT ON COLUMN public.traders.created_at IS 'When registered';
 ALTER TABLE ONLY public.alembic_version
     ADD CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num);
 
+ALTER TABLE ONLY public.audit_accesses
+    ADD CONSTRAINT audit_accesses_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.execution_logs
     ADD CONSTRAINT execution_logs_pkey PRIMARY KEY (trader_id, id);
 
@@ -1019,6 +1053,8 @@ ALTER TABLE ONLY public.ledger_entries
 ALTER TABLE ONLY public.orders
     ADD CONSTRAINT uq_orders_client_order_id UNIQUE (trader_id, client_order_id);
 
+CREATE INDEX idx_audit_accesses_accessed_at ON public.audit_accesses USING btree (accessed_at, id);
+
 CREATE INDEX idx_execution_logs_action ON public.execution_logs USING btree (action);
 
 CREATE INDEX idx_execution_logs_order ON public.execution_logs USING btree (order_id);
@@ -1050,6 +1086,10 @@ CREATE INDEX idx_orders_trader_status ON public.orders USING btree (trader_id, s
 CREATE INDEX idx_orders_trader_updated ON public.orders USING btree (trader_id, updated_at DESC);
 
 CREATE UNIQUE INDEX uq_execution_logs_report_id ON public.execution_logs USING btree (trader_id, report_id) WHERE (report_id IS NOT NULL);
+
+CREATE TRIGGER audit_accesses_refuse_change BEFORE DELETE OR UPDATE ON public.audit_accesses FOR EACH ROW EXECUTE FUNCTION public.refuse_change();
+
+CREATE TRIGGER audit_accesses_refuse_truncate BEFORE TRUNCATE ON public.audit_accesses FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 
 CREATE TRIGGER execution_logs_refuse_change BEFORE DELETE OR UPDATE ON public.execution_logs FOR EACH ROW EXECUTE FUNCTION public.refuse_change();
 
@@ -1119,6 +1159,16 @@ ALTER TABLE ONLY public.trader_sequences
 
 ALTER TABLE ONLY public.orders
     ADD CONSTRAINT orders_trader_id_fkey FOREIGN KEY (trader_id) REFERENCES public.traders(id);
+
+ALTER TABLE public.audit_accesses ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY audit_accesses_compliance_reads_all ON public.audit_accesses FOR SELECT TO blotter_compliance USING (true);
+
+CREATE POLICY audit_accesses_compliance_records ON public.audit_accesses FOR INSERT TO blotter_compliance WITH CHECK (true);
+
+CREATE POLICY audit_accesses_immutable_delete ON public.audit_accesses AS RESTRICTIVE FOR DELETE USING (false);
+
+CREATE POLICY audit_accesses_immutable_update ON public.audit_accesses AS RESTRICTIVE FOR UPDATE USING (false);
 
 ALTER TABLE public.execution_logs ENABLE ROW LEVEL SECURITY;
 
@@ -1387,6 +1437,16 @@ GRANT SELECT ON TABLE public.alembic_version TO blotter_execution;
 GRANT SELECT ON TABLE public.alembic_version TO blotter_compliance;
 GRANT SELECT ON TABLE public.alembic_version TO blotter_sequencer;
 
+GRANT SELECT ON TABLE public.audit_accesses TO blotter_compliance;
+
+GRANT INSERT(actor) ON TABLE public.audit_accesses TO blotter_compliance;
+
+GRANT INSERT(request_id) ON TABLE public.audit_accesses TO blotter_compliance;
+
+GRANT INSERT(method) ON TABLE public.audit_accesses TO blotter_compliance;
+
+GRANT INSERT(request) ON TABLE public.audit_accesses TO blotter_compliance;
+
 GRANT SELECT ON TABLE public.fills TO blotter_trader;
 GRANT SELECT ON TABLE public.fills TO blotter_execution;
 GRANT SELECT ON TABLE public.fills TO blotter_compliance;
@@ -1459,7 +1519,15 @@ GRANT UPDATE(open_xids) ON TABLE public.ledger_head TO blotter_sequencer;
 
 GRANT SELECT ON TABLE public.ledger_tiles TO blotter_execution;
 GRANT SELECT ON TABLE public.ledger_tiles TO blotter_compliance;
-GRANT SELECT,INSERT ON TABLE public.ledger_tiles TO blotter_sequencer;
+GRANT SELECT ON TABLE public.ledger_tiles TO blotter_sequencer;
+
+GRANT INSERT(level) ON TABLE public.ledger_tiles TO blotter_sequencer;
+
+GRANT INSERT(tile_index) ON TABLE public.ledger_tiles TO blotter_sequencer;
+
+GRANT INSERT(hashes) ON TABLE public.ledger_tiles TO blotter_sequencer;
+
+GRANT INSERT(root) ON TABLE public.ledger_tiles TO blotter_sequencer;
 
 GRANT SELECT ON TABLE public.trader_sequences TO blotter_trader;
 GRANT SELECT ON TABLE public.trader_sequences TO blotter_execution;

@@ -352,7 +352,7 @@ def upgrade() -> None:
         """)
     op.run_sql("""
         GRANT INSERT (position, kind, trader_id, sequence, leaf) ON ledger_entries TO blotter_sequencer;
-        GRANT INSERT ON ledger_tiles TO blotter_sequencer;
+        GRANT INSERT (level, tile_index, hashes, root) ON ledger_tiles TO blotter_sequencer;
         GRANT INSERT (size, root_hash, note) ON ledger_checkpoints TO blotter_sequencer;
         GRANT INSERT (size, witness, signature) ON ledger_cosignatures TO blotter_sequencer;
         GRANT INSERT (id) ON ledger_head TO blotter_sequencer;

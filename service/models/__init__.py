@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from service.models.audit_access import AuditAccess
 from service.models.base import Base
 from service.models.execution_log import ExecutionLog
 from service.models.fill import Fill
@@ -12,6 +13,7 @@ from service.models.trader import Trader, TraderSequence
 metadata = Base.metadata
 
 __all__ = [
+    "AuditAccess",
     "ExecutionLog",
     "Fill",
     "LedgerCheckpoint",

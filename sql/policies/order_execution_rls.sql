@@ -1,7 +1,7 @@
 -- Who may see and do what: the row level security policies and the grants in force, table by table.
 --
 -- This file is for reading, and for putting the policies back where somebody took them off. What builds them are the
--- revisions in alembic/versions (001, 006, 008 and 009); a test proves that both say the same.
+-- revisions in alembic/versions (001, 006, 008, 009, 011, 013 and 014); a test proves that both say the same.
 --
 --
 -- How to read it
@@ -39,7 +39,7 @@
 --     SET ROLE blotter_compliance;                                                -- ERROR 42501: a member of nothing
 --   As blotter_compliance:
 --     SELECT count(*) > 0 FROM execution_logs;                                    -- t: reads everything
---     INSERT INTO trader_sequences (trader_id) VALUES (gen_random_uuid());        -- ERROR 42501: writes nothing
+--     INSERT INTO trader_sequences (trader_id) VALUES (gen_random_uuid());        -- ERROR 42501: writes no orders
 --   As blotter_owner:
 --     SELECT count(*) > 0 FROM orders;                                            -- f: forced on the owner as well
 --     UPDATE execution_logs SET reason = 'never mind';                            -- UPDATE 0
@@ -55,7 +55,8 @@
 --     psql -U blotter_owner -v ON_ERROR_STOP=1 -f sql/policies/order_execution_rls.sql blotter
 --
 -- Roll back to the five policies of the seed, without logins and grants, by the revision and not by hand; the
--- service's functions (009) and the indexes (010) go as well, orders, fills and logs stay:
+-- service's functions and everything after revision 007, the ledger and its checkpoints too, go as well; orders, fills
+-- and logs stay:
 --
 --     blotter migrate downgrade 007
 
@@ -203,5 +204,81 @@ CREATE POLICY trader_sequences_compliance_reads_all ON trader_sequences FOR SELE
 
 GRANT SELECT ON trader_sequences TO blotter_trader, blotter_execution, blotter_compliance;
 GRANT INSERT (trader_id), UPDATE (last_sequence) ON trader_sequences TO blotter_trader, blotter_execution;
+
+-- ---------------------------------------------------------------------------------------------------------------------
+-- The ledger: the sequencer writes it from what all have logged; execution and compliance read it; nobody changes it. The
+-- leaf of a log is made by a trigger of revision 013, whoever inserts the entry.
+
+REVOKE ALL ON FUNCTION canonical_json, canonical_time, canonical_decimal, execution_log_leaf, ledger_incarnation,
+    append_to_ledger, append_note_to_ledger, rebaseline_ledger FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION canonical_json, canonical_time, canonical_decimal, execution_log_leaf
+    TO blotter_sequencer, blotter_compliance;
+GRANT EXECUTE ON FUNCTION ledger_incarnation, append_to_ledger, append_note_to_ledger, rebaseline_ledger
+    TO blotter_sequencer;
+
+CREATE POLICY execution_logs_sequencer_reads_all ON execution_logs FOR SELECT TO blotter_sequencer USING (true);
+CREATE POLICY trader_sequences_sequencer_reads_all ON trader_sequences FOR SELECT TO blotter_sequencer USING (true);
+GRANT SELECT ON execution_logs, trader_sequences TO blotter_sequencer;
+
+ALTER TABLE ledger_entries ENABLE ROW LEVEL SECURITY;
+ALTER TABLE ledger_entries FORCE ROW LEVEL SECURITY;
+CREATE POLICY ledger_entries_sequencer_writes ON ledger_entries TO blotter_sequencer USING (true);
+CREATE POLICY ledger_entries_execution_reads_all ON ledger_entries FOR SELECT TO blotter_execution USING (true);
+CREATE POLICY ledger_entries_compliance_reads_all ON ledger_entries FOR SELECT TO blotter_compliance USING (true);
+CREATE POLICY ledger_entries_immutable_update ON ledger_entries AS RESTRICTIVE FOR UPDATE USING (false);
+CREATE POLICY ledger_entries_immutable_delete ON ledger_entries AS RESTRICTIVE FOR DELETE USING (false);
+GRANT SELECT ON ledger_entries TO blotter_execution, blotter_compliance, blotter_sequencer;
+GRANT INSERT (position, kind, trader_id, sequence, leaf) ON ledger_entries TO blotter_sequencer;
+
+ALTER TABLE ledger_tiles ENABLE ROW LEVEL SECURITY;
+ALTER TABLE ledger_tiles FORCE ROW LEVEL SECURITY;
+CREATE POLICY ledger_tiles_sequencer_writes ON ledger_tiles TO blotter_sequencer USING (true);
+CREATE POLICY ledger_tiles_execution_reads_all ON ledger_tiles FOR SELECT TO blotter_execution USING (true);
+CREATE POLICY ledger_tiles_compliance_reads_all ON ledger_tiles FOR SELECT TO blotter_compliance USING (true);
+CREATE POLICY ledger_tiles_immutable_update ON ledger_tiles AS RESTRICTIVE FOR UPDATE USING (false);
+CREATE POLICY ledger_tiles_immutable_delete ON ledger_tiles AS RESTRICTIVE FOR DELETE USING (false);
+GRANT SELECT ON ledger_tiles TO blotter_execution, blotter_compliance, blotter_sequencer;
+GRANT INSERT (level, tile_index, hashes, root) ON ledger_tiles TO blotter_sequencer;
+
+ALTER TABLE ledger_checkpoints ENABLE ROW LEVEL SECURITY;
+ALTER TABLE ledger_checkpoints FORCE ROW LEVEL SECURITY;
+CREATE POLICY ledger_checkpoints_sequencer_writes ON ledger_checkpoints TO blotter_sequencer USING (true);
+CREATE POLICY ledger_checkpoints_execution_reads_all ON ledger_checkpoints FOR SELECT TO blotter_execution USING (true);
+CREATE POLICY ledger_checkpoints_compliance_reads_all ON ledger_checkpoints FOR SELECT TO blotter_compliance USING (true);
+CREATE POLICY ledger_checkpoints_immutable_update ON ledger_checkpoints AS RESTRICTIVE FOR UPDATE USING (false);
+CREATE POLICY ledger_checkpoints_immutable_delete ON ledger_checkpoints AS RESTRICTIVE FOR DELETE USING (false);
+GRANT SELECT ON ledger_checkpoints TO blotter_execution, blotter_compliance, blotter_sequencer;
+GRANT INSERT (size, root_hash, note) ON ledger_checkpoints TO blotter_sequencer;
+
+ALTER TABLE ledger_cosignatures ENABLE ROW LEVEL SECURITY;
+ALTER TABLE ledger_cosignatures FORCE ROW LEVEL SECURITY;
+CREATE POLICY ledger_cosignatures_sequencer_writes ON ledger_cosignatures TO blotter_sequencer USING (true);
+CREATE POLICY ledger_cosignatures_execution_reads_all ON ledger_cosignatures FOR SELECT TO blotter_execution USING (true);
+CREATE POLICY ledger_cosignatures_compliance_reads_all ON ledger_cosignatures FOR SELECT TO blotter_compliance USING (true);
+CREATE POLICY ledger_cosignatures_immutable_update ON ledger_cosignatures AS RESTRICTIVE FOR UPDATE USING (false);
+CREATE POLICY ledger_cosignatures_immutable_delete ON ledger_cosignatures AS RESTRICTIVE FOR DELETE USING (false);
+GRANT SELECT ON ledger_cosignatures TO blotter_execution, blotter_compliance, blotter_sequencer;
+GRANT INSERT (size, witness, signature) ON ledger_cosignatures TO blotter_sequencer;
+
+ALTER TABLE ledger_head ENABLE ROW LEVEL SECURITY;
+ALTER TABLE ledger_head FORCE ROW LEVEL SECURITY;
+CREATE POLICY ledger_head_sequencer_writes ON ledger_head TO blotter_sequencer USING (true);
+CREATE POLICY ledger_head_execution_reads_all ON ledger_head FOR SELECT TO blotter_execution USING (true);
+CREATE POLICY ledger_head_compliance_reads_all ON ledger_head FOR SELECT TO blotter_compliance USING (true);
+GRANT SELECT ON ledger_head TO blotter_execution, blotter_compliance, blotter_sequencer;
+GRANT INSERT (id) ON ledger_head TO blotter_sequencer;
+GRANT UPDATE (size, incarnation, next_xid, open_xids) ON ledger_head TO blotter_sequencer;
+
+-- ---------------------------------------------------------------------------------------------------------------------
+-- Reads by compliance, which compliance itself records and nobody takes back.
+
+ALTER TABLE audit_accesses ENABLE ROW LEVEL SECURITY;
+ALTER TABLE audit_accesses FORCE ROW LEVEL SECURITY;
+CREATE POLICY audit_accesses_compliance_reads_all ON audit_accesses FOR SELECT TO blotter_compliance USING (true);
+CREATE POLICY audit_accesses_compliance_records ON audit_accesses FOR INSERT TO blotter_compliance WITH CHECK (true);
+CREATE POLICY audit_accesses_immutable_update ON audit_accesses AS RESTRICTIVE FOR UPDATE USING (false);
+CREATE POLICY audit_accesses_immutable_delete ON audit_accesses AS RESTRICTIVE FOR DELETE USING (false);
+GRANT SELECT ON audit_accesses TO blotter_compliance;
+GRANT INSERT (actor, request_id, method, request) ON audit_accesses TO blotter_compliance;
 
 COMMIT;

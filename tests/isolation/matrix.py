@@ -1,4 +1,4 @@
-"""What each login gets of each table, by each command, under each identity, reaching for a row of ALICE.
+"""What each login gets of each table, by each command, under each identity, reaching for a row of ALICE, or of nobody.
 
     row      it gets, enters, changes or removes the row
     nothing  it sees no such row
@@ -167,12 +167,12 @@ execution_logs as blotter_compliance    own      other    none     empty    dama
     COPY TO                             row      row      row      row      row
     COPY FROM                           42501    42501    42501    42501    42501
 execution_logs as blotter_sequencer     own      other    none     empty    damaged
-    SELECT                              42501    42501    42501    42501    42501
+    SELECT                              row      row      row      row      row
     INSERT                              42501    42501    42501    42501    42501
     UPDATE                              42501    42501    42501    42501    42501
     DELETE                              42501    42501    42501    42501    42501
     TRUNCATE                            42501    42501    42501    42501    42501
-    COPY TO                             42501    42501    42501    42501    42501
+    COPY TO                             row      row      row      row      row
     COPY FROM                           42501    42501    42501    42501    42501
 execution_logs as blotter_owner         own      other    none     empty    damaged
     SELECT                              nothing  nothing  nothing  nothing  nothing
@@ -208,12 +208,12 @@ trader_sequences as blotter_compliance  own      other    none     empty    dama
     COPY TO                             row      row      row      row      row
     COPY FROM                           42501    42501    42501    42501    42501
 trader_sequences as blotter_sequencer   own      other    none     empty    damaged
-    SELECT                              42501    42501    42501    42501    42501
+    SELECT                              row      row      row      row      row
     INSERT                              42501    42501    42501    42501    42501
     UPDATE                              42501    42501    42501    42501    42501
     DELETE                              42501    42501    42501    42501    42501
     TRUNCATE                            42501    42501    42501    42501    42501
-    COPY TO                             42501    42501    42501    42501    42501
+    COPY TO                             row      row      row      row      row
     COPY FROM                           42501    42501    42501    42501    42501
 trader_sequences as blotter_owner       own      other    none     empty    damaged
     SELECT                              nothing  nothing  nothing  nothing  nothing
@@ -264,6 +264,246 @@ alembic_version as blotter_owner        own      other    none     empty    dama
     TRUNCATE                            row      row      row      row      row
     COPY TO                             row      row      row      row      row
     COPY FROM                           row      row      row      row      row
+ledger_entries as blotter_trader        own      other    none     empty    damaged
+    SELECT                              42501    42501    42501    42501    42501
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             42501    42501    42501    42501    42501
+    COPY FROM                           42501    42501    42501    42501    42501
+ledger_entries as blotter_execution     own      other    none     empty    damaged
+    SELECT                              row      row      row      row      row
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             row      row      row      row      row
+    COPY FROM                           42501    42501    42501    42501    42501
+ledger_entries as blotter_compliance    own      other    none     empty    damaged
+    SELECT                              row      row      row      row      row
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             row      row      row      row      row
+    COPY FROM                           42501    42501    42501    42501    42501
+ledger_entries as blotter_sequencer     own      other    none     empty    damaged
+    SELECT                              row      row      row      row      row
+    INSERT                              row      row      row      row      row
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             row      row      row      row      row
+    COPY FROM                           0A000    0A000    0A000    0A000    0A000
+ledger_entries as blotter_owner         own      other    none     empty    damaged
+    SELECT                              nothing  nothing  nothing  nothing  nothing
+    INSERT                              23514    23514    23514    23514    23514
+    UPDATE                              nothing  nothing  nothing  nothing  nothing
+    DELETE                              nothing  nothing  nothing  nothing  nothing
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             nothing  nothing  nothing  nothing  nothing
+    COPY FROM                           0A000    0A000    0A000    0A000    0A000
+ledger_tiles as blotter_trader          own      other    none     empty    damaged
+    SELECT                              42501    42501    42501    42501    42501
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             42501    42501    42501    42501    42501
+    COPY FROM                           42501    42501    42501    42501    42501
+ledger_tiles as blotter_execution       own      other    none     empty    damaged
+    SELECT                              row      row      row      row      row
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             row      row      row      row      row
+    COPY FROM                           42501    42501    42501    42501    42501
+ledger_tiles as blotter_compliance      own      other    none     empty    damaged
+    SELECT                              row      row      row      row      row
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             row      row      row      row      row
+    COPY FROM                           42501    42501    42501    42501    42501
+ledger_tiles as blotter_sequencer       own      other    none     empty    damaged
+    SELECT                              row      row      row      row      row
+    INSERT                              row      row      row      row      row
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             row      row      row      row      row
+    COPY FROM                           0A000    0A000    0A000    0A000    0A000
+ledger_tiles as blotter_owner           own      other    none     empty    damaged
+    SELECT                              nothing  nothing  nothing  nothing  nothing
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              nothing  nothing  nothing  nothing  nothing
+    DELETE                              nothing  nothing  nothing  nothing  nothing
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             nothing  nothing  nothing  nothing  nothing
+    COPY FROM                           0A000    0A000    0A000    0A000    0A000
+ledger_checkpoints as blotter_trader    own      other    none     empty    damaged
+    SELECT                              42501    42501    42501    42501    42501
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             42501    42501    42501    42501    42501
+    COPY FROM                           42501    42501    42501    42501    42501
+ledger_checkpoints as blotter_execution own      other    none     empty    damaged
+    SELECT                              row      row      row      row      row
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             row      row      row      row      row
+    COPY FROM                           42501    42501    42501    42501    42501
+ledger_checkpoints as blotter_complianceown      other    none     empty    damaged
+    SELECT                              row      row      row      row      row
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             row      row      row      row      row
+    COPY FROM                           42501    42501    42501    42501    42501
+ledger_checkpoints as blotter_sequencer own      other    none     empty    damaged
+    SELECT                              row      row      row      row      row
+    INSERT                              row      row      row      row      row
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             row      row      row      row      row
+    COPY FROM                           0A000    0A000    0A000    0A000    0A000
+ledger_checkpoints as blotter_owner     own      other    none     empty    damaged
+    SELECT                              nothing  nothing  nothing  nothing  nothing
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              nothing  nothing  nothing  nothing  nothing
+    DELETE                              nothing  nothing  nothing  nothing  nothing
+    TRUNCATE                            0A000    0A000    0A000    0A000    0A000
+    COPY TO                             nothing  nothing  nothing  nothing  nothing
+    COPY FROM                           0A000    0A000    0A000    0A000    0A000
+ledger_cosignatures as blotter_trader   own      other    none     empty    damaged
+    SELECT                              42501    42501    42501    42501    42501
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             42501    42501    42501    42501    42501
+    COPY FROM                           42501    42501    42501    42501    42501
+ledger_cosignatures as blotter_executionown      other    none     empty    damaged
+    SELECT                              row      row      row      row      row
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             row      row      row      row      row
+    COPY FROM                           42501    42501    42501    42501    42501
+ledger_cosignatures as blotter_complianceown      other    none     empty    damaged
+    SELECT                              row      row      row      row      row
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             row      row      row      row      row
+    COPY FROM                           42501    42501    42501    42501    42501
+ledger_cosignatures as blotter_sequencerown      other    none     empty    damaged
+    SELECT                              row      row      row      row      row
+    INSERT                              row      row      row      row      row
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             row      row      row      row      row
+    COPY FROM                           0A000    0A000    0A000    0A000    0A000
+ledger_cosignatures as blotter_owner    own      other    none     empty    damaged
+    SELECT                              nothing  nothing  nothing  nothing  nothing
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              nothing  nothing  nothing  nothing  nothing
+    DELETE                              nothing  nothing  nothing  nothing  nothing
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             nothing  nothing  nothing  nothing  nothing
+    COPY FROM                           0A000    0A000    0A000    0A000    0A000
+ledger_head as blotter_trader           own      other    none     empty    damaged
+    SELECT                              42501    42501    42501    42501    42501
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             42501    42501    42501    42501    42501
+    COPY FROM                           42501    42501    42501    42501    42501
+ledger_head as blotter_execution        own      other    none     empty    damaged
+    SELECT                              row      row      row      row      row
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             row      row      row      row      row
+    COPY FROM                           42501    42501    42501    42501    42501
+ledger_head as blotter_compliance       own      other    none     empty    damaged
+    SELECT                              row      row      row      row      row
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             row      row      row      row      row
+    COPY FROM                           42501    42501    42501    42501    42501
+ledger_head as blotter_sequencer        own      other    none     empty    damaged
+    SELECT                              row      row      row      row      row
+    INSERT                              23505    23505    23505    23505    23505
+    UPDATE                              row      row      row      row      row
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             row      row      row      row      row
+    COPY FROM                           0A000    0A000    0A000    0A000    0A000
+ledger_head as blotter_owner            own      other    none     empty    damaged
+    SELECT                              nothing  nothing  nothing  nothing  nothing
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              nothing  nothing  nothing  nothing  nothing
+    DELETE                              nothing  nothing  nothing  nothing  nothing
+    TRUNCATE                            23514    23514    23514    23514    23514
+    COPY TO                             nothing  nothing  nothing  nothing  nothing
+    COPY FROM                           0A000    0A000    0A000    0A000    0A000
+audit_accesses as blotter_trader        own      other    none     empty    damaged
+    SELECT                              42501    42501    42501    42501    42501
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             42501    42501    42501    42501    42501
+    COPY FROM                           42501    42501    42501    42501    42501
+audit_accesses as blotter_execution     own      other    none     empty    damaged
+    SELECT                              42501    42501    42501    42501    42501
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             42501    42501    42501    42501    42501
+    COPY FROM                           42501    42501    42501    42501    42501
+audit_accesses as blotter_compliance    own      other    none     empty    damaged
+    SELECT                              row      row      row      row      row
+    INSERT                              row      row      row      row      row
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             row      row      row      row      row
+    COPY FROM                           0A000    0A000    0A000    0A000    0A000
+audit_accesses as blotter_sequencer     own      other    none     empty    damaged
+    SELECT                              42501    42501    42501    42501    42501
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             42501    42501    42501    42501    42501
+    COPY FROM                           42501    42501    42501    42501    42501
+audit_accesses as blotter_owner         own      other    none     empty    damaged
+    SELECT                              nothing  nothing  nothing  nothing  nothing
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              nothing  nothing  nothing  nothing  nothing
+    DELETE                              nothing  nothing  nothing  nothing  nothing
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             nothing  nothing  nothing  nothing  nothing
+    COPY FROM                           0A000    0A000    0A000    0A000    0A000
 """
 
 

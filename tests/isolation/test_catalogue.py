@@ -38,7 +38,16 @@ WRITABLE_COLUMNS = {
     },
     ("blotter_execution", "trader_sequences", "INSERT"): {"trader_id"},
     ("blotter_execution", "trader_sequences", "UPDATE"): {"last_sequence"},
+    ("blotter_sequencer", "ledger_entries", "INSERT"): {"position", "kind", "trader_id", "sequence", "leaf"},
+    ("blotter_sequencer", "ledger_tiles", "INSERT"): {"level", "tile_index", "hashes", "root"},
+    ("blotter_sequencer", "ledger_checkpoints", "INSERT"): {"size", "root_hash", "note"},
+    ("blotter_sequencer", "ledger_cosignatures", "INSERT"): {"size", "witness", "signature"},
+    ("blotter_sequencer", "ledger_head", "INSERT"): {"id"},
+    ("blotter_sequencer", "ledger_head", "UPDATE"): {"size", "incarnation", "next_xid", "open_xids"},
+    ("blotter_compliance", "audit_accesses", "INSERT"): {"actor", "request_id", "method", "request"},
 }
+
+LEAF_MAKERS = {"canonical_json", "canonical_time", "canonical_decimal", "execution_log_leaf"}
 
 CALLABLE = {
     "blotter_trader": {
@@ -49,8 +58,14 @@ CALLABLE = {
         "cancel_open_orders",
     },
     "blotter_execution": {"act_as", "lock_trader_sequence", "report_execution", "cancel_open_orders"},
-    "blotter_compliance": {"act_as"},
-    "blotter_sequencer": set(),
+    "blotter_compliance": {"act_as", *LEAF_MAKERS},
+    "blotter_sequencer": {
+        *LEAF_MAKERS,
+        "ledger_incarnation",
+        "append_to_ledger",
+        "append_note_to_ledger",
+        "rebaseline_ledger",
+    },
 }
 
 NAMED_ALIKE = "(trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid)"
@@ -71,10 +86,20 @@ def test_the_matrix_covers_every_table_there_is(catalogue: Connection) -> None:
     relations = column(
         catalogue,
         """SELECT relname FROM pg_class
-           WHERE relkind NOT IN ('i', 't')
+           WHERE relkind NOT IN ('i', 't', 'S')
              AND relnamespace::regnamespace::text !~ '^(pg_|information_schema)'""",
     )
     assert relations == {table for table, _, _ in EXPECTED}
+
+
+@pytest.mark.parametrize("login", LOGINS)
+def test_no_login_may_touch_a_sequence(catalogue: Connection, login: str) -> None:
+    assert not column(
+        catalogue,
+        """SELECT relname FROM pg_class WHERE relkind = 'S'
+           AND has_sequence_privilege(%s, oid, 'USAGE, SELECT, UPDATE')""",
+        login,
+    )
 
 
 def test_row_level_security_is_enabled_and_forced_on_every_table(catalogue: Connection) -> None:
@@ -187,11 +212,12 @@ def test_every_permissive_policy_names_its_login(catalogue: Connection) -> None:
     )
 
 
-def test_every_policy_for_writing_asks_for_the_named_trader(catalogue: Connection) -> None:
+def test_every_policy_for_writing_orders_asks_for_the_named_trader(catalogue: Connection) -> None:
     loose = column(
         catalogue,
         """SELECT policyname FROM pg_policies
            WHERE permissive = 'PERMISSIVE' AND cmd <> 'SELECT' AND roles <> '{blotter_owner}'
+             AND NOT roles && '{blotter_sequencer,blotter_compliance}'
              AND (strpos(coalesce(qual, %(named)s), %(named)s) = 0
                   OR strpos(coalesce(with_check, %(named)s), %(named)s) = 0)""".replace("%(named)s", "%s"),
         *[NAMED_ALIKE] * 4,
@@ -207,4 +233,10 @@ def test_every_unique_key_leads_with_the_trader(catalogue: Connection) -> None:
            WHERE indisunique AND relnamespace = 'public'::regnamespace
              AND NOT EXISTS (SELECT FROM pg_attribute
                              WHERE attrelid = indrelid AND attnum = indkey[0] AND attname = 'trader_id')""",
-    ) == {"traders_pkey", "alembic_version_pkc"}
+    ) == {
+        "traders_pkey",
+        "alembic_version_pkc",
+        # No trader's login reads or writes these.
+        *("ledger_entries_pkey", "ledger_tiles_pkey", "ledger_checkpoints_pkey", "ledger_cosignatures_pkey"),
+        *("ledger_head_pkey", "audit_accesses_pkey"),
+    }

@@ -13,7 +13,9 @@ from tests.isolation.matrix import EXPECTED, IDENTITIES
 
 SETTING = {"own": str(ALICE), "other": str(BOB), "none": None, "empty": "", "damaged": "not-a-uuid"}
 
-# All aim at rows of ALICE. None fails for another reason than its login and identity.
+TILE = "decode(repeat('5a', 8192), 'hex'), sha256('root')"
+
+# All aim at rows of ALICE, or at those of nobody. None fails for another reason than its login and identity.
 STATEMENTS = {
     ("alembic_version", "INSERT"): "INSERT INTO alembic_version VALUES ('999')",
     ("alembic_version", "UPDATE"): "UPDATE alembic_version SET version_num = '999'",
@@ -43,10 +45,56 @@ STATEMENTS = {
     ("trader_sequences", "UPDATE"): f"""
         UPDATE trader_sequences SET last_sequence = 4 WHERE trader_id = '{ALICE}'""",
     ("trader_sequences", "DELETE"): f"DELETE FROM trader_sequences WHERE trader_id = '{ALICE}'",
+    ("ledger_entries", "INSERT"): f"""
+        INSERT INTO ledger_entries (position, kind, trader_id, sequence, leaf)
+        VALUES (1, 'EXECUTION_LOG', '{ALICE}', 2, '')""",
+    ("ledger_entries", "UPDATE"): f"UPDATE ledger_entries SET leaf = 'false' WHERE trader_id = '{ALICE}'",
+    ("ledger_entries", "DELETE"): f"DELETE FROM ledger_entries WHERE trader_id = '{ALICE}'",
+    ("ledger_tiles", "INSERT"): f"INSERT INTO ledger_tiles (level, tile_index, hashes, root) VALUES (0, 1, {TILE})",
+    ("ledger_tiles", "UPDATE"): "UPDATE ledger_tiles SET root = sha256('false')",
+    ("ledger_tiles", "DELETE"): "DELETE FROM ledger_tiles",
+    ("ledger_checkpoints", "INSERT"): """
+        INSERT INTO ledger_checkpoints (size, root_hash, note) VALUES (2, sha256('false'), 'false')""",
+    ("ledger_checkpoints", "UPDATE"): "UPDATE ledger_checkpoints SET note = 'false'",
+    ("ledger_checkpoints", "DELETE"): "DELETE FROM ledger_checkpoints",
+    ("ledger_cosignatures", "INSERT"): """
+        INSERT INTO ledger_cosignatures (size, witness, signature) VALUES (1, 'another', 'false')""",
+    ("ledger_cosignatures", "UPDATE"): "UPDATE ledger_cosignatures SET signature = 'false'",
+    ("ledger_cosignatures", "DELETE"): "DELETE FROM ledger_cosignatures",
+    ("ledger_head", "INSERT"): "INSERT INTO ledger_head (id) VALUES (true)",
+    ("ledger_head", "UPDATE"): "UPDATE ledger_head SET next_xid = 1",
+    ("ledger_head", "DELETE"): "DELETE FROM ledger_head",
+    ("audit_accesses", "INSERT"): """
+        INSERT INTO audit_accesses (actor, request_id, method, request) VALUES ('a', 'r', 'm', '{}')""",
+    ("audit_accesses", "UPDATE"): "UPDATE audit_accesses SET actor = 'nobody'",
+    ("audit_accesses", "DELETE"): "DELETE FROM audit_accesses",
 }
-OF_ALICE = {"traders": f"id = '{ALICE}'", "alembic_version": "true"}
-COPIED_COLUMN = {"traders": "name", "alembic_version": "version_num"}
-COPIED_VALUE = {"traders": "Carol", "alembic_version": "999"}
+NOBODYS = (
+    "alembic_version",
+    "ledger_tiles",
+    "ledger_checkpoints",
+    "ledger_cosignatures",
+    "ledger_head",
+    "audit_accesses",
+)
+OF_ALICE = {"traders": f"id = '{ALICE}'"} | dict.fromkeys(NOBODYS, "true")
+COPIED_COLUMN = {
+    "traders": "name",
+    "alembic_version": "version_num",
+    "ledger_tiles": "level",
+    "ledger_checkpoints": "size",
+    "ledger_cosignatures": "size",
+    "ledger_head": "id",
+    "audit_accesses": "actor",
+}
+COPIED_VALUE = {
+    "traders": "Carol",
+    "alembic_version": "999",
+    "ledger_tiles": "0",
+    "ledger_checkpoints": "1",
+    "ledger_cosignatures": "1",
+    "ledger_head": "t",
+}
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +109,18 @@ def traded(template: Database) -> Iterator[tuple[Database, str]]:
             superuser.execute("SET session_replication_role = replica")
             raw_update(superuser, order_id, 3, status="CANCELLED")
             count(superuser, ALICE, 3)
+            for statement in ("ledger_tiles", "ledger_checkpoints", "ledger_cosignatures", "ledger_head"):
+                superuser.execute(STATEMENTS[statement, "INSERT"].encode())
+            superuser.execute(
+                "INSERT INTO ledger_entries (position, kind, trader_id, sequence, leaf) "
+                "VALUES (0, 'EXECUTION_LOG', %s, 1, 'leaf')",
+                [ALICE],
+            )
+            superuser.execute("UPDATE ledger_head SET size = 1")
+            superuser.execute("DELETE FROM ledger_tiles; UPDATE ledger_checkpoints SET size = 1")
+            superuser.execute(f"INSERT INTO ledger_tiles VALUES (0, 0, {TILE})".encode())
+            superuser.execute(STATEMENTS["audit_accesses", "INSERT"].encode())
+            superuser.execute("UPDATE ledger_cosignatures SET witness = 'witness'")
         yield database, str(order_id)
 
 
@@ -77,7 +137,7 @@ def outcome(connection: Connection, table: str, command: str, order_id: str) -> 
                 reached = 1
             case "COPY TO":
                 with cursor.copy(f"COPY {table} TO STDOUT".encode()) as copy:
-                    sought = b"" if table == "alembic_version" else str(ALICE).encode()
+                    sought = b"" if table in NOBODYS else str(ALICE).encode()
                     reached = sum(sought in bytes(row) for row in copy)
             case "COPY FROM":
                 column = COPIED_COLUMN.get(table, "trader_id")
