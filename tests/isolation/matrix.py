@@ -360,7 +360,7 @@ ledger_checkpoints as blotter_execution own      other    none     empty    dama
     TRUNCATE                            42501    42501    42501    42501    42501
     COPY TO                             row      row      row      row      row
     COPY FROM                           42501    42501    42501    42501    42501
-ledger_checkpoints as blotter_complianceown      other    none     empty    damaged
+ledger_checkpoints as blotter_compliance own      other    none     empty    damaged
     SELECT                              row      row      row      row      row
     INSERT                              42501    42501    42501    42501    42501
     UPDATE                              42501    42501    42501    42501    42501
@@ -392,7 +392,7 @@ ledger_cosignatures as blotter_trader   own      other    none     empty    dama
     TRUNCATE                            42501    42501    42501    42501    42501
     COPY TO                             42501    42501    42501    42501    42501
     COPY FROM                           42501    42501    42501    42501    42501
-ledger_cosignatures as blotter_executionown      other    none     empty    damaged
+ledger_cosignatures as blotter_execution own      other    none     empty    damaged
     SELECT                              row      row      row      row      row
     INSERT                              42501    42501    42501    42501    42501
     UPDATE                              42501    42501    42501    42501    42501
@@ -400,7 +400,7 @@ ledger_cosignatures as blotter_executionown      other    none     empty    dama
     TRUNCATE                            42501    42501    42501    42501    42501
     COPY TO                             row      row      row      row      row
     COPY FROM                           42501    42501    42501    42501    42501
-ledger_cosignatures as blotter_complianceown      other    none     empty    damaged
+ledger_cosignatures as blotter_compliance own      other    none     empty    damaged
     SELECT                              row      row      row      row      row
     INSERT                              42501    42501    42501    42501    42501
     UPDATE                              42501    42501    42501    42501    42501
@@ -408,7 +408,7 @@ ledger_cosignatures as blotter_complianceown      other    none     empty    dam
     TRUNCATE                            42501    42501    42501    42501    42501
     COPY TO                             row      row      row      row      row
     COPY FROM                           42501    42501    42501    42501    42501
-ledger_cosignatures as blotter_sequencerown      other    none     empty    damaged
+ledger_cosignatures as blotter_sequencer own      other    none     empty    damaged
     SELECT                              row      row      row      row      row
     INSERT                              row      row      row      row      row
     UPDATE                              42501    42501    42501    42501    42501
@@ -511,11 +511,11 @@ def _cells() -> dict[tuple[str, str, str], dict[str, str]]:
     cells: dict[tuple[str, str, str], dict[str, str]] = {}
     table = login = ""
     for line in filter(None, MATRIX.split("\n")):
-        name, outcomes = line[:40].strip(), line[40:].split()
         if line.startswith(" "):
-            cells[table, login, name] = dict(zip(IDENTITIES, outcomes, strict=True))
+            cells[table, login, line[:40].strip()] = dict(zip(IDENTITIES, line[40:].split(), strict=True))
         else:
-            table, login = name.split(" as ")
+            table, login = line.split(" as ")
+            login = login.split()[0]
     return cells
 
 

@@ -158,5 +158,5 @@ RULES: dict[str, dict[str, Rule]] = {
         "heartbeat_interval": HEARTBEAT,
     },
 }
-# The trader_id of ListExecutionLogs depends on the caller, tokens on an earlier answer; no flag is wrong.
-ELSEWHERE = {"trader_id", "page_token", "resume_token", "validate_only", "follow"}
+# Whether traders may be named depends on the caller, tokens on an earlier answer; no flag is wrong.
+ELSEWHERE = {"trader_id", "trader_ids[0]", "page_token", "resume_token", "validate_only", "follow"}
