@@ -28,7 +28,10 @@ from service.ledger.notes import Verifier
 from service.repositories.audit import Audit
 from service.repositories.database import Database
 from service.repositories.events import Events
+from service.repositories.inspection import Inspection
+from service.repositories.ledger import Ledger
 from service.repositories.orders import Orders
+from service.repositories.reconciliation import Reconciliation
 from service.sequencing import KeyFolder, Sequencer
 from service.sequencing.checkpoints import Checkpoints
 from service.sequencing.sinks import DirectorySink, Witness
@@ -79,7 +82,7 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
     await database.open()
     try:
         await own.open()
-        audit, events = Audit(database), Events(database)
+        events = Events(database)
         feed = Feed(Events(own), settings.feed_poll_ms / 1000)
         sequencer = _sequencer(settings, conninfo, feed)
 
@@ -105,7 +108,7 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
             ],
         )
         order_service_pb2_grpc.add_OrderServiceServicer_to_server(OrderServicer(orders, events, feed), server)
-        audit_service_pb2_grpc.add_AuditServiceServicer_to_server(AuditServicer(audit, events, feed), server)
+        audit_service_pb2_grpc.add_AuditServiceServicer_to_server(_audit_servicer(database, feed), server)
         health = HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(health, server)
         reflection.enable_server_reflection((*SERVICES, "grpc.health.v1.Health", reflection.SERVICE_NAME), server)
@@ -158,6 +161,12 @@ async def serve(settings: Settings, conninfo: str, ready: Callable[[], None]) ->
     for task in done - {stopped}:
         await task
         raise RuntimeError(f"Task {task.get_name()} has ended.")
+
+
+def _audit_servicer(database: Database, feed: Feed) -> AuditServicer:
+    return AuditServicer(
+        Audit(database), Events(database), Ledger(database), Inspection(database), Reconciliation(database), feed
+    )
 
 
 def _sequencer(settings: Settings, conninfo: str, feed: Feed) -> Sequencer:

@@ -112,6 +112,48 @@ class OrderNotFound(BlotterError):
     sentence = "There is no such order."
 
 
+class LogNotFound(BlotterError):
+    """An execution log, or a position, that does not exist."""
+
+    reason = "LOG_NOT_FOUND"
+    sentence = "There is no such execution log."
+
+
+class LogNotYetInLedger(BlotterError):
+    """An execution log that was committed a moment ago, or that no checkpoint covers yet."""
+
+    reason = "LOG_NOT_YET_IN_LEDGER"
+    sentence = "The execution log is not in the ledger, or in a signed checkpoint of it, yet."
+
+
+class CheckpointNotFound(BlotterError):
+    """A checkpoint that was never signed."""
+
+    reason = "CHECKPOINT_NOT_FOUND"
+    sentence = "There is no such checkpoint."
+
+
+class TreeSizeOutOfRange(BlotterError):
+    """A tree that does not exist, or does not hold what is to be proved."""
+
+    reason = "TREE_SIZE_OUT_OF_RANGE"
+    sentence = "There is no tree of this size, or it does not hold what is to be proved."
+
+
+class PositionOutOfRange(BlotterError):
+    """A stretch of the ledger that no checkpoint covers."""
+
+    reason = "POSITION_OUT_OF_RANGE"
+    sentence = "The positions are outside of what the newest checkpoint covers."
+
+
+class LedgerDamaged(BlotterError):
+    """The ledger no longer proves what it should: it was changed outside of the service."""
+
+    reason = "LEDGER_DAMAGED"
+    sentence = "The ledger no longer proves what it should."
+
+
 class ClientOrderIdReused(BlotterError):
     """The same client_order_id with other content."""
 

@@ -51,3 +51,12 @@ class EventFilter:
     symbols: list[str] | None = None
     statuses: list[OrderStatus] | None = None
     actions: list[Action] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AccessFilter:
+    """Which reads by compliance to list."""
+
+    accessed_from: datetime | None = None
+    accessed_to: datetime | None = None
+    actor: str | None = None

@@ -19,11 +19,22 @@ class CallerKind(StrEnum):
     COMPLIANCE = "compliance"
 
 
+@dataclass(slots=True)
+class Reading:
+    """What a caller of compliance asks for: recorded once, in the transaction of the call's first read."""
+
+    method: str
+    request: str
+    """The request as JSON."""
+    recorded: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """One authenticated caller of one RPC.
 
-    `trader_id` is set exactly for traders. `deadline` is on the clock of `time.monotonic()`; None: the client set none.
+    `trader_id` is set exactly for traders, `reading` exactly for compliance. `deadline` is on the clock of
+    `time.monotonic()`; None: the client set none.
     """
 
     kind: CallerKind
@@ -31,6 +42,7 @@ class Caller:
     actor: str
     request_id: str
     deadline: float | None = None
+    reading: Reading | None = None
 
 
 UUID_TEXT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)

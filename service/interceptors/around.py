@@ -47,7 +47,7 @@ def unless_hung_up() -> Iterator[None]:
 class Around(aio.ServerInterceptor):
     """Wraps each call, unary or streaming, in an asynchronous context manager."""
 
-    def around(self, method: str, context: Context) -> AbstractAsyncContextManager[None]:
+    def around(self, method: str, request: Any, context: Context) -> AbstractAsyncContextManager[None]:
         """Return what to enter before the call and leave after it."""
         raise NotImplementedError
 
@@ -60,7 +60,7 @@ class Around(aio.ServerInterceptor):
         inner = behaviour_of(handler)
 
         async def behaviour(request: Any, context: Context) -> Any:
-            async with self.around(method, context):
+            async with self.around(method, request, context):
                 return await inner(request, context)
 
         return rebuilt(handler, behaviour)

@@ -33,7 +33,7 @@ class Errors(Around):
         return await super().intercept_service(readable, handler_call_details)
 
     @asynccontextmanager
-    async def around(self, method: str, context: Context) -> AsyncIterator[None]:
+    async def around(self, method: str, request: Any, context: Context) -> AsyncIterator[None]:
         """Turn an exception into a status. Cancellation passes: it is not an error."""
         try:
             yield

@@ -6,14 +6,18 @@ these keys itself.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import cast
+from dataclasses import replace
+from typing import Any, cast
 from uuid import UUID
 
+from google.protobuf.json_format import MessageToDict
+
 from service.domain.errors import FieldViolation, IdentityMalformed, IdentityMissing, InvalidRequest
-from service.domain.identity import CALLER, UUID_TEXT, Caller, CallerKind
+from service.domain.identity import CALLER, UUID_TEXT, Caller, CallerKind, Reading
 from service.interceptors.around import Around, Context
 from service.interceptors.telemetry import REQUEST_ID, VALID_REQUEST_ID
 
@@ -27,11 +31,14 @@ class MetadataIdentity(Around):
     """Reads `x-trader-id` or `x-caller-role`, `x-actor` and `x-request-id`."""
 
     @asynccontextmanager
-    async def around(self, method: str, context: Context) -> AsyncIterator[None]:
+    async def around(self, method: str, request: Any, context: Context) -> AsyncIterator[None]:
         """Say who is calling, for the time of the call."""
         remaining = cast("float | None", context.time_remaining())  # None without a deadline, whatever the stubs say
         deadline = None if remaining is None else time.monotonic() + remaining
-        CALLER.set(caller_from(list(context.invocation_metadata() or ()), REQUEST_ID.get(), deadline))
+        caller = caller_from(list(context.invocation_metadata() or ()), REQUEST_ID.get(), deadline)
+        if caller.kind is CallerKind.COMPLIANCE:
+            caller = replace(caller, reading=Reading(method, _as_json(request)))
+        CALLER.set(caller)
         yield
 
 
@@ -75,3 +82,9 @@ def _check_optional(actors: list[str | bytes], request_ids: list[str | bytes]) -
         )
     if violations:
         raise InvalidRequest(*violations)
+
+
+def _as_json(request: Any) -> str:
+    # A page or resume token says nothing that the filters do not, and can be long.
+    asked = MessageToDict(request, preserving_proto_field_name=True)
+    return json.dumps({name: value for name, value in asked.items() if not name.endswith("_token")})

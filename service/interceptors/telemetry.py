@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
+from typing import Any
 from uuid import uuid4
 
 from service.domain.identity import CALLER
@@ -26,7 +27,7 @@ class Telemetry(Around):
     """Names each request, returns the name in the trailing metadata, and logs one line when it ends."""
 
     @asynccontextmanager
-    async def around(self, method: str, context: Context) -> AsyncIterator[None]:
+    async def around(self, method: str, request: Any, context: Context) -> AsyncIterator[None]:
         """Name the request, then time it."""
         given = dict(context.invocation_metadata() or ()).get("x-request-id")
         request_id = given if isinstance(given, str) and VALID_REQUEST_ID.fullmatch(given) else str(uuid4())

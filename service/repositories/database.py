@@ -141,6 +141,9 @@ class Database:
             milliseconds = round((caller.deadline - time.monotonic()) * 1000)
             values["timeout"] = f"{min(max(1, milliseconds), _LONGEST_TIMEOUT)}ms"
         identity = Statement(f"SELECT {', '.join(settings)}", values)
+        reading = caller.reading
+        if caller.kind is CallerKind.COMPLIANCE and not (reading and reading.recorded):
+            statements = (_access(caller), *statements)
         try:
             async with self._turns(writes_of):
                 [[[known, *_]], *results] = await self._send(caller, [identity, *statements], repeatable=repeatable)
@@ -153,6 +156,9 @@ class Database:
             raise translate(error) from error
         if not known:
             raise UnknownTrader
+        if reading and not reading.recorded:
+            reading.recorded = True
+            return results[1:]
         return results
 
     @asynccontextmanager
@@ -202,6 +208,22 @@ class Database:
         if not pool.get_stats().get("pool_size"):
             for patience in self._waiting[pool.name]:
                 patience.reschedule(0)
+
+
+def _access(caller: Caller) -> Statement:
+    if caller.reading is None:
+        raise RuntimeError("A read by compliance says what it reads.")
+    values = {
+        "actor": caller.actor,
+        "request_id": caller.request_id,
+        "method": caller.reading.method,
+        "request": caller.reading.request,
+    }
+    return Statement(
+        "INSERT INTO audit_accesses (actor, request_id, method, request) "
+        "VALUES (%(actor)s, %(request_id)s, %(method)s, %(request)s::jsonb)",
+        values,
+    )
 
 
 async def _exchange(connection: AsyncConnection[Row], statements: Sequence[Statement]) -> list[Rows]:

@@ -11,29 +11,13 @@ from psycopg import AsyncConnection, OperationalError
 from psycopg import errors as pg
 
 from service.ledger.edge import Edge, FullTile
-from service.ledger.hashing import HASH_BYTES
 from service.ledger.tiles import Tile, edge
 from service.repositories.database import SESSION, login_to
 from service.repositories.errors import translate, unavailable_if_unreachable
+from service.repositories.tiles import TILES, tile_values, tiles_of
 
 # Any number will do, as long as nobody else locks it: "blotter" in ASCII.
 _LOCK = 0x626C6F74746572
-
-TILES = """
-    SELECT tile.level, tile.index, CASE
-        WHEN tile.width = 256 THEN (
-            SELECT hashes FROM ledger_tiles WHERE level = tile.level AND tile_index = tile.index)
-        WHEN tile.level = 0 THEN (
-            SELECT string_agg(leaf_hash, '' ORDER BY position) FROM ledger_entries
-            WHERE position >= tile.index * 256 AND position < tile.index * 256 + tile.width)
-        ELSE (
-            SELECT string_agg(root, '' ORDER BY tile_index) FROM ledger_tiles
-            WHERE level = tile.level - 1
-              AND tile_index >= tile.index * 256 AND tile_index < tile.index * 256 + tile.width)
-        END
-    FROM unnest(%(levels)s::smallint[], %(indexes)s::bigint[], %(widths)s::integer[]) AS tile (level, index, width)
-"""
-"""The hashes of tiles, full or partial: those of a partial tile are the roots below it, or the leaves'."""
 
 
 class LedgerMoved(Exception):
@@ -44,37 +28,12 @@ class ForeignLedger(Exception):
     """This database is a copy of the one that the ledger grew in."""
 
 
-class DamagedLedger(Exception):
-    """A tile or entry that must be there is not."""
-
-
 class StoredCheckpoint(NamedTuple):
     """A checkpoint as it was signed."""
 
     size: int
     root_hash: bytes
     note: str
-
-
-def tile_values(tiles: Collection[Tile]) -> dict[str, Any]:
-    """Return the parameters of TILES."""
-    return {
-        "levels": [tile.level for tile in tiles],
-        "indexes": [tile.index for tile in tiles],
-        "widths": [tile.width for tile in tiles],
-    }
-
-
-def tiles_of(rows: Collection[tuple[Any, ...]], tiles: Collection[Tile]) -> dict[tuple[int, int], list[bytes]]:
-    """Return what TILES found, by (level, index). Raises DamagedLedger where a hash is missing."""
-    found = {(level, index): bytes(hashes or b"") for level, index, hashes in rows}
-    for tile in tiles:
-        if len(found.get((tile.level, tile.index), b"")) != tile.width * HASH_BYTES:
-            raise DamagedLedger(f"Tile {tile.path} of the ledger is not what it was.")
-    return {
-        place: [hashes[start : start + HASH_BYTES] for start in range(0, len(hashes), HASH_BYTES)]
-        for place, hashes in found.items()
-    }
 
 
 class LedgerWriter:
@@ -109,7 +68,7 @@ class LedgerWriter:
             return Edge(size, tiles_of(await self._send(TILES, tile_values(tiles)), tiles))
 
     async def tiles(self, tiles: Collection[Tile]) -> dict[tuple[int, int], list[bytes]]:
-        """Return the hashes of tiles by (level, index). Raises DamagedLedger."""
+        """Return the hashes of tiles by (level, index). Raises LedgerDamaged."""
         return tiles_of(await self._rows(TILES, tile_values(tiles)), tiles)
 
     async def append(self, tree: Edge, most: int) -> int:

@@ -14,10 +14,10 @@ from typing import Self
 
 import aiohttp
 
-from service.domain.errors import BlotterError
+from service.domain.errors import BlotterError, LedgerDamaged
 from service.ledger.edge import Edge
 from service.ledger.notes import InvalidKey, InvalidNote, Note
-from service.repositories.ledger_writer import DamagedLedger, ForeignLedger, LedgerMoved, LedgerWriter
+from service.repositories.ledger_writer import ForeignLedger, LedgerMoved, LedgerWriter
 from service.sequencing.checkpoints import Checkpoints, RefusedToSign
 
 PORTION = 1000
@@ -74,7 +74,7 @@ class Sequencer:
                     "This database is a copy of the one that the ledger grew in: no entries are added. If it has taken "
                     "the place of the other, say so: blotter ledger rebaseline"
                 )
-            except DamagedLedger as error:
+            except LedgerDamaged as error:
                 self._complain(f"{error} No entries are added until the database is restored.")
             except BlotterError as error:
                 self._complain(f"The sequencer cannot work: {error}")

@@ -1,4 +1,4 @@
-"""AuditService. Its methods are documented in the contract, audit_service.proto."""
+"""AuditService: the trail itself. The ledger and the record as a whole are in the modules that it inherits from."""
 
 from __future__ import annotations
 
@@ -10,24 +10,39 @@ from uuid import UUID
 from grpc import aio
 
 from blotter.audit.v1 import audit_service_pb2 as pb
-from blotter.audit.v1 import audit_service_pb2_grpc
 from service.domain.identity import CALLER, CallerKind, require_caller
 from service.feed import Feed
 from service.repositories.audit import Audit, LogKey
 from service.repositories.events import Events
+from service.repositories.inspection import Inspection
+from service.repositories.ledger import Ledger
+from service.repositories.reconciliation import Reconciliation
 from service.servicers import tokens, validation
 from service.servicers.conversion import log_to_proto
+from service.servicers.inspection import InspectionServicer
+from service.servicers.ledger import LedgerServicer
 from service.servicers.streams import StreamRequest, follow
 
 Context = aio.ServicerContext[Any, Any]
 
 
-class AuditServicer(audit_service_pb2_grpc.AuditServiceServicer):
+class AuditServicer(LedgerServicer, InspectionServicer):
     """Each method: who is calling, validate, call the repository, convert."""
 
-    def __init__(self, audit: Audit, events: Events, feed: Feed) -> None:
+    def __init__(
+        self,
+        audit: Audit,
+        events: Events,
+        ledger: Ledger,
+        inspection: Inspection,
+        reconciliation: Reconciliation,
+        feed: Feed,
+    ) -> None:
         self._audit = audit
         self._events = events
+        self._ledger = ledger
+        self._inspection = inspection
+        self._reconciliation = reconciliation
         self._feed = feed
 
     async def ListExecutionLogs(

@@ -7,9 +7,12 @@ from decimal import ROUND_HALF_UP, Context, Decimal
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from blotter.audit.v1 import execution_log_pb2
+from blotter.audit.v1 import execution_log_pb2, inspection_pb2, ledger_pb2
 from blotter.orders.v1 import order_pb2
+from service.domain.discrepancies import Discrepancy, Progress
 from service.domain.orders import ExecutionLog, Fill, NewOrder, Order, format_decimal
+from service.repositories.inspection import Access
+from service.repositories.ledger import SignedTree
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -182,4 +185,52 @@ def log_to_proto(log: ExecutionLog, position: int | None = None) -> execution_lo
         venue=log.venue or "",
         refused=log.refused,
         position=position,
+    )
+
+
+def checkpoint_to_proto(tree: SignedTree) -> ledger_pb2.Checkpoint:
+    """Return a signed head of the ledger."""
+    return ledger_pb2.Checkpoint(
+        origin=tree.note.partition("\n")[0],
+        tree_size=tree.size,
+        root_hash=tree.root_hash,
+        note=tree.cosigned,
+        create_time=timestamp(tree.created_at),
+    )
+
+
+def discrepancy_to_proto(found: Discrepancy) -> inspection_pb2.Discrepancy:
+    """Return what does not agree in the record."""
+    return inspection_pb2.Discrepancy(
+        kind=inspection_pb2.DiscrepancyKind.Value(f"DISCREPANCY_KIND_{found.kind}"),
+        trader_id=str(found.trader_id or ""),
+        order_id=str(found.order_id or ""),
+        log_id=str(found.log_id or ""),
+        fill_id=str(found.fill_id or ""),
+        sequence=found.sequence or 0,
+        position=found.position,
+        detail=found.detail,
+    )
+
+
+def progress_to_proto(progress: Progress) -> inspection_pb2.ReconciliationProgress:
+    """Return how far a reconciliation is."""
+    return inspection_pb2.ReconciliationProgress(
+        traders_done=progress.traders_done,
+        traders_total=progress.traders_total,
+        compared_count=progress.compared,
+        discrepancy_count=progress.discrepancies,
+    )
+
+
+def access_to_proto(access: Access) -> inspection_pb2.AuditAccess:
+    """Return a read by compliance."""
+    return inspection_pb2.AuditAccess(
+        access_id=access.id,
+        access_time=timestamp(access.accessed_at),
+        actor=access.actor,
+        login=access.login,
+        request_id=access.request_id,
+        method=access.method,
+        request=access.request,
     )

@@ -186,6 +186,16 @@ class Fields:
             self.wrong(field, f"must be 0 (for {default}) to {most}")
         return value or default
 
+    def at_least(self, field: str, value: int, least: int) -> int:
+        """Require a number that is not below `least`."""
+        if value < least:
+            self.wrong(field, f"must be at least {least}")
+        return value
+
+    def size(self, field: str, message: Message) -> int | None:
+        """Accept the size of a tree, or nothing."""
+        return self.at_least(field, getattr(message, field), 1) if message.HasField(field) else None
+
     def _too_many(self, field: str, values: Sized, most: int) -> bool:
         """Look at the number before looking at each: a message has room for millions."""
         if len(values) > most:

@@ -8,9 +8,9 @@ from itertools import pairwise
 from typing import Any
 from uuid import UUID, uuid4
 
-from blotter.audit.v1 import audit_service_pb2
+from blotter.audit.v1 import audit_service_pb2, inspection_pb2, ledger_pb2
 from blotter.orders.v1 import execution_report_pb2, order_pb2, order_service_pb2, watch_pb2
-from service.domain.filters import EventFilter, FillFilter, LogFilter, OrderFilter
+from service.domain.filters import AccessFilter, EventFilter, FillFilter, LogFilter, OrderFilter
 from service.domain.identity import Caller
 from service.domain.orders import NewOrder, OrderKey, Report
 from service.servicers.fields import Fields
@@ -254,6 +254,88 @@ def stream_execution_logs(
     interval = _heartbeat(fields, request)
     fields.check()
     return filter_, interval
+
+
+def get_checkpoint(request: ledger_pb2.GetCheckpointRequest) -> int | None:
+    """Check which checkpoint to get: its size, or None for the newest."""
+    fields = Fields()
+    size = fields.size("tree_size", request)
+    fields.check()
+    return size
+
+
+def get_inclusion_proof(request: ledger_pb2.GetInclusionProofRequest) -> tuple[UUID | int, int | None]:
+    """Check which leaf to prove, by log or by position, and in a tree of which size."""
+    fields = Fields()
+    leaf: UUID | int = 0
+    match request.WhichOneof("leaf"):
+        case "log_id":
+            leaf = fields.uuid("log_id", request.log_id)
+        case "position":
+            leaf = fields.at_least("position", request.position, 0)
+        case _:
+            fields.wrong("leaf", "is required: log_id or position")
+    size = fields.size("tree_size", request)
+    fields.check()
+    return leaf, size
+
+
+def get_consistency_proof(request: ledger_pb2.GetConsistencyProofRequest) -> tuple[int, int | None]:
+    """Check which trees to compare."""
+    fields = Fields()
+    old = fields.at_least("old_tree_size", request.old_tree_size, 1)
+    new = fields.size("new_tree_size", request)
+    if new is not None and new < old:
+        fields.wrong("new_tree_size", "must not be below old_tree_size")
+    fields.check()
+    return old, new
+
+
+def export_execution_logs(request: ledger_pb2.ExportExecutionLogsRequest) -> tuple[int, int | None, int]:
+    """Check which positions to export, and in what form."""
+    fields = Fields()
+    start = fields.at_least("from_position", request.from_position, 0)
+    end = fields.at_least("to_position", request.to_position, 0) if request.HasField("to_position") else None
+    if end is not None and end < start:
+        fields.wrong("to_position", "must not be below from_position")
+    if request.format not in ledger_pb2.ExportFormat.values():
+        fields.wrong("format", "is not a known value")
+    fields.check()
+    return start, end, request.format or ledger_pb2.EXPORT_FORMAT_BUNDLE
+
+
+def get_order_as_of(request: inspection_pb2.GetOrderAsOfRequest) -> tuple[UUID, datetime | None, int | None]:
+    """Check which order to get, and as of which time or position."""
+    fields = Fields()
+    order_id = fields.uuid("order_id", request.order_id)
+    time, position = fields.moment("time", request), None
+    if request.HasField("position"):
+        position = fields.at_least("position", request.position, 0)
+    elif not request.HasField("time"):
+        fields.wrong("moment", "is required: time or position")
+    fields.check()
+    return order_id, time, position
+
+
+def reconcile_orders(
+    request: inspection_pb2.ReconcileOrdersRequest,
+) -> tuple[UUID | None, datetime | None, datetime | None]:
+    """Check what to reconcile: one trader or all, and what was recorded from when to when."""
+    fields = Fields()
+    trader_id = fields.uuid("trader_id", request.trader_id) if request.trader_id else None
+    recorded_from, recorded_to = fields.span("recorded", request)
+    fields.check()
+    return trader_id, recorded_from, recorded_to
+
+
+def list_audit_access(request: inspection_pb2.ListAuditAccessRequest) -> tuple[AccessFilter, int]:
+    """Check which reads by compliance to list, and how many a page."""
+    fields = Fields()
+    accessed_from, accessed_to = fields.span("accessed", request)
+    filter_ = AccessFilter(accessed_from, accessed_to, fields.text("actor", request.actor, most=100))
+    size = fields.count("page_size", request.page_size, default=100, most=1000)
+    fields.check()
+    return filter_, size
 
 
 def _trader_ids(

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.ledger.edge import Edge
@@ -60,6 +60,7 @@ def test_the_tiles_of_the_specification() -> None:
     assert width(70_000, 0, 274) == 0
 
 
+@settings(deadline=None)
 @given(sizes)
 def test_the_edge_knows_the_root_and_goes_on_from_any_size(size: int) -> None:
     tiles = tiled(size)
@@ -81,6 +82,7 @@ def test_appending_makes_every_full_tile_once() -> None:
     assert all(made[place].root == full_root(hashes) for place, hashes in expected.items())
 
 
+@settings(deadline=None)
 @given(sizes, st.data())
 def test_inclusion_is_proved_from_the_tiles_that_are_needed(size: int, data: st.DataObject) -> None:
     index = data.draw(st.integers(0, size - 1))
@@ -97,6 +99,7 @@ def test_inclusion_is_proved_from_the_tiles_that_are_needed(size: int, data: st.
             verify_inclusion(index, size, LEAVES[index], proof, defined_root(LEAVES[:size]))
 
 
+@settings(deadline=None)
 @given(sizes, st.data())
 def test_consistency_is_proved_from_the_tiles_that_are_needed(size: int, data: st.DataObject) -> None:
     old = data.draw(st.integers(1, size))

@@ -23,30 +23,32 @@ _sym_db = _symbol_database.Default()
 
 
 from blotter.audit.v1 import execution_log_pb2 as blotter_dot_audit_dot_v1_dot_execution__log__pb2
+from blotter.audit.v1 import inspection_pb2 as blotter_dot_audit_dot_v1_dot_inspection__pb2
+from blotter.audit.v1 import ledger_pb2 as blotter_dot_audit_dot_v1_dot_ledger__pb2
 from blotter.orders.v1 import order_pb2 as blotter_dot_orders_dot_v1_dot_order__pb2
 from blotter.orders.v1 import watch_pb2 as blotter_dot_orders_dot_v1_dot_watch__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$blotter/audit/v1/audit_service.proto\x12\x10\x62lotter.audit.v1\x1a$blotter/audit/v1/execution_log.proto\x1a\x1d\x62lotter/orders/v1/order.proto\x1a\x1d\x62lotter/orders/v1/watch.proto\x1a\x1egoogle/protobuf/duration.proto\"\xf3\x01\n\x18ListExecutionLogsRequest\x12\x11\n\ttrader_id\x18\x01 \x01(\t\x12\x10\n\x08order_id\x18\x02 \x01(\t\x12*\n\x07\x61\x63tions\x18\x03 \x03(\x0e\x32\x19.blotter.orders.v1.Action\x12.\n\x08happened\x18\x04 \x01(\x0b\x32\x1c.blotter.orders.v1.TimeRange\x12/\n\nsort_order\x18\x05 \x01(\x0e\x32\x1b.blotter.audit.v1.SortOrder\x12\x11\n\tpage_size\x18\x06 \x01(\x05\x12\x12\n\npage_token\x18\x07 \x01(\t\"l\n\x19ListExecutionLogsResponse\x12\x36\n\x0e\x65xecution_logs\x18\x01 \x03(\x0b\x32\x1e.blotter.audit.v1.ExecutionLog\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xcc\x01\n\x1aStreamExecutionLogsRequest\x12\x0e\n\x06\x66ollow\x18\x01 \x01(\x08\x12\x14\n\x0cresume_token\x18\x02 \x01(\t\x12\x11\n\torder_ids\x18\x03 \x03(\t\x12*\n\x07\x61\x63tions\x18\x04 \x03(\x0e\x32\x19.blotter.orders.v1.Action\x12\x35\n\x12heartbeat_interval\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\ntrader_ids\x18\x06 \x03(\t\"\xa2\x01\n\x1bStreamExecutionLogsResponse\x12\x14\n\x0cresume_token\x18\x01 \x01(\t\x12/\n\x04logs\x18\x02 \x01(\x0b\x32\x1f.blotter.audit.v1.ExecutionLogsH\x00\x12\x31\n\theartbeat\x18\x03 \x01(\x0b\x32\x1c.blotter.orders.v1.HeartbeatH\x00\x42\t\n\x07message\"G\n\rExecutionLogs\x12\x36\n\x0e\x65xecution_logs\x18\x01 \x03(\x0b\x32\x1e.blotter.audit.v1.ExecutionLog*a\n\tSortOrder\x12\x1a\n\x16SORT_ORDER_UNSPECIFIED\x10\x00\x12\x1b\n\x17SORT_ORDER_OLDEST_FIRST\x10\x01\x12\x1b\n\x17SORT_ORDER_NEWEST_FIRST\x10\x02\x32\xf2\x01\n\x0c\x41uditService\x12l\n\x11ListExecutionLogs\x12*.blotter.audit.v1.ListExecutionLogsRequest\x1a+.blotter.audit.v1.ListExecutionLogsResponse\x12t\n\x13StreamExecutionLogs\x12,.blotter.audit.v1.StreamExecutionLogsRequest\x1a-.blotter.audit.v1.StreamExecutionLogsResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$blotter/audit/v1/audit_service.proto\x12\x10\x62lotter.audit.v1\x1a$blotter/audit/v1/execution_log.proto\x1a!blotter/audit/v1/inspection.proto\x1a\x1d\x62lotter/audit/v1/ledger.proto\x1a\x1d\x62lotter/orders/v1/order.proto\x1a\x1d\x62lotter/orders/v1/watch.proto\x1a\x1egoogle/protobuf/duration.proto\"\xf3\x01\n\x18ListExecutionLogsRequest\x12\x11\n\ttrader_id\x18\x01 \x01(\t\x12\x10\n\x08order_id\x18\x02 \x01(\t\x12*\n\x07\x61\x63tions\x18\x03 \x03(\x0e\x32\x19.blotter.orders.v1.Action\x12.\n\x08happened\x18\x04 \x01(\x0b\x32\x1c.blotter.orders.v1.TimeRange\x12/\n\nsort_order\x18\x05 \x01(\x0e\x32\x1b.blotter.audit.v1.SortOrder\x12\x11\n\tpage_size\x18\x06 \x01(\x05\x12\x12\n\npage_token\x18\x07 \x01(\t\"l\n\x19ListExecutionLogsResponse\x12\x36\n\x0e\x65xecution_logs\x18\x01 \x03(\x0b\x32\x1e.blotter.audit.v1.ExecutionLog\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xcc\x01\n\x1aStreamExecutionLogsRequest\x12\x0e\n\x06\x66ollow\x18\x01 \x01(\x08\x12\x14\n\x0cresume_token\x18\x02 \x01(\t\x12\x11\n\torder_ids\x18\x03 \x03(\t\x12*\n\x07\x61\x63tions\x18\x04 \x03(\x0e\x32\x19.blotter.orders.v1.Action\x12\x35\n\x12heartbeat_interval\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\ntrader_ids\x18\x06 \x03(\t\"\xa2\x01\n\x1bStreamExecutionLogsResponse\x12\x14\n\x0cresume_token\x18\x01 \x01(\t\x12/\n\x04logs\x18\x02 \x01(\x0b\x32\x1f.blotter.audit.v1.ExecutionLogsH\x00\x12\x31\n\theartbeat\x18\x03 \x01(\x0b\x32\x1c.blotter.orders.v1.HeartbeatH\x00\x42\t\n\x07message\"G\n\rExecutionLogs\x12\x36\n\x0e\x65xecution_logs\x18\x01 \x03(\x0b\x32\x1e.blotter.audit.v1.ExecutionLog*a\n\tSortOrder\x12\x1a\n\x16SORT_ORDER_UNSPECIFIED\x10\x00\x12\x1b\n\x17SORT_ORDER_OLDEST_FIRST\x10\x01\x12\x1b\n\x17SORT_ORDER_NEWEST_FIRST\x10\x02\x32\xdd\x07\n\x0c\x41uditService\x12l\n\x11ListExecutionLogs\x12*.blotter.audit.v1.ListExecutionLogsRequest\x1a+.blotter.audit.v1.ListExecutionLogsResponse\x12t\n\x13StreamExecutionLogs\x12,.blotter.audit.v1.StreamExecutionLogsRequest\x1a-.blotter.audit.v1.StreamExecutionLogsResponse0\x01\x12]\n\x0cGetOrderAsOf\x12%.blotter.audit.v1.GetOrderAsOfRequest\x1a&.blotter.audit.v1.GetOrderAsOfResponse\x12h\n\x0fReconcileOrders\x12(.blotter.audit.v1.ReconcileOrdersRequest\x1a).blotter.audit.v1.ReconcileOrdersResponse0\x01\x12`\n\rGetCheckpoint\x12&.blotter.audit.v1.GetCheckpointRequest\x1a\'.blotter.audit.v1.GetCheckpointResponse\x12l\n\x11GetInclusionProof\x12*.blotter.audit.v1.GetInclusionProofRequest\x1a+.blotter.audit.v1.GetInclusionProofResponse\x12r\n\x13GetConsistencyProof\x12,.blotter.audit.v1.GetConsistencyProofRequest\x1a-.blotter.audit.v1.GetConsistencyProofResponse\x12t\n\x13\x45xportExecutionLogs\x12,.blotter.audit.v1.ExportExecutionLogsRequest\x1a-.blotter.audit.v1.ExportExecutionLogsResponse0\x01\x12\x66\n\x0fListAuditAccess\x12(.blotter.audit.v1.ListAuditAccessRequest\x1a).blotter.audit.v1.ListAuditAccessResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'blotter.audit.v1.audit_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SORTORDER']._serialized_start=991
-  _globals['_SORTORDER']._serialized_end=1088
-  _globals['_LISTEXECUTIONLOGSREQUEST']._serialized_start=191
-  _globals['_LISTEXECUTIONLOGSREQUEST']._serialized_end=434
-  _globals['_LISTEXECUTIONLOGSRESPONSE']._serialized_start=436
-  _globals['_LISTEXECUTIONLOGSRESPONSE']._serialized_end=544
-  _globals['_STREAMEXECUTIONLOGSREQUEST']._serialized_start=547
-  _globals['_STREAMEXECUTIONLOGSREQUEST']._serialized_end=751
-  _globals['_STREAMEXECUTIONLOGSRESPONSE']._serialized_start=754
-  _globals['_STREAMEXECUTIONLOGSRESPONSE']._serialized_end=916
-  _globals['_EXECUTIONLOGS']._serialized_start=918
-  _globals['_EXECUTIONLOGS']._serialized_end=989
-  _globals['_AUDITSERVICE']._serialized_start=1091
-  _globals['_AUDITSERVICE']._serialized_end=1333
+  _globals['_SORTORDER']._serialized_start=1057
+  _globals['_SORTORDER']._serialized_end=1154
+  _globals['_LISTEXECUTIONLOGSREQUEST']._serialized_start=257
+  _globals['_LISTEXECUTIONLOGSREQUEST']._serialized_end=500
+  _globals['_LISTEXECUTIONLOGSRESPONSE']._serialized_start=502
+  _globals['_LISTEXECUTIONLOGSRESPONSE']._serialized_end=610
+  _globals['_STREAMEXECUTIONLOGSREQUEST']._serialized_start=613
+  _globals['_STREAMEXECUTIONLOGSREQUEST']._serialized_end=817
+  _globals['_STREAMEXECUTIONLOGSRESPONSE']._serialized_start=820
+  _globals['_STREAMEXECUTIONLOGSRESPONSE']._serialized_end=982
+  _globals['_EXECUTIONLOGS']._serialized_start=984
+  _globals['_EXECUTIONLOGS']._serialized_end=1055
+  _globals['_AUDITSERVICE']._serialized_start=1157
+  _globals['_AUDITSERVICE']._serialized_end=2146
 # @@protoc_insertion_point(module_scope)

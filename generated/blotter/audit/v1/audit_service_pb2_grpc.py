@@ -4,6 +4,8 @@ import grpc
 import warnings
 
 from blotter.audit.v1 import audit_service_pb2 as blotter_dot_audit_dot_v1_dot_audit__service__pb2
+from blotter.audit.v1 import inspection_pb2 as blotter_dot_audit_dot_v1_dot_inspection__pb2
+from blotter.audit.v1 import ledger_pb2 as blotter_dot_audit_dot_v1_dot_ledger__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -26,7 +28,8 @@ if _version_not_supported:
 
 
 class AuditServiceStub:
-    """The audit trail of orders. Traders read their own; compliance (`x-caller-role: compliance`) reads everyone's.
+    """The audit trail of orders. Traders read their own; compliance (`x-caller-role: compliance`) reads everyone's, and each
+    such read is itself recorded: see ListAuditAccess.
     Identity, errors and conventions are those of blotter.orders.v1.OrderService.
     """
 
@@ -46,10 +49,46 @@ class AuditServiceStub:
                 request_serializer=blotter_dot_audit_dot_v1_dot_audit__service__pb2.StreamExecutionLogsRequest.SerializeToString,
                 response_deserializer=blotter_dot_audit_dot_v1_dot_audit__service__pb2.StreamExecutionLogsResponse.FromString,
                 _registered_method=True)
+        self.GetOrderAsOf = channel.unary_unary(
+                '/blotter.audit.v1.AuditService/GetOrderAsOf',
+                request_serializer=blotter_dot_audit_dot_v1_dot_inspection__pb2.GetOrderAsOfRequest.SerializeToString,
+                response_deserializer=blotter_dot_audit_dot_v1_dot_inspection__pb2.GetOrderAsOfResponse.FromString,
+                _registered_method=True)
+        self.ReconcileOrders = channel.unary_stream(
+                '/blotter.audit.v1.AuditService/ReconcileOrders',
+                request_serializer=blotter_dot_audit_dot_v1_dot_inspection__pb2.ReconcileOrdersRequest.SerializeToString,
+                response_deserializer=blotter_dot_audit_dot_v1_dot_inspection__pb2.ReconcileOrdersResponse.FromString,
+                _registered_method=True)
+        self.GetCheckpoint = channel.unary_unary(
+                '/blotter.audit.v1.AuditService/GetCheckpoint',
+                request_serializer=blotter_dot_audit_dot_v1_dot_ledger__pb2.GetCheckpointRequest.SerializeToString,
+                response_deserializer=blotter_dot_audit_dot_v1_dot_ledger__pb2.GetCheckpointResponse.FromString,
+                _registered_method=True)
+        self.GetInclusionProof = channel.unary_unary(
+                '/blotter.audit.v1.AuditService/GetInclusionProof',
+                request_serializer=blotter_dot_audit_dot_v1_dot_ledger__pb2.GetInclusionProofRequest.SerializeToString,
+                response_deserializer=blotter_dot_audit_dot_v1_dot_ledger__pb2.GetInclusionProofResponse.FromString,
+                _registered_method=True)
+        self.GetConsistencyProof = channel.unary_unary(
+                '/blotter.audit.v1.AuditService/GetConsistencyProof',
+                request_serializer=blotter_dot_audit_dot_v1_dot_ledger__pb2.GetConsistencyProofRequest.SerializeToString,
+                response_deserializer=blotter_dot_audit_dot_v1_dot_ledger__pb2.GetConsistencyProofResponse.FromString,
+                _registered_method=True)
+        self.ExportExecutionLogs = channel.unary_stream(
+                '/blotter.audit.v1.AuditService/ExportExecutionLogs',
+                request_serializer=blotter_dot_audit_dot_v1_dot_ledger__pb2.ExportExecutionLogsRequest.SerializeToString,
+                response_deserializer=blotter_dot_audit_dot_v1_dot_ledger__pb2.ExportExecutionLogsResponse.FromString,
+                _registered_method=True)
+        self.ListAuditAccess = channel.unary_unary(
+                '/blotter.audit.v1.AuditService/ListAuditAccess',
+                request_serializer=blotter_dot_audit_dot_v1_dot_inspection__pb2.ListAuditAccessRequest.SerializeToString,
+                response_deserializer=blotter_dot_audit_dot_v1_dot_inspection__pb2.ListAuditAccessResponse.FromString,
+                _registered_method=True)
 
 
 class AuditServiceServicer:
-    """The audit trail of orders. Traders read their own; compliance (`x-caller-role: compliance`) reads everyone's.
+    """The audit trail of orders. Traders read their own; compliance (`x-caller-role: compliance`) reads everyone's, and each
+    such read is itself recorded: see ListAuditAccess.
     Identity, errors and conventions are those of blotter.orders.v1.OrderService.
     """
 
@@ -72,6 +111,62 @@ class AuditServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetOrderAsOf(self, request, context):
+        """Returns an order as it was at a time or at a position of the ledger, from the trail alone. For compliance. NOT_FOUND,
+        reason ORDER_NOT_FOUND, where it did not exist then.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReconcileOrders(self, request, context):
+        """Compares orders, fills, logs, sequences and the ledger with each other, and streams what does not agree. For
+        compliance. What is under way meanwhile is no discrepancy.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetCheckpoint(self, request, context):
+        """Returns a signed head of the ledger. For compliance. NOT_FOUND, reason CHECKPOINT_NOT_FOUND, where there is none of
+        that size.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetInclusionProof(self, request, context):
+        """Proves that a log is in the ledger. For compliance. NOT_FOUND, reason LOG_NOT_FOUND; UNAVAILABLE, reason
+        LOG_NOT_YET_IN_LEDGER, for some milliseconds after its commit and, without a tree_size, until the next checkpoint;
+        OUT_OF_RANGE, reason TREE_SIZE_OUT_OF_RANGE, for a tree that does not exist or does not hold the log; DATA_LOSS,
+        reason LEDGER_DAMAGED, where the ledger no longer proves what it should.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetConsistencyProof(self, request, context):
+        """Proves that the ledger has only grown between two sizes. For compliance. Errors as for GetInclusionProof.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportExecutionLogs(self, request, context):
+        """Streams a stretch of the ledger as a file. For compliance. NOT_FOUND, reason CHECKPOINT_NOT_FOUND, before the first
+        checkpoint; OUT_OF_RANGE, reason POSITION_OUT_OF_RANGE, beyond the newest one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAuditAccess(self, request, context):
+        """Returns who of compliance has read what, newest first. For compliance; this read is recorded as well.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AuditServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -85,6 +180,41 @@ def add_AuditServiceServicer_to_server(servicer, server):
                     request_deserializer=blotter_dot_audit_dot_v1_dot_audit__service__pb2.StreamExecutionLogsRequest.FromString,
                     response_serializer=blotter_dot_audit_dot_v1_dot_audit__service__pb2.StreamExecutionLogsResponse.SerializeToString,
             ),
+            'GetOrderAsOf': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetOrderAsOf,
+                    request_deserializer=blotter_dot_audit_dot_v1_dot_inspection__pb2.GetOrderAsOfRequest.FromString,
+                    response_serializer=blotter_dot_audit_dot_v1_dot_inspection__pb2.GetOrderAsOfResponse.SerializeToString,
+            ),
+            'ReconcileOrders': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReconcileOrders,
+                    request_deserializer=blotter_dot_audit_dot_v1_dot_inspection__pb2.ReconcileOrdersRequest.FromString,
+                    response_serializer=blotter_dot_audit_dot_v1_dot_inspection__pb2.ReconcileOrdersResponse.SerializeToString,
+            ),
+            'GetCheckpoint': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCheckpoint,
+                    request_deserializer=blotter_dot_audit_dot_v1_dot_ledger__pb2.GetCheckpointRequest.FromString,
+                    response_serializer=blotter_dot_audit_dot_v1_dot_ledger__pb2.GetCheckpointResponse.SerializeToString,
+            ),
+            'GetInclusionProof': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetInclusionProof,
+                    request_deserializer=blotter_dot_audit_dot_v1_dot_ledger__pb2.GetInclusionProofRequest.FromString,
+                    response_serializer=blotter_dot_audit_dot_v1_dot_ledger__pb2.GetInclusionProofResponse.SerializeToString,
+            ),
+            'GetConsistencyProof': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetConsistencyProof,
+                    request_deserializer=blotter_dot_audit_dot_v1_dot_ledger__pb2.GetConsistencyProofRequest.FromString,
+                    response_serializer=blotter_dot_audit_dot_v1_dot_ledger__pb2.GetConsistencyProofResponse.SerializeToString,
+            ),
+            'ExportExecutionLogs': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportExecutionLogs,
+                    request_deserializer=blotter_dot_audit_dot_v1_dot_ledger__pb2.ExportExecutionLogsRequest.FromString,
+                    response_serializer=blotter_dot_audit_dot_v1_dot_ledger__pb2.ExportExecutionLogsResponse.SerializeToString,
+            ),
+            'ListAuditAccess': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAuditAccess,
+                    request_deserializer=blotter_dot_audit_dot_v1_dot_inspection__pb2.ListAuditAccessRequest.FromString,
+                    response_serializer=blotter_dot_audit_dot_v1_dot_inspection__pb2.ListAuditAccessResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'blotter.audit.v1.AuditService', rpc_method_handlers)
@@ -94,7 +224,8 @@ def add_AuditServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AuditService:
-    """The audit trail of orders. Traders read their own; compliance (`x-caller-role: compliance`) reads everyone's.
+    """The audit trail of orders. Traders read their own; compliance (`x-caller-role: compliance`) reads everyone's, and each
+    such read is itself recorded: see ListAuditAccess.
     Identity, errors and conventions are those of blotter.orders.v1.OrderService.
     """
 
@@ -142,6 +273,195 @@ class AuditService:
             '/blotter.audit.v1.AuditService/StreamExecutionLogs',
             blotter_dot_audit_dot_v1_dot_audit__service__pb2.StreamExecutionLogsRequest.SerializeToString,
             blotter_dot_audit_dot_v1_dot_audit__service__pb2.StreamExecutionLogsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetOrderAsOf(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/blotter.audit.v1.AuditService/GetOrderAsOf',
+            blotter_dot_audit_dot_v1_dot_inspection__pb2.GetOrderAsOfRequest.SerializeToString,
+            blotter_dot_audit_dot_v1_dot_inspection__pb2.GetOrderAsOfResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReconcileOrders(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/blotter.audit.v1.AuditService/ReconcileOrders',
+            blotter_dot_audit_dot_v1_dot_inspection__pb2.ReconcileOrdersRequest.SerializeToString,
+            blotter_dot_audit_dot_v1_dot_inspection__pb2.ReconcileOrdersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCheckpoint(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/blotter.audit.v1.AuditService/GetCheckpoint',
+            blotter_dot_audit_dot_v1_dot_ledger__pb2.GetCheckpointRequest.SerializeToString,
+            blotter_dot_audit_dot_v1_dot_ledger__pb2.GetCheckpointResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetInclusionProof(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/blotter.audit.v1.AuditService/GetInclusionProof',
+            blotter_dot_audit_dot_v1_dot_ledger__pb2.GetInclusionProofRequest.SerializeToString,
+            blotter_dot_audit_dot_v1_dot_ledger__pb2.GetInclusionProofResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetConsistencyProof(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/blotter.audit.v1.AuditService/GetConsistencyProof',
+            blotter_dot_audit_dot_v1_dot_ledger__pb2.GetConsistencyProofRequest.SerializeToString,
+            blotter_dot_audit_dot_v1_dot_ledger__pb2.GetConsistencyProofResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportExecutionLogs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/blotter.audit.v1.AuditService/ExportExecutionLogs',
+            blotter_dot_audit_dot_v1_dot_ledger__pb2.ExportExecutionLogsRequest.SerializeToString,
+            blotter_dot_audit_dot_v1_dot_ledger__pb2.ExportExecutionLogsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAuditAccess(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/blotter.audit.v1.AuditService/ListAuditAccess',
+            blotter_dot_audit_dot_v1_dot_inspection__pb2.ListAuditAccessRequest.SerializeToString,
+            blotter_dot_audit_dot_v1_dot_inspection__pb2.ListAuditAccessResponse.FromString,
             options,
             channel_credentials,
             insecure,

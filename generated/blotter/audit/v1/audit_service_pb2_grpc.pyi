@@ -4,6 +4,8 @@ isort:skip_file
 Reading the audit trail."""
 
 from blotter.audit.v1 import audit_service_pb2 as _audit_service_pb2
+from blotter.audit.v1 import inspection_pb2 as _inspection_pb2
+from blotter.audit.v1 import ledger_pb2 as _ledger_pb2
 from collections import abc as _abc
 from grpc import aio as _aio
 import abc as _abc_1
@@ -27,7 +29,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AuditServiceStub:
-    """The audit trail of orders. Traders read their own; compliance (`x-caller-role: compliance`) reads everyone's.
+    """The audit trail of orders. Traders read their own; compliance (`x-caller-role: compliance`) reads everyone's, and each
+    such read is itself recorded: see ListAuditAccess.
     Identity, errors and conventions are those of blotter.orders.v1.OrderService.
     """
 
@@ -46,10 +49,37 @@ class AuditServiceStub:
     `follow`, what happens from now on. For traders, their own, by sequence; for execution gateways and compliance,
     all traders' by their position in the ledger. Any order's logs come in their order.
     """
+    GetOrderAsOf: _grpc.UnaryUnaryMultiCallable[_inspection_pb2.GetOrderAsOfRequest, _inspection_pb2.GetOrderAsOfResponse]
+    """Returns an order as it was at a time or at a position of the ledger, from the trail alone. For compliance. NOT_FOUND,
+    reason ORDER_NOT_FOUND, where it did not exist then.
+    """
+    ReconcileOrders: _grpc.UnaryStreamMultiCallable[_inspection_pb2.ReconcileOrdersRequest, _inspection_pb2.ReconcileOrdersResponse]
+    """Compares orders, fills, logs, sequences and the ledger with each other, and streams what does not agree. For
+    compliance. What is under way meanwhile is no discrepancy.
+    """
+    GetCheckpoint: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.GetCheckpointRequest, _ledger_pb2.GetCheckpointResponse]
+    """Returns a signed head of the ledger. For compliance. NOT_FOUND, reason CHECKPOINT_NOT_FOUND, where there is none of
+    that size.
+    """
+    GetInclusionProof: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.GetInclusionProofRequest, _ledger_pb2.GetInclusionProofResponse]
+    """Proves that a log is in the ledger. For compliance. NOT_FOUND, reason LOG_NOT_FOUND; UNAVAILABLE, reason
+    LOG_NOT_YET_IN_LEDGER, for some milliseconds after its commit and, without a tree_size, until the next checkpoint;
+    OUT_OF_RANGE, reason TREE_SIZE_OUT_OF_RANGE, for a tree that does not exist or does not hold the log; DATA_LOSS,
+    reason LEDGER_DAMAGED, where the ledger no longer proves what it should.
+    """
+    GetConsistencyProof: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.GetConsistencyProofRequest, _ledger_pb2.GetConsistencyProofResponse]
+    """Proves that the ledger has only grown between two sizes. For compliance. Errors as for GetInclusionProof."""
+    ExportExecutionLogs: _grpc.UnaryStreamMultiCallable[_ledger_pb2.ExportExecutionLogsRequest, _ledger_pb2.ExportExecutionLogsResponse]
+    """Streams a stretch of the ledger as a file. For compliance. NOT_FOUND, reason CHECKPOINT_NOT_FOUND, before the first
+    checkpoint; OUT_OF_RANGE, reason POSITION_OUT_OF_RANGE, beyond the newest one.
+    """
+    ListAuditAccess: _grpc.UnaryUnaryMultiCallable[_inspection_pb2.ListAuditAccessRequest, _inspection_pb2.ListAuditAccessResponse]
+    """Returns who of compliance has read what, newest first. For compliance; this read is recorded as well."""
 
 @_typing.type_check_only
 class AuditServiceAsyncStub(AuditServiceStub):
-    """The audit trail of orders. Traders read their own; compliance (`x-caller-role: compliance`) reads everyone's.
+    """The audit trail of orders. Traders read their own; compliance (`x-caller-role: compliance`) reads everyone's, and each
+    such read is itself recorded: see ListAuditAccess.
     Identity, errors and conventions are those of blotter.orders.v1.OrderService.
     """
 
@@ -65,9 +95,36 @@ class AuditServiceAsyncStub(AuditServiceStub):
     `follow`, what happens from now on. For traders, their own, by sequence; for execution gateways and compliance,
     all traders' by their position in the ledger. Any order's logs come in their order.
     """
+    GetOrderAsOf: _aio.UnaryUnaryMultiCallable[_inspection_pb2.GetOrderAsOfRequest, _inspection_pb2.GetOrderAsOfResponse]  # type: ignore[assignment]
+    """Returns an order as it was at a time or at a position of the ledger, from the trail alone. For compliance. NOT_FOUND,
+    reason ORDER_NOT_FOUND, where it did not exist then.
+    """
+    ReconcileOrders: _aio.UnaryStreamMultiCallable[_inspection_pb2.ReconcileOrdersRequest, _inspection_pb2.ReconcileOrdersResponse]  # type: ignore[assignment]
+    """Compares orders, fills, logs, sequences and the ledger with each other, and streams what does not agree. For
+    compliance. What is under way meanwhile is no discrepancy.
+    """
+    GetCheckpoint: _aio.UnaryUnaryMultiCallable[_ledger_pb2.GetCheckpointRequest, _ledger_pb2.GetCheckpointResponse]  # type: ignore[assignment]
+    """Returns a signed head of the ledger. For compliance. NOT_FOUND, reason CHECKPOINT_NOT_FOUND, where there is none of
+    that size.
+    """
+    GetInclusionProof: _aio.UnaryUnaryMultiCallable[_ledger_pb2.GetInclusionProofRequest, _ledger_pb2.GetInclusionProofResponse]  # type: ignore[assignment]
+    """Proves that a log is in the ledger. For compliance. NOT_FOUND, reason LOG_NOT_FOUND; UNAVAILABLE, reason
+    LOG_NOT_YET_IN_LEDGER, for some milliseconds after its commit and, without a tree_size, until the next checkpoint;
+    OUT_OF_RANGE, reason TREE_SIZE_OUT_OF_RANGE, for a tree that does not exist or does not hold the log; DATA_LOSS,
+    reason LEDGER_DAMAGED, where the ledger no longer proves what it should.
+    """
+    GetConsistencyProof: _aio.UnaryUnaryMultiCallable[_ledger_pb2.GetConsistencyProofRequest, _ledger_pb2.GetConsistencyProofResponse]  # type: ignore[assignment]
+    """Proves that the ledger has only grown between two sizes. For compliance. Errors as for GetInclusionProof."""
+    ExportExecutionLogs: _aio.UnaryStreamMultiCallable[_ledger_pb2.ExportExecutionLogsRequest, _ledger_pb2.ExportExecutionLogsResponse]  # type: ignore[assignment]
+    """Streams a stretch of the ledger as a file. For compliance. NOT_FOUND, reason CHECKPOINT_NOT_FOUND, before the first
+    checkpoint; OUT_OF_RANGE, reason POSITION_OUT_OF_RANGE, beyond the newest one.
+    """
+    ListAuditAccess: _aio.UnaryUnaryMultiCallable[_inspection_pb2.ListAuditAccessRequest, _inspection_pb2.ListAuditAccessResponse]  # type: ignore[assignment]
+    """Returns who of compliance has read what, newest first. For compliance; this read is recorded as well."""
 
 class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
-    """The audit trail of orders. Traders read their own; compliance (`x-caller-role: compliance`) reads everyone's.
+    """The audit trail of orders. Traders read their own; compliance (`x-caller-role: compliance`) reads everyone's, and each
+    such read is itself recorded: see ListAuditAccess.
     Identity, errors and conventions are those of blotter.orders.v1.OrderService.
     """
 
@@ -93,5 +150,73 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
         `follow`, what happens from now on. For traders, their own, by sequence; for execution gateways and compliance,
         all traders' by their position in the ledger. Any order's logs come in their order.
         """
+
+    @_abc_1.abstractmethod
+    def GetOrderAsOf(
+        self,
+        request: _inspection_pb2.GetOrderAsOfRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_inspection_pb2.GetOrderAsOfResponse, _abc.Awaitable[_inspection_pb2.GetOrderAsOfResponse]]:
+        """Returns an order as it was at a time or at a position of the ledger, from the trail alone. For compliance. NOT_FOUND,
+        reason ORDER_NOT_FOUND, where it did not exist then.
+        """
+
+    @_abc_1.abstractmethod
+    def ReconcileOrders(
+        self,
+        request: _inspection_pb2.ReconcileOrdersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_inspection_pb2.ReconcileOrdersResponse], _abc.AsyncIterator[_inspection_pb2.ReconcileOrdersResponse]]:
+        """Compares orders, fills, logs, sequences and the ledger with each other, and streams what does not agree. For
+        compliance. What is under way meanwhile is no discrepancy.
+        """
+
+    @_abc_1.abstractmethod
+    def GetCheckpoint(
+        self,
+        request: _ledger_pb2.GetCheckpointRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_pb2.GetCheckpointResponse, _abc.Awaitable[_ledger_pb2.GetCheckpointResponse]]:
+        """Returns a signed head of the ledger. For compliance. NOT_FOUND, reason CHECKPOINT_NOT_FOUND, where there is none of
+        that size.
+        """
+
+    @_abc_1.abstractmethod
+    def GetInclusionProof(
+        self,
+        request: _ledger_pb2.GetInclusionProofRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_pb2.GetInclusionProofResponse, _abc.Awaitable[_ledger_pb2.GetInclusionProofResponse]]:
+        """Proves that a log is in the ledger. For compliance. NOT_FOUND, reason LOG_NOT_FOUND; UNAVAILABLE, reason
+        LOG_NOT_YET_IN_LEDGER, for some milliseconds after its commit and, without a tree_size, until the next checkpoint;
+        OUT_OF_RANGE, reason TREE_SIZE_OUT_OF_RANGE, for a tree that does not exist or does not hold the log; DATA_LOSS,
+        reason LEDGER_DAMAGED, where the ledger no longer proves what it should.
+        """
+
+    @_abc_1.abstractmethod
+    def GetConsistencyProof(
+        self,
+        request: _ledger_pb2.GetConsistencyProofRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_pb2.GetConsistencyProofResponse, _abc.Awaitable[_ledger_pb2.GetConsistencyProofResponse]]:
+        """Proves that the ledger has only grown between two sizes. For compliance. Errors as for GetInclusionProof."""
+
+    @_abc_1.abstractmethod
+    def ExportExecutionLogs(
+        self,
+        request: _ledger_pb2.ExportExecutionLogsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_ledger_pb2.ExportExecutionLogsResponse], _abc.AsyncIterator[_ledger_pb2.ExportExecutionLogsResponse]]:
+        """Streams a stretch of the ledger as a file. For compliance. NOT_FOUND, reason CHECKPOINT_NOT_FOUND, before the first
+        checkpoint; OUT_OF_RANGE, reason POSITION_OUT_OF_RANGE, beyond the newest one.
+        """
+
+    @_abc_1.abstractmethod
+    def ListAuditAccess(
+        self,
+        request: _inspection_pb2.ListAuditAccessRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_inspection_pb2.ListAuditAccessResponse, _abc.Awaitable[_inspection_pb2.ListAuditAccessResponse]]:
+        """Returns who of compliance has read what, newest first. For compliance; this read is recorded as well."""
 
 def add_AuditServiceServicer_to_server(servicer: AuditServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

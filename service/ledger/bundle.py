@@ -1,0 +1,50 @@
+"""Bundles: a stretch of the ledger that proves itself, as one text file.
+
+    blotter-bundle/v1
+    origin <name of the ledger>
+    from <first position>
+    to <position after the last>
+    size <size of the tree that the checkpoint signs>
+    left <base64>      the roots of the full subtrees before `from`, from left to right; none where it is 0
+                       (an empty line)
+    <leaf>             one line an entry: the very bytes that were hashed, canonical JSON
+                       (an empty line)
+    right <base64>     the roots of the full subtrees from `to` to `size`, from left to right
+                       (an empty line)
+    <checkpoint>       the signed note, with its cosignatures, to the end of the file
+
+Every line ends with a newline. Leaves have none inside: JSON escapes it.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Sequence
+
+HEADER = "blotter-bundle/v1"
+
+
+def full_subtrees(start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Split the leaves from `start` to `end` into full subtrees, from left to right (RFC 6962 §2.1).
+
+    Each has a power of two of leaves, and begins at a multiple of that.
+    """
+    while start < end:
+        size = 1 << ((end - start).bit_length() - 1)
+        while start % size:
+            size >>= 1
+        yield start, start + size
+        start += size
+
+
+def head(origin: str, start: int, end: int, size: int, left: Sequence[bytes]) -> str:
+    """Return what stands before the leaves."""
+    lines = [HEADER, f"origin {origin}", f"from {start}", f"to {end}", f"size {size}"]
+    lines += [f"left {base64.b64encode(value).decode()}" for value in left]
+    return "\n".join(lines) + "\n\n"
+
+
+def tail(right: Sequence[bytes], checkpoint: str) -> str:
+    """Return what stands after the leaves."""
+    lines = [f"right {base64.b64encode(value).decode()}\n" for value in right]
+    return "\n" + "".join(lines) + "\n" + checkpoint

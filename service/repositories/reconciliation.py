@@ -1,0 +1,290 @@
+"""Reconciling: orders against fills against logs against sequences against the ledger.
+
+Each check is one statement, which sees one moment: what is under way is no discrepancy. A check names its kind, and
+returns trader_id, order_id, log_id, fill_id, sequence, position and a detail for everything that does not agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from service.domain.discrepancies import Discrepancy, DiscrepancyKind, Progress
+from service.domain.identity import Caller
+from service.domain.orders import NewOrder, content_digest
+from service.ledger.edge import Edge
+from service.ledger.hashing import leaf_hash
+from service.repositories.database import Database, Statement
+
+PORTION = 1000
+SETTLED = "1 minute"
+"""A log that is younger may not be in the ledger yet: the sequencer may just be changing hands."""
+
+_RECORDED = (
+    "(%(recorded_from)s::timestamptz IS NULL OR {time} >= %(recorded_from)s) "
+    "AND (%(recorded_to)s::timestamptz IS NULL OR {time} < %(recorded_to)s)"
+)
+_ORDERS = "o.trader_id = %(trader_id)s AND " + _RECORDED.format(time="o.created_at")
+_LOGS = "l.trader_id = %(trader_id)s AND " + _RECORDED.format(time="l.created_at")
+_FILLS = "f.trader_id = %(trader_id)s AND " + _RECORDED.format(time="f.created_at")
+
+_TERMS = (
+    "client_order_id", "symbol", "side", "order_type", "quantity", "price", "stop_loss", "take_profit", "expires_at",
+)  # fmt: skip
+_STATE = ", ".join(f"{{0}}.{name}" for name in (*_TERMS, "status", "filled_quantity", "filled_notional"))
+_LOG_OF_ORDER = """
+    LEFT JOIN LATERAL (
+        SELECT * FROM execution_logs WHERE trader_id = o.trader_id AND order_id = o.id ORDER BY sequence DESC LIMIT 1
+    ) AS l ON true
+"""
+
+CHECKS: list[tuple[DiscrepancyKind, str]] = [
+    (
+        "ORDER_WITHOUT_LOG",
+        f"""
+        SELECT o.trader_id, o.id, NULL::uuid, NULL::uuid, o.last_sequence, NULL::bigint,
+               'its newest log is ' || coalesce(l.sequence::text, 'missing')
+        FROM orders AS o {_LOG_OF_ORDER}
+        WHERE {_ORDERS} AND l.sequence IS DISTINCT FROM o.last_sequence
+        """,
+    ),
+    (
+        "ORDER_DIFFERS_FROM_LOG",
+        f"""
+        SELECT o.trader_id, o.id, l.id, NULL::uuid, o.last_sequence, NULL::bigint, 'the order is ' || o.status::text
+               || ', filled ' || o.filled_quantity || '; its log says ' || l.status::text || ', ' || l.filled_quantity
+        FROM orders AS o {_LOG_OF_ORDER}
+        WHERE {_ORDERS} AND l.sequence = o.last_sequence
+          AND ({_STATE.format("o")}, o.created_at, o.updated_at)
+              IS DISTINCT FROM ({_STATE.format("l")}, l.order_created_at, l.created_at)
+        """,
+    ),
+    (
+        "LOG_WITHOUT_ORDER",
+        f"""
+        SELECT l.trader_id, l.order_id, l.id, NULL::uuid, l.sequence, NULL::bigint, ''
+        FROM execution_logs AS l LEFT JOIN orders AS o ON (o.trader_id, o.id) = (l.trader_id, l.order_id)
+        WHERE {_LOGS} AND o.id IS NULL
+        """,
+    ),
+    (
+        "FILL_DIFFERS_FROM_LOG",
+        f"""
+        SELECT f.trader_id, f.order_id, l.id, f.id, f.sequence, NULL::bigint,
+               CASE WHEN l.id IS NULL THEN 'it has no log' ELSE 'its log says otherwise' END
+        FROM fills AS f LEFT JOIN execution_logs AS l ON (l.trader_id, l.sequence) = (f.trader_id, f.sequence)
+        WHERE {_FILLS} AND (f.order_id, f.id, f.execution_id, f.venue, f.timestamp, f.quantity_filled, f.price_at_fill,
+                            f.commission, 'FILLED')
+              IS DISTINCT FROM (l.order_id, l.fill_id, l.execution_id, l.venue, l.timestamp, l.fill_quantity,
+                                l.fill_price, l.fill_commission, l.action::text)
+        """,
+    ),
+    (
+        "LOG_WITHOUT_FILL",
+        f"""
+        SELECT l.trader_id, l.order_id, l.id, l.fill_id, l.sequence, NULL::bigint, ''
+        FROM execution_logs AS l LEFT JOIN fills AS f ON (f.trader_id, f.sequence) = (l.trader_id, l.sequence)
+        WHERE {_LOGS} AND l.action = 'FILLED' AND f.id IS NULL
+        """,
+    ),
+    (
+        "FILLS_DO_NOT_ADD_UP",
+        f"""
+        SELECT o.trader_id, o.id, NULL::uuid, NULL::uuid, o.last_sequence, NULL::bigint,
+               'the order is filled ' || o.filled_quantity || ', its fills are ' || sums.quantity
+        FROM orders AS o, LATERAL (
+            SELECT coalesce(sum(quantity_filled), 0) AS quantity,
+                   coalesce(sum(quantity_filled * price_at_fill), 0) AS notional
+            FROM fills WHERE trader_id = o.trader_id AND order_id = o.id) AS sums
+        WHERE {_ORDERS} AND (o.filled_quantity, o.filled_notional) <> (sums.quantity, sums.notional)
+        """,
+    ),
+    (
+        "SEQUENCE_GAP",
+        f"""
+        SELECT l.trader_id, NULL::uuid, NULL::uuid, NULL::uuid, l.sequence - 1, NULL::bigint,
+               'nothing precedes ' || l.sequence
+        FROM execution_logs AS l LEFT JOIN execution_logs AS p
+            ON p.trader_id = l.trader_id AND p.sequence = l.sequence - 1
+        WHERE {_LOGS} AND l.sequence <> 1 AND p.id IS NULL
+        """,
+    ),
+    (
+        "COUNTER_DIFFERS",
+        """
+        SELECT trader_id, NULL::uuid, NULL::uuid, NULL::uuid, newest, NULL::bigint,
+               'the counter is at ' || coalesce(last_sequence, 0) || ', the newest log is ' || newest
+        FROM (
+            SELECT traders.id AS trader_id, last_sequence, coalesce((
+                SELECT max(sequence) FROM execution_logs WHERE trader_id = traders.id), 0) AS newest
+            FROM traders LEFT JOIN trader_sequences ON trader_sequences.trader_id = traders.id
+            WHERE traders.id = %(trader_id)s) AS counters
+        WHERE coalesce(last_sequence, 0) <> newest
+        """,
+    ),
+    (
+        "LOG_DOES_NOT_FOLLOW",
+        f"""
+        SELECT l.trader_id, l.order_id, l.id, l.fill_id, l.sequence, NULL::bigint,
+               'filled ' || l.filled_quantity || ' after ' || coalesce(p.filled_quantity, 0)
+        FROM execution_logs AS l LEFT JOIN LATERAL (
+            SELECT filled_quantity, filled_notional FROM execution_logs
+            WHERE trader_id = l.trader_id AND order_id = l.order_id AND sequence < l.sequence
+            ORDER BY sequence DESC LIMIT 1) AS p ON true
+        WHERE {_LOGS} AND (l.filled_quantity, l.filled_notional) <> (
+            coalesce(p.filled_quantity, 0) + CASE WHEN l.action = 'FILLED' THEN coalesce(l.fill_quantity, 0) ELSE 0 END,
+            coalesce(p.filled_notional, 0)
+                + CASE WHEN l.action = 'FILLED' THEN coalesce(l.fill_quantity * l.fill_price, 0) ELSE 0 END)
+        """,
+    ),
+    (
+        "LOG_NOT_IN_LEDGER",
+        f"""
+        SELECT l.trader_id, l.order_id, l.id, NULL::uuid, l.sequence, NULL::bigint, ''
+        FROM execution_logs AS l LEFT JOIN ledger_entries AS e ON (e.trader_id, e.sequence) = (l.trader_id, l.sequence)
+        WHERE {_LOGS} AND e.position IS NULL AND (
+            l.created_at < clock_timestamp() - %(settled)s::interval
+            -- Its successor is there already.
+            OR EXISTS (SELECT FROM ledger_entries WHERE trader_id = l.trader_id AND sequence > l.sequence))
+        """,
+    ),
+    (
+        "LOG_DIFFERS_FROM_LEDGER",
+        f"""
+        SELECT l.trader_id, l.order_id, l.id, NULL::uuid, l.sequence, e.position, ''
+        FROM execution_logs AS l JOIN ledger_entries AS e ON (e.trader_id, e.sequence) = (l.trader_id, l.sequence)
+        WHERE {_LOGS} AND (e.leaf <> execution_log_leaf(l) OR e.kind <> 'EXECUTION_LOG')
+        """,
+    ),
+    (
+        "LEDGER_ENTRY_WITHOUT_LOG",
+        """
+        SELECT e.trader_id, NULL::uuid, NULL::uuid, NULL::uuid, e.sequence, e.position, ''
+        FROM ledger_entries AS e
+        LEFT JOIN execution_logs AS l ON (l.trader_id, l.sequence) = (e.trader_id, e.sequence)
+        WHERE e.trader_id = %(trader_id)s AND l.id IS NULL
+        """,
+    ),
+]
+
+_TRADERS = """
+    SELECT id FROM traders WHERE %(trader_id)s::uuid IS NULL OR id = %(trader_id)s
+    UNION SELECT DISTINCT trader_id FROM execution_logs WHERE %(trader_id)s::uuid IS NULL
+    UNION SELECT DISTINCT trader_id FROM orders WHERE %(trader_id)s::uuid IS NULL
+    UNION SELECT DISTINCT trader_id FROM fills WHERE %(trader_id)s::uuid IS NULL
+    UNION SELECT DISTINCT trader_id FROM ledger_entries WHERE %(trader_id)s::uuid IS NULL AND trader_id IS NOT NULL
+    ORDER BY 1
+"""
+_COUNTS = f"""
+    SELECT (SELECT count(*) FROM orders AS o WHERE {_ORDERS}) + (SELECT count(*) FROM execution_logs AS l WHERE {_LOGS})
+           + (SELECT count(*) FROM fills AS f WHERE {_FILLS})
+"""
+_PAGE_OF_TERMS = f"""
+    SELECT o.id, o.request_digest, {", ".join(f"o.{name}" for name in _TERMS)} FROM orders AS o
+    WHERE {_ORDERS} AND o.request_digest IS NOT NULL
+      AND (%(after_id)s::uuid IS NULL OR o.id > %(after_id)s) ORDER BY o.trader_id, o.id LIMIT %(limit)s
+"""
+_ENTRIES = """
+    SELECT position, leaf, leaf_hash FROM ledger_entries WHERE position >= %(start)s ORDER BY position LIMIT %(limit)s
+"""
+_TILES_FROM = (
+    "SELECT level, tile_index, hashes, root FROM ledger_tiles WHERE level = %(level)s AND tile_index = %(index)s"
+)
+_SIGNED = """
+    SELECT size, root_hash FROM ledger_checkpoints WHERE size > %(start)s AND size <= %(end)s ORDER BY size
+"""
+_HEAD = "SELECT coalesce((SELECT size FROM ledger_head), 0), (SELECT max(size) FROM ledger_checkpoints)"
+
+
+class Reconciliation:
+    """The repository that compares the record with itself."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def run(
+        self, caller: Caller, trader_id: UUID | None, recorded_from: datetime | None, recorded_to: datetime | None
+    ) -> AsyncGenerator[Discrepancy | Progress, None]:
+        """Yield discrepancies as they are found, and the progress after each trader; the last is a progress.
+
+        Without a trader and a range the tree of the ledger is built anew from its leaves as well.
+        """
+        values: dict[str, Any] = {
+            "trader_id": trader_id,
+            "recorded_from": recorded_from,
+            "recorded_to": recorded_to,
+            "settled": SETTLED,
+        }
+        compared = found = 0
+        [rows] = await self._database.run(caller, Statement(_TRADERS, values))
+        if trader_id is None and recorded_from is None and recorded_to is None:
+            async for discrepancy in self._tree(caller):
+                found += 1
+                yield discrepancy
+        for done, (each,) in enumerate(rows):
+            yield Progress(done, len(rows), compared, found)
+            async for discrepancy in self._trader(caller, values | {"trader_id": each}):
+                found += 1
+                yield discrepancy
+            [[(count,)]] = await self._database.run(caller, Statement(_COUNTS, values | {"trader_id": each}))
+            compared += count
+        yield Progress(len(rows), len(rows), compared, found)
+
+    async def _trader(self, caller: Caller, values: dict[str, Any]) -> AsyncGenerator[Discrepancy, None]:
+        for kind, check in CHECKS:
+            [rows] = await self._database.run(caller, Statement(check, values))
+            for row in rows:
+                yield Discrepancy(kind, *row)
+        after_id: UUID | None = None
+        while True:
+            page = values | {"after_id": after_id, "limit": PORTION}
+            [rows] = await self._database.run(caller, Statement(_PAGE_OF_TERMS, page))
+            for order_id, digest, *terms in rows:
+                after_id = order_id
+                if content_digest(NewOrder(*terms)) != digest:
+                    yield Discrepancy(
+                        "ORDER_DIFFERS_FROM_LOG",
+                        values["trader_id"],
+                        order_id,
+                        detail="the order's terms are not those that its digest was made of",
+                    )
+            if len(rows) < PORTION:
+                return
+
+    async def _tree(self, caller: Caller) -> AsyncGenerator[Discrepancy, None]:
+        """Build the tree anew, in portions; compare it with tiles, hashes and every checkpoint on the way."""
+        [[(size, signed)]] = await self._database.run(caller, Statement(_HEAD))
+        tree, expected = Edge(), 0
+        while True:
+            page = {"start": expected, "limit": PORTION}
+            [rows] = await self._database.run(caller, Statement(_ENTRIES, page))
+            [checkpoints] = await self._database.run(
+                caller, Statement(_SIGNED, {"start": expected, "end": expected + len(rows)})
+            )
+            roots: dict[int, bytes] = {checked: root for checked, root in checkpoints}
+            for position, leaf, stored in rows:
+                if position != expected:
+                    yield Discrepancy("POSITION_GAP", position=expected, detail=f"the next entry is {position}")
+                    return
+                expected += 1
+                if leaf_hash(leaf) != stored:
+                    yield _tree_differs(position, "the stored hash is not that of the leaf")
+                for tile in tree.append([leaf_hash(leaf)]):
+                    place = {"level": tile.level, "index": tile.index}
+                    [kept] = await self._database.run(caller, Statement(_TILE, place))
+                    if kept != [(tile.level, tile.index, tile.hashes, tile.root)]:
+                        yield _tree_differs(
+                            position, f"tile {tile.index} of level {tile.level} is not that of its leaves"
+                        )
+                if expected in roots and roots[expected] != tree.root():
+                    yield _tree_differs(position, f"the checkpoint of {expected} entries has another root")
+            if len(rows) < PORTION:
+                break
+        if expected < max(size, signed or 0):
+            yield Discrepancy("POSITION_GAP", position=expected, detail=f"there were {max(size, signed or 0)} entries")
+
+
+def _tree_differs(position: int, detail: str) -> Discrepancy:
+    return Discrepancy("TREE_DIFFERS_FROM_CHECKPOINT", position=position, detail=detail)

@@ -1,0 +1,62 @@
+"""AuditService on the record as a whole. Documented in the contract, audit_service.proto."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+from grpc import aio
+
+from blotter.audit.v1 import audit_service_pb2_grpc
+from blotter.audit.v1 import inspection_pb2 as pb
+from service.domain.discrepancies import Progress
+from service.domain.identity import CallerKind, require_caller
+from service.repositories.inspection import Inspection
+from service.repositories.reconciliation import Reconciliation
+from service.servicers import tokens, validation
+from service.servicers.conversion import (
+    access_to_proto,
+    discrepancy_to_proto,
+    log_to_proto,
+    order_after,
+    progress_to_proto,
+)
+
+Context = aio.ServicerContext[Any, Any]
+
+
+class InspectionServicer(audit_service_pb2_grpc.AuditServiceServicer):
+    """Each method: who is calling, validate, call the repository, convert."""
+
+    _inspection: Inspection
+    _reconciliation: Reconciliation
+
+    async def GetOrderAsOf(self, request: pb.GetOrderAsOfRequest, context: Context) -> pb.GetOrderAsOfResponse:
+        caller = require_caller(CallerKind.COMPLIANCE)
+        log, position = await self._inspection.as_of(caller, *validation.get_order_as_of(request))
+        return pb.GetOrderAsOfResponse(order=order_after(log), last_log=log_to_proto(log, position))
+
+    async def ReconcileOrders(
+        self, request: pb.ReconcileOrdersRequest, context: Context
+    ) -> AsyncIterator[pb.ReconcileOrdersResponse]:
+        caller = require_caller(CallerKind.COMPLIANCE)
+        found = self._reconciliation.run(caller, *validation.reconcile_orders(request))
+        async with aclosing(found) as steps:
+            async for step in steps:
+                if isinstance(step, Progress):
+                    yield pb.ReconcileOrdersResponse(progress=progress_to_proto(step))
+                else:
+                    yield pb.ReconcileOrdersResponse(discrepancy=discrepancy_to_proto(step))
+
+    async def ListAuditAccess(self, request: pb.ListAuditAccessRequest, context: Context) -> pb.ListAuditAccessResponse:
+        caller = require_caller(CallerKind.COMPLIANCE)
+        filter_, size = validation.list_audit_access(request)
+        binding = ("ListAuditAccess", filter_)
+        before = tokens.page(binding, request.page_token, tokens.sequence)
+        accesses = await self._inspection.accesses(caller, filter_, before, size + 1)
+        more = len(accesses) > size
+        return pb.ListAuditAccessResponse(
+            accesses=map(access_to_proto, accesses[:size]),
+            next_page_token=tokens.encode(binding, accesses[size - 1].id) if more else "",
+        )
