@@ -1,4 +1,4 @@
-"""The command line: `blotter serve | migrate | traders | replay | demo`."""
+"""The command line: `blotter serve | migrate | traders | audit | keys | ledger | replay | demo`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from pydantic import ValidationError
 from pythonjsonlogger.json import JsonFormatter
 
 from service import home, migrations, server
+from service.commands.audit import audit
+from service.commands.ledger import keys, ledger
 from service.domain.demo import DEMO_TRADERS
 from service.domain.errors import BlotterError
 from service.embedded import EmbeddedError
@@ -162,5 +164,8 @@ def list_() -> None:
             click.echo(f"{trader.id}  {trader.created_at:%Y-%m-%d %H:%M:%S}  {trader.name}")
 
 
+main.add_command(audit)
+main.add_command(keys)
+main.add_command(ledger)
 main.add_command(replay)
 main.add_command(demo)

@@ -21,7 +21,7 @@ from blotter.orders.v1.order_service_pb2 import CancelOrderResponse, SubmitOrder
 from blotter.orders.v1.watch_pb2 import WatchOrdersResponse
 from service.client.channel import CHANNEL_OPTIONS, SERVICE_CONFIG, open_channel
 from service.client.client import Client
-from service.client.enums import Action, OrderStatus, OrderType, Side, SortOrder
+from service.client.enums import Action, ExportFormat, OrderStatus, OrderType, Side, SortOrder
 from service.client.errors import BlotterError
 from service.client.requests import approved, cancelled, executed, filled, new_order, recovered, rejected
 from service.client.streams import Stream, Timing
@@ -35,6 +35,7 @@ __all__ = [
     "CancelOrderResponse",
     "Client",
     "ExecutionLog",
+    "ExportFormat",
     "Fill",
     "Order",
     "OrderEvent",

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from blotter.audit.v1 import audit_service_pb2 as pb
-from blotter.audit.v1 import audit_service_pb2_grpc, execution_log_pb2
+from blotter.audit.v1 import audit_service_pb2_grpc, execution_log_pb2, inspection_pb2, ledger_pb2
 from service.client.calls import Calls, pages
-from service.client.enums import Action, SortOrder
+from service.client.enums import Action, ExportFormat, SortOrder
 from service.client.sequences import MessageLost, Sequences
 from service.client.streams import Connection, Stream
-from service.client.values import duration, time_range
+from service.client.values import duration, time_range, timestamp
 
 
 class AuditCalls:
@@ -60,10 +61,11 @@ class AuditCalls:
         follow: bool = True,
         order_ids: Iterable[UUID | str] = (),
         actions: Iterable[Action] = (),
+        trader_ids: Iterable[UUID | str] = (),
         resume_token: str = "",
         heartbeat_interval: float | None = None,
     ) -> Stream[pb.StreamExecutionLogsResponse]:
-        """Stream the trader's logs from the first on, or from after a token. For traders.
+        """Stream logs from the first on, or from after a token. A trader's own; for roles, all or those named.
 
         With `follow` it goes on into the present, without it ends with a heartbeat that says how far it went.
         Resumes by itself; see Stream.
@@ -72,9 +74,12 @@ class AuditCalls:
             follow=follow,
             order_ids=map(str, order_ids),
             actions=[action.value for action in actions],
+            trader_ids=map(str, trader_ids),
             heartbeat_interval=duration(heartbeat_interval),
         )
-        dense = not (request.order_ids or request.actions)
+        role = self._calls.identity.role
+        dense = not (request.order_ids or request.actions or role)
+        start = None if resume_token or role else 0
 
         def connect(token: str) -> Connection[pb.StreamExecutionLogsResponse]:
             request.resume_token = token
@@ -82,11 +87,101 @@ class AuditCalls:
 
         return Stream(
             connect,
-            _LogReader(Sequences(dense=dense, start=None if resume_token else 0), follow=follow),
+            _LogReader(Sequences(dense=dense, start=start), follow=follow),
             resume_token=resume_token,
             heartbeat=heartbeat_interval,
             timing=self._calls.timing,
         )
+
+    def get_order_as_of(
+        self,
+        order_id: UUID | str,
+        *,
+        time: datetime | None = None,
+        position: int | None = None,
+        timeout: float | None = None,
+    ) -> inspection_pb2.GetOrderAsOfResponse:
+        """Return an order as it was at a time, or at a position of the ledger; one of the two. For compliance."""
+        request = inspection_pb2.GetOrderAsOfRequest(
+            order_id=str(order_id), **_given(position=position, time=timestamp(time))
+        )
+        return self._calls.unary(self._audit.GetOrderAsOf, request, timeout)
+
+    def reconcile_orders(
+        self,
+        *,
+        trader_id: UUID | str | None = None,
+        recorded_from: datetime | None = None,
+        recorded_before: datetime | None = None,
+    ) -> Iterator[inspection_pb2.ReconcileOrdersResponse]:
+        """Compare the record with itself; yield what does not agree, and the progress. For compliance."""
+        request = inspection_pb2.ReconcileOrdersRequest(
+            trader_id=str(trader_id or ""), recorded=time_range(recorded_from, recorded_before)
+        )
+        return self._calls.stream(self._audit.ReconcileOrders, request)
+
+    def get_checkpoint(self, tree_size: int | None = None, *, timeout: float | None = None) -> ledger_pb2.Checkpoint:
+        """Return the signed head of the ledger of a size, or the newest. For compliance."""
+        request = ledger_pb2.GetCheckpointRequest(tree_size=tree_size)
+        return self._calls.unary(self._audit.GetCheckpoint, request, timeout).checkpoint
+
+    def get_inclusion_proof(
+        self,
+        log_id: UUID | str | None = None,
+        *,
+        position: int | None = None,
+        tree_size: int | None = None,
+        timeout: float | None = None,
+    ) -> ledger_pb2.GetInclusionProofResponse:
+        """Return the proof that a log, or the leaf at a position, is in the ledger. For compliance."""
+        request = ledger_pb2.GetInclusionProofRequest(
+            tree_size=tree_size, **_given(log_id=None if log_id is None else str(log_id), position=position)
+        )
+        return self._calls.unary(self._audit.GetInclusionProof, request, timeout)
+
+    def get_consistency_proof(
+        self, old_tree_size: int, new_tree_size: int | None = None, *, timeout: float | None = None
+    ) -> ledger_pb2.GetConsistencyProofResponse:
+        """Return the proof that the ledger has only grown between two sizes. For compliance."""
+        request = ledger_pb2.GetConsistencyProofRequest(old_tree_size=old_tree_size, new_tree_size=new_tree_size)
+        return self._calls.unary(self._audit.GetConsistencyProof, request, timeout)
+
+    def export_execution_logs(
+        self,
+        *,
+        from_position: int = 0,
+        to_position: int | None = None,
+        format_: ExportFormat = ExportFormat.BUNDLE,
+    ) -> Iterator[ledger_pb2.ExportExecutionLogsResponse]:
+        """Yield a stretch of the ledger as the pieces of a file, which ends where they end. For compliance."""
+        request = ledger_pb2.ExportExecutionLogsRequest(
+            from_position=from_position, to_position=to_position, format=format_.value
+        )
+        return self._calls.stream(self._audit.ExportExecutionLogs, request)
+
+    def list_audit_access(
+        self,
+        *,
+        accessed_from: datetime | None = None,
+        accessed_before: datetime | None = None,
+        actor: str = "",
+        page_size: int = 1000,
+        timeout: float | None = None,
+    ) -> Iterator[inspection_pb2.AuditAccess]:
+        """Yield who of compliance has read what, newest first. For compliance."""
+        request = inspection_pb2.ListAuditAccessRequest(
+            accessed=time_range(accessed_from, accessed_before), actor=actor, page_size=page_size
+        )
+
+        def fetch(token: str) -> inspection_pb2.ListAuditAccessResponse:
+            request.page_token = token
+            return self._calls.unary(self._audit.ListAuditAccess, request, timeout)
+
+        return pages(fetch, lambda page: iter(page.accesses))
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 class _LogReader:
@@ -104,7 +199,7 @@ class _LogReader:
     def take(self, message: pb.StreamExecutionLogsResponse) -> list[pb.StreamExecutionLogsResponse]:
         match message.WhichOneof("message"):
             case "logs":
-                self._sequences.events([log.sequence for log in message.logs.execution_logs])
+                self._sequences.events(message.logs.execution_logs)
             case "heartbeat":
                 self._sequences.heartbeat(message.heartbeat)
                 self._complete = True

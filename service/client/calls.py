@@ -59,6 +59,16 @@ class Calls:
         except grpc.RpcError as error:
             raise error_of_call(error, request_id) from error
 
+    def stream(self, method: grpc.UnaryStreamMultiCallable[Request, Response], request: Request) -> Iterator[Response]:
+        """Yield the messages of a stream that ends and is not resumed. Raises BlotterError."""
+        connection = self.open_stream(method, request)
+        try:
+            yield from connection.call
+        except grpc.RpcError as error:
+            raise error_of_call(error, connection.request_id) from error
+        finally:
+            connection.call.cancel()
+
     def open_stream(
         self, method: grpc.UnaryStreamMultiCallable[Request, Response], request: Request
     ) -> Connection[Response]:

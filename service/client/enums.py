@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from blotter.audit.v1 import audit_service_pb2
+from blotter.audit.v1 import audit_service_pb2, ledger_pb2
 from blotter.orders.v1 import order_pb2
 
 
@@ -50,3 +50,11 @@ class SortOrder(IntEnum):
 
     OLDEST_FIRST = audit_service_pb2.SORT_ORDER_OLDEST_FIRST
     NEWEST_FIRST = audit_service_pb2.SORT_ORDER_NEWEST_FIRST
+
+
+class ExportFormat(IntEnum):
+    """In what form the ledger is exported."""
+
+    BUNDLE = ledger_pb2.EXPORT_FORMAT_BUNDLE
+    CAT_CSV = ledger_pb2.EXPORT_FORMAT_CAT_CSV
+    CAT_JSON = ledger_pb2.EXPORT_FORMAT_CAT_JSON

@@ -191,10 +191,11 @@ class OrderCalls:
         order_ids: Iterable[UUID | str] = (),
         symbols: Iterable[str] = (),
         statuses: Iterable[OrderStatus] = (),
+        trader_ids: Iterable[UUID | str] = (),
         resume_token: str = "",
         heartbeat_interval: float | None = None,
     ) -> Stream[watch_pb2.WatchOrdersResponse]:
-        """Watch the trader's orders: a snapshot, then each event once. For traders.
+        """Watch orders: a snapshot, then each event once. A trader's own; for roles, all traders' or those named.
 
         With the token of a message, goes on after that message instead. Resumes by itself; see Stream.
         `heartbeat_interval` is 1 to 60 seconds.
@@ -203,8 +204,10 @@ class OrderCalls:
             order_ids=map(str, order_ids),
             symbols=symbols,
             statuses=[status.value for status in statuses],
+            trader_ids=map(str, trader_ids),
             heartbeat_interval=duration(heartbeat_interval),
         )
+        filtered = request.order_ids or request.symbols or request.statuses
 
         def connect(token: str) -> Connection[watch_pb2.WatchOrdersResponse]:
             request.resume_token = token
@@ -212,7 +215,7 @@ class OrderCalls:
 
         return Stream(
             connect,
-            _WatchReader(dense=not (request.order_ids or request.symbols or request.statuses)),
+            _WatchReader(dense=not (filtered or self._calls.identity.role)),
             resume_token=resume_token,
             heartbeat=heartbeat_interval,
             timing=self._calls.timing,
@@ -249,11 +252,11 @@ class _WatchReader:
                 count = sum(len(part.snapshot.orders) for part in held)
                 if count != message.snapshot_complete.order_count:
                     raise MessageLost(f"{message.snapshot_complete.order_count} orders were sent, {count} came")
-                self._sequences.snapshot(message.snapshot_complete.last_sequence)
+                self._sequences.snapshot(message.snapshot_complete)
                 self._snapshot = []
                 return [*held, message]
             case "events":
-                self._sequences.events([event.sequence for event in message.events.events])
+                self._sequences.events(message.events.events)
             case "heartbeat":
                 self._sequences.heartbeat(message.heartbeat)
         return [message]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
@@ -24,8 +25,8 @@ class Reading:
     """What a caller of compliance asks for: recorded once, in the transaction of the call's first read."""
 
     method: str
-    request: str
-    """The request as JSON."""
+    request: Callable[[], str]
+    """Makes the request into JSON; after its fields have been checked."""
     recorded: bool = False
 
 

@@ -43,14 +43,14 @@ class Backpressure(aio.ServerInterceptor):
         servicer = behaviour_of(handler)
 
         async def behaviour(request: Any, context: Context) -> None:
-            token: str = request.resume_token
+            token: str = getattr(request, "resume_token", "")
             try:
                 async with aclosing(servicer(request, context)) as messages:
                     async for message in messages:
                         if self._draining:
                             raise Draining
                         # gRPC delivers a message that was begun before it delivers the error.
-                        token = message.resume_token or token
+                        token = getattr(message, "resume_token", "") or token
                         await self._write(context, message)
             except BlotterError as error:
                 if token:

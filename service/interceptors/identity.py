@@ -37,7 +37,7 @@ class MetadataIdentity(Around):
         deadline = None if remaining is None else time.monotonic() + remaining
         caller = caller_from(list(context.invocation_metadata() or ()), REQUEST_ID.get(), deadline)
         if caller.kind is CallerKind.COMPLIANCE:
-            caller = replace(caller, reading=Reading(method, _as_json(request)))
+            caller = replace(caller, reading=Reading(method, lambda: _as_json(request)))
         CALLER.set(caller)
         yield
 

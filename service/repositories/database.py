@@ -217,7 +217,7 @@ def _access(caller: Caller) -> Statement:
         "actor": caller.actor,
         "request_id": caller.request_id,
         "method": caller.reading.method,
-        "request": caller.reading.request,
+        "request": caller.reading.request(),
     }
     return Statement(
         "INSERT INTO audit_accesses (actor, request_id, method, request) "

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import TIMESTAMP, BigInteger, Text, bindparam, select
+from sqlalchemy import TIMESTAMP, BigInteger, Text, bindparam, cast, literal_column, select
 
 from service import models
 from service.domain.errors import OrderNotFound
@@ -30,7 +29,7 @@ _AS_OF = compiled(
         if_given("position", BigInteger(), _ENTRY.position <= bindparam("position", type_=BigInteger())),
     )
     .order_by(_LOG.sequence.desc())
-    .limit(1)
+    .limit(literal_column("1"))
 )
 _ACCESSES = compiled(
     select(
@@ -40,7 +39,7 @@ _ACCESSES = compiled(
         _ACCESS.login,
         _ACCESS.request_id,
         _ACCESS.method,
-        _ACCESS.request,
+        cast(_ACCESS.request, Text()),
     )
     .where(
         within(_ACCESS.accessed_at, "accessed"),
@@ -90,4 +89,4 @@ class Inspection:
             "limit": limit,
         }
         [rows] = await self._database.run(caller, Statement(_ACCESSES, values))
-        return [Access(*row[:-1], json.dumps(row[-1])) for row in rows]
+        return [Access(*row) for row in rows]

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Self
 from psycopg import AsyncConnection, OperationalError
 from psycopg import errors as pg
 
+from service.domain.errors import LedgerDamaged
 from service.ledger.edge import Edge, FullTile
 from service.ledger.tiles import Tile, edge
 from service.repositories.database import SESSION, login_to
@@ -94,6 +95,16 @@ class LedgerWriter:
     async def rebaseline(self) -> None:
         """Let the ledger go on in this database, though it is a copy."""
         await self._rows("SELECT rebaseline_ledger()")
+
+    async def leaves(self, start: int, end: int) -> list[bytes]:
+        """Return the leaves from `start` to `end`. Raises LedgerDamaged where one is missing."""
+        rows = await self._rows(
+            "SELECT leaf FROM ledger_entries WHERE position >= %(start)s AND position < %(end)s ORDER BY position",
+            {"start": start, "end": end},
+        )
+        if len(rows) != end - start:
+            raise LedgerDamaged
+        return [leaf for (leaf,) in rows]
 
     async def newest_checkpoint(self) -> StoredCheckpoint | None:
         """Return the checkpoint of the largest size."""

@@ -189,9 +189,7 @@ _PAGE_OF_TERMS = f"""
 _ENTRIES = """
     SELECT position, leaf, leaf_hash FROM ledger_entries WHERE position >= %(start)s ORDER BY position LIMIT %(limit)s
 """
-_TILES_FROM = (
-    "SELECT level, tile_index, hashes, root FROM ledger_tiles WHERE level = %(level)s AND tile_index = %(index)s"
-)
+_TILE = "SELECT hashes, root FROM ledger_tiles WHERE level = %(level)s AND tile_index = %(index)s"
 _SIGNED = """
     SELECT size, root_hash FROM ledger_checkpoints WHERE size > %(start)s AND size <= %(end)s ORDER BY size
 """
@@ -263,7 +261,7 @@ class Reconciliation:
             [checkpoints] = await self._database.run(
                 caller, Statement(_SIGNED, {"start": expected, "end": expected + len(rows)})
             )
-            roots: dict[int, bytes] = {checked: root for checked, root in checkpoints}
+            roots: dict[int, bytes] = dict(checkpoints)
             for position, leaf, stored in rows:
                 if position != expected:
                     yield Discrepancy("POSITION_GAP", position=expected, detail=f"the next entry is {position}")
@@ -274,10 +272,9 @@ class Reconciliation:
                 for tile in tree.append([leaf_hash(leaf)]):
                     place = {"level": tile.level, "index": tile.index}
                     [kept] = await self._database.run(caller, Statement(_TILE, place))
-                    if kept != [(tile.level, tile.index, tile.hashes, tile.root)]:
-                        yield _tree_differs(
-                            position, f"tile {tile.index} of level {tile.level} is not that of its leaves"
-                        )
+                    if kept != [(tile.hashes, tile.root)]:
+                        detail = f"tile {tile.index} of level {tile.level} is not that of its leaves"
+                        yield _tree_differs(position, detail)
                 if expected in roots and roots[expected] != tree.root():
                     yield _tree_differs(position, f"the checkpoint of {expected} entries has another root")
             if len(rows) < PORTION:

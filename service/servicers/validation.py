@@ -285,7 +285,7 @@ def get_consistency_proof(request: ledger_pb2.GetConsistencyProofRequest) -> tup
     fields = Fields()
     old = fields.at_least("old_tree_size", request.old_tree_size, 1)
     new = fields.size("new_tree_size", request)
-    if new is not None and new < old:
+    if new is not None and 1 <= new < old:
         fields.wrong("new_tree_size", "must not be below old_tree_size")
     fields.check()
     return old, new
@@ -296,7 +296,7 @@ def export_execution_logs(request: ledger_pb2.ExportExecutionLogsRequest) -> tup
     fields = Fields()
     start = fields.at_least("from_position", request.from_position, 0)
     end = fields.at_least("to_position", request.to_position, 0) if request.HasField("to_position") else None
-    if end is not None and end < start:
+    if end is not None and 0 <= end < start:
         fields.wrong("to_position", "must not be below from_position")
     if request.format not in ledger_pb2.ExportFormat.values():
         fields.wrong("format", "is not a known value")

@@ -136,5 +136,7 @@ def test_the_retry_policy_names_methods_of_the_contract() -> None:
     named = {(name["service"], name["method"]) for config in configs for name in config["name"]}
     assert named < contract
     unnamed = {method for _, method in contract - named}
-    assert unnamed == {"CancelAllOrders", "WatchOrders", "StreamExecutionLogs"}
+    assert unnamed == {
+        *("CancelAllOrders", "WatchOrders", "StreamExecutionLogs", "ReconcileOrders", "ExportExecutionLogs"),
+    }
     assert all(config["retryPolicy"]["retryableStatusCodes"] == ["UNAVAILABLE"] for config in configs)

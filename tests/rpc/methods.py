@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from blotter.audit.v1 import audit_service_pb2
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from blotter.audit.v1 import audit_service_pb2, inspection_pb2, ledger_pb2
 from blotter.orders.v1 import execution_report_pb2 as reports_pb
 from blotter.orders.v1 import order_pb2, order_service_pb2, watch_pb2
 from tests.conftest import ALICE
@@ -24,6 +26,7 @@ class Method:
 
 TRADER = ("trader",)
 EVERYBODY = ("trader", "execution", "compliance")
+COMPLIANCE_ALONE = ("compliance",)
 METHODS = {
     "SubmitOrder": Method("orders", order_service_pb2.SubmitOrderRequest, TRADER),
     "BatchSubmitOrders": Method("orders", order_service_pb2.BatchSubmitOrdersRequest, TRADER),
@@ -37,6 +40,13 @@ METHODS = {
     "BatchReportExecutions": Method("orders", reports_pb.BatchReportExecutionsRequest, ("execution",)),
     "ListExecutionLogs": Method("audit", audit_service_pb2.ListExecutionLogsRequest, ("trader", "compliance")),
     "StreamExecutionLogs": Method("audit", audit_service_pb2.StreamExecutionLogsRequest, EVERYBODY, streaming=True),
+    "GetOrderAsOf": Method("audit", inspection_pb2.GetOrderAsOfRequest, COMPLIANCE_ALONE),
+    "ReconcileOrders": Method("audit", inspection_pb2.ReconcileOrdersRequest, COMPLIANCE_ALONE, streaming=True),
+    "GetCheckpoint": Method("audit", ledger_pb2.GetCheckpointRequest, COMPLIANCE_ALONE),
+    "GetInclusionProof": Method("audit", ledger_pb2.GetInclusionProofRequest, COMPLIANCE_ALONE),
+    "GetConsistencyProof": Method("audit", ledger_pb2.GetConsistencyProofRequest, COMPLIANCE_ALONE),
+    "ExportExecutionLogs": Method("audit", ledger_pb2.ExportExecutionLogsRequest, COMPLIANCE_ALONE, streaming=True),
+    "ListAuditAccess": Method("audit", inspection_pb2.ListAuditAccessRequest, COMPLIANCE_ALONE),
 }
 CALLERS = {"trader": as_trader(ALICE), "execution": EXECUTION, "compliance": COMPLIANCE}
 
@@ -51,6 +61,12 @@ def sound_requests(order: order_pb2.Order) -> Mapping[str, Any]:
         "BatchSubmitOrders": order_service_pb2.BatchSubmitOrdersRequest(orders=[order_request()]),
         "GetOrder": order_service_pb2.GetOrderRequest(order_id=order.order_id),
         "CancelOrder": order_service_pb2.CancelOrderRequest(order_id=order.order_id),
+        "GetOrderAsOf": inspection_pb2.GetOrderAsOfRequest(
+            order_id=order.order_id, time=Timestamp(seconds=4_000_000_000)
+        ),
+        "GetInclusionProof": ledger_pb2.GetInclusionProofRequest(position=0, tree_size=1),
+        "GetConsistencyProof": ledger_pb2.GetConsistencyProofRequest(old_tree_size=1, new_tree_size=1),
+        "GetCheckpoint": ledger_pb2.GetCheckpointRequest(tree_size=1),
         "ReportExecution": report,
         "BatchReportExecutions": reports_pb.BatchReportExecutionsRequest(reports=[report]),
     }

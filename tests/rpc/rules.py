@@ -130,6 +130,7 @@ REPORT = {
 }
 STATUSES, ACTIONS = numbers(5), numbers(7)
 ID = {"order_id": REQUIRED_UUID, "client_order_id": REQUIRED_KEY}
+TREE_SIZE = Rule((0, -1, -(2**63)), (1, 2**63 - 1))
 RULES: dict[str, dict[str, Rule]] = {
     "SubmitOrder": ORDER,
     "BatchSubmitOrders": {f"orders[0].{field}": rule for field, rule in ORDER.items()}
@@ -152,6 +153,22 @@ RULES: dict[str, dict[str, Rule]] = {
     "ListExecutionLogs": {"order_id": Rule(UUID.wrong, ("", *UUID.right)), "actions[0]": ACTIONS}
     | {f"happened.{end}": rule for end, rule in RANGE.items()}
     | {"sort_order": Rule((3, 99, -1), (0, 1, 2)), "page_size": page_sizes(1000)},
+    "GetOrderAsOf": {"order_id": REQUIRED_UUID, "time": MOMENT, "position": Rule((-1, -(2**63)), (0, 2**63 - 1))},
+    "ReconcileOrders": {f"recorded.{end}": rule for end, rule in RANGE.items()},
+    "GetCheckpoint": {"tree_size": TREE_SIZE},
+    "GetInclusionProof": {
+        "log_id": REQUIRED_UUID,
+        "position": Rule((-1, -(2**63)), (0, 2**63 - 1)),
+        "tree_size": TREE_SIZE,
+    },
+    "GetConsistencyProof": {"old_tree_size": Rule(TREE_SIZE.wrong, (1,)), "new_tree_size": TREE_SIZE},
+    "ExportExecutionLogs": {
+        "from_position": Rule((-1, -(2**63)), (0, 2**63 - 1)),
+        "to_position": Rule((-1, -(2**63)), (0, 2**63 - 1)),
+        "format": Rule((4, 99, -1), (0, 1, 2, 3)),
+    },
+    "ListAuditAccess": {f"accessed.{end}": rule for end, rule in RANGE.items()}
+    | {"actor": text(100), "page_size": page_sizes(1000)},
     "StreamExecutionLogs": {
         "order_ids[0]": REQUIRED_UUID,
         "actions[0]": ACTIONS,
@@ -159,4 +176,4 @@ RULES: dict[str, dict[str, Rule]] = {
     },
 }
 # Whether traders may be named depends on the caller, tokens on an earlier answer; no flag is wrong.
-ELSEWHERE = {"trader_id", "trader_ids[0]", "page_token", "resume_token", "validate_only", "follow"}
+ELSEWHERE = {"trader_id", "trader_ids", "page_token", "resume_token", "validate_only", "follow"}

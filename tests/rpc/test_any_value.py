@@ -110,15 +110,15 @@ def cut_off(moment: Timestamp) -> Timestamp:
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=600)
 SAID = {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND, grpc.StatusCode.FAILED_PRECONDITION}
-SAID |= {grpc.StatusCode.ALREADY_EXISTS}
+SAID |= {grpc.StatusCode.ALREADY_EXISTS, grpc.StatusCode.OUT_OF_RANGE}
 STRING_FIELDS = [
     (name, path)
     for name, rules in RULES.items()
     for path, rule in rules.items()
     if all(isinstance(value, str) for value in (*rule.wrong, *rule.right))
 ]
-STRING_FIELDS += [(name, "page_token") for name in ("ListOrders", "ListFills", "ListExecutionLogs")]
-STRING_FIELDS += [(name, "resume_token") for name in METHODS if METHODS[name].streaming]
+STRING_FIELDS += [(name, "page_token") for name in ("ListOrders", "ListFills", "ListExecutionLogs", "ListAuditAccess")]
+STRING_FIELDS += [(name, "resume_token") for name in ("WatchOrders", "StreamExecutionLogs")]
 STRING_FIELDS += [("ListExecutionLogs", "trader_id")]
 
 

@@ -12,6 +12,8 @@ from grpc import aio
 from blotter.orders.v1 import order_service_pb2
 from service.domain import errors
 from service.domain.errors import BlotterError, FieldViolation
+from service.repositories.inspection import Inspection
+from service.repositories.ledger import Ledger
 from service.repositories.orders import Orders
 from service.status import INTERNAL, TABLE, status_of
 from tests.conftest import ALICE
@@ -26,7 +28,7 @@ FOR_EXAMPLE: dict[type[BlotterError], BlotterError] = {
     errors.WrongRole: errors.WrongRole("execution", "trader"),
 }
 Detail = TypeVar("Detail", bound=Message)
-WORTH_ANOTHER_TRY = {"DRAINING", "DATABASE_UNAVAILABLE", "DATABASE_BUSY", "ABORTED"}
+WORTH_ANOTHER_TRY = {"LOG_NOT_YET_IN_LEDGER", "DRAINING", "DATABASE_UNAVAILABLE", "DATABASE_BUSY", "ABORTED"}
 
 
 def all_errors(kind: type[BlotterError] = BlotterError) -> set[type[BlotterError]]:
@@ -70,13 +72,17 @@ SECRET = "password=hunter2 of table orders"
 
 @pytest.fixture
 def broken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A repository in which every method of orders fails as nobody foresaw."""
+    """Repositories in which every method fails as nobody foresaw."""
 
     async def fail(*arguments: Any, **named: Any) -> Any:
         raise ZeroDivisionError(SECRET)
 
     for name in ("submit", "get", "page", "page_of_fills", "cancel", "cancel_all", "report"):
         monkeypatch.setattr(Orders, name, fail)
+    for name in ("checkpoint", "inclusion", "consistency", "stretch"):
+        monkeypatch.setattr(Ledger, name, fail)
+    for name in ("as_of", "accesses"):
+        monkeypatch.setattr(Inspection, name, fail)
 
 
 @pytest.mark.usefixtures("broken")
@@ -84,7 +90,7 @@ async def test_what_nobody_foresaw_is_one_sentence_for_the_client_and_everything
     blotter: Blotter, caplog: pytest.LogCaptureFixture
 ) -> None:
     for name in METHODS:
-        if name in {"WatchOrders", "ListExecutionLogs", "StreamExecutionLogs"}:
+        if name in {"WatchOrders", "ListExecutionLogs", "StreamExecutionLogs", "ReconcileOrders"}:
             continue
         caplog.clear()
         with caplog.at_level(logging.ERROR):

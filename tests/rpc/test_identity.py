@@ -42,6 +42,9 @@ IDENTITIES: dict[str, tuple[tuple[tuple[str, Any], ...], str]] = {
 }
 
 
+OF_THE_LEDGER = {"GetCheckpoint", "GetInclusionProof", "GetConsistencyProof", "ExportExecutionLogs"}
+
+
 @pytest.mark.parametrize("name", METHODS)
 async def test_who_does_not_say_who_he_is_is_nobody(blotter: Blotter, name: str) -> None:
     request = sound_requests(await blotter.submit())[name]
@@ -65,7 +68,12 @@ async def test_each_method_is_for_some_kinds_of_callers_alone(blotter: Blotter, 
                 assert info_of(error).metadata["allowed"] == ",".join(METHODS[name].callers)
     assert written(blotter) == before
     for kind in METHODS[name].callers:
-        await ask(blotter, name, sound_requests(order)[name], CALLERS[kind])
+        try:
+            await ask(blotter, name, sound_requests(order)[name], CALLERS[kind])
+        except aio.AioRpcError as error:
+            # This test's server has no ledger; what the methods on it answer is in tests/ledger.
+            assert name in OF_THE_LEDGER, error  # noqa: PT017
+            assert error.code() in {grpc.StatusCode.NOT_FOUND, grpc.StatusCode.OUT_OF_RANGE}  # noqa: PT017
 
 
 @pytest.mark.parametrize("name", [name for name, method in METHODS.items() if "trader" in method.callers])

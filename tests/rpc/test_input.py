@@ -49,7 +49,8 @@ async def complaints(blotter: Blotter, name: str, request: Any, metadata: Any = 
     try:
         answer = await ask(blotter, name, request, metadata)
     except aio.AioRpcError as error:
-        if error.code() in {grpc.StatusCode.NOT_FOUND, grpc.StatusCode.FAILED_PRECONDITION}:
+        meant = {grpc.StatusCode.NOT_FOUND, grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.OUT_OF_RANGE}
+        if error.code() in meant:
             return []  # refused for what it means and not for what it says
         return list(fields_of(error))
     return [field for result in getattr(answer, "results", ()) for field in fields_of_result(result.error)]

@@ -1,0 +1,140 @@
+"""`blotter keys` and `blotter ledger`: what the owner of a ledger does by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from pathlib import Path
+
+import click
+
+from service import home
+from service.ledger.notes import InvalidKey
+from service.ledger.tiles import TILE_WIDTH, all_tiles
+from service.repositories.ledger_writer import LedgerWriter
+from service.sequencing.keys import KeyFolder, NoKey
+from service.settings import Settings
+
+
+class Failed(click.ClickException):
+    """What was asked cannot be done."""
+
+
+def _folder(settings: Settings) -> KeyFolder:
+    if settings.keys_folder is None:
+        raise Failed("Say where the keys are: BLOTTER_LEDGER_KEYS=FOLDER.")
+    return KeyFolder(settings.keys_folder)
+
+
+@click.group()
+def keys() -> None:
+    """The keys that sign the ledger's checkpoints."""
+
+
+@keys.command()
+def generate() -> None:
+    """Make a key beside those that are there, and print its public part.
+
+    To rotate: generate a new key, give its public part to those who verify, and retire the old one later. In between
+    both sign; the ledger records each change.
+    """
+    settings = Settings()
+    try:
+        click.echo(str(_folder(settings).generate(settings.ledger_origin).verifier))
+    except (InvalidKey, OSError) as error:
+        raise Failed(str(error)) from error
+
+
+@keys.command()
+def show() -> None:
+    """Print the public parts of the keys (vkey), one a line: what a verifier needs."""
+    folder = _folder(Settings())
+    try:
+        signers = folder.signers()
+    except (InvalidKey, OSError) as error:
+        raise Failed(str(error)) from error
+    if not signers:
+        raise Failed(f"There is no key in {folder.folder}: blotter keys generate, or start the service once.")
+    for signer in signers:
+        click.echo(str(signer.verifier))
+
+
+@keys.command()
+@click.argument("key_id")
+def retire(key_id: str) -> None:
+    """Remove the key KEY_ID (the eight digits between the plus signs of its vkey): it signs no more."""
+    try:
+        click.echo(f"{_folder(Settings()).retire(key_id.lower()).verifier} signs no more.")
+    except (NoKey, InvalidKey, OSError) as error:
+        raise Failed(str(error)) from error
+
+
+@click.group()
+def ledger() -> None:
+    """The ledger in the database."""
+
+
+@ledger.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+def tiles(folder: Path) -> None:
+    """Write the ledger to FOLDER in the static layout of c2sp.org/tlog-tiles, for any web server.
+
+    The tree is that of the newest checkpoint. Written again, only what is new is added.
+    """
+    settings = Settings()
+    with home.owned(settings) as conninfo:
+        click.echo(asyncio.run(_write_tiles(settings, conninfo, folder)))
+
+
+@ledger.command()
+@click.confirmation_option(
+    prompt="Has this database taken the place of the one that the ledger grew in, and is that one switched off?"
+)
+def rebaseline() -> None:
+    """Let the ledger go on in a restored copy of its database.
+
+    A copy knows nothing of what the original has signed since. Do this only when the original is gone for good: two
+    databases that sign under one name are a forgery, and witnesses will see it.
+    """
+    settings = Settings()
+    with home.owned(settings) as conninfo:
+        asyncio.run(_rebaseline(settings, conninfo))
+    click.echo("The ledger goes on here. A running service takes it up by itself.")
+
+
+async def _rebaseline(settings: Settings, conninfo: str) -> None:
+    async with LedgerWriter.connected(conninfo, _password(settings)) as writer:
+        await writer.rebaseline()
+
+
+async def _write_tiles(settings: Settings, conninfo: str, folder: Path) -> str:
+    async with LedgerWriter.connected(conninfo, _password(settings)) as writer:
+        checkpoint = await writer.newest_checkpoint()
+        if checkpoint is None:
+            raise Failed("No checkpoint has been signed yet.")
+        written = 0
+        for tile in all_tiles(checkpoint.size):
+            file, entries = folder / tile.path, folder / tile.entries_path
+            if tile.level == 0 and not entries.exists():
+                start = tile.index * TILE_WIDTH
+                leaves = await writer.leaves(start, start + tile.width)
+                _write(entries, b"".join(len(leaf).to_bytes(2, "big") + leaf for leaf in leaves))
+            if not file.exists():
+                hashes = await writer.tiles([tile])
+                _write(file, b"".join(hashes[tile.level, tile.index]))
+                written += 1
+        _write(folder / "checkpoint", checkpoint.note.encode())  # last: what it promises is there
+        return f"{checkpoint.size} entries, {written} tiles written: {folder}"
+
+
+def _write(file: Path, content: bytes) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as temporary:
+        temporary.write(content)
+    Path(temporary.name).chmod(0o644)
+    os.replace(temporary.name, file)  # noqa: PTH105  # Path.replace of a name
+
+
+def _password(settings: Settings) -> str | None:
+    return settings.sequencer_password.get_secret_value() if settings.sequencer_password else None
