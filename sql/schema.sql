@@ -908,7 +908,6 @@ CREATE TABLE public.ledger_entries (
     sequence bigint,
     leaf bytea NOT NULL,
     leaf_hash bytea GENERATED ALWAYS AS (sha256(('\x00'::bytea || leaf))) STORED NOT NULL,
-    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     CONSTRAINT ck_ledger_entries_kind CHECK (
 CASE kind
     WHEN 'EXECUTION_LOG'::text THEN ((trader_id IS NOT NULL) AND (sequence IS NOT NULL))

@@ -50,7 +50,6 @@ def upgrade() -> None:
             sequence bigint,
             leaf bytea NOT NULL,
             leaf_hash bytea NOT NULL GENERATED ALWAYS AS (sha256('\\x00'::bytea || leaf)) STORED,
-            created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
             CONSTRAINT uq_ledger_entries_sequence UNIQUE (trader_id, sequence),
             CONSTRAINT ck_ledger_entries_position CHECK (position >= 0),
             CONSTRAINT ck_ledger_entries_kind CHECK (

@@ -41,7 +41,6 @@ class LedgerEntry(Base):
     leaf_hash: Mapped[bytes] = mapped_column(
         Computed("sha256('\\x00'::bytea || leaf)", persisted=True), comment="SHA-256(0x00 || leaf)"
     )
-    created_at: Mapped[Instant] = mapped_column(server_default=text("clock_timestamp()"))
 
 
 class LedgerTile(Base):

@@ -14,9 +14,11 @@ from uuid import UUID
 from service.domain.discrepancies import Discrepancy, DiscrepancyKind, Progress
 from service.domain.identity import Caller
 from service.domain.orders import NewOrder, content_digest
+from service.ledger.checkpoint import Checkpoint
 from service.ledger.edge import Edge
 from service.ledger.hashing import leaf_hash
-from service.repositories.database import Database, Statement
+from service.ledger.notes import InvalidNote, parse_note
+from service.repositories.database import Database, Rows, Statement
 
 PORTION = 1000
 SETTLED = "1 minute"
@@ -79,6 +81,10 @@ CHECKS: list[tuple[DiscrepancyKind, str]] = [
                             f.commission, 'FILLED')
               IS DISTINCT FROM (l.order_id, l.fill_id, l.execution_id, l.venue, l.timestamp, l.fill_quantity,
                                 l.fill_price, l.fill_commission, l.action::text)
+           -- Recorded at one time, unless the clock went back: then the log has the time of the one before it.
+           OR {_FILLS} AND f.created_at <> l.created_at AND NOT (f.created_at < l.created_at AND EXISTS (
+                SELECT FROM execution_logs WHERE trader_id = l.trader_id AND order_id = l.order_id
+                  AND sequence < l.sequence AND created_at = l.created_at))
         """,
     ),
     (
@@ -191,7 +197,7 @@ _ENTRIES = """
 """
 _TILE = "SELECT hashes, root FROM ledger_tiles WHERE level = %(level)s AND tile_index = %(index)s"
 _SIGNED = """
-    SELECT size, root_hash FROM ledger_checkpoints WHERE size > %(start)s AND size <= %(end)s ORDER BY size
+    SELECT size, root_hash, note FROM ledger_checkpoints WHERE size > %(start)s AND size <= %(end)s ORDER BY size
 """
 _HEAD = "SELECT coalesce((SELECT size FROM ledger_head), 0), (SELECT max(size) FROM ledger_checkpoints)"
 
@@ -254,34 +260,46 @@ class Reconciliation:
     async def _tree(self, caller: Caller) -> AsyncGenerator[Discrepancy, None]:
         """Build the tree anew, in portions; compare it with tiles, hashes and every checkpoint on the way."""
         [[(size, signed)]] = await self._database.run(caller, Statement(_HEAD))
-        tree, expected = Edge(), 0
-        while True:
-            page = {"start": expected, "limit": PORTION}
-            [rows] = await self._database.run(caller, Statement(_ENTRIES, page))
-            [checkpoints] = await self._database.run(
-                caller, Statement(_SIGNED, {"start": expected, "end": expected + len(rows)})
-            )
-            roots: dict[int, bytes] = dict(checkpoints)
+        tree = Edge()
+        rows: Rows = []
+        while tree.size == 0 or len(rows) == PORTION:
+            [rows] = await self._database.run(caller, Statement(_ENTRIES, {"start": tree.size, "limit": PORTION}))
+            signatures = {"start": tree.size, "end": tree.size + len(rows)}
+            [checkpoints] = await self._database.run(caller, Statement(_SIGNED, signatures))
+            roots = {checked: (root, note) for checked, root, note in checkpoints}
             for position, leaf, stored in rows:
-                if position != expected:
-                    yield Discrepancy("POSITION_GAP", position=expected, detail=f"the next entry is {position}")
+                if position != tree.size:
+                    yield Discrepancy("POSITION_GAP", position=tree.size, detail=f"the next entry is {position}")
                     return
-                expected += 1
-                if leaf_hash(leaf) != stored:
-                    yield _tree_differs(position, "the stored hash is not that of the leaf")
-                for tile in tree.append([leaf_hash(leaf)]):
-                    place = {"level": tile.level, "index": tile.index}
-                    [kept] = await self._database.run(caller, Statement(_TILE, place))
-                    if kept != [(tile.hashes, tile.root)]:
-                        detail = f"tile {tile.index} of level {tile.level} is not that of its leaves"
-                        yield _tree_differs(position, detail)
-                if expected in roots and roots[expected] != tree.root():
-                    yield _tree_differs(position, f"the checkpoint of {expected} entries has another root")
-            if len(rows) < PORTION:
+                for detail in [detail async for detail in self._leaf(caller, tree, leaf, stored, roots)]:
+                    yield Discrepancy("TREE_DIFFERS_FROM_CHECKPOINT", position=position, detail=detail)
+            if not rows:
                 break
-        if expected < max(size, signed or 0):
-            yield Discrepancy("POSITION_GAP", position=expected, detail=f"there were {max(size, signed or 0)} entries")
+        if tree.size < max(size, signed or 0):
+            yield Discrepancy("POSITION_GAP", position=tree.size, detail=f"there were {max(size, signed or 0)} entries")
+        [[(size, _)]] = await self._database.run(caller, Statement(_HEAD))
+        if tree.size > size:  # the head moves with the entries
+            yield Discrepancy("LEDGER_ENTRY_WITHOUT_LOG", position=size, detail="it was added beside the sequencer")
+
+    async def _leaf(
+        self, caller: Caller, tree: Edge, leaf: bytes, stored: bytes, roots: dict[int, tuple[bytes, str]]
+    ) -> AsyncGenerator[str, None]:
+        """Append a leaf to the tree; yield what does not agree with it."""
+        if leaf_hash(leaf) != stored:
+            yield "the stored hash is not that of the leaf"
+        for tile in tree.append([leaf_hash(leaf)]):
+            place = {"level": tile.level, "index": tile.index}
+            [kept] = await self._database.run(caller, Statement(_TILE, place))
+            if kept != [(tile.hashes, tile.root)]:
+                yield f"tile {tile.index} of level {tile.level} is not that of its leaves"
+        root, note = roots.get(tree.size, (None, ""))
+        if root is not None and not (root == tree.root() and _says(note, tree.size, root)):
+            yield f"the checkpoint of {tree.size} entries says otherwise"
 
 
-def _tree_differs(position: int, detail: str) -> Discrepancy:
-    return Discrepancy("TREE_DIFFERS_FROM_CHECKPOINT", position=position, detail=detail)
+def _says(note: str, size: int, root: bytes) -> bool:
+    try:
+        checkpoint = Checkpoint.parse(parse_note(note).text)
+    except InvalidNote:
+        return False
+    return (checkpoint.size, checkpoint.root) == (size, root)
