@@ -5,6 +5,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -16,6 +17,7 @@ from blotter.audit.v1 import audit_service_pb2_grpc
 from blotter.orders.v1 import execution_report_pb2 as reports_pb
 from blotter.orders.v1 import order_pb2, order_service_pb2, order_service_pb2_grpc
 from service.feed import Feed
+from service.sequencing import KeyFolder
 from service.server import Running, running
 from service.settings import Settings
 from tests.conftest import ALICE, Database
@@ -132,14 +134,17 @@ class Server:
 
 
 @pytest.fixture
-def server(database: Database) -> Iterator[Server]:
-    """A server in a thread of its own, on the test's own database."""
+def server(database: Database, tmp_path: Path) -> Iterator[Server]:
+    """A server in a thread of its own, on the test's own database, that sequences and signs."""
+    keys = KeyFolder(tmp_path / "keys")
+    keys.generate("log.example")
+    ledger = {"sequencer": True, "ledger_keys": keys.folder, "ledger_origin": "log.example", "checkpoint_seconds": 0.2}
     started: list[int] = []
     up, stop = threading.Event(), asyncio.Event()
     loop = asyncio.new_event_loop()
 
     async def serve() -> None:
-        async with running(settings(), database.conninfo("blotter_trader")) as server:
+        async with running(settings(**ledger), database.conninfo("blotter_trader")) as server:
             started.append(server.port)
             up.set()
             await stop.wait()

@@ -28,7 +28,8 @@ MOST_LOSSES = 5
 """After so many losses of a message at one and the same place it is missing on the server."""
 
 FIRST_BACKOFF = 0.2
-LONGEST_BACKOFF = 30.0
+LONGEST_BACKOFF = 5.0
+"""A blotter that is back is found again within seconds; jitter keeps its clients from coming all at once."""
 
 log = logging.getLogger("blotter.client")
 

@@ -24,7 +24,10 @@ def lock(folder: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
-            raise EmbeddedError(f"{folder} is in use by process {file.read().strip()}.") from None
+            holder = file.read().strip()
+            raise EmbeddedError(
+                f"{folder} is in use by process {holder}. (BLOTTER_HOME names another folder.)"
+            ) from None
         file.truncate(0)
         file.write(f"{os.getpid()}\n")
         file.flush()

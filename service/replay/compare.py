@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 from uuid import UUID
 
 from service.client import Client, ExecutionLog, Fill, Order, OrderEvent
+from service.replay import ledger
 from service.replay.book import Book, Event, OrderState
 from service.replay.difference import (
     Difference,
@@ -50,6 +51,7 @@ class Comparison:
 def compare(book: Book, desk: Desk, watchers: Mapping[UUID, Watcher]) -> Comparison:
     """Compare orders, fills, streams and the audit trail of every trader. Raises BlotterError."""
     comparison = Comparison()
+    trails: list[ExecutionLog] = []
     for trader_id, client in desk.traders.items():
         states = book.orders_of(trader_id)
         orders = _own_orders(states, client)
@@ -70,7 +72,20 @@ def compare(book: Book, desk: Desk, watchers: Mapping[UUID, Watcher]) -> Compari
         differences = list(_stream(trader_id, lives, watchers[trader_id], orders))
         comparison.add("events of streams", len(watchers[trader_id].events), differences)
         comparison.add("orders folded from streams", len(watchers[trader_id].folded), ())
+        trails += trail
+    _ledger(comparison, book, desk, trails)
     return comparison
+
+
+def _ledger(comparison: Comparison, book: Book, desk: Desk, trails: Sequence[ExecutionLog]) -> None:
+    logs = ledger.over_all_traders(desk.compliance, list(desk.traders), len(trails))
+    differences = list(ledger.in_order(logs))
+    for trader_id in desk.traders:
+        of_trader = [log for log in logs if log.trader_id == str(trader_id)]
+        own = _own(book.orders_of(trader_id), of_trader)
+        differences += _trail("stream over all traders", book.lives(trader_id), of_trader, own)
+    comparison.add("stream over all traders", len(logs), differences)
+    comparison.add("verified export", *ledger.exported(desk.compliance, logs))
 
 
 def _own_orders(states: Mapping[str, OrderState], client: Client) -> dict[str, Order]:

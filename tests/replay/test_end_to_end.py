@@ -47,6 +47,8 @@ def test_real_order_flow_is_recorded_to_the_letter_and_once(server: Server) -> N
     assert "61 executions of hidden orders" in first.output
     assert "929 recorded, 0 replayed, 0 refused" in first.output
     assert "929 events of streams" in first.output
+    assert "930 stream over all traders" in first.output
+    assert "930 verified export" in first.output
     again = call(replay, REAL_FILE, *named, "--target", server.target)
     assert again.exit_code == 0, again.output
     assert "nothing new: 929 replayed" in again.output
