@@ -28,6 +28,9 @@ BY_CONSTRAINT: dict[str, Callable[[], BlotterError]] = {
     "fk_trader_sequences_trader_id": UnknownTrader,
 }
 
+GONE = ("08", "53", "57P")
+"""Classes of SQLSTATE: the connection failed, resources ran out, the server shuts down or starts up."""
+
 BY_OUTCOME: dict[str, Callable[[], BlotterError]] = {
     "EXPIRE_TIME_PAST": ExpireTimePast,
     "ORDER_NOT_FOUND": OrderNotFound,
@@ -56,9 +59,9 @@ def translate(error: Exception) -> Exception:
             return DatabaseBusy()
         case pg.SerializationFailure() | pg.DeadlockDetected() | pg.LockNotAvailable():
             return Aborted()
-        case pg.ReadOnlySqlTransaction() | pg.OperatorIntervention() | pg.InsufficientResources() | PoolClosed():
+        case pg.ReadOnlySqlTransaction() | PoolClosed():
             return DatabaseUnavailable()
-        case psycopg.OperationalError() if error.sqlstate is None or error.sqlstate.startswith("08"):
+        case psycopg.OperationalError() if error.sqlstate is None or error.sqlstate.startswith(GONE):
             return DatabaseUnavailable()
         case psycopg.IntegrityError() if error.diag.constraint_name in BY_CONSTRAINT:
             return BY_CONSTRAINT[error.diag.constraint_name]()

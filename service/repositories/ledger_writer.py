@@ -63,7 +63,7 @@ class LedgerWriter:
     async def edge(self) -> Edge:
         """Return the right edge of the tree as it stands."""
         await self._rows("INSERT INTO ledger_head (id) VALUES (true) ON CONFLICT DO NOTHING")
-        async with self._turn, self._connection.transaction():
+        async with self._turn, _told(), self._connection.transaction():
             [(size,)] = await self._send("SELECT size FROM ledger_head FOR UPDATE")
             tiles = edge(size)
             return Edge(size, tiles_of(await self._send(TILES, tile_values(tiles)), tiles))
@@ -127,7 +127,7 @@ class LedgerWriter:
         )
 
     async def _append(self, tree: Edge, function: str, values: Mapping[str, Any]) -> int:
-        async with self._turn, self._connection.transaction():
+        async with self._turn, _told(), self._connection.transaction():
             rows = await self._send(
                 f"SELECT entry_position, entry_hash FROM {function} ORDER BY 1",  # noqa: S608  # one of two, written here
                 {"size": tree.size, **values},
@@ -150,16 +150,22 @@ class LedgerWriter:
         )
 
     async def _rows(self, sql: str, values: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
-        async with self._turn:
+        async with self._turn, _told():
             return await self._send(sql, values)
 
     async def _send(self, sql: str, values: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
-        try:
-            cursor = await self._connection.execute(sql, values)
-            return await cursor.fetchall() if cursor.description else []
-        except (pg.SerializationFailure, pg.UniqueViolation) as error:
-            raise LedgerMoved from error
-        except pg.ObjectNotInPrerequisiteState as error:
-            raise ForeignLedger from error
-        except OperationalError as error:
-            raise translate(error) from error
+        cursor = await self._connection.execute(sql.encode(), values)
+        return await cursor.fetchall() if cursor.description else []
+
+
+@asynccontextmanager
+async def _told() -> AsyncIterator[None]:
+    """Tell what the database refuses, and that it is gone, in the ledger's words and the domain's."""
+    try:
+        yield
+    except (pg.SerializationFailure, pg.UniqueViolation) as error:
+        raise LedgerMoved from error
+    except pg.ObjectNotInPrerequisiteState as error:
+        raise ForeignLedger from error
+    except OperationalError as error:
+        raise translate(error) from error

@@ -1,0 +1,243 @@
+"""The sequencer is killed, replaced, held up and lied to: nothing is lost, doubled or signed that should not be."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import AsyncConnection
+
+from blotter.audit.v1 import audit_service_pb2 as audit_pb
+from service.domain.errors import DatabaseUnavailable
+from service.ledger.edge import Edge
+from service.repositories.ledger_writer import LedgerMoved, LedgerWriter
+from service.sequencing.checkpoints import Checkpoints
+from service.sequencing.keys import KeyFolder
+from service.sequencing.sinks import DirectorySink
+from tests.conftest import ALICE, BOB, Database
+from tests.ledger.test_appending import all_of, entries, submit, trading
+from tests.ledger.test_checkpoints import ORIGIN, QUICK, until
+from tests.serving import COMPLIANCE, Blotter, serving
+
+
+class Killed(Exception):
+    """The process is gone."""
+
+
+class DoomedWriter(LedgerWriter):
+    """A writer whose process is killed before its n-th statement: the server sees the connection end."""
+
+    statements_left = 10**9
+
+    async def _send(self, sql: str, values: Any = None) -> list[tuple[Any, ...]]:
+        self.statements_left -= 1
+        if self.statements_left < 0:
+            self._connection.pgconn.finish()
+            raise Killed
+        return await super()._send(sql, values)
+
+
+async def test_killed_before_each_of_its_statements_the_next_one_goes_on(database: Database, tmp_path: Path) -> None:
+    """Append, full tiles, keys, checkpoint, publication: each step is one that the next sequencer may find undone."""
+    keys, sink = KeyFolder(tmp_path / "keys"), DirectorySink(tmp_path / "outside")
+    keys.generate(ORIGIN)
+    written, deaths, survived = 0, 0, 0
+    while survived < 3:
+        with trading(database) as trader:
+            for _ in range(300 if deaths % 4 == 0 else 3):
+                written += 1
+                submit(trader, ALICE if written % 2 else BOB, str(written))
+            trader.commit()
+        checkpoints = Checkpoints(ORIGIN, keys, sink, [])
+        try:
+            async with doomed(database, deaths) as writer:
+                await a_term_of_office(writer, checkpoints, sink)
+                survived += 1
+        except (Killed, DatabaseUnavailable, psycopg.OperationalError):
+            deaths += 1
+    assert deaths > 8
+    async with LedgerWriter.connected(database.conninfo("postgres"), None) as writer:
+        tree = await writer.edge()
+        await all_of(writer, tree)
+        found = entries(database)
+        assert [position for position, _, _ in found] == list(range(len(found)))
+        assert len({entry[1:] for entry in found if "None" not in str(entry)}) == written
+        whole = Edge()
+        with psycopg.connect(database.conninfo("postgres")) as superuser:
+            hashes = superuser.execute("SELECT leaf_hash FROM ledger_entries ORDER BY position").fetchall()
+            kept = superuser.execute(
+                "SELECT level, tile_index, hashes, root FROM ledger_tiles ORDER BY 1, 2"
+            ).fetchall()
+        made = whole.append(bytes(value) for (value,) in hashes)
+        assert kept == [(tile.level, tile.index, tile.hashes, tile.root) for tile in made]
+        assert tree.root() == whole.root()
+
+
+@asynccontextmanager
+async def doomed(database: Database, statements: int) -> AsyncIterator[DoomedWriter]:
+    """A writer that lives for so many statements."""
+    async with DoomedWriter.connected(database.conninfo("postgres"), None) as writer:
+        writer.statements_left = statements
+        yield writer
+
+
+async def a_term_of_office(writer: LedgerWriter, checkpoints: Checkpoints, sink: DirectorySink) -> None:
+    """What a sequencer does, once."""
+    while not await writer.elected():  # noqa: ASYNC110  # the server has yet to notice that the one before is dead
+        await asyncio.sleep(0.01)
+    tree = await writer.edge()
+    await all_of(writer, tree)
+    note = await checkpoints.begin(writer, tree)
+    note = await checkpoints.sign(writer, tree) or note
+    if note:
+        await checkpoints.publish(writer, None, note)  # type: ignore[arg-type]  # without witnesses no session is used
+        newest = sink.newest()
+        assert newest is not None
+        assert newest.text == note.text
+
+
+async def test_a_killed_sequencer_is_replaced_within_two_seconds(database: Database) -> None:
+    async with (
+        serving(database, sequencer=True) as first,
+        serving(database, sequencer=True) as second,
+    ):
+        for round_ in range(1, 4):
+            await first.submit(ALICE)
+            await until_size(second, round_ * 2 - 1)
+            await asyncio.to_thread(kill_the_sequencer, database)
+            killed = time.monotonic()
+            await second.submit(BOB)
+            await until_size(first, round_ * 2)
+            assert time.monotonic() - killed < 2
+
+
+def kill_the_sequencer(database: Database) -> None:
+    """As if its process had died: the server ends the session that holds the lock."""
+    database.cluster.psql(
+        "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted AND database = "
+        f"(SELECT oid FROM pg_database WHERE datname = '{database.name}')"
+    )
+
+
+async def until_size(blotter: Blotter, size: int) -> None:
+    """Wait until a stream over all traders has come so far."""
+    call = blotter.audit.StreamExecutionLogs(audit_pb.StreamExecutionLogsRequest(follow=True), metadata=COMPLIANCE)
+    last = -1
+    while last < size - 1:
+        message = await asyncio.wait_for(call.read(), 10)
+        if message.logs.execution_logs:
+            last = message.logs.execution_logs[-1].position
+    call.cancel()
+
+
+async def test_an_open_transaction_holds_up_its_own_trader_alone(database: Database) -> None:
+    """For as long as it stays open: here some hundred looks of the sequencer, in life a minute."""
+    async with LedgerWriter.connected(database.conninfo("postgres"), None) as writer:
+        tree = await writer.edge()
+        with trading(database) as slow, trading(database) as quick:
+            submit(slow, ALICE, "slow")
+            for number in range(100):
+                submit(quick, BOB, str(number))
+                quick.commit()
+                assert await all_of(writer, tree) == 1
+            slow.commit()
+        assert await all_of(writer, tree) == 1
+        assert entries(database)[-1] == (100, ALICE, 1)
+
+
+async def test_idle_transactions_anywhere_hold_up_nothing(database: Database, template: Database) -> None:
+    elsewhere = database.cluster.conninfo(user="postgres", dbname="postgres")
+    async with (
+        await AsyncConnection.connect(elsewhere) as other_database,
+        await AsyncConnection.connect(database.conninfo("postgres")) as same_database,
+        LedgerWriter.connected(database.conninfo("postgres"), None) as writer,
+    ):
+        for idle in (other_database, same_database):
+            await idle.execute("SELECT pg_current_xact_id()")
+        tree = await writer.edge()
+        with trading(database) as trader:
+            for number in range(5):
+                submit(trader, ALICE, str(number))
+                trader.commit()
+                assert await all_of(writer, tree) == 1
+
+
+async def test_a_writer_never_waits_for_the_sequencer(database: Database) -> None:
+    async with LedgerWriter.connected(database.conninfo("postgres"), None) as writer:
+        tree = await writer.edge()
+        with psycopg.connect(database.conninfo("blotter_sequencer")) as stuck:
+            stuck.execute("SELECT FROM ledger_head FOR UPDATE")  # in the middle of its work, and not moving
+            with trading(database) as trader:
+                trader.execute("SET lock_timeout = '100ms'")
+                for number in range(10):
+                    submit(trader, ALICE, str(number))
+                    trader.commit()
+        assert await all_of(writer, tree) == 10
+
+
+async def test_a_restored_dump_is_not_sequenced_until_somebody_says_so(
+    database: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    keys = KeyFolder(tmp_path / "keys")
+    keys.generate(ORIGIN)
+    settings = QUICK | {"ledger_keys": keys.folder, "checkpoint_directory": tmp_path / "outside"}
+    async with serving(database, **settings) as blotter:
+        await blotter.submit(ALICE)
+        await until_size(blotter, 1)
+        await until((tmp_path / "outside" / "checkpoint").exists)
+    copy = Database(f"{database.name}_copy", database.cluster)
+    database.cluster.psql(f"CREATE DATABASE {copy.name} TEMPLATE {database.name} OWNER blotter_owner")
+    try:
+        async with serving(copy, **settings) as blotter:
+            await blotter.submit(BOB)
+            await until(lambda: "blotter ledger rebaseline" in caplog.text)
+            with psycopg.connect(copy.conninfo("blotter_compliance")) as compliance:
+                [(count,)] = compliance.execute(
+                    "SELECT count(*) FROM ledger_entries WHERE trader_id = %s", [BOB]
+                ).fetchall()
+            assert count == 0
+            async with LedgerWriter.connected(copy.conninfo("postgres"), None) as writer:
+                await writer.rebaseline()
+            await until_size(blotter, 2)
+    finally:
+        database.cluster.psql(f"DROP DATABASE {copy.name} WITH (FORCE)")
+
+
+async def test_what_a_dead_connection_answers_is_told_as_unavailable(database: Database) -> None:
+    async with LedgerWriter.connected(database.conninfo("postgres"), None) as writer:
+        tree = await writer.edge()
+        database.cluster.psql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'blotter_sequencer'"
+        )
+        with pytest.raises(DatabaseUnavailable):
+            await writer.append(tree, 10)
+
+
+async def test_a_second_sequencer_that_was_forced_loses_every_race(database: Database) -> None:
+    async with (
+        LedgerWriter.connected(database.conninfo("postgres"), None) as one,
+        LedgerWriter.connected(database.conninfo("postgres"), None) as two,
+    ):
+        with trading(database) as trader:
+            for number in range(200):
+                submit(trader, ALICE, str(number))
+                trader.commit()
+
+        async def race(writer: LedgerWriter) -> int:
+            lost = 0
+            while True:
+                try:
+                    tree = await writer.edge()
+                    await all_of(writer, tree, most=3)
+                except LedgerMoved:
+                    lost += 1
+                else:
+                    return lost
+
+        lost = await asyncio.gather(race(one), race(two))
+        assert sum(lost) > 0
+    assert [position for position, _, _ in entries(database)] == list(range(200))
