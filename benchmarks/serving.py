@@ -13,25 +13,39 @@ from pathlib import Path
 from grpc import aio
 
 from service import home
+from service.sequencing import KeyFolder
 from service.settings import Settings
 
 TARGET = "127.0.0.1:50061"
 
 
 @asynccontextmanager
-async def serving() -> AsyncIterator[str]:
-    """Serve on TARGET in a process of its own for as long as the context lasts; yield the database's conninfo."""
+async def database() -> AsyncIterator[str]:
+    """Run a database for as long as the context lasts; yield its conninfo."""
     with tempfile.TemporaryDirectory() as folder, home.owned(Settings(home=Path(folder))) as conninfo:
+        yield conninfo
+
+
+@asynccontextmanager
+async def serving(conninfo: str, **settings: str) -> AsyncIterator[None]:
+    """Serve on TARGET in a process of its own for as long as the context lasts, with a ledger that is signed."""
+    with tempfile.TemporaryDirectory() as folder:
+        keys = KeyFolder(Path(folder) / "keys")
+        keys.generate("localhost/blotter")
         environment = os.environ | {
             "BLOTTER_DATABASE_URL": conninfo,
             "BLOTTER_LISTEN": TARGET,
             "BLOTTER_LOG_LEVEL": "WARNING",
+            "BLOTTER_LEDGER_KEYS": str(keys.folder),
+            **settings,
         }
-        server = await asyncio.create_subprocess_exec(sys.executable, "-m", "service", "serve", env=environment)
+        server = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "service", "serve", env=environment, stdout=asyncio.subprocess.DEVNULL
+        )
         try:
             async with aio.insecure_channel(TARGET) as channel:
                 await channel.channel_ready()
-            yield conninfo
+            yield
         finally:
             server.terminate()
             await server.wait()

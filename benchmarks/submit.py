@@ -18,7 +18,7 @@ from uuid import UUID, uuid4
 
 from grpc import aio
 
-from benchmarks.serving import TARGET, serving
+from benchmarks.serving import TARGET, database, serving
 from blotter.orders.v1 import order_pb2, order_service_pb2, order_service_pb2_grpc
 from service.domain.demo import DEMO_TRADERS
 from service.domain.identity import Caller, CallerKind
@@ -87,7 +87,7 @@ async def compare(conninfo: str, target: str, options: argparse.Namespace) -> No
 
 async def main(options: argparse.Namespace) -> None:
     """Start a database and a server of the benchmark's own, and compare."""
-    async with serving() as conninfo:
+    async with database() as conninfo, serving(conninfo):
         await compare(conninfo, TARGET, options)
 
 

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 from grpc import aio
 
-from benchmarks.serving import TARGET, serving
+from benchmarks.serving import TARGET, database, serving
 from benchmarks.submit import request
 from blotter.orders.v1 import order_service_pb2_grpc, watch_pb2
 from service.domain.demo import DEMO_TRADERS
@@ -73,7 +73,7 @@ async def measure(watchers: int, seconds: float) -> None:
 
 async def main(options: argparse.Namespace) -> None:
     """Measure each number of watchers in turn."""
-    async with serving():
+    async with database() as conninfo, serving(conninfo):
         await measure(0, 1)  # warms up
         for watchers in options.watchers:
             await measure(watchers, options.seconds)
