@@ -86,9 +86,11 @@ class Feed:
     def pause(self, trader_id: UUID | None) -> float:
         """Return the least seconds between two looks of a stream.
 
-        Many streams of one trader look less often each, and not all at once.
+        Many streams of one trader look less often each, and not all at once. The ledger grows by portions, and needs
+        no pause between them.
         """
-        even = max(LEAST_PAUSE, len(self._subscriptions.get(trader_id, ())) / LOOKS_A_SECOND)
+        least = LEAST_PAUSE if trader_id else 0.0
+        even = max(least, len(self._subscriptions.get(trader_id, ())) / LOOKS_A_SECOND)
         return even * random.uniform(0.5, 1.5)  # noqa: S311  # nothing secret about it
 
     def hint(self, trader_id: UUID | None) -> None:
