@@ -35,8 +35,8 @@ def trading(database: Database) -> Iterator[Connection[Any]]:
         yield connection
 
 
-def entries(database: Database) -> list[tuple[int, UUID, int]]:
-    """All entries: position, trader, sequence."""
+def entries(database: Database) -> list[tuple[int, UUID | None, int | None]]:
+    """All entries: position, trader, sequence; neither of the two for notes of the ledger itself."""
     with psycopg.connect(database.conninfo("postgres")) as superuser:
         return superuser.execute("SELECT position, trader_id, sequence FROM ledger_entries ORDER BY 1").fetchall()
 
