@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -104,3 +105,17 @@ def database(template: Database) -> Iterator[Database]:
     """A database of the test's own: the newest schema, ALICE and BOB, no orders."""
     with cloned(template, "blotter") as database:
         yield database
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests have counted, in whichever process: record_property("counted", (title, numbers by kind))."""
+    counted: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.getreports(outcome):
+            for name, value in report.user_properties:
+                if name == "counted":
+                    counted[value[0]].update(value[1])
+    for title, numbers in counted.items():
+        terminalreporter.section(f"{numbers.total()} {title}")
+        for kind, number in sorted(numbers.items()):
+            terminalreporter.line(f"{number:6} {kind}")
