@@ -170,17 +170,15 @@ def _audit_servicer(database: Database, feed: Feed) -> AuditServicer:
 
 
 def _sequencer(settings: Settings, conninfo: str, feed: Feed) -> Sequencer:
-    checkpoints = Checkpoints(
-        settings.ledger_origin,
-        KeyFolder(settings.keys_folder) if settings.keys_folder else None,
-        DirectorySink(settings.checkpoints_folder) if settings.checkpoints_folder else None,
-        [Witness(url, Verifier.parse(key)) for url, key in settings.witness_keys],
-    )
+    directory = DirectorySink(settings.checkpoints_folder) if settings.checkpoints_folder else None
+    keys = KeyFolder(settings.keys_folder) if settings.keys_folder else None
     secret = settings.sequencer_password
     return Sequencer(
         conninfo,
         secret.get_secret_value() if secret else None,
-        checkpoints,
+        Checkpoints(settings.ledger_origin, keys, directory),
+        directory,
+        [Witness(url, Verifier.parse(key)) for url, key in settings.witness_keys],
         lambda _: feed.hint(None),
         poll_seconds=settings.sequencer_poll_ms / 1000,
         idle_seconds=settings.feed_poll_ms / 1000,

@@ -118,6 +118,13 @@ class LedgerWriter:
             checkpoint._asdict(),
         )
 
+    async def cosignatures(self, size: int) -> dict[str, str]:
+        """Return the signature lines that witnesses have given to the checkpoint of a size, by the witness's name."""
+        rows = await self._rows(
+            "SELECT witness, signature FROM ledger_cosignatures WHERE size = %(size)s ORDER BY witness", {"size": size}
+        )
+        return dict(rows)
+
     async def add_cosignature(self, size: int, witness: str, signature: str) -> None:
         """Keep what a witness signed; the first of each witness counts."""
         await self._rows(

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Sequence
 from datetime import UTC, datetime
 
-import aiohttp
 import rfc8785
 
 from service.ledger.checkpoint import Checkpoint
@@ -18,7 +16,7 @@ from service.ledger.proofs import InvalidProof, verify_consistency
 from service.ledger.tiles import consistency_spans, edge, needed, root_over
 from service.repositories.ledger_writer import LedgerWriter, StoredCheckpoint
 from service.sequencing.keys import KeyFolder
-from service.sequencing.sinks import DirectorySink, SinkFailed, Witness, WitnessKnowsMore
+from service.sequencing.sinks import DirectorySink
 
 log = logging.getLogger("blotter.checkpoints")
 
@@ -28,31 +26,29 @@ class RefusedToSign(Exception):
 
 
 class Checkpoints:
-    """Signs checkpoints of one tree and hands them to the sinks."""
+    """Signs checkpoints of one tree."""
 
-    def __init__(
-        self, origin: str, keys: KeyFolder | None, directory: DirectorySink | None, witnesses: Sequence[Witness]
-    ) -> None:
+    def __init__(self, origin: str, keys: KeyFolder | None, outside: DirectorySink | None) -> None:
+        """`outside` is where the newest checkpoint is that was published."""
         self._origin = origin
         self._keys = keys
-        self._directory = directory
-        self._witnesses = witnesses
+        self._outside = outside
         self._newest: Checkpoint | None = None
         self._recorded: list[str] | None = None
 
     async def begin(self, writer: LedgerWriter, tree: Edge) -> Note | None:
         """Compare the tree with what was signed last, here and outside. Raises RefusedToSign.
 
-        Returns the newest checkpoint if it has not been published: its signer may have been killed.
+        Returns the newest checkpoint: whoever signed it may have been killed before all sinks had it.
         """
         stored = await writer.newest_checkpoint()
-        outside = await asyncio.to_thread(self._directory.newest) if self._directory else None
+        outside = await asyncio.to_thread(self._outside.newest) if self._outside else None
         notes = [note for note in (stored and parse_note(stored.note), outside) if note]
         for note in notes:
             await self._compare(writer, tree, Checkpoint.parse(note.text))
         newest = max(notes, key=lambda note: Checkpoint.parse(note.text).size, default=None)
         self._newest = Checkpoint.parse(newest.text) if newest else None
-        return newest if newest and (outside is None or newest.text != outside.text) else None
+        return newest if stored and newest and newest.text == parse_note(stored.note).text else None
 
     async def record_keys(self, writer: LedgerWriter, tree: Edge) -> list[Signer]:
         """Return the keys to sign with; write a leaf that names them where they have changed."""
@@ -85,33 +81,6 @@ class Checkpoints:
         await writer.add_checkpoint(StoredCheckpoint(tree.size, root, str(note)))
         self._newest = checkpoint
         return note
-
-    async def publish(self, writer: LedgerWriter, session: aiohttp.ClientSession, note: Note) -> None:
-        """Hand a checkpoint to the sinks; what fails is logged, and the next checkpoint tries again."""
-        size = Checkpoint.parse(note.text).size
-
-        async def prove(old_size: int) -> list[bytes]:
-            spans = consistency_spans(old_size, size)
-            tiles = await writer.tiles(needed(spans, size))
-            return [root_over(span, tiles) for span in spans]
-
-        signatures = []
-        for witness in self._witnesses:
-            try:
-                signature = await witness.cosign(session, note, prove)
-            except WitnessKnowsMore as error:
-                log.error("%s %s has %d: entries were lost.", error, self._origin, size)  # noqa: TRY400  # no bug of ours
-            except SinkFailed as error:
-                log.warning("%s", error)
-            else:
-                signatures.append(signature)
-                await writer.add_cosignature(size, witness.verifier.name, signature.line)
-        if self._directory:
-            try:
-                cosigned = Note(note.text, [*note.signatures, *signatures])
-                await asyncio.to_thread(self._directory.deliver, cosigned)
-            except SinkFailed as error:
-                log.warning("%s", error)
 
     async def _compare(self, writer: LedgerWriter, tree: Edge, checkpoint: Checkpoint) -> None:
         if checkpoint.origin != self._origin:

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Self
 
 import aiohttp
 
 from service.domain.errors import BlotterError, LedgerDamaged
 from service.ledger.edge import Edge
-from service.ledger.notes import InvalidKey, InvalidNote, Note
+from service.ledger.notes import InvalidKey, InvalidNote
 from service.repositories.ledger_writer import ForeignLedger, LedgerMoved, LedgerWriter
 from service.sequencing.checkpoints import Checkpoints, RefusedToSign
+from service.sequencing.publishing import Publishing
+from service.sequencing.sinks import DirectorySink, Witness
 
 PORTION = 1000
 """Events a transaction: what keeps up with a burst, and lets others read in between."""
@@ -37,6 +38,8 @@ class Sequencer:
         conninfo: str,
         password: str | None,
         checkpoints: Checkpoints,
+        directory: DirectorySink | None,
+        witnesses: Sequence[Witness],
         appended: Callable[[int], None],
         *,
         poll_seconds: float,
@@ -47,6 +50,8 @@ class Sequencer:
         self._conninfo = conninfo
         self._password = password
         self._checkpoints = checkpoints
+        self._directory = directory
+        self._witnesses = witnesses
         self._appended = appended
         self._poll_seconds = poll_seconds
         self._idle_seconds = idle_seconds
@@ -85,8 +90,11 @@ class Sequencer:
     async def _lead(self, writer: LedgerWriter) -> None:
         clock = asyncio.get_running_loop().time
         tree = await writer.edge()
-        async with aiohttp.ClientSession() as session, _Signing(self._checkpoints, session, self._complain) as signing:
-            active, due = clock(), clock()
+        async with (
+            aiohttp.ClientSession() as session,
+            Publishing(writer, session, self._directory, self._witnesses) as publishing,
+        ):
+            active, due, begun = clock(), clock(), False
             while True:
                 self._news.clear()
                 appended = await writer.append(tree, PORTION)
@@ -95,7 +103,7 @@ class Sequencer:
                     self._appended(tree.size)
                 if clock() >= due:
                     due = clock() + self._checkpoint_seconds
-                    await signing.sign(writer, tree)
+                    begun = await self._sign(writer, tree, publishing, begun=begun)
                 if appended < PORTION:
                     # Also under a steady stream of hints: an append is for many events.
                     await asyncio.sleep(self._poll_seconds)
@@ -104,48 +112,22 @@ class Sequencer:
                             async with asyncio.timeout(self._idle_seconds):
                                 await self._news.wait()
 
+    async def _sign(self, writer: LedgerWriter, tree: Edge, publishing: Publishing, *, begun: bool) -> bool:
+        """Sign the tree and publish the checkpoint; return whether signing has begun.
+
+        What hinders signing hinders nothing else.
+        """
+        try:
+            if not begun:
+                publishing.offer(await self._checkpoints.begin(writer, tree))
+                begun = True
+            publishing.offer(await self._checkpoints.sign(writer, tree))
+        except (RefusedToSign, InvalidKey, InvalidNote, OSError) as error:
+            self._complain(f"No checkpoint is signed. {error}")
+        return begun
+
     def _complain(self, what: str) -> None:
         """Say it once, and again only when something else was the matter in between."""
         if what != self._complaint:
             log.error("%s", what)
         self._complaint = what
-
-
-class _Signing:
-    """The checkpoints of one term of office."""
-
-    def __init__(
-        self, checkpoints: Checkpoints, session: aiohttp.ClientSession, complain: Callable[[str], None]
-    ) -> None:
-        self._checkpoints = checkpoints
-        self._session = session
-        self._complain = complain
-        self._begun = False
-        self._waiting: Note | None = None
-        self._publishing: asyncio.Task[None] | None = None
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._publishing:
-            self._publishing.cancel()
-            await asyncio.gather(self._publishing, return_exceptions=True)
-
-    async def sign(self, writer: LedgerWriter, tree: Edge) -> None:
-        """Sign the tree, and publish the checkpoint beside the appending. What hinders signing hinders nothing else."""
-        try:
-            note = None
-            if not self._begun:
-                note = await self._checkpoints.begin(writer, tree)
-                self._begun = True
-            note = await self._checkpoints.sign(writer, tree) or note
-        except (RefusedToSign, InvalidKey, InvalidNote, OSError) as error:
-            self._complain(f"No checkpoint is signed. {error}")
-            return
-        self._waiting = note or self._waiting
-        if self._waiting and (self._publishing is None or self._publishing.done()):
-            self._publishing = asyncio.create_task(
-                self._checkpoints.publish(writer, self._session, self._waiting), name="publish"
-            )
-            self._waiting = None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import os
+import re
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -16,17 +16,23 @@ import aiohttp
 from service.ledger.checkpoint import Checkpoint
 from service.ledger.notes import InvalidNote, Note, Signature, Verifier, parse_note, parse_signatures
 
+_SIZE = re.compile(r"(0|[1-9][0-9]{0,18})\n?")
+_LARGEST_ANSWER = 100_000
+
 
 class SinkFailed(Exception):
     """The checkpoint could not be delivered; the next one may be."""
 
 
 class WitnessKnowsMore(SinkFailed):
-    """The witness has seen another size than we thought; `size` is what it knows."""
+    """The witness has signed a larger tree than this one."""
 
-    def __init__(self, size: int) -> None:
-        super().__init__(f"The witness has seen a tree of size {size}.")
-        self.size = size
+
+class _Conflict(Exception):
+    """The witness was asked from another size than the one it knows."""
+
+    def __init__(self, known: int) -> None:
+        self.known = known
 
 
 class Prover(Protocol):
@@ -71,25 +77,31 @@ class Witness:
     async def cosign(self, session: aiohttp.ClientSession, note: Note, prove: Prover) -> Signature:
         """Return the witness's signature on the checkpoint. Raises SinkFailed, WitnessKnowsMore."""
         size = Checkpoint.parse(note.text).size
-        try:
-            return await self._ask(session, note, size, prove)
-        except WitnessKnowsMore as error:
-            if error.size > size:
-                raise
-            self._known = error.size
-            return await self._ask(session, note, size, prove)
+        for _ in range(2):
+            try:
+                return await self._ask(session, note, size, prove)
+            except _Conflict as conflict:
+                if conflict.known > size:
+                    raise WitnessKnowsMore(
+                        f"The witness {self.verifier.name} has signed a tree of {conflict.known} entries, larger than "
+                        f"this one of {size}: entries were lost."
+                    ) from None
+                self._known = conflict.known
+        raise SinkFailed(f"The witness {self.verifier.name} does not stay with the size that it knows.")
 
     async def _ask(self, session: aiohttp.ClientSession, note: Note, size: int, prove: Prover) -> Signature:
         proof = await prove(self._known) if 0 < self._known < size else []
         lines = [f"old {self._known}", *(base64.b64encode(value).decode() for value in proof)]
         body = "\n".join(lines) + "\n\n" + str(note)
         try:
-            async with session.post(self._url, data=body.encode(), timeout=self._patience) as answer:
-                text = (await answer.content.read(100_000)).decode()
+            async with session.post(
+                self._url, data=body.encode(), timeout=self._patience, allow_redirects=False
+            ) as answer:
+                text = (await _all_of(answer.content)).decode()
         except (aiohttp.ClientError, TimeoutError, UnicodeDecodeError) as error:
             raise SinkFailed(f"The witness {self.verifier.name} cannot be reached: {error!r}") from error
-        if answer.status == 409 and text.strip().isdigit():
-            raise WitnessKnowsMore(int(text))
+        if answer.status == 409 and _SIZE.fullmatch(text):
+            raise _Conflict(int(text))
         if answer.status != 200:
             raise SinkFailed(f"The witness {self.verifier.name} answers {answer.status}: {text[:200]!r}")
         try:
@@ -107,9 +119,14 @@ class Witness:
         raise InvalidNote("its signature is not among those it answers")
 
 
-async def deliver(sink: DirectorySink, note: Note) -> None:
-    """Write to a folder without holding up the event loop. Raises SinkFailed."""
-    await asyncio.to_thread(sink.deliver, note)
+async def _all_of(content: aiohttp.StreamReader) -> bytes:
+    """Return the answer's body. Raises aiohttp.ClientError for one that is larger than any honest answer."""
+    body = b""
+    async for chunk in content.iter_any():
+        body += chunk
+        if len(body) > _LARGEST_ANSWER:
+            raise aiohttp.ClientPayloadError("its answer is too large")
+    return body
 
 
 def _replace(file: Path, text: str) -> None:

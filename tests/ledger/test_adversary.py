@@ -108,7 +108,7 @@ async def build(database: Database, keys: KeyFolder) -> Note:
     """Trade, sequence and sign, twice; the first checkpoint."""
     pools = Pools(database.conninfo("postgres"), {CallerKind.TRADER: 1, CallerKind.EXECUTION: 1})
     await pools.open()
-    orders, checkpoints = Orders(pools, lambda _: None), Checkpoints(ORIGIN, keys, None, [])
+    orders, checkpoints = Orders(pools, lambda _: None), Checkpoints(ORIGIN, keys, None)
     try:
         async with LedgerWriter.connected(database.conninfo("postgres"), None) as writer:
             tree = await writer.edge()

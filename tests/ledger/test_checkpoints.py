@@ -1,6 +1,7 @@
 """Checkpoints: signed while the ledger grows, published, and refused where they would contradict older ones."""
 
 import asyncio
+import io
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -8,13 +9,16 @@ from typing import Any
 
 import psycopg
 import pytest
+from aiohttp import web
 
+from blotter.audit.v1 import ledger_pb2
 from service.ledger.checkpoint import Checkpoint
 from service.ledger.notes import Note, Signer, Verifier, parse_note
 from service.sequencing.keys import KeyFolder, NoKey
+from service.verifier.bundle import verify
 from tests.conftest import ALICE, BOB, Database
 from tests.ledger.witness import SmallWitness
-from tests.serving import serving
+from tests.serving import COMPLIANCE, serving
 
 ORIGIN = "log.example/blotter"
 QUICK = {"sequencer": True, "ledger_origin": ORIGIN, "checkpoint_seconds": 0.05, "sequencer_poll_ms": 5}
@@ -43,13 +47,14 @@ async def until(found: Callable[[], Any], seconds: float = 10) -> Any:
     raise AssertionError("it did not come")
 
 
-def published(outside: Path, size: int) -> Callable[[], Note | None]:
-    """The published checkpoint, once it has that size."""
+def published(outside: Path, size: int, *by: Verifier) -> Callable[[], Note | None]:
+    """The published checkpoint, once it has that size and those signatures."""
 
     def look() -> Note | None:
         file = outside / "checkpoint"
         note = parse_note(file.read_text()) if file.exists() else None
-        return note if note and Checkpoint.parse(note.text).size >= size else None
+        good = note and Checkpoint.parse(note.text).size >= size and note.signed_by(by) == list(by)
+        return note if good else None
 
     return look
 
@@ -79,12 +84,79 @@ async def test_a_witness_cosigns_and_is_asked_from_the_size_that_it_knows(
         for size in (2, 3, 4):
             async with serving(database, **settings) as blotter:
                 await blotter.submit(ALICE)
-                note = await until(published(outside, size))
-                assert witness.signer.verifier in note.signed_by([witness.signer.verifier])
+                await until(published(outside, size, witness.signer.verifier))
     assert set(witness.answers) == {200, 409}
     with psycopg.connect(database.conninfo("blotter_compliance")) as compliance:
         [(count,)] = compliance.execute("SELECT count(*) FROM ledger_cosignatures").fetchall()
     assert count >= 3
+
+
+async def test_a_checkpoint_is_told_with_its_cosignatures(database: Database, keys: KeyFolder, outside: Path) -> None:
+    """By GetCheckpoint and in a bundle; and a witness that was away cosigns the last one though nothing follows."""
+    witness = SmallWitness(keys.signers()[0].verifier)
+    witness.away = True
+    wanted = [witness.signer.verifier]
+    async with witness.serving():
+        witnesses = f"{witness.url} {witness.signer.verifier}"
+        settings = QUICK | {"ledger_keys": keys.folder, "checkpoint_directory": outside, "witnesses": witnesses}
+        async with serving(database, **settings) as blotter:
+            await blotter.submit(ALICE)
+            note = await until(published(outside, 2))
+            assert note.signed_by(wanted) == []
+            await until(lambda: 503 in witness.answers)
+            witness.away = False
+        async with serving(database, **settings) as blotter:
+            await until(published(outside, 2, *wanted))
+            answer = await blotter.audit.GetCheckpoint(ledger_pb2.GetCheckpointRequest(), metadata=COMPLIANCE)
+            assert parse_note(answer.checkpoint.note).signed_by(wanted) == wanted
+            bundle = b"".join(
+                [
+                    part.data
+                    async for part in blotter.audit.ExportExecutionLogs(
+                        ledger_pb2.ExportExecutionLogsRequest(), metadata=COMPLIANCE
+                    )
+                ]
+            )
+            verdict = verify(io.BytesIO(bundle), [keys.signers()[0].verifier], None)
+            assert verdict.good
+            assert witness.signer.verifier.name in bundle.decode()
+
+
+FALSE = SmallWitness(Signer.generate(ORIGIN).verifier).signer.sign("another text\n", time=1)
+LIES: dict[str, Callable[[web.Request], Any]] = {
+    "hangs": lambda _: asyncio.sleep(60),
+    "large": lambda _: web.Response(text="x" * 10_000_000),
+    "redirects": lambda _: web.HTTPTemporaryRedirect("http://127.0.0.1:9/elsewhere"),
+    "long size": lambda _: web.Response(status=409, text="9" * 5000),
+    "odd size": lambda _: web.Response(status=409, text="\u00b2"),
+    "always another size": lambda _: web.Response(status=409, text="1"),
+    "larger size": lambda _: web.Response(status=409, text="1000"),
+    "nothing": lambda _: web.Response(text=""),
+    "bytes": lambda _: web.Response(body=b"\xff\xfe"),
+    "another's signature": lambda _: web.Response(text=Signer.generate("other").sign("text\n").line),
+    "false signature": lambda _: web.Response(text=FALSE.line),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+async def test_what_a_witness_does_wrong_hinders_neither_signing_nor_the_other_sinks(
+    database: Database, keys: KeyFolder, outside: Path, lie: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    bad, good = SmallWitness(keys.signers()[0].verifier), SmallWitness(keys.signers()[0].verifier, b"\x08" * 32)
+    bad.lie = LIES[lie]
+    async with bad.serving(), good.serving():
+        witnesses = ", ".join(f"{witness.url} {witness.signer.verifier}" for witness in (bad, good))
+        settings = QUICK | {"ledger_keys": keys.folder, "checkpoint_directory": outside, "witnesses": witnesses}
+        async with serving(database, **settings) as blotter:
+            for size in (2, 3):
+                await blotter.submit(ALICE)
+                await until(published(outside, size))
+            await until(published(outside, 3, good.signer.verifier))
+            assert bad.signer.verifier.name not in (outside / "checkpoint").read_text()
+            if lie != "hangs":
+                await until(lambda: [record for record in caplog.records if record.name == "blotter.checkpoints"])
+    told = [record for record in caplog.records if record.name == "blotter.checkpoints"]
+    assert {record.levelname for record in told} <= {"ERROR" if lie == "larger size" else "WARNING"}
 
 
 async def test_keys_rotate_with_an_overlap_that_the_ledger_records(

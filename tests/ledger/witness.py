@@ -1,8 +1,9 @@
 """A small real witness (C2SP tlog-witness): it signs what is consistent with what it signed, no more."""
 
 import base64
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 from aiohttp import web
 
@@ -14,9 +15,11 @@ from service.ledger.proofs import InvalidProof, verify_consistency
 class SmallWitness:
     """Knows one log."""
 
-    def __init__(self, log: Verifier) -> None:
+    def __init__(self, log: Verifier, seed: bytes = b"\x07" * 32) -> None:
         self.log = log
-        self.signer = Signer(f"witness.example/{log.name}", b"\x07" * 32, COSIGNATURE)
+        self.signer = Signer(f"witness-{seed[0]}.example/{log.name}", seed, COSIGNATURE)
+        self.away = False
+        self.lie: Callable[[web.Request], Any] | None = None
         self.seen: Checkpoint | None = None
         self.answers: list[int] = []
         self.url = ""
@@ -26,7 +29,7 @@ class SmallWitness:
         """Answer on a free port for as long as the context lasts."""
         app = web.Application()
         app.router.add_post("/add-checkpoint", self.add_checkpoint)
-        runner = web.AppRunner(app)
+        runner = web.AppRunner(app, shutdown_timeout=0.1)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
@@ -40,7 +43,10 @@ class SmallWitness:
 
     async def add_checkpoint(self, request: web.Request) -> web.Response:
         """The one call of a witness."""
-        status, text = self.judged(await request.text())
+        if self.lie:
+            answer = self.lie(request)
+            return answer if isinstance(answer, web.Response) else await answer
+        status, text = (503, "away") if self.away else self.judged(await request.text())
         self.answers.append(status)
         return web.Response(status=status, text=text)
 

@@ -1,0 +1,109 @@
+"""Handing checkpoints to the sinks, each at its own pace: a slow one holds up no other, nor the signing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Self
+
+import aiohttp
+
+from service.domain.errors import BlotterError
+from service.ledger.checkpoint import Checkpoint
+from service.ledger.notes import Note, parse_signatures
+from service.ledger.tiles import consistency_spans, needed, root_over
+from service.repositories.ledger_writer import LedgerWriter
+from service.sequencing.sinks import DirectorySink, SinkFailed, Witness, WitnessKnowsMore
+
+RETRY_SECONDS = 5.0
+"""Until a sink that failed is offered the newest checkpoint again, if no newer one comes before."""
+
+DIRECTORY = "The checkpoint directory"
+
+log = logging.getLogger("blotter.checkpoints")
+
+
+class Publishing:
+    """Offers the newest checkpoint to every sink until its context ends. Older ones no sink needs."""
+
+    def __init__(
+        self,
+        writer: LedgerWriter,
+        session: aiohttp.ClientSession,
+        directory: DirectorySink | None,
+        witnesses: Sequence[Witness],
+    ) -> None:
+        self._writer = writer
+        self._session = session
+        self._note: Note | None = None
+        self._sinks: dict[str, Callable[[Note], Awaitable[None]]] = {
+            witness.verifier.name: partial(self._cosign, witness) for witness in witnesses
+        }
+        if directory:
+            self._sinks[DIRECTORY] = partial(self._deliver, directory)
+        self._news = {sink: asyncio.Event() for sink in self._sinks}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        self._tasks = [asyncio.create_task(self._serve(sink), name=f"publish to {sink}") for sink in self._sinks]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def offer(self, note: Note | None) -> None:
+        """Let every sink have this checkpoint, if it is one, as soon as it can take it."""
+        if note is None:
+            return
+        self._note = note
+        for news in self._news.values():
+            news.set()
+
+    async def _serve(self, sink: str) -> None:
+        """Log what is the matter with a sink once, and that it is over: a checkpoint comes each second."""
+        trouble: str | None = None
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(RETRY_SECONDS if trouble else None):
+                    await self._news[sink].wait()
+            self._news[sink].clear()
+            if self._note is None:
+                continue
+            try:
+                await self._sinks[sink](self._note)
+            except (SinkFailed, BlotterError) as error:
+                if str(error) != trouble:
+                    log.log(logging.ERROR if isinstance(error, WitnessKnowsMore) else logging.WARNING, "%s", error)
+                trouble = str(error)
+            except Exception as error:
+                log.exception("%s could not be given a checkpoint", sink)
+                trouble = repr(error)
+            else:
+                if trouble:
+                    log.info("%s takes checkpoints again", sink)
+                trouble = None
+
+    async def _deliver(self, directory: DirectorySink, note: Note) -> None:
+        kept = await self._writer.cosignatures(Checkpoint.parse(note.text).size)
+        cosigned = [signature for line in kept.values() for signature in parse_signatures(line)]
+        await asyncio.to_thread(directory.deliver, Note(note.text, [*note.signatures, *cosigned]))
+
+    async def _cosign(self, witness: Witness, note: Note) -> None:
+        size = Checkpoint.parse(note.text).size
+        if witness.verifier.name in await self._writer.cosignatures(size):
+            return
+
+        async def prove(old_size: int) -> list[bytes]:
+            spans = consistency_spans(old_size, size)
+            tiles = await self._writer.tiles(needed(spans, size))
+            return [root_over(span, tiles) for span in spans]
+
+        signature = await witness.cosign(self._session, note, prove)
+        await self._writer.add_cosignature(size, witness.verifier.name, signature.line)
+        if DIRECTORY in self._news:
+            self._news[DIRECTORY].set()
