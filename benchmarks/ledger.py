@@ -4,9 +4,10 @@
 
 - from the answer of a submit to its position on a stream over all traders, and to a signed checkpoint that includes it,
   at so many submits a second: p50 and p99;
-- events a second that the sequencer appends when there is a backlog, and the bytes an entry takes;
-- the time of an inclusion proof over gRPC in a tree of so many leaves;
-- submits a second with the sequencer on and off, in turns: the ratio is what it costs the writers.
+- submits a second with the sequencer on and off, in turns: the ratio is what it costs the writers;
+- events a second that the sequencer appends when there is a backlog, to an empty tree and to one of so many leaves
+  (the work for an event is to stay flat), and the bytes an entry takes;
+- the time of an inclusion proof over gRPC in the large tree.
 
 Client, server and database share the machine. Quote the ratio; the rest is this machine's.
 """
@@ -18,7 +19,7 @@ import asyncio
 import random
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import psycopg
 from grpc import aio
@@ -34,6 +35,7 @@ from service.ledger.hashing import leaf_hash
 from service.repositories.database import Database, login_to
 from service.repositories.ledger_writer import LedgerWriter
 from service.repositories.orders import Orders
+from service.sequencing.sequencer import PORTION
 from service.servicers.validation import new_order
 
 TRADERS = list(DEMO_TRADERS)
@@ -93,6 +95,27 @@ async def delays(conninfo: str, options: argparse.Namespace) -> None:
         print("  answer to signature   ", cuts(first))
 
 
+def plant(conninfo: str, leaves: int) -> None:
+    """Put a tree of so many small leaves into an empty ledger, as if they had been appended."""
+
+    def content() -> Iterator[bytes]:
+        return (b'{"number":%d}' % number for number in range(leaves))
+
+    with psycopg.connect(login_to(conninfo, "postgres", None, {})) as superuser:
+        superuser.execute("SET session_replication_role = replica")
+        with superuser.cursor().copy("COPY ledger_entries (position, kind, leaf) FROM STDIN") as copy:
+            for position, leaf in enumerate(content()):
+                copy.write_row((position, "BASELINE", leaf))
+        tree = Edge()
+        with superuser.cursor().copy("COPY ledger_tiles (level, tile_index, hashes, root) FROM STDIN") as copy:
+            for tile in tree.append(map(leaf_hash, content())):
+                copy.write_row((tile.level, tile.index, tile.hashes, tile.root))
+        superuser.execute("INSERT INTO ledger_head (id) VALUES (true) ON CONFLICT DO NOTHING")
+        superuser.execute("UPDATE ledger_head SET size = %s", [tree.size])
+    with psycopg.connect(login_to(conninfo, "postgres", None, {}), autocommit=True) as superuser:
+        superuser.execute("VACUUM ANALYZE ledger_entries, ledger_tiles")
+
+
 async def keeping_up(conninfo: str) -> None:
     """Print how fast a backlog is appended, and what an entry takes."""
     pools = Database(conninfo, {CallerKind.TRADER: 4})
@@ -106,47 +129,40 @@ async def keeping_up(conninfo: str) -> None:
 
     async with LedgerWriter.connected(conninfo, None) as writer:
         tree = await writer.edge()
-        while await writer.append(tree, 1000):
+        while await writer.append(tree, PORTION):
             pass
+        before = tree.size
         await asyncio.gather(*map(backlog, range(4)))
         started, size = time.perf_counter(), tree.size
-        while await writer.append(tree, 1000):
+        while await writer.append(tree, PORTION):
             pass
         rate = (tree.size - size) / (time.perf_counter() - started)
     await pools.close()
+    print(
+        f"the sequencer appends {rate:.0f} events/s from a backlog of {tree.size - size} to a tree of {before} leaves"
+    )
+    if before:
+        return
     with psycopg.connect(login_to(conninfo, "blotter_compliance", None, {})) as connection:
         [(entries, leaf, tiles)] = connection.execute(
             "SELECT pg_total_relation_size('ledger_entries')::float8 / count(*), avg(octet_length(leaf))::float8, "
             "pg_total_relation_size('ledger_tiles')::float8 / count(*) FROM ledger_entries"
         ).fetchall()
-    print(f"the sequencer appends {rate:.0f} events/s from a backlog of {tree.size - size}")
     print(f"  an entry takes {entries:.0f} bytes with its indexes, of them {leaf:.0f} the leaf; {tiles:.0f} of tiles")
 
 
-async def proofs(conninfo: str, options: argparse.Namespace) -> None:
-    """Print the time of an inclusion proof in a large tree."""
-    leaves = [f'{{"number":{number}}}'.encode() for number in range(options.leaves)]
-    with psycopg.connect(login_to(conninfo, "postgres", None, {})) as superuser:
-        superuser.execute("SET session_replication_role = replica")
-        superuser.execute("TRUNCATE ledger_entries, ledger_tiles, ledger_checkpoints, ledger_cosignatures")
-        with superuser.cursor().copy("COPY ledger_entries (position, kind, leaf) FROM STDIN") as copy:
-            for position, leaf in enumerate(leaves):
-                copy.write_row((position, "BASELINE", leaf))
-        tree = Edge()
-        with superuser.cursor().copy("COPY ledger_tiles (level, tile_index, hashes, root) FROM STDIN") as copy:
-            for tile in tree.append(map(leaf_hash, leaves)):
-                copy.write_row((tile.level, tile.index, tile.hashes, tile.root))
-        superuser.execute("UPDATE ledger_head SET size = %s", [tree.size])
+async def proofs(conninfo: str, leaves: int) -> None:
+    """Print the time of an inclusion proof in a tree of so many leaves."""
     async with serving(conninfo, BLOTTER_SEQUENCER="false"), aio.insecure_channel(TARGET) as channel:
         audit = audit_service_pb2_grpc.AuditServiceStub(channel)
         spent = []
         for _ in range(500):
-            position = random.randrange(options.leaves)  # noqa: S311  # nothing secret about it
+            position = random.randrange(leaves)  # noqa: S311  # nothing secret about it
             started = time.perf_counter()
-            wanted = ledger_pb2.GetInclusionProofRequest(position=position, tree_size=options.leaves)
+            wanted = ledger_pb2.GetInclusionProofRequest(position=position, tree_size=leaves)
             await audit.GetInclusionProof(wanted, metadata=COMPLIANCE)
             spent.append(time.perf_counter() - started)
-    print(f"inclusion proof in a tree of {options.leaves} leaves   {cuts(spent)}")
+    print(f"inclusion proof in a tree of {leaves} leaves   {cuts(spent)}")
 
 
 async def cost(conninfo: str, options: argparse.Namespace) -> None:
@@ -174,8 +190,12 @@ async def main(options: argparse.Namespace) -> None:
     async with database() as conninfo:
         await delays(conninfo, options)
         await cost(conninfo, options)
-        await keeping_up(conninfo)
-        await proofs(conninfo, options)
+    for leaves in (0, options.leaves):
+        async with database() as conninfo:
+            await asyncio.to_thread(plant, conninfo, leaves)
+            await keeping_up(conninfo)
+            if leaves:
+                await proofs(conninfo, leaves)
 
 
 if __name__ == "__main__":

@@ -64,83 +64,80 @@ COMMENT ON FUNCTION public.append_note_to_ledger(p_size bigint, p_kind text, p_l
 
 CREATE FUNCTION public.append_to_ledger(p_size bigint, p_most integer) RETURNS TABLE(entry_position bigint, entry_hash bytea)
     LANGUAGE plpgsql
+    SET enable_seqscan TO 'off'
     AS $$
         DECLARE
             v_head ledger_head;
+            v_locked ledger_head;
             v_now pg_snapshot;
-            v_to bigint;
-            v_cut bigint;
-            v_open bigint[];
+            v_news record;
             v_appended bigint;
         BEGIN
-            -- Without news, nothing is locked: this is called some 50 times a second.
             SELECT ledger_head.* INTO v_head FROM ledger_head;
-            IF v_head.size = p_size AND v_head.incarnation = ledger_incarnation() AND v_head.next_xid IS NOT NULL
-               AND NOT EXISTS (SELECT FROM execution_logs WHERE xid >= v_head.next_xid)
-               AND NOT EXISTS (SELECT FROM execution_logs WHERE xid = ANY (v_head.open_xids)) THEN
-                RETURN;
-            END IF;
-            SELECT ledger_head.* INTO v_head FROM ledger_head FOR UPDATE;
+            -- After the head, so that it cannot be ahead; before the logs, so that what commits in between comes again.
+            v_now := pg_current_snapshot();
             IF v_head.size IS DISTINCT FROM p_size THEN
                 RAISE EXCEPTION 'The ledger has % entries, not %.', v_head.size, p_size
                     USING ERRCODE = 'serialization_failure', CONSTRAINT = 'ledger_head_is_as_expected';
-            ELSIF v_head.incarnation <> ledger_incarnation() THEN
+            ELSIF v_head.incarnation <> ledger_incarnation()
+               OR v_head.next_xid > pg_snapshot_xmax(v_now)::text::bigint THEN
                 RAISE EXCEPTION 'The ledger belongs to another database.'
                     USING ERRCODE = 'object_not_in_prerequisite_state', CONSTRAINT = 'ledger_head_is_of_this_database';
             END IF;
-            -- Taken before the rows are read: what commits in between is looked at again the next time.
-            v_now := pg_current_snapshot();
-            v_open := ARRAY(SELECT xid::text::bigint FROM pg_snapshot_xip(v_now) AS xid);
-            v_to := pg_snapshot_xmax(v_now)::text::bigint;
-            IF v_head.next_xid IS NOT NULL THEN
-                -- A transaction is looked at as a whole, however many events it has.
-                SELECT xid INTO v_cut FROM execution_logs WHERE xid >= v_head.next_xid AND xid < v_to
-                ORDER BY xid OFFSET p_most - 1 LIMIT 1;
-                IF FOUND THEN
-                    v_to := v_cut + 1;
+            IF v_head.next_xid IS NULL THEN
+                -- At first, and after a rebaseline: all traders.
+                SELECT ARRAY(SELECT trader_id FROM trader_sequences) AS traders,
+                    pg_snapshot_xmax(v_now)::text::bigint AS before_xid INTO v_news;
+            ELSE
+                SELECT * INTO v_news FROM traders_with_news(v_head, v_now, p_most);
+                -- Without news nothing is locked or written.
+                IF v_news.traders = '{}' THEN
+                    RETURN;
                 END IF;
+            END IF;
+            SELECT ledger_head.* INTO v_locked FROM ledger_head FOR UPDATE;
+            IF v_locked IS DISTINCT FROM v_head THEN
+                RAISE EXCEPTION 'The ledger has % entries, not %.', v_locked.size, p_size
+                    USING ERRCODE = 'serialization_failure', CONSTRAINT = 'ledger_head_is_as_expected';
             END IF;
 
             RETURN QUERY
-            WITH hinted AS (
-                SELECT trader_id, max(sequence) AS last_sequence FROM execution_logs
-                WHERE v_head.next_xid IS NOT NULL AND xid >= v_head.next_xid AND xid < v_to
-                GROUP BY trader_id
-                UNION ALL
-                SELECT trader_id, max(sequence) FROM execution_logs
-                WHERE v_head.next_xid IS NOT NULL AND xid = ANY (v_head.open_xids)
-                GROUP BY trader_id
-                UNION ALL
-                SELECT trader_id, last_sequence FROM trader_sequences WHERE v_head.next_xid IS NULL
-            ), missing AS (
+            WITH missing AS (
                 SELECT trader_id, coalesce((
-                        SELECT sequence FROM ledger_entries WHERE ledger_entries.trader_id = hinted.trader_id
-                        ORDER BY ledger_entries.trader_id DESC, sequence DESC LIMIT 1), 0) AS after_sequence,
-                    max(last_sequence) AS last_sequence
-                FROM hinted GROUP BY trader_id
+                    SELECT sequence FROM ledger_entries WHERE ledger_entries.trader_id = hinted.trader_id
+                    ORDER BY ledger_entries.trader_id DESC, sequence DESC LIMIT 1), 0) AS after_sequence
+                FROM (SELECT DISTINCT unnest(v_news.traders) AS trader_id) AS hinted
             ), found AS (
-                SELECT log.trader_id, log.sequence, max(coalesce(log.xid, 0)) OVER (
-                    PARTITION BY log.trader_id ORDER BY log.sequence) AS xid
-                FROM missing CROSS JOIN LATERAL (
-                    SELECT trader_id, sequence, xid FROM execution_logs
-                    WHERE execution_logs.trader_id = missing.trader_id
-                      AND sequence > after_sequence AND sequence <= missing.last_sequence
-                    ORDER BY execution_logs.trader_id, sequence) AS log
-                -- All that was hinted at, because the hint will not come again; of all there is, a portion.
-                ORDER BY log.trader_id, log.sequence LIMIT CASE WHEN v_head.next_xid IS NULL THEN p_most END
+                SELECT log.trader_id, log.sequence, log.xid FROM missing CROSS JOIN LATERAL (
+                    SELECT trader_id, sequence, coalesce(xid, 0) AS xid FROM execution_logs
+                    WHERE execution_logs.trader_id = missing.trader_id AND sequence > after_sequence
+                    ORDER BY execution_logs.trader_id, sequence LIMIT p_most) AS log
+                -- In turns, so that nobody waits until another's backlog is done.
+                ORDER BY log.sequence - after_sequence, log.trader_id LIMIT p_most
+            ), ranked AS (
+                SELECT trader_id, sequence, max(xid) OVER (PARTITION BY trader_id ORDER BY sequence) AS xid FROM found
             )
             INSERT INTO ledger_entries (position, kind, trader_id, sequence, leaf)
             SELECT p_size - 1 + row_number() OVER (ORDER BY xid, trader_id, sequence), 'EXECUTION_LOG', trader_id,
                    sequence, ''
-            FROM found ORDER BY 1
+            FROM ranked ORDER BY 1
             RETURNING position, leaf_hash;
             GET DIAGNOSTICS v_appended = ROW_COUNT;
 
-            UPDATE ledger_head SET
-                size = p_size + v_appended,
-                incarnation = ledger_incarnation(),
-                next_xid = CASE WHEN v_head.next_xid IS NULL AND v_appended > 0 THEN NULL ELSE v_to END,
-                open_xids = ARRAY(SELECT xid FROM unnest(v_open) AS xid WHERE xid < v_to);
+            IF v_appended >= p_most THEN
+                -- There may be more of the same; the hints bring it again.
+                UPDATE ledger_head SET size = p_size + v_appended, incarnation = ledger_incarnation();
+            ELSE
+                UPDATE ledger_head SET
+                    size = p_size + v_appended,
+                    incarnation = ledger_incarnation(),
+                    next_xid = greatest(v_head.next_xid, v_news.before_xid),
+                    open_xids = ARRAY(
+                        SELECT xid FROM unnest(v_head.open_xids) AS xid WHERE xid >= v_news.before_xid
+                        UNION
+                        SELECT xid::text::bigint FROM pg_snapshot_xip(v_now) AS xid
+                        WHERE xid::text::bigint < greatest(v_head.next_xid, v_news.before_xid));
+            END IF;
         END $$;
 
 COMMENT ON FUNCTION public.append_to_ledger(p_size bigint, p_most integer) IS 'Append what was committed since the last call; the new entries';
@@ -457,6 +454,7 @@ CREATE FUNCTION public.guard_ledger_entry() RETURNS trigger
     AS $$
         DECLARE
             v_broken text;
+            v_note jsonb;
         BEGIN
             IF NEW.position > 0 AND NOT EXISTS (SELECT FROM ledger_entries WHERE position = NEW.position - 1) THEN
                 v_broken := 'ledger_entries_follow_without_gap';
@@ -470,6 +468,20 @@ CREATE FUNCTION public.guard_ledger_entry() RETURNS trigger
                         WHERE trader_id = NEW.trader_id AND sequence = NEW.sequence - 1) THEN
                     v_broken := 'ledger_entries_follow_sequences';
                 END IF;
+            ELSE
+                -- Written anew from its values, in the order of RFC 8785: a note can say nothing but these.
+                v_note := convert_from(NEW.leaf, 'UTF8')::jsonb;
+                NEW.leaf := convert_to(CASE NEW.kind
+                    WHEN 'KEYS' THEN
+                        '{"keys":[' || (
+                            SELECT string_agg(canonical_json(key), ',' ORDER BY key COLLATE "C")
+                            FROM jsonb_array_elements_text(v_note -> 'keys') AS key)
+                        || '],"origin":' || canonical_json(v_note ->> 'origin')
+                    WHEN 'BASELINE' THEN
+                        '{"incarnation":' || canonical_json(v_note ->> 'incarnation')
+                        || ',"replaced":' || canonical_json(v_note ->> 'replaced')
+                    END || ',"time":' || canonical_time(clock_timestamp()) || ',"type":"' || lower(NEW.kind)
+                    || '","version":1}', 'UTF8');
             END IF;
             IF v_broken IS NOT NULL THEN
                 RAISE EXCEPTION 'Refused by %.', v_broken
@@ -799,6 +811,73 @@ CREATE FUNCTION public.take_order_state() RETURNS trigger
             RETURN NEW;
         END $$;
 
+CREATE TABLE public.ledger_head (
+    id boolean DEFAULT true NOT NULL,
+    size bigint DEFAULT 0 NOT NULL,
+    incarnation text,
+    next_xid bigint,
+    open_xids bigint[] DEFAULT '{}'::bigint[] NOT NULL,
+    CONSTRAINT ck_ledger_head_id CHECK (id),
+    CONSTRAINT ck_ledger_head_size CHECK ((size >= 0))
+);
+
+ALTER TABLE ONLY public.ledger_head FORCE ROW LEVEL SECURITY;
+
+COMMENT ON TABLE public.ledger_head IS 'Where the sequencer stands; one row';
+
+COMMENT ON COLUMN public.ledger_head.size IS 'Number of entries';
+
+COMMENT ON COLUMN public.ledger_head.incarnation IS 'The database this ledger grows in: system identifier and oid';
+
+COMMENT ON COLUMN public.ledger_head.next_xid IS 'Transactions below it have been looked at; null: none has';
+
+COMMENT ON COLUMN public.ledger_head.open_xids IS 'Those below next_xid that were still open then';
+
+CREATE FUNCTION public.traders_with_news(p_head public.ledger_head, p_now pg_snapshot, p_most integer, OUT traders uuid[], OUT before_xid bigint) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET enable_seqscan TO 'off'
+    AS $$
+        DECLARE
+            v_running bigint[] := ARRAY(SELECT xid::text::bigint FROM pg_snapshot_xip(p_now) AS xid);
+            v_range record;
+            v_xid bigint;
+            v_trader_id uuid;
+            v_next record;
+        BEGIN
+            traders := '{}';
+            before_xid := pg_snapshot_xmax(p_now)::text::bigint;
+            -- What has ended since the last step: single transactions of those that were open then, and the ranges
+            -- between those that are open now.
+            FOR v_range IN
+                SELECT xid AS low, xid + 1 AS high FROM unnest(p_head.open_xids) AS xid WHERE xid <> ALL (v_running)
+                UNION ALL
+                SELECT low, high FROM (
+                    SELECT bound + 1 AS low, lead(bound, 1, before_xid) OVER (ORDER BY bound) AS high
+                    FROM unnest(array_prepend(p_head.next_xid - 1, v_running)) AS bound
+                    WHERE bound >= p_head.next_xid - 1) AS gaps
+                WHERE low < high
+                ORDER BY low
+            LOOP
+                v_xid := v_range.low - 1;
+                v_trader_id := 'ffffffff-ffff-ffff-ffff-ffffffffffff';
+                LOOP
+                    SELECT xid, trader_id INTO v_next FROM execution_logs
+                    WHERE (xid, trader_id) > (v_xid, v_trader_id) AND xid < v_range.high
+                    ORDER BY xid, trader_id LIMIT 1;
+                    EXIT WHEN NOT FOUND;
+                    IF cardinality(traders) >= p_most AND v_next.xid > v_xid THEN
+                        before_xid := v_next.xid;  -- enough for one step, and no transaction is looked at in part
+                        RETURN;
+                    END IF;
+                    v_xid := v_next.xid;
+                    v_trader_id := v_next.trader_id;
+                    traders := traders || v_trader_id;
+                END LOOP;
+            END LOOP;
+        END $$;
+
+COMMENT ON FUNCTION public.traders_with_news(p_head public.ledger_head, p_now pg_snapshot, p_most integer, OUT traders uuid[], OUT before_xid bigint) IS 'Traders of logs that were committed since the head was written, before a transaction id';
+
 CREATE TABLE public.alembic_version (
     version_num character varying(32) NOT NULL
 );
@@ -931,28 +1010,6 @@ COMMENT ON COLUMN public.ledger_entries.leaf IS 'The bytes that are hashed: cano
 
 COMMENT ON COLUMN public.ledger_entries.leaf_hash IS 'SHA-256(0x00 || leaf)';
 
-CREATE TABLE public.ledger_head (
-    id boolean DEFAULT true NOT NULL,
-    size bigint DEFAULT 0 NOT NULL,
-    incarnation text,
-    next_xid bigint,
-    open_xids bigint[] DEFAULT '{}'::bigint[] NOT NULL,
-    CONSTRAINT ck_ledger_head_id CHECK (id),
-    CONSTRAINT ck_ledger_head_size CHECK ((size >= 0))
-);
-
-ALTER TABLE ONLY public.ledger_head FORCE ROW LEVEL SECURITY;
-
-COMMENT ON TABLE public.ledger_head IS 'Where the sequencer stands; one row';
-
-COMMENT ON COLUMN public.ledger_head.size IS 'Number of entries';
-
-COMMENT ON COLUMN public.ledger_head.incarnation IS 'The database this ledger grows in: system identifier and oid';
-
-COMMENT ON COLUMN public.ledger_head.next_xid IS 'Transactions below it have been looked at; null: none has';
-
-COMMENT ON COLUMN public.ledger_head.open_xids IS 'Those below next_xid that were still open then';
-
 CREATE TABLE public.ledger_tiles (
     level smallint NOT NULL,
     tile_index bigint NOT NULL,
@@ -1062,7 +1119,7 @@ CREATE INDEX idx_execution_logs_timestamp ON public.execution_logs USING btree (
 
 CREATE INDEX idx_execution_logs_trader_timestamp ON public.execution_logs USING btree (trader_id, "timestamp" DESC);
 
-CREATE INDEX idx_execution_logs_xid ON public.execution_logs USING btree (xid);
+CREATE INDEX idx_execution_logs_xid_trader ON public.execution_logs USING btree (xid, trader_id);
 
 CREATE INDEX idx_fills_order ON public.fills USING btree (order_id);
 
@@ -1431,6 +1488,23 @@ GRANT ALL ON FUNCTION public.report_execution(p_trader_id uuid, p_order_id uuid,
 REVOKE ALL ON FUNCTION public.submit_order(p_trader_id uuid, p_client_order_id text, p_request_digest bytea, p_symbol text, p_side public.order_side_enum, p_order_type public.order_type_enum, p_quantity integer, p_price numeric, p_stop_loss numeric, p_take_profit numeric, p_expires_at timestamp with time zone, p_validate_only boolean, p_actor text, p_request_id text, OUT outcome text, OUT recorded public.orders) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.submit_order(p_trader_id uuid, p_client_order_id text, p_request_digest bytea, p_symbol text, p_side public.order_side_enum, p_order_type public.order_type_enum, p_quantity integer, p_price numeric, p_stop_loss numeric, p_take_profit numeric, p_expires_at timestamp with time zone, p_validate_only boolean, p_actor text, p_request_id text, OUT outcome text, OUT recorded public.orders) TO blotter_trader;
 
+GRANT SELECT ON TABLE public.ledger_head TO blotter_execution;
+GRANT SELECT ON TABLE public.ledger_head TO blotter_compliance;
+GRANT SELECT ON TABLE public.ledger_head TO blotter_sequencer;
+
+GRANT INSERT(id) ON TABLE public.ledger_head TO blotter_sequencer;
+
+GRANT UPDATE(size) ON TABLE public.ledger_head TO blotter_sequencer;
+
+GRANT UPDATE(incarnation) ON TABLE public.ledger_head TO blotter_sequencer;
+
+GRANT UPDATE(next_xid) ON TABLE public.ledger_head TO blotter_sequencer;
+
+GRANT UPDATE(open_xids) ON TABLE public.ledger_head TO blotter_sequencer;
+
+REVOKE ALL ON FUNCTION public.traders_with_news(p_head public.ledger_head, p_now pg_snapshot, p_most integer, OUT traders uuid[], OUT before_xid bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.traders_with_news(p_head public.ledger_head, p_now pg_snapshot, p_most integer, OUT traders uuid[], OUT before_xid bigint) TO blotter_sequencer;
+
 GRANT SELECT ON TABLE public.alembic_version TO blotter_trader;
 GRANT SELECT ON TABLE public.alembic_version TO blotter_execution;
 GRANT SELECT ON TABLE public.alembic_version TO blotter_compliance;
@@ -1501,20 +1575,6 @@ GRANT INSERT(trader_id) ON TABLE public.ledger_entries TO blotter_sequencer;
 GRANT INSERT(sequence) ON TABLE public.ledger_entries TO blotter_sequencer;
 
 GRANT INSERT(leaf) ON TABLE public.ledger_entries TO blotter_sequencer;
-
-GRANT SELECT ON TABLE public.ledger_head TO blotter_execution;
-GRANT SELECT ON TABLE public.ledger_head TO blotter_compliance;
-GRANT SELECT ON TABLE public.ledger_head TO blotter_sequencer;
-
-GRANT INSERT(id) ON TABLE public.ledger_head TO blotter_sequencer;
-
-GRANT UPDATE(size) ON TABLE public.ledger_head TO blotter_sequencer;
-
-GRANT UPDATE(incarnation) ON TABLE public.ledger_head TO blotter_sequencer;
-
-GRANT UPDATE(next_xid) ON TABLE public.ledger_head TO blotter_sequencer;
-
-GRANT UPDATE(open_xids) ON TABLE public.ledger_head TO blotter_sequencer;
 
 GRANT SELECT ON TABLE public.ledger_tiles TO blotter_execution;
 GRANT SELECT ON TABLE public.ledger_tiles TO blotter_compliance;

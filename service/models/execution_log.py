@@ -47,7 +47,7 @@ class ExecutionLog(Base):
         Index("idx_execution_logs_timestamp", "timestamp", "trader_id", "sequence"),
         Index("idx_execution_logs_order", "order_id"),
         Index("idx_execution_logs_action", "action"),
-        Index("idx_execution_logs_xid", "xid"),
+        Index("idx_execution_logs_xid_trader", "xid", "trader_id"),
         {"comment": "Append-only audit trail"},
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple, Self
@@ -60,6 +61,17 @@ class LedgerWriter:
         """Try to become the sequencer: true until this connection ends, however it ends."""
         return bool((await self._rows("SELECT pg_try_advisory_lock(%(lock)s)", {"lock": _LOCK}))[0][0])
 
+    async def usurper(self) -> str | None:
+        """Return the login, not the sequencers', that holds the lock: any login may take any advisory lock."""
+        rows = await self._rows(
+            "SELECT usename FROM pg_locks JOIN pg_stat_activity USING (pid) "
+            "WHERE locktype = 'advisory' AND granted AND objsubid = 1 "
+            "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
+            "AND (classid::bigint << 32) | objid::bigint = %(lock)s AND usename <> current_user",
+            {"lock": _LOCK},
+        )
+        return rows[0][0] if rows else None
+
     async def edge(self) -> Edge:
         """Return the right edge of the tree as it stands."""
         await self._rows("INSERT INTO ledger_head (id) VALUES (true) ON CONFLICT DO NOTHING")
@@ -73,15 +85,17 @@ class LedgerWriter:
         return tiles_of(await self._rows(TILES, tile_values(tiles)), tiles)
 
     async def append(self, tree: Edge, most: int) -> int:
-        """Append what was committed since the last call, some `most` events; return how many entries.
+        """Append at most so many events of what was committed; return how many: fewer where there is no more.
 
         Raises LedgerMoved, ForeignLedger; `tree` is then of no more use.
         """
-        return await self._append(tree, "append_to_ledger(%(size)s, %(most)s)", {"most": most})
+        async with self._turn, _told(), self._connection.transaction():
+            return await self._append(tree, "append_to_ledger(%(size)s, %(most)s)", {"most": most})
 
-    async def append_note(self, tree: Edge, kind: str, leaf: bytes) -> None:
-        """Append what is recorded of the ledger itself. Raises LedgerMoved."""
-        await self._append(tree, "append_note_to_ledger(%(size)s, %(kind)s, %(leaf)s)", {"kind": kind, "leaf": leaf})
+    async def append_note(self, tree: Edge, kind: str, content: Mapping[str, object]) -> None:
+        """Append what is recorded of the ledger itself; the database writes the leaf. Raises LedgerMoved."""
+        async with self._turn, _told(), self._connection.transaction():
+            await self._append_note(tree, kind, content)
 
     async def last_note(self, kind: str) -> bytes | None:
         """Return the newest leaf of a kind."""
@@ -93,8 +107,12 @@ class LedgerWriter:
         return rows[0][0] if rows else None
 
     async def rebaseline(self) -> None:
-        """Let the ledger go on in this database, though it is a copy."""
-        await self._rows("SELECT rebaseline_ledger()")
+        """Let the ledger go on in this database, though it is a copy; a leaf records it. Raises LedgerMoved."""
+        tree = await self.edge()
+        async with self._turn, _told(), self._connection.transaction():
+            [moved] = await self._send("SELECT ledger_incarnation(), incarnation FROM ledger_head")
+            await self._send("SELECT rebaseline_ledger()")
+            await self._append_note(tree, "BASELINE", dict(zip(("incarnation", "replaced"), moved, strict=True)))
 
     async def leaves(self, start: int, end: int) -> list[bytes]:
         """Return the leaves from `start` to `end`. Raises LedgerDamaged where one is missing."""
@@ -133,13 +151,16 @@ class LedgerWriter:
             {"size": size, "witness": witness, "signature": signature},
         )
 
+    async def _append_note(self, tree: Edge, kind: str, content: Mapping[str, object]) -> None:
+        values = {"kind": kind, "leaf": json.dumps(content).encode()}
+        await self._append(tree, "append_note_to_ledger(%(size)s, %(kind)s, %(leaf)s)", values)
+
     async def _append(self, tree: Edge, function: str, values: Mapping[str, Any]) -> int:
-        async with self._turn, _told(), self._connection.transaction():
-            rows = await self._send(
-                f"SELECT entry_position, entry_hash FROM {function} ORDER BY 1",  # noqa: S608  # one of two, written here
-                {"size": tree.size, **values},
-            )
-            await self._add_tiles(tree.append(leaf for _, leaf in rows))
+        rows = await self._send(
+            f"SELECT entry_position, entry_hash FROM {function} ORDER BY 1",  # noqa: S608  # one of two, written here
+            {"size": tree.size, **values},
+        )
+        await self._add_tiles(tree.append(leaf for _, leaf in rows))
         return len(rows)
 
     async def _add_tiles(self, tiles: list[FullTile]) -> None:
@@ -170,7 +191,11 @@ async def _told() -> AsyncIterator[None]:
     """Tell what the database refuses, and that it is gone, in the ledger's words and the domain's."""
     try:
         yield
-    except (pg.SerializationFailure, pg.UniqueViolation) as error:
+    except pg.SerializationFailure as error:
+        raise LedgerMoved from error
+    except pg.UniqueViolation as error:
+        if error.diag.constraint_name in {"ledger_entries_pkey", "ledger_tiles_pkey"}:  # under the head's lock
+            raise LedgerDamaged from error
         raise LedgerMoved from error
     except pg.ObjectNotInPrerequisiteState as error:
         raise ForeignLedger from error

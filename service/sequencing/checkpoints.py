@@ -5,9 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from datetime import UTC, datetime
-
-import rfc8785
 
 from service.ledger.checkpoint import Checkpoint
 from service.ledger.edge import Edge
@@ -58,9 +55,7 @@ class Checkpoints:
             if self._recorded is None and (last := await writer.last_note("KEYS")):
                 self._recorded = _listed(last, "keys")
             if self._recorded != vkeys:
-                now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
-                leaf = {"keys": vkeys, "origin": self._origin, "time": now, "type": "keys", "version": 1}
-                await writer.append_note(tree, "KEYS", rfc8785.dumps(leaf))  # type: ignore[arg-type]  # its own alias
+                await writer.append_note(tree, "KEYS", {"keys": vkeys, "origin": self._origin})
                 self._recorded = vkeys
         return signers
 
@@ -112,6 +107,8 @@ class Checkpoints:
 
 
 def _listed(leaf: bytes, name: str) -> list[str]:
-    """Return a list of strings from a leaf."""
-    value = json.loads(leaf)[name]
-    return [str(item) for item in value]
+    """Return a list of strings from a leaf; none from a leaf that has no such list."""
+    try:
+        return [str(item) for item in json.loads(leaf)[name]]
+    except (ValueError, KeyError, TypeError):
+        return []

@@ -68,7 +68,13 @@ class Sequencer:
         while True:
             try:
                 async with LedgerWriter.connected(self._conninfo, self._password) as writer:
-                    while not await writer.elected():  # noqa: ASYNC110  # the lock is another process's
+                    while not await writer.elected():
+                        if usurper := await writer.usurper():
+                            self._complain(
+                                f"{usurper} holds the sequencers' lock, which is not its to take. This process goes on "
+                                "without it."
+                            )
+                            break  # two at once are slow, never wrong
                         await asyncio.sleep(ELECTION_SECONDS)
                     log.info("This process is the sequencer")
                     await self._lead(writer)
@@ -80,7 +86,10 @@ class Sequencer:
                     "the place of the other, say so: blotter ledger rebaseline"
                 )
             except LedgerDamaged as error:
-                self._complain(f"{error} No entries are added until the database is restored.")
+                self._complain(
+                    f"{error} Something stands where the next entry or tile belongs, or one is missing: no entries are "
+                    "added until that is mended (ReconcileOrders says what differs)."
+                )
             except BlotterError as error:
                 self._complain(f"The sequencer cannot work: {error}")
             except Exception:

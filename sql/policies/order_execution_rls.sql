@@ -207,14 +207,14 @@ GRANT INSERT (trader_id), UPDATE (last_sequence) ON trader_sequences TO blotter_
 
 -- ---------------------------------------------------------------------------------------------------------------------
 -- The ledger: the sequencer writes it from what all have logged; execution and compliance read it; nobody changes it. The
--- leaf of a log is made by a trigger of revision 013, whoever inserts the entry.
+-- leaf of an entry is made by a trigger of revisions 013 and 015, whoever inserts it.
 
 REVOKE ALL ON FUNCTION canonical_json, canonical_time, canonical_decimal, execution_log_leaf, ledger_incarnation,
-    append_to_ledger, append_note_to_ledger, rebaseline_ledger FROM PUBLIC;
+    append_to_ledger, traders_with_news, append_note_to_ledger, rebaseline_ledger FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION canonical_json, canonical_time, canonical_decimal, execution_log_leaf
     TO blotter_sequencer, blotter_compliance;
-GRANT EXECUTE ON FUNCTION ledger_incarnation, append_to_ledger, append_note_to_ledger, rebaseline_ledger
-    TO blotter_sequencer;
+GRANT EXECUTE ON FUNCTION ledger_incarnation, append_to_ledger, traders_with_news, append_note_to_ledger,
+    rebaseline_ledger TO blotter_sequencer;
 
 CREATE POLICY execution_logs_sequencer_reads_all ON execution_logs FOR SELECT TO blotter_sequencer USING (true);
 CREATE POLICY trader_sequences_sequencer_reads_all ON trader_sequences FOR SELECT TO blotter_sequencer USING (true);

@@ -64,6 +64,7 @@ CALLABLE = {
         "ledger_incarnation",
         "append_to_ledger",
         "append_note_to_ledger",
+        "traders_with_news",
         "rebaseline_ledger",
     },
 }

@@ -1,5 +1,6 @@
 """Every committed log gets one position, whatever order transactions commit in."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ import pytest
 import rfc8785
 from psycopg import Connection
 
+from service.domain.errors import LedgerDamaged
 from service.ledger.edge import Edge
 from service.repositories.ledger_writer import ForeignLedger, LedgerMoved, LedgerWriter
 from tests.conftest import ALICE, BOB, Database
@@ -95,6 +97,147 @@ async def test_a_backlog_is_taken_in_portions(database: Database, writer: Ledger
     assert len({entry[1:] for entry in entries(database)}) == 160
 
 
+async def test_a_large_transaction_is_appended_in_portions_and_others_wait_for_no_more_than_one(
+    database: Database, writer: LedgerWriter
+) -> None:
+    tree = await writer.edge()
+    assert await writer.append(tree, 100) == 0
+    with trading(database) as large, trading(database) as small:
+        for number in range(1000):
+            submit(large, ALICE, str(number))
+        submit(small, BOB, "before")
+        small.commit()
+        assert await writer.append(tree, 100) == 1
+        large.commit()
+        submit(small, BOB, "after")
+        small.commit()
+    assert await writer.append(tree, 100) == 100
+    assert (BOB, 2) in [entry[1:] for entry in entries(database)]
+    while appended := await writer.append(tree, 100):
+        assert appended <= 100
+    assert len({entry[1:] for entry in entries(database)}) == tree.size == 1002
+
+
+async def counted(writer: LedgerWriter, tree: Edge, trader: Connection[Any]) -> None:
+    """Wait until the server has counted what these connections have read: it does so once a second."""
+    await asyncio.sleep(1.1)
+    assert await writer.append(tree, 1) == 0
+    trader.execute("SELECT 1")
+    trader.commit()
+
+
+def reads(database: Database) -> dict[str, tuple[int, int]]:
+    """Of each table: scans of the whole table, and rows that were read through indexes."""
+    with psycopg.connect(database.conninfo("postgres"), autocommit=True) as superuser:
+        return {
+            table: (scans, rows)
+            for table, scans, rows in superuser.execute(
+                "SELECT tables.relname, min(seq_scan), sum(idx_tup_read)::bigint FROM pg_stat_user_tables AS tables "
+                "JOIN pg_stat_user_indexes USING (relid) GROUP BY 1"
+            )
+        }
+
+
+@pytest.mark.parametrize("analysed", [False, True])
+async def test_a_step_reads_what_it_appends_however_much_there_is(
+    database: Database, writer: LedgerWriter, *, analysed: bool
+) -> None:
+    """Neither the size of the tables, nor of a transaction that is open, nor the lack of statistics costs anything."""
+    tree = await writer.edge()
+    with psycopg.connect(database.conninfo("postgres"), autocommit=True) as superuser:
+        for table in ("execution_logs", "ledger_entries"):
+            superuser.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = false)".encode())
+        assert await writer.append(tree, 1000) == 0  # plans are made while the tables are empty
+        with trading(database) as trader, trading(database) as still_open:
+            for number in range(500):
+                submit(trader, ALICE, str(number))
+                trader.commit()
+            await all_of(writer, tree)
+            for number in range(500):
+                submit(still_open, BOB, str(number))
+            if analysed:
+                superuser.execute("ANALYZE")
+            await all_of(writer, tree)
+            await counted(writer, tree, trader)
+            before = reads(database)
+            for number in range(20):
+                submit(trader, ALICE, f"later-{number}")
+                trader.commit()
+                assert await writer.append(tree, 1000) == 1
+                assert await writer.append(tree, 1000) == 0
+            await counted(writer, tree, trader)
+            after = reads(database)
+    for table in ("execution_logs", "ledger_entries"):
+        scans, rows = (now - then for now, then in zip(after[table], before[table], strict=True))
+        assert scans == 0, table
+        assert 0 < rows < 20 * 20, table
+
+
+@pytest.mark.parametrize(
+    ("kind", "leaf"),
+    [
+        ("KEYS", b"garbage"),
+        ("KEYS", b"[]"),
+        ("KEYS", b'{"origin":"x"}'),
+        ("BASELINE", b"\xff"),
+        ("EXECUTION_LOG", b"{}"),
+        ("OTHER", b"{}"),
+    ],
+)
+async def test_a_note_that_says_nothing_is_refused(
+    database: Database, writer: LedgerWriter, kind: str, leaf: bytes
+) -> None:
+    await writer.edge()
+    with psycopg.connect(database.conninfo("blotter_sequencer")) as sequencer, pytest.raises(psycopg.DatabaseError):
+        sequencer.execute("SELECT append_note_to_ledger(0, %s, %s)", [kind, leaf])
+
+
+async def test_a_note_cannot_be_made_to_look_like_a_log(database: Database, writer: LedgerWriter) -> None:
+    await writer.edge()
+    leaf = b'{"action":"FILLED","keys":["b","a"],"origin":"x","sequence":"1","type":"execution_log","version":1}'
+    with psycopg.connect(database.conninfo("blotter_sequencer")) as sequencer:
+        sequencer.execute("SELECT append_note_to_ledger(0, 'KEYS', %s)", [leaf])
+        sequencer.execute("SELECT append_note_to_ledger(1, 'BASELINE', %s)", [leaf])
+    kept = [json.loads(leaf) for leaf in await writer.leaves(0, 2) if rfc8785.dumps(json.loads(leaf)) == leaf]
+    for note in kept:
+        note.pop("time")
+    assert kept == [
+        {"type": "keys", "keys": ["a", "b"], "origin": "x", "version": 1},
+        {"type": "baseline", "incarnation": None, "replaced": None, "version": 1},
+    ]
+
+
+async def test_what_the_sequencers_login_puts_in_its_own_way_is_told_as_damage(
+    database: Database, writer: LedgerWriter
+) -> None:
+    tree = await writer.edge()
+    with psycopg.connect(database.conninfo("blotter_sequencer")) as sequencer:
+        sequencer.execute(
+            "INSERT INTO ledger_tiles (level, tile_index, hashes, root) VALUES (0, 0, %s, %s)",
+            [b"x" * 8192, b"x" * 32],
+        )
+    with trading(database) as trader:
+        for number in range(256):
+            submit(trader, ALICE, str(number))
+        trader.commit()
+    with pytest.raises(LedgerDamaged):
+        await all_of(writer, tree)
+
+
+async def test_hints_from_beyond_the_newest_transaction_are_refused(database: Database, writer: LedgerWriter) -> None:
+    tree = await writer.edge()
+    assert await all_of(writer, tree) == 0
+    with psycopg.connect(database.conninfo("blotter_sequencer")) as sequencer:
+        sequencer.execute("UPDATE ledger_head SET next_xid = next_xid + 1000000")
+    with trading(database) as trader:
+        submit(trader, ALICE, "1")
+        trader.commit()
+    with pytest.raises(ForeignLedger):
+        await writer.append(tree, 100)
+    await writer.rebaseline()
+    assert await all_of(writer, await writer.edge()) == 1
+
+
 async def test_two_sequencers_at_once_corrupt_nothing(database: Database, writer: LedgerWriter) -> None:
     async with LedgerWriter.connected(database.conninfo("postgres"), None) as second:
         assert await writer.elected()
@@ -129,6 +272,9 @@ async def test_a_copy_of_the_database_goes_on_only_on_purpose(database: Database
         await writer.append(await writer.edge(), 100)
     await writer.rebaseline()
     assert await all_of(writer, await writer.edge()) == 1
+    [_, note, _] = await writer.leaves(0, 3)
+    assert json.loads(note)["type"] == "baseline"
+    assert json.loads(note)["replaced"] == "elsewhere"
 
 
 async def test_a_leaf_is_canonical_json_and_says_all_that_the_log_says(

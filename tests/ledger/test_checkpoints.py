@@ -185,7 +185,10 @@ def cut_off(superuser: psycopg.Connection[Any]) -> None:
     """An older copy: the newest entry is gone, and everything that would tell of it."""
     superuser.execute("DELETE FROM ledger_checkpoints")
     superuser.execute("DELETE FROM ledger_entries WHERE position = (SELECT max(position) FROM ledger_entries)")
-    superuser.execute("UPDATE ledger_head SET size = size - 1, next_xid = 9223372036854775807, open_xids = '{}'")
+    superuser.execute(
+        "UPDATE ledger_head SET size = size - 1, next_xid = pg_snapshot_xmax(pg_current_snapshot())::text::bigint, "
+        "open_xids = '{}'"
+    )
 
 
 def alter(superuser: psycopg.Connection[Any]) -> None:

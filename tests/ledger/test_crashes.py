@@ -64,6 +64,18 @@ async def test_a_killed_sequencer_is_replaced_within_two_seconds(database: Datab
             assert time.monotonic() - killed < 2
 
 
+async def test_a_login_that_takes_the_sequencers_lock_stops_nothing(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    with trading(database) as trader:
+        trader.execute("SET idle_in_transaction_session_timeout = 0")
+        trader.execute("SELECT pg_advisory_lock(%s)", [0x626C6F74746572])
+        async with serving(database, sequencer=True) as blotter:
+            await blotter.submit(ALICE)
+            await until_size(blotter, 1)
+    assert "blotter_trader holds the sequencers' lock" in caplog.text
+
+
 def kill_the_sequencer(database: Database) -> None:
     """As if its process had died: the server ends the session that holds the lock."""
     database.cluster.psql(
