@@ -34,18 +34,22 @@ class Unreadable(click.ClickException):
 
     exit_code = UNREADABLE
 
+    def format_message(self) -> str:
+        """Return what is printed."""
+        return printable(super().format_message())
 
-class Key(click.ParamType[Verifier]):
-    """A verifier key, or a file that holds one."""
+
+class Keys(click.ParamType[list[Verifier]]):
+    """A verifier key, or a file that holds some, one a line."""
 
     name = "vkey"
 
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> Verifier:
-        """Read it."""
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> list[Verifier]:
+        """Read them."""
         try:
             if "+" not in value and Path(value).is_file():
                 value = Path(value).read_text("utf-8")
-            return Verifier.parse(value)
+            return [Verifier.parse(line) for line in value.strip().split("\n")]
         except (InvalidKey, OSError, UnicodeDecodeError) as error:
             self.fail(f"{value!r} is no verifier key: {error}", param, ctx)
 
@@ -54,10 +58,11 @@ def _keys(function: Callable[..., None]) -> Callable[..., None]:
     return click.option(
         "--key",
         "verifiers",
-        type=Key(),
+        type=Keys(),
         multiple=True,
         required=True,
-        help="A key that you trust, as `blotter keys show` prints it, or a file with it; may be repeated.",
+        callback=lambda _context, _option, values: [verifier for keys in values for verifier in keys],
+        help="A key that you trust, as `blotter keys show` prints it, or a file of them; may be repeated.",
     )(function)
 
 
@@ -163,33 +168,51 @@ def check_receipt(file: TextIO, verifiers: Sequence[Verifier]) -> None:
     try:
         checkpoint = read.verify(verifiers)
     except (InvalidProof, InvalidNote) as error:
-        click.secho(f"FALSE. {error}.", fg="red", bold=True)
+        click.secho(printable(f"FALSE. {error}."), fg="red", bold=True)
         raise SystemExit(FALSE) from error
     click.secho("VERIFIED.", fg="green", bold=True)
-    click.echo(f"Entry {read.index} of the ledger {checkpoint.origin}, in a signed tree of {checkpoint.size} entries:")
-    click.echo(read.leaf.decode("utf-8", "replace"))
+    place = f"Entry {read.index} of the ledger {checkpoint.origin}, in a signed tree of {checkpoint.size} entries:"
+    click.echo(printable(place))
+    click.echo(printable(read.leaf.decode("utf-8", "replace")))
 
 
 def sentences(verdict: Verdict) -> list[str]:
     """Return the verdict in words."""
     if not verdict.good:
         head = click.style("FALSE. This is not what was signed, or something is missing.", fg="red", bold=True)
-        return [head, *(f"- {fault}" for fault in verdict.faults[:100])]
-    span = f"entries {verdict.start} to {verdict.end - 1} of a signed tree of {verdict.size}"
-    lines = [
-        click.style("VERIFIED.", fg="green", bold=True),
-        f"Ledger {verdict.origin}, {span}: {verdict.logs} execution logs of {verdict.traders} traders.",
-        f"Recorded from {verdict.first_time or 'none'} to {verdict.last_time or 'none'} (UTC).",
-        "Every entry is, bit for bit, what was signed; none is missing, added or moved; no trader's numbers have gaps.",
-        f"Signed by {', '.join(verdict.signed_by)}.",
+        return [head, *(printable(f"- {fault}") for fault in verdict.faults)]
+    signed = f"Ledger {verdict.origin}, signed by {', '.join(verdict.signed_by)}: a tree of {verdict.size} entries."
+    lines = [signed, *_about_entries(verdict), *_about_since(verdict)]
+    return [click.style("VERIFIED.", fg="green", bold=True), *map(printable, lines)]
+
+
+def _about_entries(verdict: Verdict) -> list[str]:
+    if verdict.start == verdict.end:
+        return ["This file has no entries: it shows the signature, and nothing of what is in the ledger."]
+    told = [
+        f"Entries {verdict.start} to {verdict.end - 1} are here: {verdict.logs} logs of {verdict.traders} traders.",
+        f"They were recorded from {verdict.first_time or 'none'} to {verdict.last_time or 'none'} (UTC).",
+        "Each is, bit for bit, what was signed; none among them is missing, added or moved; no numbering has a gap.",
     ]
+    if verdict.start or verdict.end < verdict.size:
+        told.append("The tree's other entries are not in this file: nothing is said of what is stored of them.")
+    return told
+
+
+def _about_since(verdict: Verdict) -> list[str]:
     if verdict.since is None:
-        lines.append(
-            "Not compared with an older checkpoint: who holds the signing key could have signed another history before."
-        )
-    else:
-        lines.append(f"It continues the checkpoint of {verdict.since} entries: nothing of that was altered or removed.")
-    return lines
+        return ["Not compared with an older checkpoint: who holds the key could have signed another history before."]
+    told = f"It continues the older checkpoint, of {verdict.since} entries: none of what that signed was given up."
+    if verdict.start == 0:
+        told += " All of them are in this file, unaltered."
+    return [told]
+
+
+def printable(text: str) -> str:
+    """Return the text as a terminal can show it: what a file says must not be able to move the cursor."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+    )
 
 
 def _login() -> str:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from typing import NamedTuple
 
 from service.ledger.hashing import HASH_BYTES
 from service.ledger.notes import InvalidNote
+
+_SIZE = re.compile("0|[1-9][0-9]{0,18}")
 
 
 class Checkpoint(NamedTuple):
@@ -29,7 +32,7 @@ class Checkpoint(NamedTuple):
         if len(lines) < 4 or lines[-1] or not all(lines[:-1]):  # three lines, each ended
             raise InvalidNote("a checkpoint has three lines: origin, size, root hash")
         origin, size, root = lines[:3]
-        if not size.isascii() or not size.isdigit() or str(int(size)) != size:
+        if not _SIZE.fullmatch(size):
             raise InvalidNote("the second line of a checkpoint is the size of the tree")
         try:
             raw = base64.b64decode(root, validate=True)

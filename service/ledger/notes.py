@@ -79,6 +79,8 @@ class Verifier:
             if len(signature) != 72:  # 8 bytes of time, 64 of signature
                 raise InvalidNote(f"the cosignature of {self.name} has a wrong length")
             time = int.from_bytes(signature[:8], "big")
+            if not 0 < time < 1 << 63:
+                raise InvalidNote(f"the cosignature of {self.name} has no time")
             signature = signature[8:]
             message = cosigned(text, time)
         try:

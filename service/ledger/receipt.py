@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from service.ledger.hashing import HASH_BYTES, leaf_hash
 from service.ledger.notes import Note, Verifier, parse_note
 from service.ledger.proofs import InvalidProof, verify_inclusion
 
+_INDEX = re.compile("0|[1-9][0-9]{0,18}")
 HEADER = "c2sp.org/tlog-proof@v1"
 
 
@@ -39,7 +41,7 @@ class Receipt:
         header, *lines = head.split("\n")
         extra = lines.pop(0).removeprefix("extra ") if lines and lines[0].startswith("extra ") else None
         index = lines.pop(0).removeprefix("index ") if lines and lines[0].startswith("index ") else ""
-        if header != HEADER or not index.isdigit() or str(int(index)) != index:
+        if header != HEADER or not _INDEX.fullmatch(index):
             raise InvalidProof("this is no receipt: its first lines are not those of c2sp.org/tlog-proof@v1")
         if extra is None:
             raise InvalidProof("this receipt does not carry what it proves")

@@ -14,11 +14,8 @@ from uuid import UUID
 from service.domain.discrepancies import Discrepancy, DiscrepancyKind, Progress
 from service.domain.identity import Caller
 from service.domain.orders import NewOrder, content_digest
-from service.ledger.checkpoint import Checkpoint
-from service.ledger.edge import Edge
-from service.ledger.hashing import leaf_hash
-from service.ledger.notes import InvalidNote, parse_note
-from service.repositories.database import Database, Rows, Statement
+from service.repositories.database import Database, Statement
+from service.repositories.tree_check import TreeCheck
 
 PORTION = 1000
 SETTLED = "1 minute"
@@ -82,9 +79,10 @@ CHECKS: list[tuple[DiscrepancyKind, str]] = [
               IS DISTINCT FROM (l.order_id, l.fill_id, l.execution_id, l.venue, l.timestamp, l.fill_quantity,
                                 l.fill_price, l.fill_commission, l.action::text)
            -- Recorded at one time, unless the clock went back: then the log has the time of the one before it.
-           OR {_FILLS} AND f.created_at <> l.created_at AND NOT (f.created_at < l.created_at AND EXISTS (
-                SELECT FROM execution_logs WHERE trader_id = l.trader_id AND order_id = l.order_id
-                  AND sequence < l.sequence AND created_at = l.created_at))
+           OR {_FILLS} AND f.created_at IS DISTINCT FROM l.created_at AND NOT coalesce(
+                f.created_at < l.created_at AND EXISTS (
+                    SELECT FROM execution_logs WHERE trader_id = l.trader_id AND order_id = l.order_id
+                      AND sequence < l.sequence AND created_at = l.created_at), false)
         """,
     ),
     (
@@ -104,7 +102,7 @@ CHECKS: list[tuple[DiscrepancyKind, str]] = [
             SELECT coalesce(sum(quantity_filled), 0) AS quantity,
                    coalesce(sum(quantity_filled * price_at_fill), 0) AS notional
             FROM fills WHERE trader_id = o.trader_id AND order_id = o.id) AS sums
-        WHERE {_ORDERS} AND (o.filled_quantity, o.filled_notional) <> (sums.quantity, sums.notional)
+        WHERE {_ORDERS} AND (o.filled_quantity, o.filled_notional) IS DISTINCT FROM (sums.quantity, sums.notional)
         """,
     ),
     (
@@ -114,7 +112,7 @@ CHECKS: list[tuple[DiscrepancyKind, str]] = [
                'nothing precedes ' || l.sequence
         FROM execution_logs AS l LEFT JOIN execution_logs AS p
             ON p.trader_id = l.trader_id AND p.sequence = l.sequence - 1
-        WHERE {_LOGS} AND l.sequence <> 1 AND p.id IS NULL
+        WHERE {_LOGS} AND l.sequence IS DISTINCT FROM 1 AND p.id IS NULL
         """,
     ),
     (
@@ -127,7 +125,7 @@ CHECKS: list[tuple[DiscrepancyKind, str]] = [
                 SELECT max(sequence) FROM execution_logs WHERE trader_id = traders.id), 0) AS newest
             FROM traders LEFT JOIN trader_sequences ON trader_sequences.trader_id = traders.id
             WHERE traders.id = %(trader_id)s) AS counters
-        WHERE coalesce(last_sequence, 0) <> newest
+        WHERE coalesce(last_sequence, 0) IS DISTINCT FROM newest
         """,
     ),
     (
@@ -139,7 +137,7 @@ CHECKS: list[tuple[DiscrepancyKind, str]] = [
             SELECT filled_quantity, filled_notional FROM execution_logs
             WHERE trader_id = l.trader_id AND order_id = l.order_id AND sequence < l.sequence
             ORDER BY sequence DESC LIMIT 1) AS p ON true
-        WHERE {_LOGS} AND (l.filled_quantity, l.filled_notional) <> (
+        WHERE {_LOGS} AND (l.filled_quantity, l.filled_notional) IS DISTINCT FROM (
             coalesce(p.filled_quantity, 0) + CASE WHEN l.action = 'FILLED' THEN coalesce(l.fill_quantity, 0) ELSE 0 END,
             coalesce(p.filled_notional, 0)
                 + CASE WHEN l.action = 'FILLED' THEN coalesce(l.fill_quantity * l.fill_price, 0) ELSE 0 END)
@@ -161,7 +159,7 @@ CHECKS: list[tuple[DiscrepancyKind, str]] = [
         f"""
         SELECT l.trader_id, l.order_id, l.id, NULL::uuid, l.sequence, e.position, ''
         FROM execution_logs AS l JOIN ledger_entries AS e ON (e.trader_id, e.sequence) = (l.trader_id, l.sequence)
-        WHERE {_LOGS} AND (e.leaf <> execution_log_leaf(l) OR e.kind <> 'EXECUTION_LOG')
+        WHERE {_LOGS} AND (e.leaf IS DISTINCT FROM execution_log_leaf(l) OR e.kind IS DISTINCT FROM 'EXECUTION_LOG')
         """,
     ),
     (
@@ -192,14 +190,6 @@ _PAGE_OF_TERMS = f"""
     WHERE {_ORDERS} AND o.request_digest IS NOT NULL
       AND (%(after_id)s::uuid IS NULL OR o.id > %(after_id)s) ORDER BY o.trader_id, o.id LIMIT %(limit)s
 """
-_ENTRIES = """
-    SELECT position, leaf, leaf_hash FROM ledger_entries WHERE position >= %(start)s ORDER BY position LIMIT %(limit)s
-"""
-_TILE = "SELECT hashes, root FROM ledger_tiles WHERE level = %(level)s AND tile_index = %(index)s"
-_SIGNED = """
-    SELECT size, root_hash, note FROM ledger_checkpoints WHERE size > %(start)s AND size <= %(end)s ORDER BY size
-"""
-_HEAD = "SELECT coalesce((SELECT size FROM ledger_head), 0), (SELECT max(size) FROM ledger_checkpoints)"
 
 
 class Reconciliation:
@@ -224,7 +214,7 @@ class Reconciliation:
         compared = found = 0
         [rows] = await self._database.run(caller, Statement(_TRADERS, values))
         if trader_id is None and recorded_from is None and recorded_to is None:
-            async for discrepancy in self._tree(caller):
+            async for discrepancy in TreeCheck(self._database, caller).run():
                 found += 1
                 yield discrepancy
         for done, (each,) in enumerate(rows):
@@ -238,9 +228,12 @@ class Reconciliation:
 
     async def _trader(self, caller: Caller, values: dict[str, Any]) -> AsyncGenerator[Discrepancy, None]:
         for kind, check in CHECKS:
-            [rows] = await self._database.run(caller, Statement(check, values))
-            for row in rows:
+            limited = f"SELECT * FROM ({check}) AS found LIMIT {PORTION + 1}"
+            [rows] = await self._database.run(caller, Statement(limited, values))
+            for row in rows[:PORTION]:
                 yield Discrepancy(kind, *row)
+            if len(rows) > PORTION:
+                yield Discrepancy(kind, values["trader_id"], detail=f"there are more than these {PORTION} of the kind")
         after_id: UUID | None = None
         while True:
             page = values | {"after_id": after_id, "limit": PORTION}
@@ -256,50 +249,3 @@ class Reconciliation:
                     )
             if len(rows) < PORTION:
                 return
-
-    async def _tree(self, caller: Caller) -> AsyncGenerator[Discrepancy, None]:
-        """Build the tree anew, in portions; compare it with tiles, hashes and every checkpoint on the way."""
-        [[(size, signed)]] = await self._database.run(caller, Statement(_HEAD))
-        tree = Edge()
-        rows: Rows = []
-        while tree.size == 0 or len(rows) == PORTION:
-            [rows] = await self._database.run(caller, Statement(_ENTRIES, {"start": tree.size, "limit": PORTION}))
-            signatures = {"start": tree.size, "end": tree.size + len(rows)}
-            [checkpoints] = await self._database.run(caller, Statement(_SIGNED, signatures))
-            roots = {checked: (root, note) for checked, root, note in checkpoints}
-            for position, leaf, stored in rows:
-                if position != tree.size:
-                    yield Discrepancy("POSITION_GAP", position=tree.size, detail=f"the next entry is {position}")
-                    return
-                for detail in [detail async for detail in self._leaf(caller, tree, leaf, stored, roots)]:
-                    yield Discrepancy("TREE_DIFFERS_FROM_CHECKPOINT", position=position, detail=detail)
-            if not rows:
-                break
-        if tree.size < max(size, signed or 0):
-            yield Discrepancy("POSITION_GAP", position=tree.size, detail=f"there were {max(size, signed or 0)} entries")
-        [[(size, _)]] = await self._database.run(caller, Statement(_HEAD))
-        if tree.size > size:  # the head moves with the entries
-            yield Discrepancy("LEDGER_ENTRY_WITHOUT_LOG", position=size, detail="it was added beside the sequencer")
-
-    async def _leaf(
-        self, caller: Caller, tree: Edge, leaf: bytes, stored: bytes, roots: dict[int, tuple[bytes, str]]
-    ) -> AsyncGenerator[str, None]:
-        """Append a leaf to the tree; yield what does not agree with it."""
-        if leaf_hash(leaf) != stored:
-            yield "the stored hash is not that of the leaf"
-        for tile in tree.append([leaf_hash(leaf)]):
-            place = {"level": tile.level, "index": tile.index}
-            [kept] = await self._database.run(caller, Statement(_TILE, place))
-            if kept != [(tile.hashes, tile.root)]:
-                yield f"tile {tile.index} of level {tile.level} is not that of its leaves"
-        root, note = roots.get(tree.size, (None, ""))
-        if root is not None and not (root == tree.root() and _says(note, tree.size, root)):
-            yield f"the checkpoint of {tree.size} entries says otherwise"
-
-
-def _says(note: str, size: int, root: bytes) -> bool:
-    try:
-        checkpoint = Checkpoint.parse(parse_note(note).text)
-    except InvalidNote:
-        return False
-    return (checkpoint.size, checkpoint.root) == (size, root)

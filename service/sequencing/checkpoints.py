@@ -8,7 +8,7 @@ import logging
 
 from service.ledger.checkpoint import Checkpoint
 from service.ledger.edge import Edge
-from service.ledger.notes import Note, Signer, parse_note, sign
+from service.ledger.notes import Note, Signer, Verifier, parse_note, sign
 from service.ledger.proofs import InvalidProof, verify_consistency
 from service.ledger.tiles import consistency_spans, edge, needed, root_over
 from service.repositories.ledger_writer import LedgerWriter, StoredCheckpoint
@@ -41,7 +41,14 @@ class Checkpoints:
         stored = await writer.newest_checkpoint()
         outside = await asyncio.to_thread(self._outside.newest) if self._outside else None
         notes = [note for note in (stored and parse_note(stored.note), outside) if note]
+        verifiers = await self._verifiers(writer)
         for note in notes:
+            if not note.signed_by(verifiers):
+                raise RefusedToSign(
+                    f"The newest checkpoint, of {Checkpoint.parse(note.text).size} entries, is signed by none of this "
+                    "ledger's keys: it was forged, in the database or in the checkpoint directory, or the keys are not "
+                    "those of this ledger (BLOTTER_LEDGER_KEYS)."
+                )
             await self._compare(writer, tree, Checkpoint.parse(note.text))
         newest = max(notes, key=lambda note: Checkpoint.parse(note.text).size, default=None)
         self._newest = Checkpoint.parse(newest.text) if newest else None
@@ -52,8 +59,8 @@ class Checkpoints:
         signers = await asyncio.to_thread(self._keys.signers) if self._keys else []
         if signers:
             vkeys = sorted(str(signer.verifier) for signer in signers)
-            if self._recorded is None and (last := await writer.last_note("KEYS")):
-                self._recorded = _listed(last, "keys")
+            if self._recorded is None:
+                self._recorded = _listed(await writer.last_note("KEYS"), "keys")
             if self._recorded != vkeys:
                 await writer.append_note(tree, "KEYS", {"keys": vkeys, "origin": self._origin})
                 self._recorded = vkeys
@@ -77,6 +84,12 @@ class Checkpoints:
         self._newest = checkpoint
         return note
 
+    async def _verifiers(self, writer: LedgerWriter) -> list[Verifier]:
+        """Return the keys that may have signed last: those of the folder, and those that the ledger named last."""
+        signers = await asyncio.to_thread(self._keys.signers) if self._keys else []
+        last = await writer.last_note("KEYS")
+        return [signer.verifier for signer in signers] + [Verifier.parse(key) for key in _listed(last, "keys")]
+
     async def _compare(self, writer: LedgerWriter, tree: Edge, checkpoint: Checkpoint) -> None:
         if checkpoint.origin != self._origin:
             raise RefusedToSign(
@@ -85,8 +98,8 @@ class Checkpoints:
             )
         if checkpoint.size > tree.size:
             raise RefusedToSign(
-                f"A tree of {checkpoint.size} entries was signed, this database has {tree.size}: it is an older copy, "
-                "or its newest entries were removed. Restore the database that the newest checkpoint was signed in; if "
+                f"A tree of {checkpoint.size} entries was signed, this database has fewer: it is an older copy, or its "
+                "newest entries were removed. Restore the database that the newest checkpoint was signed in; if "
                 "it is lost for good, begin a new ledger under a new origin and say so to those who hold checkpoints."
             )
         if checkpoint.size:
@@ -106,9 +119,9 @@ class Checkpoints:
             raise RefusedToSign(f"The tree does not continue the one of {old.size} entries: {error}") from error
 
 
-def _listed(leaf: bytes, name: str) -> list[str]:
+def _listed(leaf: bytes | None, name: str) -> list[str]:
     """Return a list of strings from a leaf; none from a leaf that has no such list."""
     try:
-        return [str(item) for item in json.loads(leaf)[name]]
-    except (ValueError, KeyError, TypeError):
+        return [str(item) for item in json.loads(leaf or b"{}")[name]]
+    except (ValueError, LookupError, TypeError):
         return []

@@ -51,7 +51,10 @@ class DirectorySink:
     def newest(self) -> Note | None:
         """Return the newest checkpoint that was delivered. Raises InvalidNote for a file that is none."""
         file = self._folder / "checkpoint"
-        return parse_note(file.read_text("utf-8")) if file.exists() else None
+        try:
+            return parse_note(file.read_text("utf-8")) if file.exists() else None
+        except ValueError as error:  # InvalidNote, and what is not UTF-8
+            raise InvalidNote(f"{file} is no checkpoint: {error}") from error
 
     def deliver(self, note: Note) -> None:
         """Write the checkpoint so that no reader ever sees half of it. Raises SinkFailed."""

@@ -17,6 +17,8 @@ from service.ledger.hashing import HASH_BYTES, fold, leaf_hash, node_hash
 from service.ledger.notes import InvalidNote, Note, Verifier, parse_note
 
 LONGEST_LINE = 200_000
+LONGEST_CHECKPOINT = 1_000_000
+FAULTS_TOLD = 100
 
 
 class NotABundle(Exception):
@@ -39,11 +41,17 @@ class Verdict:
     since: int | None = None
     """Size of the older checkpoint that it continues; None where none was given."""
     faults: list[str] = field(default_factory=list)
+    """The first of them; one would do."""
 
     @property
     def good(self) -> bool:
         """Whether nothing is wrong."""
         return not self.faults
+
+    def fault(self, what: str) -> None:
+        """Note what is wrong."""
+        if len(self.faults) < FAULTS_TOLD:
+            self.faults.append(what)
 
 
 class _Tree:
@@ -107,7 +115,10 @@ class _Lines:
 
     def rest(self) -> str:
         """Return what is left."""
-        return self._file.read(1_000_000).decode("utf-8", "replace")
+        text = self._file.read(LONGEST_CHECKPOINT + 1)
+        if len(text) > LONGEST_CHECKPOINT:
+            raise NotABundle("What follows the entries is too long for a checkpoint.")
+        return text.decode("utf-8", "replace")
 
 
 def verify(
@@ -142,7 +153,7 @@ def verify(
     leaves.finish()
     _check_signed(lines.rest(), tree, verifiers, verdict)
     if older and verdict.since is None and verdict.good:
-        verdict.faults.append(
+        verdict.fault(
             f"The older checkpoint is of {older.size} entries, not in this bundle, {verdict.start} to {verdict.end}: "
             "export a bundle that reaches over it."
         )
@@ -164,18 +175,18 @@ class _Leaves:
         except (ValueError, RecursionError, rfc8785.CanonicalizationError):
             content, canonical = None, False
         if not canonical or not isinstance(content, dict):
-            self._verdict.faults.append(f"Entry {position} is not canonical JSON.")
+            self._verdict.fault(f"Entry {position} is not canonical JSON.")
         elif content.get("type") == "execution_log":
             self._check_log(position, content)
         elif content.get("type") not in {"keys", "baseline"}:
-            self._verdict.faults.append(f"Entry {position} is of an unknown type.")
+            self._verdict.fault(f"Entry {position} is of an unknown type.")
 
     def _check_log(self, position: int, log: dict[str, object]) -> None:
         trader_id, number, time = str(log.get("trader_id")), str(log.get("sequence")), str(log.get("created_at"))
-        sequence = int(number) if number.isascii() and number.isdigit() else 0
+        sequence = int(number) if number.isascii() and number.isdigit() and len(number) < 20 else 0
         expected = self._last.get(trader_id, 0 if self._verdict.start == 0 else sequence - 1) + 1
         if sequence != expected:
-            self._verdict.faults.append(
+            self._verdict.fault(
                 f"Entry {position} is event {number} of trader {trader_id}, where event {expected} should come."
             )
         self._last[trader_id] = sequence
@@ -201,15 +212,15 @@ def _older(since: Note | None, verifiers: Collection[Verifier], verdict: Verdict
         return None
     try:
         if not since.signed_by(verifiers):
-            verdict.faults.append("The older checkpoint is not signed by a key that you trust.")
+            verdict.fault("The older checkpoint is not signed by a key that you trust.")
         older = Checkpoint.parse(since.text)
     except InvalidNote as error:
-        verdict.faults.append(f"The older checkpoint is false: {error}.")
+        verdict.fault(f"The older checkpoint is false: {error}.")
         return None
     if older.origin != verdict.origin:
-        verdict.faults.append(f"The older checkpoint is of another ledger, {older.origin}.")
+        verdict.fault(f"The older checkpoint is of another ledger, {older.origin}.")
     if older.size > verdict.size:
-        verdict.faults.append(
+        verdict.fault(
             f"A tree of {older.size} entries was signed before, this bundle's has {verdict.size}: entries were removed."
         )
         verdict.since = older.size
@@ -221,7 +232,7 @@ def _compare(tree: _Tree, older: Checkpoint | None, verdict: Verdict) -> None:
         return
     verdict.since = older.size
     if tree.root() != older.root:
-        verdict.faults.append(
+        verdict.fault(
             f"The first {older.size} entries are not those that the older checkpoint signed: history was altered."
         )
 
@@ -232,12 +243,12 @@ def _check_signed(text: str, tree: _Tree, verifiers: Collection[Verifier], verdi
         checkpoint = Checkpoint.parse(note.text)
         signed_by = note.signed_by(verifiers)
     except InvalidNote as error:
-        verdict.faults.append(f"The checkpoint is false: {error}.")
+        verdict.fault(f"The checkpoint is false: {error}.")
         return
     verdict.signed_by = [f"{verifier.name}+{verifier.key_id.hex()}" for verifier in signed_by]
     if not signed_by:
-        verdict.faults.append("The checkpoint is not signed by a key that you trust.")
+        verdict.fault("The checkpoint is not signed by a key that you trust.")
     if (checkpoint.origin, checkpoint.size) != (verdict.origin, verdict.size):
-        verdict.faults.append("The checkpoint is of another ledger, or of another size, than the bundle says.")
+        verdict.fault("The checkpoint is of another ledger, or of another size, than the bundle says.")
     elif checkpoint.root != tree.root():
-        verdict.faults.append("The entries are not those that were signed: the root of the tree differs.")
+        verdict.fault("The entries are not those that were signed: the root of the tree differs.")
