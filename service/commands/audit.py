@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import getpass
 import os
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Self, TextIO
+from typing import BinaryIO, Self
 from uuid import UUID
 
 import click
@@ -13,19 +16,27 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from service.client import BlotterError, Client, ExportFormat
+from service.ledger.checkpoint import Checkpoint
 from service.ledger.notes import InvalidKey, InvalidNote, Verifier, parse_note
 from service.ledger.proofs import InvalidProof
-from service.ledger.receipt import Receipt
+from service.ledger.receipt import NotAReceipt, Receipt, UnknownKey
 from service.verifier.bundle import NotABundle, Verdict, verify
 
-FALSE, UNREADABLE = 1, 3
+FALSE, UNREADABLE, UNDECIDED = 1, 3, 4
 
 _EPILOG = """\b
 Exit status:
   0  verified
-  1  false: it is not what was signed
+  1  false: it is not what was signed, or something is missing
+  2  wrong usage, or no such file
+  3  the file is none of this kind, or cannot be read
+  4  cannot tell: signed by other keys than those given, or not comparable with the older checkpoint
+"""
+_EPILOG_SERVICE = """\b
+Exit status:
+  0  done
   2  wrong usage
-  3  the file, or the service, cannot be read
+  3  the service cannot be reached or refuses, or the file cannot be written
 """
 
 
@@ -45,13 +56,17 @@ class Keys(click.ParamType[list[Verifier]]):
     name = "vkey"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> list[Verifier]:
-        """Read them."""
+        """Read them. What was given is not repeated: somebody may have named his private key."""
+        file = Path(value)
         try:
-            if "+" not in value and Path(value).is_file():
-                value = Path(value).read_text("utf-8")
-            return [Verifier.parse(line) for line in value.strip().split("\n")]
+            if "+" not in value and not file.is_file():
+                self.fail("this is neither a verifier key nor a file of them", param, ctx)
+            text = file.read_text("utf-8") if file.is_file() else value
+            if "PRIVATE" in text:
+                self.fail("this is a private key: `blotter keys show` prints the public ones", param, ctx)
+            return [Verifier.parse(line) for line in text.strip().split("\n")]
         except (InvalidKey, OSError, UnicodeDecodeError) as error:
-            self.fail(f"{value!r} is no verifier key: {error}", param, ctx)
+            self.fail(f"this is no verifier key: {error}", param, ctx)
 
 
 def _keys(function: Callable[..., None]) -> Callable[..., None]:
@@ -68,9 +83,18 @@ def _keys(function: Callable[..., None]) -> Callable[..., None]:
 
 def _service(function: Callable[..., None]) -> Callable[..., None]:
     target = click.option(
-        "--target", metavar="HOST:PORT", default="127.0.0.1:50051", show_default=True, help="Where the service listens."
+        "--target",
+        metavar="HOST:PORT",
+        envvar="BLOTTER_LISTEN",
+        default="127.0.0.1:50051",
+        show_default=True,
+        help="Where the service listens.",
     )
-    actor = click.option("--actor", help="Who is reading: recorded by the service.  [default: the login's name]")
+    actor = click.option(
+        "--actor",
+        default=getpass.getuser,
+        help="Who is reading, for the service's record.  [default: the name that this system knows you by]",
+    )
     return target(actor(function))
 
 
@@ -79,8 +103,8 @@ def audit() -> None:
     """Export the audit ledger, and verify exports and receipts offline."""
 
 
-@audit.command()
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@audit.command(epilog=_EPILOG_SERVICE)
+@click.argument("file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
 @click.option("--from", "start", type=click.IntRange(min=0), default=0, show_default=True, help="First position.")
 @click.option("--to", "end", type=click.IntRange(min=0), help="Position after the last.  [default: the newest signed]")
 @click.option(
@@ -92,81 +116,91 @@ def audit() -> None:
     help="bundle proves itself; the others are flat files shaped after CAT's events.",
 )
 @_service
-def export(file: Path, start: int, end: int | None, format_: str, target: str, actor: str | None) -> None:
-    """Write a stretch of the ledger to FILE, whole or not at all."""
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+def export(file: Path, start: int, end: int | None, format_: str, target: str, actor: str) -> None:
+    """Write a stretch of the ledger to FILE, whole or not at all; to - or a device as it comes."""
     form = ExportFormat[format_.upper().replace("-", "_")]
     count = 0
     try:
         with (
-            Client(target, role="compliance", actor=actor or _login()) as client,
-            temporary.open("wb") as writing,
+            Client(target, role="compliance", actor=actor) as client,
+            _written(file) as writing,
             _Bar("exporting") as bar,
         ):
             for piece in client.export_execution_logs(from_position=start, to_position=end, format_=form):
                 writing.write(piece.data)
                 count = piece.exported_count
                 bar.tell(piece.exported_count, piece.total_count)
-        temporary.replace(file)
     except BlotterError as error:
         raise Unreadable(f"{target}: {error}") from error
     except OSError as error:
         raise Unreadable(f"{file} cannot be written: {error.strerror}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-    click.echo(f"{count} entries from position {start} on: {file}")
+    click.echo(f"{count} entries from position {start} on: {file}", err=True)
 
 
 @audit.command("verify", epilog=_EPILOG)
 @click.argument("bundle", type=click.File("rb"))
 @_keys
-@click.option(
-    "--since", type=click.File("r", encoding="utf-8"), help="A checkpoint from before, which this must continue."
-)
-def verify_(bundle: BinaryIO, verifiers: Sequence[Verifier], since: TextIO | None) -> None:
+@click.option("--since", type=click.File("rb"), help="A checkpoint from before, which this must continue.")
+def verify_(bundle: BinaryIO, verifiers: Sequence[Verifier], since: BinaryIO | None) -> None:
     """Verify a BUNDLE offline: every entry, the dense sequences, the tree, the signature.
 
     Without --since it shows that the entries are those that the key signed. What happened before that signature, by
     somebody who holds the key, only a checkpoint that you have kept yourself can show.
     """
     try:
-        older = parse_note(since.read()) if since else None
+        older = parse_note(since.read().decode("utf-8")) if since else None
+        if older:
+            Checkpoint.parse(older.text)
+    except (InvalidNote, OSError, UnicodeDecodeError) as error:
+        raise Unreadable(f"{since.name if since else ''} is no checkpoint: {error}") from error
+    try:
         with _Bar("verifying") as bar:
             verdict = verify(bundle, verifiers, older, bar.tell)
-    except (NotABundle, InvalidNote, OSError, UnicodeDecodeError) as error:
+    except (NotABundle, OSError) as error:
         raise Unreadable(f"{bundle.name}: {error}") from error
     for line in sentences(verdict):
         click.echo(line)
     if not verdict.good:
-        raise SystemExit(FALSE)
+        raise SystemExit(FALSE if verdict.faults else UNDECIDED)
 
 
-@audit.command()
+@audit.command(epilog=_EPILOG_SERVICE)
 @click.argument("log_id", type=click.UUID)
-@click.option("--output", type=click.File("w", encoding="utf-8"), default="-", help="Where to.  [default: the screen]")
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+    default="-",
+    help="Where to.  [default: the screen]",
+)
 @_service
-def receipt(log_id: UUID, output: TextIO, target: str, actor: str | None) -> None:
+def receipt(log_id: UUID, output: Path, target: str, actor: str) -> None:
     """Fetch the receipt of the execution log LOG_ID (C2SP tlog-proof)."""
     try:
-        with Client(target, role="compliance", actor=actor or _login()) as client:
+        with Client(target, role="compliance", actor=actor) as client:
             proof = client.get_inclusion_proof(log_id)
     except BlotterError as error:
         raise Unreadable(f"{target}: {error}") from error
     note = parse_note(proof.checkpoint.note)
-    output.write(str(Receipt(proof.leaf, proof.position, list(proof.hashes), note)))
+    try:
+        with _written(output) as writing:
+            writing.write(str(Receipt(proof.leaf, proof.position, list(proof.hashes), note)).encode())
+    except OSError as error:
+        raise Unreadable(f"{output} cannot be written: {error.strerror}") from error
 
 
 @audit.command("check-receipt", epilog=_EPILOG)
-@click.argument("file", type=click.File("r", encoding="utf-8"))
+@click.argument("file", type=click.File("rb"))
 @_keys
-def check_receipt(file: TextIO, verifiers: Sequence[Verifier]) -> None:
+def check_receipt(file: BinaryIO, verifiers: Sequence[Verifier]) -> None:
     """Verify the receipt in FILE offline, and print what it proves."""
     try:
-        read = Receipt.parse(file.read())
-    except (InvalidProof, InvalidNote, UnicodeDecodeError) as error:
-        raise Unreadable(f"{file.name}: {error}") from error
-    try:
+        read = Receipt.parse(file.read().decode("utf-8"))
         checkpoint = read.verify(verifiers)
+    except (NotAReceipt, UnicodeDecodeError, OSError) as error:
+        raise Unreadable(f"{file.name}: {error}") from error
+    except UnknownKey as error:
+        click.secho(printable(f"CANNOT TELL. {error}."), fg="yellow", bold=True)
+        raise SystemExit(UNDECIDED) from error
     except (InvalidProof, InvalidNote) as error:
         click.secho(printable(f"FALSE. {error}."), fg="red", bold=True)
         raise SystemExit(FALSE) from error
@@ -176,11 +210,34 @@ def check_receipt(file: TextIO, verifiers: Sequence[Verifier]) -> None:
     click.echo(printable(read.leaf.decode("utf-8", "replace")))
 
 
+@contextmanager
+def _written(file: Path) -> Iterator[BinaryIO]:
+    """A file to write to, that is there whole or not at all; standard output, a pipe or a device as they are."""
+    if str(file) == "-":
+        yield sys.stdout.buffer
+        return
+    target = file.resolve()  # a link stays a link
+    if target.exists() and not target.is_file():
+        with target.open("wb") as writing:
+            yield writing
+        return
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        with temporary.open("xb") as writing:
+            yield writing
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def sentences(verdict: Verdict) -> list[str]:
     """Return the verdict in words."""
-    if not verdict.good:
-        head = click.style("FALSE. This is not what was signed, or something is missing.", fg="red", bold=True)
-        return [head, *(printable(f"- {fault}") for fault in verdict.faults)]
+    why = [printable(f"- {what}") for what in (*verdict.faults, *verdict.doubts)]
+    if verdict.faults:
+        return [click.style("FALSE. This is not what was signed, or something is missing.", fg="red", bold=True), *why]
+    if verdict.doubts:
+        head = "CANNOT TELL. Nothing false was found, and not all could be checked with what was given."
+        return [click.style(head, fg="yellow", bold=True), *why]
     signed = f"Ledger {verdict.origin}, signed by {', '.join(verdict.signed_by)}: a tree of {verdict.size} entries."
     lines = [signed, *_about_entries(verdict), *_about_since(verdict)]
     return [click.style("VERIFIED.", fg="green", bold=True), *map(printable, lines)]
@@ -201,11 +258,14 @@ def _about_entries(verdict: Verdict) -> list[str]:
 
 def _about_since(verdict: Verdict) -> list[str]:
     if verdict.since is None:
-        return ["Not compared with an older checkpoint: who holds the key could have signed another history before."]
+        return [
+            "Not compared with an older checkpoint: who holds the key could have signed another history before.",
+            "To rule that out, verify with --since and a checkpoint that you got and kept yourself.",
+        ]
     told = f"It continues the older checkpoint, of {verdict.since} entries: none of what that signed was given up."
     if verdict.start == 0:
         told += " All of them are in this file, unaltered."
-    return [told]
+    return [told, "That is worth as much as the place where that checkpoint was kept."]
 
 
 def printable(text: str) -> str:
@@ -213,10 +273,6 @@ def printable(text: str) -> str:
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
     )
-
-
-def _login() -> str:
-    return os.environ.get("USER") or os.environ.get("USERNAME") or "audit"
 
 
 class _Bar:

@@ -8,7 +8,6 @@ Ed25519 alone: type 0x01 for the log's own signatures, 0x04 for a witness's cosi
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,8 @@ from typing import NamedTuple
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from service.ledger.base64 import decoded
 
 ED25519 = 0x01
 COSIGNATURE = 0x04
@@ -204,9 +205,9 @@ def check_name(name: str) -> None:
 def _split_key(text: str) -> tuple[str, bytes, bytes]:
     try:
         name, key_id, encoded = text.split("+", 2)
-        raw = base64.b64decode(encoded, validate=True)
+        raw = decoded(encoded)
         identity = bytes.fromhex(key_id)
-    except (ValueError, binascii.Error) as error:
+    except ValueError as error:
         raise InvalidKey("a key reads name+hex+base64") from error
     check_name(name)
     if len(identity) != 4 or len(key_id) != 8 or not raw:  # 4 bytes in hexadecimal
@@ -217,9 +218,9 @@ def _split_key(text: str) -> tuple[str, bytes, bytes]:
 def _parse_signature(line: str) -> Signature:
     name, _, encoded = line.removeprefix(_DASH).rpartition(" ")
     try:
-        raw = base64.b64decode(encoded, validate=True)
+        raw = decoded(encoded)
         check_name(name)
-    except (ValueError, binascii.Error) as error:
+    except ValueError as error:
         raise InvalidNote("a signature line reads — name base64") from error
     if not line.startswith(_DASH) or len(raw) < 5:  # 4 bytes of key id, and a signature
         raise InvalidNote("a signature line reads — name base64")

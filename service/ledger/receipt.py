@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from service.ledger.base64 import decoded
 from service.ledger.checkpoint import Checkpoint
 from service.ledger.hashing import HASH_BYTES, leaf_hash
 from service.ledger.notes import Note, Verifier, parse_note
@@ -15,6 +15,14 @@ from service.ledger.proofs import InvalidProof, verify_inclusion
 
 _INDEX = re.compile("0|[1-9][0-9]{0,18}")
 HEADER = "c2sp.org/tlog-proof@v1"
+
+
+class UnknownKey(ValueError):
+    """The checkpoint is signed by other keys than those given."""
+
+
+class NotAReceipt(ValueError):
+    """The text is no receipt at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,28 +44,32 @@ class Receipt:
 
     @classmethod
     def parse(cls, text: str) -> Receipt:
-        """Read a receipt. Raises InvalidProof, InvalidNote."""
+        """Read a receipt. Raises NotAReceipt; InvalidProof, InvalidNote where it is one, and damaged."""
         head, _, note = text.partition("\n\n")
         header, *lines = head.split("\n")
+        if header != HEADER:
+            raise NotAReceipt(f"this is no receipt: it does not begin with {HEADER}")
         extra = lines.pop(0).removeprefix("extra ") if lines and lines[0].startswith("extra ") else None
         index = lines.pop(0).removeprefix("index ") if lines and lines[0].startswith("index ") else ""
-        if header != HEADER or not _INDEX.fullmatch(index):
-            raise InvalidProof("this is no receipt: its first lines are not those of c2sp.org/tlog-proof@v1")
+        if not _INDEX.fullmatch(index):
+            raise InvalidProof("the receipt does not say which entry it is of")
         if extra is None:
             raise InvalidProof("this receipt does not carry what it proves")
         try:
-            leaf = base64.b64decode(extra, validate=True)
-            proof = [base64.b64decode(line, validate=True) for line in lines]
-        except (ValueError, binascii.Error) as error:
-            raise InvalidProof("a line of the receipt is not base64") from error
-        if any(len(value) != HASH_BYTES for value in proof):
-            raise InvalidProof("a hash of the receipt has a wrong length")
+            leaf = decoded(extra)
+            proof = [decoded(line, HASH_BYTES) for line in lines]
+        except ValueError as error:
+            raise InvalidProof("a line of the receipt is not canonical base64, or no hash") from error
         return cls(leaf, int(index), proof, parse_note(note))
 
     def verify(self, verifiers: Collection[Verifier]) -> Checkpoint:
-        """Check signature and proof; return the checkpoint that holds the leaf. Raises InvalidProof, InvalidNote."""
-        if not self.checkpoint.signed_by(verifiers):
-            raise InvalidProof("the checkpoint is not signed by the key that you trust")
+        """Check signature and proof; return the checkpoint that holds the leaf.
+
+        Raises InvalidProof, InvalidNote, and UnknownKey where it is right under a signature that nobody can check.
+        """
+        signed_by = self.checkpoint.signed_by(verifiers)
         checkpoint = Checkpoint.parse(self.checkpoint.text)
         verify_inclusion(self.index, checkpoint.size, leaf_hash(self.leaf), self.proof, checkpoint.root)
+        if not signed_by:
+            raise UnknownKey("the checkpoint is signed by no key that you gave")
         return checkpoint

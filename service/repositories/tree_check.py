@@ -9,8 +9,9 @@ from service.domain.discrepancies import Discrepancy
 from service.domain.identity import Caller
 from service.ledger.checkpoint import Checkpoint
 from service.ledger.edge import Edge, FullTile
-from service.ledger.hashing import leaf_hash
+from service.ledger.hashing import HASH_BYTES, leaf_hash
 from service.ledger.notes import InvalidNote, Verifier, parse_note
+from service.ledger.tiles import TILE_WIDTH
 from service.repositories.database import Database, Statement
 
 PORTION = 1000
@@ -42,49 +43,60 @@ class TreeCheck:
         self._tree = Edge()
         self._keys: set[Verifier] = set()
         """The keys that the ledger has named so far."""
+        self._contradicted: int | None = None
+        """The size of the first checkpoint that says otherwise."""
 
     async def run(self) -> AsyncGenerator[Discrepancy, None]:
         """Yield what does not agree with the tree that the leaves make."""
         tree = self._tree
         [[(size, signed)]] = await self._run(Statement(_HEAD))
-        while True:
+        full = True
+        while full:
             portion = {"start": tree.size, "limit": PORTION}
             rows, checkpoints = await self._run(Statement(_ENTRIES, portion), Statement(_SIGNED, portion))
-            roots = {at: (root, note) for at, root, note in checkpoints}
+            full = len(rows) == PORTION
+            signed_here = {at: (root, note) for at, root, note in checkpoints}
             tiles: list[FullTile] = []
             for position, kind, leaf, stored in rows:
                 if position != tree.size:
                     yield Discrepancy("POSITION_GAP", position=tree.size, detail=f"the next entry is {position}")
                     return
-                for detail in self._entry(kind, leaf, stored, tiles):
+                for detail in self._entry(kind, leaf, stored, tiles, signed_here):
                     yield Discrepancy("TREE_DIFFERS_FROM_CHECKPOINT", position=position, detail=detail)
-                if tree.size in roots and not self._signed(*roots[tree.size]):
-                    detail = f"the checkpoint of {tree.size} entries says otherwise"
-                    yield Discrepancy("TREE_DIFFERS_FROM_CHECKPOINT", position=position, detail=detail)
-            async for detail in self._differing(tiles):
-                yield Discrepancy("TREE_DIFFERS_FROM_CHECKPOINT", position=tree.size - 1, detail=detail)
-            if len(rows) < PORTION:
-                break
+            async for position, detail in self._differing(tiles):
+                yield Discrepancy("TREE_DIFFERS_FROM_CHECKPOINT", position=position, detail=detail)
         if tree.size < max(size, signed or 0):
             yield Discrepancy("POSITION_GAP", position=tree.size, detail=f"there were {max(size, signed or 0)} entries")
-        [[(size, _)], ahead] = await self._run(Statement(_HEAD), Statement(_TILES_AHEAD, {"size": tree.size}))
-        if tree.size > size:  # the head moves with the entries
+        async for discrepancy in self._beyond():
+            yield discrepancy
+
+    async def _beyond(self) -> AsyncGenerator[Discrepancy, None]:
+        """Yield what is there that the sequencer has not come to; it may have gone on meanwhile."""
+        reached = self._tree.size
+        [[(size, _)], ahead] = await self._run(Statement(_HEAD), Statement(_TILES_AHEAD, {"size": reached}))
+        if reached > size:  # the head moves with the entries
             yield Discrepancy("LEDGER_ENTRY_WITHOUT_LOG", position=size, detail="it was added beside the sequencer")
-        for level, index in ahead if tree.size == size else []:
+        for level, index in ahead if reached == size else []:
             detail = f"tile {index} of level {level} is of entries that are yet to come"
-            yield Discrepancy("TREE_DIFFERS_FROM_CHECKPOINT", position=tree.size, detail=detail)
+            yield Discrepancy("TREE_DIFFERS_FROM_CHECKPOINT", position=reached, detail=detail)
 
     async def _run(self, *statements: Statement) -> list[list[tuple]]:  # type: ignore[type-arg]  # any row
         return await self._database.run(self._caller, *statements)
 
-    def _entry(self, kind: str, leaf: bytes, stored: bytes, tiles: list[FullTile]) -> Iterator[str]:
-        """Append a leaf; add the tiles that it completes; yield what is wrong with it."""
+    def _entry(
+        self, kind: str, leaf: bytes, stored: bytes, tiles: list[FullTile], signed: dict[int, tuple[bytes, str]]
+    ) -> Iterator[str]:
+        """Append a leaf; add the tiles that it completes; yield what is wrong with it, and with its checkpoint."""
         value = leaf_hash(leaf)
         if value != stored:
             yield "the stored hash is not that of the leaf"
         if kind != "EXECUTION_LOG" and not self._note(kind, leaf):  # that a log's leaf is that log, another check finds
             yield f"the leaf is none of kind {kind}"
         tiles.extend(self._tree.append([value]))
+        size = self._tree.size
+        if self._contradicted is None and size in signed and not self._signed(*signed[size]):
+            self._contradicted = size  # all later ones will be as well
+            yield f"the checkpoint of {size} entries says otherwise; later checkpoints are not compared"
 
     def _note(self, kind: str, leaf: bytes) -> bool:
         """Return whether a leaf is a note of its kind; remember the keys that it names."""
@@ -105,10 +117,20 @@ class TreeCheck:
         except InvalidNote:
             return False
 
-    async def _differing(self, tiles: list[FullTile]) -> AsyncGenerator[str, None]:
+    async def _differing(self, tiles: list[FullTile]) -> AsyncGenerator[tuple[int, str], None]:
+        """Yield the tiles that are not kept as the leaves make them, and the first entry that each is of.
+
+        Of the lowest level every hash is an entry's: each that differs is named.
+        """
         places = {"levels": [tile.level for tile in tiles], "indexes": [tile.index for tile in tiles]}
         [rows] = await self._run(Statement(_TILES, places)) if tiles else [[]]
         kept = {(level, index): (hashes, root) for level, index, hashes, root in rows}
         for tile in tiles:
-            if kept.get((tile.level, tile.index)) != (tile.hashes, tile.root):
-                yield f"tile {tile.index} of level {tile.level} is not that of its leaves"
+            hashes, root = kept.get((tile.level, tile.index), (b"", b""))
+            first = tile.index * TILE_WIDTH ** (tile.level + 1)
+            if (hashes, root) == (tile.hashes, tile.root):
+                continue
+            yield first, f"tile {tile.index} of level {tile.level} is not that of its leaves"
+            for place in range(0, len(hashes) if tile.level == 0 else 0, HASH_BYTES):
+                if hashes[place : place + HASH_BYTES] != tile.hashes[place : place + HASH_BYTES]:
+                    yield first + place // HASH_BYTES, "the entry is not the one that the tree was built of"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
@@ -11,6 +9,7 @@ from typing import BinaryIO
 
 import rfc8785
 
+from service.ledger.base64 import decoded
 from service.ledger.bundle import HEADER, full_subtrees
 from service.ledger.checkpoint import Checkpoint
 from service.ledger.hashing import HASH_BYTES, fold, leaf_hash, node_hash
@@ -22,7 +21,11 @@ FAULTS_TOLD = 100
 
 
 class NotABundle(Exception):
-    """The file cannot be read as a bundle."""
+    """The file is no bundle at all."""
+
+
+class _Broken(Exception):
+    """A bundle of which something is missing, or in the wrong place."""
 
 
 @dataclass
@@ -41,17 +44,23 @@ class Verdict:
     since: int | None = None
     """Size of the older checkpoint that it continues; None where none was given."""
     faults: list[str] = field(default_factory=list)
-    """The first of them; one would do."""
+    """What is wrong: the first of it, one would do."""
+    doubts: list[str] = field(default_factory=list)
+    """What could not be checked with what was given: the keys, the older checkpoint."""
 
     @property
     def good(self) -> bool:
-        """Whether nothing is wrong."""
-        return not self.faults
+        """Whether nothing is wrong, and nothing was left unchecked."""
+        return not self.faults and not self.doubts
 
     def fault(self, what: str) -> None:
         """Note what is wrong."""
         if len(self.faults) < FAULTS_TOLD:
             self.faults.append(what)
+
+    def doubt(self, what: str) -> None:
+        """Note what could not be checked."""
+        self.doubts.append(what)
 
 
 class _Tree:
@@ -84,40 +93,39 @@ class _Lines:
         """Return the next line without its newline."""
         line = self._file.readline(LONGEST_LINE)
         if not line.endswith(b"\n"):
-            raise NotABundle("The file ends too early, or a line is too long.")
+            raise _Broken("The file ends too early, or a line is too long.")
         return line[:-1]
 
     def text(self, name: str) -> str:
         """Return the value of the next line, which is called `name`."""
         key, _, value = self.next().partition(b" ")
         if key.decode("utf-8", "replace") != name:
-            raise NotABundle(f"A line that begins with {name!r} is missing.")
+            raise _Broken(f"A line that begins with {name!r} is missing.")
         return value.decode("utf-8", "replace")
 
     def number(self, name: str) -> int:
         """Return the number on the next line, which is called `name`."""
         text = self.text(name)
         if not (text.isascii() and text.isdigit() and len(text) < 19):
-            raise NotABundle(f"The line {name!r} has no number.")
+            raise _Broken(f"The line {name!r} has no number.")
         return int(text)
 
     def hashes(self, name: str) -> Iterator[bytes]:
         """Yield the hashes of the lines called `name`, up to an empty line."""
         while line := self.next():
             key, _, value = line.partition(b" ")
+            if key.decode("utf-8", "replace") != name:
+                raise _Broken("The entries and hashes are not those that the bundle announces.")
             try:
-                raw = base64.b64decode(value, validate=True)
-            except binascii.Error as error:
-                raise NotABundle(f"A line {name!r} is not base64.") from error
-            if key.decode("utf-8", "replace") != name or len(raw) != HASH_BYTES:
-                raise NotABundle(f"A line {name!r} has no hash of {HASH_BYTES} bytes.")
-            yield raw
+                yield decoded(value.decode("ascii"), HASH_BYTES)
+            except ValueError as error:
+                raise _Broken(f"A line {name!r} has no hash of {HASH_BYTES} bytes.") from error
 
     def rest(self) -> str:
         """Return what is left."""
         text = self._file.read(LONGEST_CHECKPOINT + 1)
         if len(text) > LONGEST_CHECKPOINT:
-            raise NotABundle("What follows the entries is too long for a checkpoint.")
+            raise _Broken("What follows the entries is too long for a checkpoint.")
         return text.decode("utf-8", "replace")
 
 
@@ -129,12 +137,26 @@ def verify(
 ) -> Verdict:
     """Check every leaf, the dense sequences, the root, the signature, and an older checkpoint. Raises NotABundle."""
     lines, verdict = _Lines(file), Verdict()
-    if lines.next().decode("utf-8", "replace") != HEADER:
-        raise NotABundle(f"The file does not begin with {HEADER}.")
+    if file.readline(LONGEST_LINE).rstrip(b"\n").decode("utf-8", "replace") != HEADER:
+        raise NotABundle(f"This is no bundle: it does not begin with {HEADER}.")
+    try:
+        _read(lines, verdict, verifiers, since, progress)
+    except _Broken as broken:
+        verdict.fault(str(broken))
+    return verdict
+
+
+def _read(
+    lines: _Lines,
+    verdict: Verdict,
+    verifiers: Collection[Verifier],
+    since: Note | None,
+    progress: Callable[[int, int], None] | None,
+) -> None:
     verdict.origin = lines.text("origin")
     verdict.start, verdict.end, verdict.size = (lines.number(name) for name in ("from", "to", "size"))
     if not verdict.start <= verdict.end <= verdict.size:
-        raise NotABundle("The positions of the bundle contradict each other.")
+        raise _Broken("The positions of the bundle contradict each other.")
     tree = _Tree()
     _add_subtrees(tree, lines.hashes("left"), full_subtrees(0, verdict.start))
     older = _older(since, verifiers, verdict)
@@ -148,16 +170,15 @@ def verify(
             progress(position - verdict.start, verdict.end - verdict.start)
     _compare(tree, older, verdict)
     if lines.next():
-        raise NotABundle("There are more leaves than the bundle says.")
+        raise _Broken("There are more leaves than the bundle says.")
     _add_subtrees(tree, lines.hashes("right"), full_subtrees(verdict.end, verdict.size))
     leaves.finish()
     _check_signed(lines.rest(), tree, verifiers, verdict)
     if older and verdict.since is None and verdict.good:
-        verdict.fault(
-            f"The older checkpoint is of {older.size} entries, not in this bundle, {verdict.start} to {verdict.end}: "
-            "export a bundle that reaches over it."
+        verdict.doubt(
+            f"The older checkpoint is of {older.size} entries, and this bundle has those from {verdict.start} to "
+            f"{verdict.end}: export one that reaches over it."
         )
-    return verdict
 
 
 class _Leaves:
@@ -204,7 +225,7 @@ def _add_subtrees(tree: _Tree, hashes: Iterator[bytes], subtrees: Iterator[tuple
         for (start, end), value in zip(subtrees, hashes, strict=True):
             tree.add(end - start, value)
     except ValueError as error:
-        raise NotABundle("There are more or fewer hashes than the bundle needs.") from error
+        raise _Broken("There are more or fewer hashes than the bundle needs.") from error
 
 
 def _older(since: Note | None, verifiers: Collection[Verifier], verdict: Verdict) -> Checkpoint | None:
@@ -212,7 +233,7 @@ def _older(since: Note | None, verifiers: Collection[Verifier], verdict: Verdict
         return None
     try:
         if not since.signed_by(verifiers):
-            verdict.fault("The older checkpoint is not signed by a key that you trust.")
+            verdict.doubt(f"The older checkpoint is signed by {_names(since)}, by no key that you gave.")
         older = Checkpoint.parse(since.text)
     except InvalidNote as error:
         verdict.fault(f"The older checkpoint is false: {error}.")
@@ -220,8 +241,9 @@ def _older(since: Note | None, verifiers: Collection[Verifier], verdict: Verdict
     if older.origin != verdict.origin:
         verdict.fault(f"The older checkpoint is of another ledger, {older.origin}.")
     if older.size > verdict.size:
-        verdict.fault(
-            f"A tree of {older.size} entries was signed before, this bundle's has {verdict.size}: entries were removed."
+        verdict.doubt(
+            f"The checkpoint is of {older.size} entries, this bundle's tree has {verdict.size}. Either the bundle was "
+            "exported before the checkpoint was signed, or entries were removed since: export it again now."
         )
         verdict.since = older.size
     return older
@@ -247,8 +269,12 @@ def _check_signed(text: str, tree: _Tree, verifiers: Collection[Verifier], verdi
         return
     verdict.signed_by = [f"{verifier.name}+{verifier.key_id.hex()}" for verifier in signed_by]
     if not signed_by:
-        verdict.fault("The checkpoint is not signed by a key that you trust.")
+        verdict.doubt(f"The checkpoint is signed by {_names(note)}, by no key that you gave.")
     if (checkpoint.origin, checkpoint.size) != (verdict.origin, verdict.size):
         verdict.fault("The checkpoint is of another ledger, or of another size, than the bundle says.")
     elif checkpoint.root != tree.root():
         verdict.fault("The entries are not those that were signed: the root of the tree differs.")
+
+
+def _names(note: Note) -> str:
+    return ", ".join(f"{signature.name}+{signature.key_id.hex()}" for signature in note.signatures)

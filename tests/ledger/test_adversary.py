@@ -170,7 +170,7 @@ async def noticed(connection: Connection[Any], signer: Signer, since: Note | Non
         file += b"".join(leaf + b"\n" for leaf in leaves) + bundle.tail(stretch.right, note).encode()
         verdict = verify(io.BytesIO(file), [signer.verifier], since)
         if not verdict.good:
-            return f"verifier: {verdict.faults[0]}"
+            return f"verifier: {[*verdict.faults, *verdict.doubts][0]}"
     except (NotABundle, BlotterError) as error:
         return f"export: {error}"
     async with aclosing(Reconciliation(inside).run(CALLER, None, None, None)) as steps:

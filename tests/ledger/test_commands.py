@@ -3,8 +3,10 @@
 import asyncio
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from click.testing import CliRunner, Result
@@ -13,7 +15,7 @@ from blotter.audit.v1 import audit_service_pb2 as audit_pb
 from service.cli import main
 from service.ledger.checkpoint import Checkpoint
 from service.ledger.hashing import full_root, leaf_hash
-from service.ledger.notes import parse_note
+from service.ledger.notes import Signer, parse_note, sign
 from service.ledger.tiles import all_tiles
 from tests.conftest import Database
 from tests.ledger.test_audit_calls import signing, traded
@@ -50,7 +52,7 @@ async def test_what_was_exported_is_verified_without_the_service(exported: dict[
     verified = run("audit", "verify", exported["bundle"], "--key", exported["key"], "--since", exported["older"])
     assert verified.exit_code == 0, verified.output
     assert "VERIFIED." in verified.output
-    assert "It continues the checkpoint of" in verified.output
+    assert "It continues the older checkpoint, of" in verified.output
     receipt = run("audit", "check-receipt", exported["receipt"], "--key", exported["key"])
     assert receipt.exit_code == 0, receipt.output
     assert json.loads(receipt.output.splitlines()[-1])["id"] == exported["log_id"]
@@ -66,7 +68,7 @@ async def test_any_changed_byte_is_found(exported: dict[str, Any], tmp_path: Pat
             changed[place] ^= 0x04
             file.write_bytes(changed)
             result = run("audit", command, file, "--key", exported["key"])
-            assert result.exit_code in {1, 3}, (name, place, result.output)
+            assert result.exit_code in {1, 3, 4}, (name, place, result.output)
             assert "VERIFIED" not in result.output
         file.write_bytes(whole[:-1])
         assert run("audit", command, file, "--key", exported["key"]).exit_code in {1, 3}
@@ -78,8 +80,103 @@ async def test_another_key_is_not_trusted(exported: dict[str, Any], tmp_path: Pa
     shown = run("keys", "show", BLOTTER_LEDGER_KEYS=str(tmp_path / "others"))
     assert shown.output == made.output
     result = run("audit", "verify", exported["bundle"], "--key", made.output.strip())
-    assert result.exit_code == 1
-    assert "not signed by a key that you trust" in result.output
+    assert result.exit_code == 4
+    assert "by no key that you gave" in result.output
+    result = run("audit", "check-receipt", exported["receipt"], "--key", made.output.strip())
+    assert result.exit_code == 4
+    (tmp_path / "both").write_text(f"{made.output.strip()}\n{exported['key']}\n")
+    assert run("audit", "verify", exported["bundle"], "--key", tmp_path / "both").exit_code == 0
+
+
+def edited(exported: dict[str, Any], old: bytes, new: bytes) -> Path:
+    """A copy of the bundle, with one change."""
+    whole = exported["bundle"].read_bytes()
+    assert whole.count(old) >= 1
+    file: Path = exported["bundle"].with_name("edited")
+    file.write_bytes(whole.replace(old, new, 1))
+    return file
+
+
+async def test_a_leaf_that_is_gone_or_there_twice_is_false_and_no_file_crashes_the_verifier(
+    exported: dict[str, Any],
+) -> None:
+    leaf = exported["bundle"].read_bytes().split(b"\n")[8]
+    sequence = json.loads(leaf)["sequence"].encode()
+    huge = leaf.replace(b'"sequence":"' + sequence, b'"sequence":"' + b"1" * 5000)
+    escapes = leaf.replace(b'"trader_id":"', b'"trader_id":"\\u001b[2J\\u001b[32mVERIFIED.\\u001b[8m')
+    assert leaf not in {huge, escapes}
+    for file in (
+        edited(exported, leaf + b"\n", b""),
+        edited(exported, leaf + b"\n", leaf + b"\n" + leaf + b"\n"),
+        edited(exported, leaf, huge),
+        edited(exported, leaf, escapes),
+        edited(exported, b"\nsize ", b"\nsize 1"),
+        edited(exported, b"\nfrom 0\n", b"\nfrom " + b"1" * 5000 + b"\n"),
+    ):
+        result = run("audit", "verify", file, "--key", exported["key"])
+        assert result.exit_code == 1, result.output
+        assert result.output.startswith("FALSE.")
+        assert "\x1b" not in result.output
+    padded = exported["bundle"].with_name("padded")
+    signature = "\u2014 other AAAAAAAAAAA=\n".encode()
+    padded.write_bytes(exported["bundle"].read_bytes() + signature * (1_000_000 // len(signature)) + leaf * 1000)
+    result = run("audit", "verify", padded, "--key", exported["key"])
+    assert result.exit_code == 1, result.output
+
+
+async def test_what_cannot_be_compared_is_neither_verified_nor_false(exported: dict[str, Any], tmp_path: Path) -> None:
+    """A bundle that was exported before the checkpoint was signed accuses nobody."""
+    newer = tmp_path / "newer"
+    bundle = exported["bundle"].read_bytes()
+    newer.write_bytes(bundle[bundle.rindex(b"\n\n", 0, bundle.rindex(b"\n\n")) + 2 :])
+    other = Signer.generate(ORIGIN)
+    (tmp_path / "others").write_text(str(sign(Checkpoint(ORIGIN, 10**6, b"x" * 32).text, [other])))
+    keys = ("--key", exported["key"], "--key", str(other.verifier))
+    assert run("audit", "verify", exported["bundle"], *keys, "--since", newer).exit_code == 0
+    result = run("audit", "verify", exported["bundle"], *keys, "--since", tmp_path / "others")
+    assert result.exit_code == 4, result.output
+    assert "export it again" in result.output
+    result = run("audit", "verify", exported["bundle"], *keys, "--since", exported["bundle"])
+    assert result.exit_code == 3
+    assert str(exported["bundle"]) in result.output
+
+
+async def test_a_stretch_says_what_it_does_not_show(database: Database, tmp_path: Path) -> None:
+    async with signing(database, tmp_path) as (blotter, verifier, outside):
+        await traded(blotter, outside)
+        target = f"127.0.0.1:{blotter.port}"
+        for start, end, said in ((2, 4, "other entries are not in this file"), (3, 3, "This file has no entries")):
+            file = tmp_path / f"{start}"
+            arguments = ("audit", "export", file, "--target", target, "--from", start, "--to", end)
+            assert (await asyncio.to_thread(run, *arguments)).exit_code == 0
+            result = run("audit", "verify", file, "--key", str(verifier))
+            assert result.exit_code == 0, result.output
+            assert said in result.output
+            assert ("none among them is missing" in result.output) == (start != end)
+
+
+async def test_an_export_writes_through_what_is_no_file(database: Database, tmp_path: Path) -> None:
+    async with signing(database, tmp_path) as (blotter, _, outside):
+        await traded(blotter, outside)
+        target = f"127.0.0.1:{blotter.port}"
+        pipe, link, real = tmp_path / "pipe", tmp_path / "link", tmp_path / "real"
+        os.mkfifo(pipe)
+        link.symlink_to(real)
+        reading = asyncio.create_task(asyncio.to_thread(pipe.read_bytes))
+        for file in (pipe, link):
+            done = await asyncio.to_thread(run, "audit", "export", file, "--target", target)
+            assert done.exit_code == 0, done.output
+        assert pipe.is_fifo()
+        assert link.is_symlink()
+        assert await reading == real.read_bytes()
+        printed = await asyncio.to_thread(run, "audit", "export", "-", "--target", target)
+        assert printed.stdout_bytes == real.read_bytes()
+        for command in (
+            ("export", tmp_path / "no" / "file"),
+            ("receipt", UUID(int=1), "--output", tmp_path / "no" / "f"),
+        ):
+            result = await asyncio.to_thread(run, "audit", *command, "--target", target)
+            assert result.exit_code == 3, result.output
 
 
 def test_mistakes_are_told_in_a_sentence(tmp_path: Path) -> None:
