@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
 from service import home
+from service.domain.errors import BlotterError
+from service.ledger.hashing import leaf_hash
 from service.ledger.notes import InvalidKey
 from service.ledger.tiles import TILE_WIDTH, all_tiles
-from service.repositories.ledger_writer import LedgerWriter
+from service.repositories.ledger_writer import LedgerMoved, LedgerWriter
 from service.sequencing.keys import KeyFolder, NoKey
 from service.settings import Settings
 
@@ -83,7 +87,7 @@ def tiles(folder: Path) -> None:
     The tree is that of the newest checkpoint. Written again, only what is new is added.
     """
     settings = Settings()
-    with home.owned(settings) as conninfo:
+    with _database(settings) as conninfo:
         click.echo(asyncio.run(_write_tiles(settings, conninfo, folder)))
 
 
@@ -98,9 +102,26 @@ def rebaseline() -> None:
     databases that sign under one name are a forgery, and witnesses will see it.
     """
     settings = Settings()
-    with home.owned(settings) as conninfo:
+    with _database(settings) as conninfo:
         asyncio.run(_rebaseline(settings, conninfo))
     click.echo("The ledger goes on here. A running service takes it up by itself.")
+
+
+@contextmanager
+def _database(settings: Settings) -> Iterator[str]:
+    """The database of a ledger that exists: nobody wants a new one for these commands. Raises Failed."""
+    if settings.database_url is None and not settings.home.exists():
+        raise Failed(
+            f"There is no ledger in {settings.home}: go to the folder that the service runs in, or set BLOTTER_HOME or "
+            "BLOTTER_DATABASE_URL."
+        )
+    try:
+        with home.owned(settings) as conninfo:
+            yield conninfo
+    except LedgerMoved as error:
+        raise Failed("The running sequencer was at work at that moment; try again.") from error
+    except (BlotterError, OSError) as error:
+        raise Failed(str(error)) from error
 
 
 async def _rebaseline(settings: Settings, conninfo: str) -> None:
@@ -119,13 +140,19 @@ async def _write_tiles(settings: Settings, conninfo: str, folder: Path) -> str:
             if tile.level == 0 and not entries.exists():
                 start = tile.index * TILE_WIDTH
                 leaves = await writer.leaves(start, start + tile.width)
+                if list(map(leaf_hash, leaves)) != (await writer.tiles([tile]))[0, tile.index]:
+                    raise Failed(
+                        f"Entries {start} to {start + tile.width - 1} are not those that the tree was built of. "
+                        "ReconcileOrders says which differ."
+                    )
                 _write(entries, b"".join(len(leaf).to_bytes(2, "big") + leaf for leaf in leaves))
+                written += 1
             if not file.exists():
                 hashes = await writer.tiles([tile])
                 _write(file, b"".join(hashes[tile.level, tile.index]))
                 written += 1
         _write(folder / "checkpoint", checkpoint.note.encode())  # last: what it promises is there
-        return f"{checkpoint.size} entries, {written} tiles written: {folder}"
+        return f"{checkpoint.size} entries, {written} files written: {folder}"
 
 
 def _write(file: Path, content: bytes) -> None:

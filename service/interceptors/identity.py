@@ -23,6 +23,7 @@ from service.interceptors.telemetry import REQUEST_ID, VALID_REQUEST_ID
 
 _ROLES = {"execution": CallerKind.EXECUTION, "compliance": CallerKind.COMPLIANCE}
 MAX_ACTOR = 100
+LONGEST_TOKEN = 500
 RESERVED_ACTORS = frozenset({"blotter", *CallerKind})
 """Who acts where no `x-actor` says more: names that nobody else may take in the audit trail."""
 
@@ -85,6 +86,7 @@ def _check_optional(actors: list[str | bytes], request_ids: list[str | bytes]) -
 
 
 def _as_json(request: Any) -> str:
-    # A page or resume token says nothing that the filters do not, and can be long.
     asked = MessageToDict(request, preserving_proto_field_name=True)
-    return json.dumps({name: value for name, value in asked.items() if not name.endswith("_token")})
+    # A token says which page was read. Ours are short; what is longer is refused, and no reason to fill the record.
+    tokens = {name: value[:LONGEST_TOKEN] for name, value in asked.items() if name.endswith("_token")}
+    return json.dumps(asked | tokens)

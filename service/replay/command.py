@@ -71,6 +71,7 @@ def _target(function: Callable[..., None]) -> Callable[..., None]:
     return click.option(
         "--target",
         metavar="HOST:PORT",
+        envvar="BLOTTER_LISTEN",
         default=DEFAULT_TARGET,
         show_default=True,
         help="Where the service listens.",

@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import TIMESTAMP, BigInteger, Text, bindparam, cast, literal_column, select
 
 from service import models
-from service.domain.errors import OrderNotFound
+from service.domain.errors import LogNotFound, OrderNotFound
 from service.domain.filters import AccessFilter
 from service.domain.identity import Caller
 from service.domain.orders import ExecutionLog
@@ -51,6 +51,9 @@ _ACCESSES = compiled(
 )
 
 
+_SIZE = "SELECT coalesce((SELECT size FROM ledger_head), 0)"
+
+
 @dataclass(frozen=True, slots=True)
 class Access:
     """A row of audit_accesses: one read by compliance. `request` is JSON."""
@@ -71,9 +74,14 @@ class Inspection:
         self._database = database
 
     async def as_of(self, caller: Caller, order_id: UUID, time: datetime | None, position: int | None) -> Event:
-        """Return the order's last event up to a time, or to a position of the ledger. Raises OrderNotFound."""
+        """Return the order's last event up to a time, or to a position of the ledger.
+
+        Raises OrderNotFound; LogNotFound for a position that the ledger has not reached.
+        """
         values = {"order_id": order_id, "time": time, "position": position}
-        [rows] = await self._database.run(caller, Statement(_AS_OF, values))
+        rows, [(size,)] = await self._database.run(caller, Statement(_AS_OF, values), Statement(_SIZE))
+        if position is not None and position >= size:
+            raise LogNotFound
         if not rows:
             raise OrderNotFound
         [(found, *log)] = rows

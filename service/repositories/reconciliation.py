@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from service.domain.discrepancies import Discrepancy, DiscrepancyKind, Progress
+from service.domain.errors import UnknownTrader
 from service.domain.identity import Caller
 from service.domain.orders import NewOrder, content_digest
 from service.repositories.database import Database, Statement
@@ -203,7 +204,7 @@ class Reconciliation:
     ) -> AsyncGenerator[Discrepancy | Progress, None]:
         """Yield discrepancies as they are found, and the progress after each trader; the last is a progress.
 
-        Without a trader and a range the tree of the ledger is built anew from its leaves as well.
+        Without a trader and a range the tree of the ledger is built anew from its leaves as well. Raises UnknownTrader.
         """
         values: dict[str, Any] = {
             "trader_id": trader_id,
@@ -213,6 +214,8 @@ class Reconciliation:
         }
         compared = found = 0
         [rows] = await self._database.run(caller, Statement(_TRADERS, values))
+        if trader_id is not None and not rows:
+            raise UnknownTrader
         if trader_id is None and recorded_from is None and recorded_to is None:
             async for discrepancy in TreeCheck(self._database, caller).run():
                 found += 1

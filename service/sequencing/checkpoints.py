@@ -63,15 +63,17 @@ class Checkpoints:
                 self._recorded = _listed(await writer.last_note("KEYS"), "keys")
             if self._recorded != vkeys:
                 await writer.append_note(tree, "KEYS", {"keys": vkeys, "origin": self._origin})
+                log.info("The ledger is signed by %s from entry %d on", ", ".join(vkeys), tree.size - 1)
                 self._recorded = vkeys
         return signers
 
     async def sign(self, writer: LedgerWriter, tree: Edge) -> Note | None:
-        """Sign the tree where it has grown since the last time, and keep the checkpoint. Raises RefusedToSign."""
-        if tree.size == (self._newest.size if self._newest else 0):
-            return None
-        signers = await self.record_keys(writer, tree)
-        if not signers:
+        """Sign the tree where it, or the keys, have changed since the last time; keep the checkpoint.
+
+        Raises RefusedToSign.
+        """
+        signers = await self.record_keys(writer, tree) if tree.size else []
+        if not signers or tree.size == (self._newest.size if self._newest else 0):
             return None
         root = tree.root()
         if Edge(tree.size, await writer.tiles(edge(tree.size))).root() != root:

@@ -22,6 +22,7 @@ COLUMNS = (
     "eventTimestamp", "recordTimestamp", "side", "orderType", "price", "quantity", "timeInForce", "expireTimestamp",
     "venue", "tradeID", "tradeQuantity", "tradePrice", "commission", "cancelQuantity", "leavesQty", "status", "refused",
     "routeRejectedFlag", "resultCode", "reason", "initiator", "requestID", "reportID", "sequence",
+    "login", "stopLoss", "takeProfit", "retryAttempt",
 )  # fmt: skip
 
 
@@ -81,6 +82,10 @@ def record(position: int, leaf: dict[str, Any]) -> dict[str, Any]:
         "requestID": leaf["request_id"],
         "reportID": leaf["report_id"],
         "sequence": leaf["sequence"],
+        "login": leaf["login"],
+        "stopLoss": leaf["stop_loss"],
+        "takeProfit": leaf["take_profit"],
+        "retryAttempt": leaf["retry_attempt"],
     }
     return {name: value for name, value in values.items() if value is not None}
 

@@ -79,7 +79,9 @@ class ExecutionLog(_message.Message):
     blotter_execution for what gateways did and for expiry. Empty for records older than this field.
     """
     position: _builtins.int
-    """The log's index in the ledger: 0, 1, 2, ... over all traders. Only on streams over all traders; else absent."""
+    """The log's index in the ledger: 0, 1, 2, ... over all traders, but for the few entries that the ledger makes of its
+    own (its keys). Only on streams over all traders; else absent.
+    """
     @_builtins.property
     def event_time(self) -> _timestamp_pb2.Timestamp:
         """When it happened: by the venue's clock where the venue reported it, else by the blotter's."""

@@ -106,11 +106,13 @@ class GetOrderAsOfRequest(_message.Message):
     order_id: _builtins.str
     """The blotter's id of the order, a UUID."""
     position: _builtins.int
-    """The order as of this position of the ledger, the event at that position included."""
+    """The order as of this position of the ledger, the event at that position included. NOT_FOUND, reason
+    LOG_NOT_FOUND, for one that the ledger has not reached.
+    """
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp:
         """The order as it was recorded at this time (record_time, the blotter's clock), what happened in that microsecond
-        included.
+        included. A time to come means now.
         """
 
     def __init__(
@@ -132,7 +134,9 @@ Global___GetOrderAsOfRequest: _TypeAlias = GetOrderAsOfRequest  # noqa: Y015
 
 @_typing.final
 class GetOrderAsOfResponse(_message.Message):
-    """The answer to GetOrderAsOf, rebuilt from the audit trail alone."""
+    """The answer to GetOrderAsOf, rebuilt from the audit trail alone. That the trail is the one that was signed is not checked
+    here: GetInclusionProof of last_log proves it.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -162,14 +166,17 @@ Global___GetOrderAsOfResponse: _TypeAlias = GetOrderAsOfResponse  # noqa: Y015
 
 @_typing.final
 class ReconcileOrdersRequest(_message.Message):
-    """What to reconcile. Whatever is given must match; nothing given: everything."""
+    """What to reconcile. Whatever is given must match; nothing given: everything. Only then is the tree of the ledger built
+    anew from its leaves and compared with what was signed: an alteration that was made alike in orders, fills, logs and
+    leaves is found by nothing else here.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TRADER_ID_FIELD_NUMBER: _builtins.int
     RECORDED_FIELD_NUMBER: _builtins.int
     trader_id: _builtins.str
-    """Only this trader, a UUID."""
+    """Only this trader, a UUID. PERMISSION_DENIED, reason UNKNOWN_TRADER, for one who is not registered."""
     @_builtins.property
     def recorded(self) -> _order_pb2.TimeRange:
         """Only what was recorded in this range: orders by their create_time, logs and fills by their record_time."""
@@ -332,7 +339,9 @@ class AuditAccess(_message.Message):
     method: _builtins.str
     """The RPC, such as /blotter.audit.v1.AuditService/ListExecutionLogs."""
     request: _builtins.str
-    """What was asked for, the request as JSON (proto3 JSON mapping)."""
+    """What was asked for, the request as JSON (proto3 JSON mapping), page and resume tokens included: they say from where
+    on it was read, and two reads with one token read from one place.
+    """
     @_builtins.property
     def access_time(self) -> _timestamp_pb2.Timestamp:
         """When."""
