@@ -13,12 +13,15 @@ import click
 
 from service import home
 from service.domain.errors import BlotterError
-from service.ledger.hashing import leaf_hash
+from service.ledger.edge import Edge
+from service.ledger.hashing import HASH_BYTES, leaf_hash
 from service.ledger.notes import InvalidKey
 from service.ledger.tiles import TILE_WIDTH, all_tiles
 from service.repositories.ledger_writer import LedgerMoved, LedgerWriter
 from service.sequencing.keys import KeyFolder, NoKey
 from service.settings import Settings
+
+_ALTERED = "{} are not those that the {} of. ReconcileOrders says which differ."
 
 
 class Failed(click.ClickException):
@@ -134,23 +137,27 @@ async def _write_tiles(settings: Settings, conninfo: str, folder: Path) -> str:
         checkpoint = await writer.newest_checkpoint()
         if checkpoint is None:
             raise Failed("No checkpoint has been signed yet.")
-        written = 0
+        written, tree = 0, Edge()
         for tile in all_tiles(checkpoint.size):
             file, entries = folder / tile.path, folder / tile.entries_path
-            if tile.level == 0 and not entries.exists():
-                start = tile.index * TILE_WIDTH
-                leaves = await writer.leaves(start, start + tile.width)
-                if list(map(leaf_hash, leaves)) != (await writer.tiles([tile]))[0, tile.index]:
-                    raise Failed(
-                        f"Entries {start} to {start + tile.width - 1} are not those that the tree was built of. "
-                        "ReconcileOrders says which differ."
-                    )
-                _write(entries, b"".join(len(leaf).to_bytes(2, "big") + leaf for leaf in leaves))
-                written += 1
             if not file.exists():
                 hashes = await writer.tiles([tile])
                 _write(file, b"".join(hashes[tile.level, tile.index]))
                 written += 1
+            if tile.level > 0:
+                continue
+            content = file.read_bytes()
+            kept = [content[place : place + HASH_BYTES] for place in range(0, len(content), HASH_BYTES)]
+            tree.append(kept)
+            if not entries.exists():
+                start = tile.index * TILE_WIDTH
+                leaves = await writer.leaves(start, start + tile.width)
+                if list(map(leaf_hash, leaves)) != kept:
+                    raise Failed(_ALTERED.format(f"Entries {start} to {start + tile.width - 1}", "tree was built"))
+                _write(entries, b"".join(len(leaf).to_bytes(2, "big") + leaf for leaf in leaves))
+                written += 1
+        if tree.root() != checkpoint.root_hash:
+            raise Failed(_ALTERED.format("The entries", f"checkpoint of {checkpoint.size} entries was signed"))
         _write(folder / "checkpoint", checkpoint.note.encode())  # last: what it promises is there
         return f"{checkpoint.size} entries, {written} files written: {folder}"
 

@@ -33,7 +33,9 @@ _FILLS = "f.trader_id = %(trader_id)s AND " + _RECORDED.format(time="f.created_a
 _TERMS = (
     "client_order_id", "symbol", "side", "order_type", "quantity", "price", "stop_loss", "take_profit", "expires_at",
 )  # fmt: skip
-_STATE = ", ".join(f"{{0}}.{name}" for name in (*_TERMS, "status", "filled_quantity", "filled_notional"))
+_COMPARED = (*_TERMS, "status", "filled_quantity", "filled_notional")
+_STATE = ", ".join(f"{{0}}.{name}" for name in _COMPARED)
+_DIFFERING = ", ".join(f"CASE WHEN o.{name} IS DISTINCT FROM l.{name} THEN '{name}' END" for name in _COMPARED)
 _LOG_OF_ORDER = """
     LEFT JOIN LATERAL (
         SELECT * FROM execution_logs WHERE trader_id = o.trader_id AND order_id = o.id ORDER BY sequence DESC LIMIT 1
@@ -53,8 +55,9 @@ CHECKS: list[tuple[DiscrepancyKind, str]] = [
     (
         "ORDER_DIFFERS_FROM_LOG",
         f"""
-        SELECT o.trader_id, o.id, l.id, NULL::uuid, o.last_sequence, NULL::bigint, 'the order is ' || o.status::text
-               || ', filled ' || o.filled_quantity || '; its log says ' || l.status::text || ', ' || l.filled_quantity
+        SELECT o.trader_id, o.id, l.id, NULL::uuid, o.last_sequence, NULL::bigint, 'they differ in ' || concat_ws(
+            ', ', {_DIFFERING}, CASE WHEN o.created_at IS DISTINCT FROM l.order_created_at THEN 'created_at' END,
+            CASE WHEN o.updated_at IS DISTINCT FROM l.created_at THEN 'updated_at' END)
         FROM orders AS o {_LOG_OF_ORDER}
         WHERE {_ORDERS} AND l.sequence = o.last_sequence
           AND ({_STATE.format("o")}, o.created_at, o.updated_at)

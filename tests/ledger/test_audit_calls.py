@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -18,7 +19,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from blotter.audit.v1 import audit_service_pb2 as audit_pb
 from blotter.audit.v1 import inspection_pb2, ledger_pb2
-from blotter.orders.v1 import order_pb2
+from blotter.orders.v1 import order_pb2, order_service_pb2
 from service.ledger.checkpoint import Checkpoint
 from service.ledger.hashing import leaf_hash
 from service.ledger.notes import Verifier, parse_note
@@ -27,9 +28,10 @@ from service.ledger.receipt import Receipt
 from service.sequencing.keys import KeyFolder
 from service.verifier.bundle import verify
 from tests.conftest import ALICE, BOB, Database
+from tests.ledger.test_appending import submit
 from tests.ledger.test_checkpoints import ORIGIN, QUICK, published, until
 from tests.rpc.errors import fields_of, reason_of, refused
-from tests.serving import COMPLIANCE, Blotter, serving
+from tests.serving import COMPLIANCE, Blotter, as_trader, serving
 
 
 @asynccontextmanager
@@ -94,9 +96,12 @@ async def test_sizes_and_logs_that_do_not_exist(database: Database, tmp_path: Pa
         await traded(blotter, outside)
         audit = blotter.audit
         proof, consistency = ledger_pb2.GetInclusionProofRequest, ledger_pb2.GetConsistencyProofRequest
+        orders = await blotter.orders.ListOrders(order_service_pb2.ListOrdersRequest(), metadata=as_trader(ALICE))
+        as_of = partial(inspection_pb2.GetOrderAsOfRequest, order_id=orders.orders[0].order_id)
         for method, request, code, reason in (
             (audit.GetInclusionProof, proof(log_id=str(uuid4())), "NOT_FOUND", "LOG_NOT_FOUND"),
             (audit.GetInclusionProof, proof(position=99), "NOT_FOUND", "LOG_NOT_FOUND"),
+            (audit.GetOrderAsOf, as_of(position=99), "NOT_FOUND", "LOG_NOT_FOUND"),
             (audit.GetInclusionProof, proof(position=3, tree_size=3), "OUT_OF_RANGE", "TREE_SIZE_OUT_OF_RANGE"),
             (audit.GetInclusionProof, proof(position=3, tree_size=99), "OUT_OF_RANGE", "TREE_SIZE_OUT_OF_RANGE"),
             (audit.GetConsistencyProof, consistency(old_tree_size=99), "OUT_OF_RANGE", "TREE_SIZE_OUT_OF_RANGE"),
@@ -219,6 +224,55 @@ async def test_a_discrepancy_is_told_with_its_kind_and_ids(database: Database, b
     kinds = {inspection_pb2.DiscrepancyKind.Name(one.kind) for one in found}
     assert kinds == {"DISCREPANCY_KIND_ORDER_DIFFERS_FROM_LOG"}
     assert {one.order_id for one in found} == {order.order_id}
+    assert "they differ in quantity" in {one.detail for one in found}
+    nobody = inspection_pb2.ReconcileOrdersRequest(trader_id=str(uuid4()))
+    error = await refused(blotter.audit.ReconcileOrders(nobody, metadata=COMPLIANCE).read())
+    assert reason_of(error) == "UNKNOWN_TRADER"
+
+
+async def test_more_discrepancies_than_anybody_reads_are_cut_short(database: Database, blotter: Blotter) -> None:
+    with psycopg.connect(database.conninfo("blotter_trader")) as trader:
+        for number in range(1100):
+            submit(trader, ALICE, str(number))
+    with psycopg.connect(database.conninfo("postgres")) as superuser:
+        superuser.execute("SET session_replication_role = replica")
+        superuser.execute("ALTER TABLE execution_logs ALTER retry_attempt DROP NOT NULL")
+        superuser.execute("UPDATE orders SET quantity = 7")
+    stream = blotter.audit.ReconcileOrders(inspection_pb2.ReconcileOrdersRequest(), metadata=COMPLIANCE)
+    found = [message.discrepancy.detail async for message in stream if message.HasField("discrepancy")]
+    assert found.count("they differ in quantity") == 1000
+    assert "there are more than these 1000 of the kind" in found
+
+
+async def test_what_one_altered_entry_makes_of_the_tree_is_told_by_its_position(
+    database: Database, tmp_path: Path
+) -> None:
+    """And a log that became null somewhere, to be equal to nothing, is not equal to its leaf."""
+    async with signing(database, tmp_path) as (blotter, _, outside):
+        with psycopg.connect(database.conninfo("blotter_trader")) as trader:
+            for number in range(300):
+                submit(trader, ALICE, str(number))
+        await until(published(outside, 301))
+        with psycopg.connect(database.conninfo("postgres")) as superuser:
+            superuser.execute("SET session_replication_role = replica")
+            superuser.execute("ALTER TABLE execution_logs ALTER retry_attempt DROP NOT NULL")
+            superuser.execute("UPDATE execution_logs SET retry_attempt = NULL, reason = 'forged' WHERE sequence = 20")
+            superuser.execute("UPDATE ledger_entries SET leaf = 'false' WHERE trader_id IS NOT NULL AND position = 100")
+            superuser.execute("UPDATE ledger_entries SET kind = 'BASELINE' WHERE kind = 'KEYS'")
+            superuser.execute(
+                "INSERT INTO ledger_tiles (level, tile_index, hashes, root) VALUES (0, 5, %s, %s)",
+                [b"x" * 8192, b"x" * 32],
+            )
+        stream = blotter.audit.ReconcileOrders(inspection_pb2.ReconcileOrdersRequest(), metadata=COMPLIANCE)
+        found = [message.discrepancy async for message in stream if message.HasField("discrepancy")]
+    told = [(inspection_pb2.DiscrepancyKind.Name(one.kind)[17:], one.position, one.sequence) for one in found]
+    assert ("TREE_DIFFERS_FROM_CHECKPOINT", 100, 0) in told
+    assert sum(kind == "LOG_DIFFERS_FROM_LEDGER" for kind, _, _ in told) == 2
+    assert {sequence for kind, _, sequence in told if kind == "LOG_DIFFERS_FROM_LEDGER"} >= {20}
+    details = {one.detail for one in found}
+    assert "the leaf is none of kind BASELINE" in details
+    assert "tile 5 of level 0 is of entries that are yet to come" in details
+    assert sum("checkpoint" in detail for detail in details) <= 1
 
 
 async def test_every_read_by_compliance_is_recorded_once_with_its_filter(blotter: Blotter) -> None:
@@ -245,3 +299,5 @@ async def test_every_read_by_compliance_is_recorded_once_with_its_filter(blotter
     request = inspection_pb2.ListAuditAccessRequest(page_size=1, page_token=again.next_page_token)
     older = await blotter.audit.ListAuditAccess(request, metadata=COMPLIANCE)
     assert older.accesses[0].access_id < again.accesses[0].access_id
+    last = await blotter.audit.ListAuditAccess(inspection_pb2.ListAuditAccessRequest(page_size=2), metadata=COMPLIANCE)
+    assert json.loads(last.accesses[1].request)["page_token"] == again.next_page_token

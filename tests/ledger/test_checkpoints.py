@@ -11,9 +11,9 @@ import psycopg
 import pytest
 from aiohttp import web
 
-from blotter.audit.v1 import ledger_pb2
+from blotter.audit.v1 import audit_service_pb2, ledger_pb2
 from service.ledger.checkpoint import Checkpoint
-from service.ledger.notes import Note, Signer, Verifier, parse_note
+from service.ledger.notes import Note, Signer, Verifier, parse_note, sign
 from service.sequencing.keys import KeyFolder, NoKey
 from service.verifier.bundle import verify
 from tests.conftest import ALICE, BOB, Database
@@ -179,6 +179,59 @@ async def test_keys_rotate_with_an_overlap_that_the_ledger_records(
     with psycopg.connect(database.conninfo("blotter_compliance")) as compliance:
         kinds = [kind for (kind,) in compliance.execute("SELECT kind FROM ledger_entries ORDER BY position")]
     assert sorted(kinds) == ["EXECUTION_LOG"] * 3 + ["KEYS"] * 3
+
+
+async def test_a_change_of_keys_is_signed_though_nothing_else_happens(
+    database: Database, keys: KeyFolder, outside: Path
+) -> None:
+    [first] = keys.signers()
+    async with serving(database, **QUICK, ledger_keys=keys.folder, checkpoint_directory=outside) as blotter:
+        await blotter.submit(ALICE)
+        await until(published(outside, 2))
+        second = keys.generate(ORIGIN)
+        await until(published(outside, 3, second.verifier))
+        keys.retire(first.verifier.key_id.hex())
+        note = await until(published(outside, 4))
+        assert note.signed_by([first.verifier, second.verifier]) == [second.verifier]
+    async with serving(database, **QUICK, ledger_keys=keys.folder, checkpoint_directory=outside) as blotter:
+        await blotter.submit(ALICE)
+        await until(published(outside, 5))
+
+
+def forged(_: Verifier) -> str:
+    """By somebody who may write the folder, and has no key."""
+    return str(sign(Checkpoint(ORIGIN, 9 * 10**17, b"x" * 32).text, [Signer.generate(ORIGIN)]))
+
+
+@pytest.mark.parametrize("content", [b"garbage", b"\xff\xfe", b"9" * 5000, forged])
+async def test_a_file_that_is_no_checkpoint_of_ours_stops_signing_alone(
+    database: Database,
+    keys: KeyFolder,
+    outside: Path,
+    content: bytes | Callable[[Verifier], str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    settings = QUICK | {"ledger_keys": keys.folder, "checkpoint_directory": outside}
+    async with serving(database, **settings) as blotter:
+        await blotter.submit(ALICE)
+        await until(published(outside, 2))
+    file = outside / "checkpoint"
+    good = file.read_text()
+    file.write_bytes(content if isinstance(content, bytes) else content(keys.signers()[0].verifier).encode())
+    async with serving(database, **settings) as blotter:
+        await until(lambda: "No checkpoint is signed." in caplog.text)
+        await blotter.submit(ALICE)
+        seen = blotter.audit.StreamExecutionLogs(
+            audit_service_pb2.StreamExecutionLogsRequest(follow=True), metadata=COMPLIANCE
+        )
+        positions: list[int] = []
+        while len(positions) < 2:
+            message = await asyncio.wait_for(seen.read(), 10)
+            positions += [log.position for log in message.logs.execution_logs]
+        told = [record.getMessage() for record in caplog.records if "No checkpoint is signed" in record.getMessage()]
+        assert len(told) == 1
+        file.write_text(good)
+        await until(published(outside, 3))
 
 
 def cut_off(superuser: psycopg.Connection[Any]) -> None:

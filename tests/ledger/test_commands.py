@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import pytest
 from click.testing import CliRunner, Result
 
@@ -217,3 +218,22 @@ async def test_the_static_layout_holds_the_tree(database: Database, tmp_path: Pa
     assert b"".join(map(leaf_hash, found)) == hashes
     assert len(found) == checkpoint.size
     assert full_root([hashlib.sha256(b"\0" + found[0]).digest()]) == hashes[:32]
+    with psycopg.connect(database.conninfo("postgres")) as superuser:
+        superuser.execute("SET session_replication_role = replica")
+        superuser.execute("UPDATE ledger_entries SET leaf = 'false' WHERE position = 2")
+    done = await asyncio.to_thread(run, "ledger", "tiles", tmp_path / "others", **environment)
+    assert done.exit_code == 1
+    assert "The entries are not those that the checkpoint of" in done.output
+    done = await asyncio.to_thread(run, "ledger", "tiles", "/dev/null/folder", **environment)
+    assert (done.exit_code, "Traceback" in done.output) == (1, False), done.output
+    done = await asyncio.to_thread(run, "ledger", "tiles", tmp_path / "x", BLOTTER_HOME=str(tmp_path / "nowhere"))
+    assert done.exit_code == 1
+    assert "There is no ledger in" in done.output
+    assert not (tmp_path / "nowhere").exists()
+
+
+async def test_a_rebaseline_by_hand(database: Database) -> None:
+    environment = {"BLOTTER_DATABASE_URL": database.conninfo("blotter_owner")}
+    for _ in range(2):
+        done = await asyncio.to_thread(run, "ledger", "rebaseline", "--yes", **environment)
+        assert done.exit_code == 0, done.output
