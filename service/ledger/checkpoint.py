@@ -6,7 +6,7 @@ import base64
 import re
 from typing import NamedTuple
 
-from service.ledger.base64 import decoded
+from service.ledger.encoding import decoded
 from service.ledger.hashing import HASH_BYTES
 from service.ledger.notes import InvalidNote
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from service.ledger.base64 import decoded
+from service.ledger.encoding import decoded
 
 ED25519 = 0x01
 COSIGNATURE = 0x04

@@ -7,8 +7,8 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from service.ledger.base64 import decoded
 from service.ledger.checkpoint import Checkpoint
+from service.ledger.encoding import decoded
 from service.ledger.hashing import HASH_BYTES, leaf_hash
 from service.ledger.notes import Note, Verifier, parse_note
 from service.ledger.proofs import InvalidProof, verify_inclusion

@@ -9,12 +9,12 @@ from typing import BinaryIO
 
 import rfc8785
 
-from service.ledger.base64 import decoded
-from service.ledger.bundle import HEADER, full_subtrees
 from service.ledger.checkpoint import Checkpoint
+from service.ledger.encoding import decoded
 from service.ledger.hashing import HASH_BYTES, fold, leaf_hash, node_hash
 from service.ledger.notes import InvalidNote, Note, Verifier, parse_note
 
+HEADER = "blotter-bundle/v1"
 LONGEST_LINE = 200_000
 LONGEST_CHECKPOINT = 1_000_000
 FAULTS_TOLD = 100
@@ -158,7 +158,7 @@ def _read(
     if not verdict.start <= verdict.end <= verdict.size:
         raise _Broken("The positions of the bundle contradict each other.")
     tree = _Tree()
-    _add_subtrees(tree, lines.hashes("left"), full_subtrees(0, verdict.start))
+    _add_subtrees(tree, lines.hashes("left"), _subtrees(0, verdict.start))
     older = _older(since, verifiers, verdict)
     leaves = _Leaves(verdict)
     for position in range(verdict.start, verdict.end):
@@ -171,7 +171,7 @@ def _read(
     _compare(tree, older, verdict)
     if lines.next():
         raise _Broken("There are more leaves than the bundle says.")
-    _add_subtrees(tree, lines.hashes("right"), full_subtrees(verdict.end, verdict.size))
+    _add_subtrees(tree, lines.hashes("right"), _subtrees(verdict.end, verdict.size))
     leaves.finish()
     _check_signed(lines.rest(), tree, verifiers, verdict)
     if older and verdict.since is None and verdict.good:
@@ -220,10 +220,20 @@ class _Leaves:
         self._verdict.traders = len(self._last)
 
 
-def _add_subtrees(tree: _Tree, hashes: Iterator[bytes], subtrees: Iterator[tuple[int, int]]) -> None:
+def _subtrees(start: int, end: int) -> Iterator[int]:
+    """Yield the sizes of the full subtrees between two positions: powers of two, each at a multiple of itself."""
+    while start < end:
+        size = 1
+        while start % (2 * size) == 0 and start + 2 * size <= end:
+            size *= 2
+        yield size
+        start += size
+
+
+def _add_subtrees(tree: _Tree, hashes: Iterator[bytes], sizes: Iterator[int]) -> None:
     try:
-        for (start, end), value in zip(subtrees, hashes, strict=True):
-            tree.add(end - start, value)
+        for size, value in zip(sizes, hashes, strict=True):
+            tree.add(size, value)
     except ValueError as error:
         raise _Broken("There are more or fewer hashes than the bundle needs.") from error
 
