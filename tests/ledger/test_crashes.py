@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 import sys
 import time
 from pathlib import Path
@@ -19,6 +20,7 @@ from tests.conftest import ALICE, BOB, Database
 from tests.ledger.test_appending import all_of, entries, submit, trading
 from tests.ledger.test_checkpoints import ORIGIN, QUICK, until
 from tests.serving import COMPLIANCE, Blotter, serving
+from tests.streams.test_drain import served
 
 
 async def test_killed_before_each_of_its_steps_the_next_one_goes_on(database: Database, tmp_path: Path) -> None:
@@ -62,6 +64,22 @@ async def test_a_killed_sequencer_is_replaced_within_two_seconds(database: Datab
             await second.submit(BOB)
             await until_size(first, round_ * 2)
             assert time.monotonic() - killed < 2
+
+
+async def test_a_server_that_is_killed_leaves_the_ledger_to_another_one(database: Database) -> None:
+    """Two processes; SIGKILL to the one that sequences, in the middle of a burst."""
+    async with serving(database) as blotter, served(database) as (one, _):
+        await blotter.submit(ALICE)
+        await until_size(blotter, 1)
+        async with served(database):
+            burst = [asyncio.create_task(blotter.submit(trader)) for trader in (ALICE, BOB) * 50]
+            await burst[10]
+            one.send_signal(signal.SIGKILL)
+            await one.wait()
+            await blotter.submit(ALICE)
+            await asyncio.gather(*burst)
+            await until_size(blotter, 102)
+    assert len({entry[1:] for entry in entries(database)}) == 102
 
 
 async def test_a_login_that_takes_the_sequencers_lock_stops_nothing(
