@@ -1,4 +1,4 @@
-"""Append in steps whose cost depends neither on the ledger's size nor on a transaction's; let notes say only their kind.
+"""Append in steps that cost the same whatever the size of ledger or transaction; let notes say only their kind.
 
 Why, each seen:
 - The sequencer looks some 50 times a second whether there is anything new. "NOT EXISTS ... xid >= n" is planned as a
