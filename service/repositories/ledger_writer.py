@@ -97,14 +97,13 @@ class LedgerWriter:
         async with self._turn, _told(), self._connection.transaction():
             await self._append_note(tree, kind, content)
 
-    async def last_note(self, kind: str) -> bytes | None:
-        """Return the newest leaf of a kind."""
+    async def notes(self, kind: str) -> list[bytes]:
+        """Return the leaves of a kind of which there are few, the newest last: what the ledger says of itself."""
         rows = await self._rows(
-            "SELECT leaf FROM ledger_entries WHERE kind = %(kind)s AND kind <> 'EXECUTION_LOG' "
-            "ORDER BY kind, position DESC LIMIT 1",
+            "SELECT leaf FROM ledger_entries WHERE kind = %(kind)s AND kind <> 'EXECUTION_LOG' ORDER BY kind, position",
             {"kind": kind},
         )
-        return rows[0][0] if rows else None
+        return [leaf for (leaf,) in rows]
 
     async def rebaseline(self) -> None:
         """Let the ledger go on in this database, though it is a copy; a leaf records it. Raises LedgerMoved."""

@@ -60,7 +60,8 @@ class Checkpoints:
         if signers:
             vkeys = sorted(str(signer.verifier) for signer in signers)
             if self._recorded is None:
-                self._recorded = _listed(await writer.last_note("KEYS"), "keys")
+                recorded = await writer.notes("KEYS")
+                self._recorded = _listed(recorded[-1], "keys") if recorded else []
             if self._recorded != vkeys:
                 await writer.append_note(tree, "KEYS", {"keys": vkeys, "origin": self._origin})
                 log.info("The ledger is signed by %s from entry %d on", ", ".join(vkeys), tree.size - 1)
@@ -87,10 +88,10 @@ class Checkpoints:
         return note
 
     async def _verifiers(self, writer: LedgerWriter) -> list[Verifier]:
-        """Return the keys that may have signed last: those of the folder, and those that the ledger named last."""
+        """Return the keys that may have signed: those of the folder, and all that the ledger has named."""
         signers = await asyncio.to_thread(self._keys.signers) if self._keys else []
-        last = await writer.last_note("KEYS")
-        return [signer.verifier for signer in signers] + [Verifier.parse(key) for key in _listed(last, "keys")]
+        named = {key for leaf in await writer.notes("KEYS") for key in _listed(leaf, "keys")}
+        return [signer.verifier for signer in signers] + [Verifier.parse(key) for key in named]
 
     async def _compare(self, writer: LedgerWriter, tree: Edge, checkpoint: Checkpoint) -> None:
         if checkpoint.origin != self._origin:
@@ -121,9 +122,9 @@ class Checkpoints:
             raise RefusedToSign(f"The tree does not continue the one of {old.size} entries: {error}") from error
 
 
-def _listed(leaf: bytes | None, name: str) -> list[str]:
+def _listed(leaf: bytes, name: str) -> list[str]:
     """Return a list of strings from a leaf; none from a leaf that has no such list."""
     try:
-        return [str(item) for item in json.loads(leaf or b"{}")[name]]
+        return [str(item) for item in json.loads(leaf)[name]]
     except (ValueError, LookupError, TypeError):
         return []

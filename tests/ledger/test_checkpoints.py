@@ -198,6 +198,29 @@ async def test_a_change_of_keys_is_signed_though_nothing_else_happens(
         await until(published(outside, 5))
 
 
+async def test_an_older_checkpoint_of_a_key_that_was_retired_since_is_one_of_ours(
+    database: Database, keys: KeyFolder, outside: Path
+) -> None:
+    """The file was not written for a while, and the keys changed twice meanwhile."""
+    [first] = keys.signers()
+    settings = QUICK | {"ledger_keys": keys.folder, "checkpoint_directory": outside}
+    async with serving(database, **settings) as blotter:
+        await blotter.submit(ALICE)
+        await until(published(outside, 2))
+        old = (outside / "checkpoint").read_text()
+        keys.generate(ORIGIN)
+        keys.retire(first.verifier.key_id.hex())
+        await until(published(outside, 3))
+        second = keys.signers()[0]
+        third = keys.generate(ORIGIN)
+        keys.retire(second.verifier.key_id.hex())
+        await until(published(outside, 4))
+    (outside / "checkpoint").write_text(old)
+    async with serving(database, **settings) as blotter:
+        await blotter.submit(ALICE)
+        await until(published(outside, 5, third.verifier))
+
+
 def forged(_: Verifier) -> str:
     """By somebody who may write the folder, and has no key."""
     return str(sign(Checkpoint(ORIGIN, 9 * 10**17, b"x" * 32).text, [Signer.generate(ORIGIN)]))
