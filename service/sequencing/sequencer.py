@@ -131,7 +131,7 @@ class Sequencer:
                 publishing.offer(await self._checkpoints.begin(writer, tree))
                 begun = True
             publishing.offer(await self._checkpoints.sign(writer, tree))
-        except (RefusedToSign, InvalidKey, InvalidNote, OSError) as error:
+        except (RefusedToSign, LedgerDamaged, InvalidKey, InvalidNote, OSError) as error:
             self._complain(f"No checkpoint is signed. {error}")
         return begun
 
