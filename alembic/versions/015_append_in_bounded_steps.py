@@ -5,8 +5,8 @@ Why, each seen:
   scan of the whole table, since any row is presumed to do: at 20,000 logs a look took 16 ms, at ten million it would
   take seconds. Now each look is some probes of one index, on (xid, trader_id), and no plan may scan a table.
 - A transaction of 1.2 million orders had to be appended at once, ran into the statement timeout, and stopped the ledger
-  for everybody for ever. Now a step appends at most so many entries, in turns among the traders that have new ones; the
-  hints stay as they are until a step finds less. What is appended was always decided by the dense sequences alone.
+  for everybody for ever. Now a step appends at most so many entries, the same share for each trader that has new ones;
+  the hints stay as they are until all are done. What is appended was always decided by the dense sequences alone.
 - While that transaction was open, each look read all its invisible rows. Now a look reads rows of transactions that
   have ended, and finds the next trader of a large one by one probe.
 - The sequencer's login could add a note of kind KEYS that read like an execution log, and anything that is no JSON.
@@ -86,6 +86,9 @@ def upgrade() -> None:
             v_locked ledger_head;
             v_now pg_snapshot;
             v_news record;
+            v_traders uuid[];
+            v_after bigint[];
+            v_share bigint;
             v_appended bigint;
         BEGIN
             SELECT ledger_head.* INTO v_head FROM ledger_head;
@@ -116,31 +119,42 @@ def upgrade() -> None:
                     USING ERRCODE = 'serialization_failure', CONSTRAINT = 'ledger_head_is_as_expected';
             END IF;
 
-            RETURN QUERY
-            WITH missing AS (
-                SELECT trader_id, coalesce((
+            SELECT coalesce(array_agg(trader_id), '{}'), coalesce(array_agg(after_sequence), '{}')
+            INTO v_traders, v_after FROM (
+                SELECT trader_id, after_sequence FROM (SELECT DISTINCT unnest(v_news.traders) AS trader_id) AS hinted
+                CROSS JOIN LATERAL (SELECT coalesce((
                     SELECT sequence FROM ledger_entries WHERE ledger_entries.trader_id = hinted.trader_id
-                    ORDER BY ledger_entries.trader_id DESC, sequence DESC LIMIT 1), 0) AS after_sequence
-                FROM (SELECT DISTINCT unnest(v_news.traders) AS trader_id) AS hinted
-            ), found AS (
-                SELECT log.trader_id, log.sequence, log.xid FROM missing CROSS JOIN LATERAL (
+                    ORDER BY ledger_entries.trader_id DESC, sequence DESC LIMIT 1), 0) AS after_sequence) AS kept
+                CROSS JOIN LATERAL (
+                    SELECT FROM execution_logs
+                    WHERE execution_logs.trader_id = hinted.trader_id AND sequence > after_sequence
+                    ORDER BY execution_logs.trader_id, sequence LIMIT 1) AS news
+                LIMIT p_most) AS missing;
+            -- The same share for all, so that nobody waits until another's backlog is done.
+            v_share := greatest(p_most / greatest(cardinality(v_traders), 1), 1);
+
+            RETURN QUERY
+            WITH found AS (
+                SELECT log.trader_id, log.sequence, max(log.xid) OVER (
+                    PARTITION BY log.trader_id ORDER BY log.sequence) AS xid
+                FROM unnest(v_traders, v_after) AS missing (trader_id, after_sequence) CROSS JOIN LATERAL (
                     SELECT trader_id, sequence, coalesce(xid, 0) AS xid FROM execution_logs
                     WHERE execution_logs.trader_id = missing.trader_id AND sequence > after_sequence
-                    ORDER BY execution_logs.trader_id, sequence LIMIT p_most) AS log
-                -- In turns, so that nobody waits until another's backlog is done.
-                ORDER BY log.sequence - after_sequence, log.trader_id LIMIT p_most
-            ), ranked AS (
-                SELECT trader_id, sequence, max(xid) OVER (PARTITION BY trader_id ORDER BY sequence) AS xid FROM found
+                    ORDER BY execution_logs.trader_id, sequence LIMIT v_share) AS log
             )
             INSERT INTO ledger_entries (position, kind, trader_id, sequence, leaf)
             SELECT p_size - 1 + row_number() OVER (ORDER BY xid, trader_id, sequence), 'EXECUTION_LOG', trader_id,
                    sequence, ''
-            FROM ranked ORDER BY 1
+            FROM found ORDER BY 1
             RETURNING position, leaf_hash;
             GET DIAGNOSTICS v_appended = ROW_COUNT;
 
-            IF v_appended >= p_most THEN
-                -- There may be more of the same; the hints bring it again.
+            IF cardinality(v_traders) >= p_most OR EXISTS (
+                    SELECT FROM unnest(v_traders, v_after) AS missing (trader_id, after_sequence) CROSS JOIN LATERAL (
+                        SELECT FROM execution_logs
+                        WHERE execution_logs.trader_id = missing.trader_id AND sequence > after_sequence + v_share
+                        ORDER BY execution_logs.trader_id, sequence LIMIT 1) AS rest) THEN
+                -- There is more: the hints stay, and bring it again.
                 UPDATE ledger_head SET size = p_size + v_appended, incarnation = ledger_incarnation();
             ELSE
                 UPDATE ledger_head SET

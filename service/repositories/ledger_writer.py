@@ -85,7 +85,7 @@ class LedgerWriter:
         return tiles_of(await self._rows(TILES, tile_values(tiles)), tiles)
 
     async def append(self, tree: Edge, most: int) -> int:
-        """Append at most so many events of what was committed; return how many: fewer where there is no more.
+        """Append at most so many events of what was committed; return how many: none where there is no more.
 
         Raises LedgerMoved, ForeignLedger; `tree` is then of no more use.
         """
