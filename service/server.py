@@ -179,7 +179,7 @@ def _sequencer(settings: Settings, conninfo: str, feed: Feed) -> Sequencer:
         Checkpoints(settings.ledger_origin, keys, directory),
         directory,
         [Witness(url, Verifier.parse(key)) for url, key in settings.witness_keys],
-        lambda _: feed.hint(None),
+        lambda: feed.hint(None),
         poll_seconds=settings.sequencer_poll_ms / 1000,
         idle_seconds=settings.feed_poll_ms / 1000,
         checkpoint_seconds=settings.checkpoint_seconds,

@@ -311,7 +311,7 @@ CREATE FUNCTION public.canonical_decimal(p_value numeric) RETURNS text
         $$;
 
 CREATE FUNCTION public.canonical_json(p_text text) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    LANGUAGE sql STABLE PARALLEL SAFE
     AS $$
             -- The escapes of to_json are those of RFC 8785: the short ones, \u00xx in lower case, and nothing else.
             SELECT coalesce(to_json(p_text)::text, 'null')
@@ -1126,6 +1126,8 @@ ALTER TABLE ONLY public.orders
 CREATE INDEX idx_audit_accesses_accessed_at ON public.audit_accesses USING btree (accessed_at, id);
 
 CREATE INDEX idx_execution_logs_action ON public.execution_logs USING btree (action);
+
+CREATE INDEX idx_execution_logs_id ON public.execution_logs USING btree (id);
 
 CREATE INDEX idx_execution_logs_order ON public.execution_logs USING btree (order_id);
 

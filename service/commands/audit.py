@@ -77,7 +77,8 @@ def _keys(function: Callable[..., None]) -> Callable[..., None]:
         multiple=True,
         required=True,
         callback=lambda _context, _option, values: [verifier for keys in values for verifier in keys],
-        help="A key that you trust, as `blotter keys show` prints it, or a file of them; may be repeated.",
+        help="A key that you trust, as `blotter keys show` prints it, or a file of them; may be repeated. A log's key "
+        "must have signed, and every witness's that you give.",
     )(function)
 
 

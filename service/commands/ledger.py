@@ -158,7 +158,8 @@ async def _write_tiles(settings: Settings, conninfo: str, folder: Path) -> str:
                 written += 1
         if tree.root() != checkpoint.root_hash:
             raise Failed(_ALTERED.format("The entries", f"checkpoint of {checkpoint.size} entries was signed"))
-        _write(folder / "checkpoint", checkpoint.note.encode())  # last: what it promises is there
+        note = checkpoint.note + "".join((await writer.cosignatures(checkpoint.size)).values())
+        _write(folder / "checkpoint", note.encode())  # last: what it promises is there
         return f"{checkpoint.size} entries, {written} files written: {folder}"
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from service.ledger.checkpoint import Checkpoint
 from service.ledger.encoding import decoded
 from service.ledger.hashing import HASH_BYTES, leaf_hash
-from service.ledger.notes import Note, Verifier, parse_note
+from service.ledger.notes import COSIGNATURE, ED25519, Note, Verifier, parse_note
 from service.ledger.proofs import InvalidProof, verify_inclusion
 
 _INDEX = re.compile("0|[1-9][0-9]{0,18}")
@@ -18,7 +18,7 @@ HEADER = "c2sp.org/tlog-proof@v1"
 
 
 class UnknownKey(ValueError):
-    """The checkpoint is signed by other keys than those given."""
+    """The checkpoint is signed by other keys than those given, or not by all witnesses that were."""
 
 
 class NotAReceipt(ValueError):
@@ -70,6 +70,9 @@ class Receipt:
         signed_by = self.checkpoint.signed_by(verifiers)
         checkpoint = Checkpoint.parse(self.checkpoint.text)
         verify_inclusion(self.index, checkpoint.size, leaf_hash(self.leaf), self.proof, checkpoint.root)
-        if not signed_by:
-            raise UnknownKey("the checkpoint is signed by no key that you gave")
+        if not any(verifier.type == ED25519 for verifier in signed_by):
+            raise UnknownKey("the checkpoint is signed by no log's key that you gave")
+        for verifier in verifiers:
+            if verifier.type == COSIGNATURE and verifier not in signed_by:
+                raise UnknownKey(f"the witness {verifier.name} has not cosigned the checkpoint")
         return checkpoint

@@ -48,6 +48,7 @@ class ExecutionLog(Base):
         Index("idx_execution_logs_order", "order_id"),
         Index("idx_execution_logs_action", "action"),
         Index("idx_execution_logs_xid_trader", "xid", "trader_id"),
+        Index("idx_execution_logs_id", "id"),
         {"comment": "Append-only audit trail"},
     )
 

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple, Self
 
-from psycopg import AsyncConnection, OperationalError
+import psycopg
+from psycopg import AsyncConnection
 from psycopg import errors as pg
 
 from service.domain.errors import LedgerDamaged
@@ -20,6 +21,15 @@ from service.repositories.tiles import TILES, tile_values, tiles_of
 
 # Any number will do, as long as nobody else locks it: "blotter" in ASCII.
 _LOCK = 0x626C6F74746572
+
+
+# The lock of a host that is gone must not be held until the system's own keepalive finds out, hours later.
+KEEPALIVES = {
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "10s",
+}
 
 
 class LedgerMoved(Exception):
@@ -52,7 +62,7 @@ class LedgerWriter:
         """Connect for as long as the context lasts. Raises DatabaseUnavailable."""
         with unavailable_if_unreachable():
             connection = await AsyncConnection.connect(
-                login_to(conninfo, "blotter_sequencer", password, SESSION), autocommit=True
+                login_to(conninfo, "blotter_sequencer", password, SESSION | KEEPALIVES), autocommit=True
             )
         async with connection:
             yield cls(connection)
@@ -198,5 +208,8 @@ async def _told() -> AsyncIterator[None]:
         raise LedgerMoved from error
     except pg.ObjectNotInPrerequisiteState as error:
         raise ForeignLedger from error
-    except OperationalError as error:
-        raise translate(error) from error
+    except psycopg.Error as error:
+        translated = translate(error)
+        if translated is error:
+            raise
+        raise translated from error

@@ -6,7 +6,7 @@ returns trader_id, order_id, log_id, fill_id, sequence, position and a detail fo
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -19,6 +19,11 @@ from service.repositories.database import Database, Statement
 from service.repositories.tree_check import TreeCheck
 
 PORTION = 1000
+STRETCH = 50_000
+"""Logs that one statement compares: some seconds' work."""
+
+FIRST, LAST = 1 - (1 << 63), (1 << 63) - 1
+"""Whatever numbers somebody may have put in place of the dense ones, from 1 on."""
 SETTLED = "1 minute"
 """A log that is younger may not be in the ledger yet: the sequencer may just be changing hands."""
 
@@ -27,8 +32,9 @@ _RECORDED = (
     "AND (%(recorded_to)s::timestamptz IS NULL OR {time} < %(recorded_to)s)"
 )
 _ORDERS = "o.trader_id = %(trader_id)s AND " + _RECORDED.format(time="o.created_at")
-_LOGS = "l.trader_id = %(trader_id)s AND " + _RECORDED.format(time="l.created_at")
-_FILLS = "f.trader_id = %(trader_id)s AND " + _RECORDED.format(time="f.created_at")
+_STRETCH = "{0}.trader_id = %(trader_id)s AND {0}.sequence > %(after)s AND {0}.sequence <= %(upto)s AND "
+_LOGS = _STRETCH.format("l") + _RECORDED.format(time="l.created_at")
+_FILLS = _STRETCH.format("f") + _RECORDED.format(time="f.created_at")
 
 _TERMS = (
     "client_order_id", "symbol", "side", "order_type", "quantity", "price", "stop_loss", "take_profit", "expires_at",
@@ -172,10 +178,14 @@ CHECKS: list[tuple[DiscrepancyKind, str]] = [
         SELECT e.trader_id, NULL::uuid, NULL::uuid, NULL::uuid, e.sequence, e.position, ''
         FROM ledger_entries AS e
         LEFT JOIN execution_logs AS l ON (l.trader_id, l.sequence) = (e.trader_id, e.sequence)
-        WHERE e.trader_id = %(trader_id)s AND l.id IS NULL
+        WHERE e.trader_id = %(trader_id)s AND e.sequence > %(after)s AND e.sequence <= %(upto)s AND l.id IS NULL
         """,
     ),
 ]
+
+_OF_ORDERS = {"ORDER_WITHOUT_LOG", "ORDER_DIFFERS_FROM_LOG", "FILLS_DO_NOT_ADD_UP", "COUNTER_DIFFERS"}
+CHECKS_OF_ORDERS = [(kind, check) for kind, check in CHECKS if kind in _OF_ORDERS]
+CHECKS_OF_STRETCHES = [(kind, check) for kind, check in CHECKS if kind not in _OF_ORDERS]
 
 _TRADERS = """
     SELECT id FROM traders WHERE %(trader_id)s::uuid IS NULL OR id = %(trader_id)s
@@ -185,9 +195,13 @@ _TRADERS = """
     UNION SELECT DISTINCT trader_id FROM ledger_entries WHERE %(trader_id)s::uuid IS NULL AND trader_id IS NOT NULL
     ORDER BY 1
 """
-_COUNTS = f"""
-    SELECT (SELECT count(*) FROM orders AS o WHERE {_ORDERS}) + (SELECT count(*) FROM execution_logs AS l WHERE {_LOGS})
-           + (SELECT count(*) FROM fills AS f WHERE {_FILLS})
+_COUNT_OF_ORDERS = f"SELECT count(*) FROM orders AS o WHERE {_ORDERS}"
+_COUNT_OF_STRETCH = f"""
+    SELECT (SELECT count(*) FROM execution_logs AS l WHERE {_LOGS}) + (SELECT count(*) FROM fills AS f WHERE {_FILLS})
+"""
+_END_OF_STRETCH = """
+    SELECT sequence FROM execution_logs WHERE trader_id = %(trader_id)s AND sequence > %(after)s
+    ORDER BY trader_id, sequence OFFSET %(stretch)s LIMIT 1
 """
 _PAGE_OF_TERMS = f"""
     SELECT o.id, o.request_digest, {", ".join(f"o.{name}" for name in _TERMS)} FROM orders AS o
@@ -219,27 +233,63 @@ class Reconciliation:
         [rows] = await self._database.run(caller, Statement(_TRADERS, values))
         if trader_id is not None and not rows:
             raise UnknownTrader
-        if trader_id is None and recorded_from is None and recorded_to is None:
-            async for discrepancy in TreeCheck(self._database, caller).run():
-                found += 1
-                yield discrepancy
-        for done, (each,) in enumerate(rows):
-            yield Progress(done, len(rows), compared, found)
-            async for discrepancy in self._trader(caller, values | {"trader_id": each}):
-                found += 1
-                yield discrepancy
-            [[(count,)]] = await self._database.run(caller, Statement(_COUNTS, values | {"trader_id": each}))
-            compared += count
-        yield Progress(len(rows), len(rows), compared, found)
 
-    async def _trader(self, caller: Caller, values: dict[str, Any]) -> AsyncGenerator[Discrepancy, None]:
-        for kind, check in CHECKS:
+        async def steps() -> AsyncGenerator[Discrepancy | int | None, None]:
+            """Discrepancies; how many records were compared; None for a trader who is done."""
+            if trader_id is None and recorded_from is None and recorded_to is None:
+                async for step in TreeCheck(self._database, caller).run():
+                    yield step
+            for (each,) in rows:
+                async for step in self._trader(caller, values | {"trader_id": each}):
+                    yield step
+                yield None
+
+        done = 0
+        yield Progress(done, len(rows), compared, found)
+        async for step in steps():
+            match step:
+                case Discrepancy():
+                    found += 1
+                    yield step
+                    continue
+                case None:
+                    done += 1
+                case _:
+                    compared += step
+            yield Progress(done, len(rows), compared, found)
+
+    async def _trader(self, caller: Caller, values: dict[str, Any]) -> AsyncGenerator[Discrepancy | int, None]:
+        """Compare a trader's orders, and his logs and fills a stretch of his sequence at a time."""
+        async for discrepancy in self._checked(caller, CHECKS_OF_ORDERS, values):
+            yield discrepancy
+        async for discrepancy in self._terms(caller, values):
+            yield discrepancy
+        [[(count,)]] = await self._database.run(caller, Statement(_COUNT_OF_ORDERS, values))
+        yield count
+        after: int | None = FIRST
+        while after is not None:
+            at = values | {"after": after, "stretch": STRETCH - 1}
+            [ends] = await self._database.run(caller, Statement(_END_OF_STRETCH, at))
+            after = ends[0][0] if ends else None
+            at["upto"] = LAST if after is None else after
+            async for discrepancy in self._checked(caller, CHECKS_OF_STRETCHES, at):
+                yield discrepancy
+            [[(count,)]] = await self._database.run(caller, Statement(_COUNT_OF_STRETCH, at))
+            yield count
+
+    async def _checked(
+        self, caller: Caller, checks: Sequence[tuple[DiscrepancyKind, str]], values: dict[str, Any]
+    ) -> AsyncGenerator[Discrepancy, None]:
+        for kind, check in checks:
             limited = f"SELECT * FROM ({check}) AS found LIMIT {PORTION + 1}"
             [rows] = await self._database.run(caller, Statement(limited, values))
             for row in rows[:PORTION]:
                 yield Discrepancy(kind, *row)
             if len(rows) > PORTION:
                 yield Discrepancy(kind, values["trader_id"], detail=f"there are more than these {PORTION} of the kind")
+
+    async def _terms(self, caller: Caller, values: dict[str, Any]) -> AsyncGenerator[Discrepancy, None]:
+        """Compare what was asked for with the digest that was made of it then."""
         after_id: UUID | None = None
         while True:
             page = values | {"after_id": after_id, "limit": PORTION}

@@ -46,8 +46,8 @@ class TreeCheck:
         self._contradicted: int | None = None
         """The size of the first checkpoint that says otherwise."""
 
-    async def run(self) -> AsyncGenerator[Discrepancy, None]:
-        """Yield what does not agree with the tree that the leaves make."""
+    async def run(self) -> AsyncGenerator[Discrepancy | int, None]:
+        """Yield what does not agree with the tree that the leaves make; 0 after each portion, as a sign of life."""
         tree = self._tree
         [[(size, signed)]] = await self._run(Statement(_HEAD))
         full = True
@@ -65,6 +65,7 @@ class TreeCheck:
                     yield Discrepancy("TREE_DIFFERS_FROM_CHECKPOINT", position=position, detail=detail)
             async for position, detail in self._differing(tiles):
                 yield Discrepancy("TREE_DIFFERS_FROM_CHECKPOINT", position=position, detail=detail)
+            yield 0
         if tree.size < max(size, signed or 0):
             yield Discrepancy("POSITION_GAP", position=tree.size, detail=f"there were {max(size, signed or 0)} entries")
         async for discrepancy in self._beyond():

@@ -33,13 +33,21 @@ class Checkpoints:
         self._newest: Checkpoint | None = None
         self._recorded: list[str] | None = None
 
+    @property
+    def has_keys(self) -> bool:
+        """Whether there is a folder of keys at all."""
+        return self._keys is not None
+
     async def begin(self, writer: LedgerWriter, tree: Edge) -> Note | None:
         """Compare the tree with what was signed last, here and outside. Raises RefusedToSign.
 
         Returns the newest checkpoint: whoever signed it may have been killed before all sinks had it.
         """
+        self._recorded = None
         stored = await writer.newest_checkpoint()
         outside = await asyncio.to_thread(self._outside.newest) if self._outside else None
+        if stored and self._outside and outside is None:
+            log.warning("The checkpoint directory is empty, though checkpoints were signed: is it the right one?")
         notes = [note for note in (stored and parse_note(stored.note), outside) if note]
         verifiers = await self._verifiers(writer)
         for note in notes:
@@ -49,23 +57,34 @@ class Checkpoints:
                     "ledger's keys: it was forged, in the database or in the checkpoint directory, or the keys are not "
                     "those of this ledger (BLOTTER_LEDGER_KEYS)."
                 )
-            await self._compare(writer, tree, Checkpoint.parse(note.text))
-        newest = max(notes, key=lambda note: Checkpoint.parse(note.text).size, default=None)
-        self._newest = Checkpoint.parse(newest.text) if newest else None
-        return newest if stored and newest and newest.text == parse_note(stored.note).text else None
+        # And what this process has signed itself: the database may be another one since, such as a promoted standby.
+        signed = [Checkpoint.parse(note.text) for note in notes] + ([self._newest] if self._newest else [])
+        for checkpoint in signed:
+            await self._compare(writer, tree, checkpoint)
+        self._newest = max(signed, key=lambda checkpoint: checkpoint.size, default=None)
+        return parse_note(stored.note) if stored and self._newest and stored.size == self._newest.size else None
 
     async def record_keys(self, writer: LedgerWriter, tree: Edge) -> list[Signer]:
-        """Return the keys to sign with; write a leaf that names them where they have changed."""
-        signers = await asyncio.to_thread(self._keys.signers) if self._keys else []
-        if signers:
-            vkeys = sorted(str(signer.verifier) for signer in signers)
-            if self._recorded is None:
-                recorded = await writer.notes("KEYS")
-                self._recorded = _listed(recorded[-1], "keys") if recorded else []
-            if self._recorded != vkeys:
-                await writer.append_note(tree, "KEYS", {"keys": vkeys, "origin": self._origin})
-                log.info("The ledger is signed by %s from entry %d on", ", ".join(vkeys), tree.size - 1)
-                self._recorded = vkeys
+        """Return the keys to sign with; write a leaf that names them where they have changed. Raises RefusedToSign."""
+        if self._keys is None:
+            return []
+        signers = await asyncio.to_thread(self._keys.signers)
+        if not signers:
+            raise RefusedToSign(f"There is no key in {self._keys.folder}: blotter keys generate.")
+        for signer in signers:
+            if signer.name != self._origin:
+                raise RefusedToSign(
+                    f"A key in {self._keys.folder} is named {signer.name}, and the ledger {self._origin} "
+                    "(BLOTTER_LEDGER_ORIGIN)."
+                )
+        vkeys = sorted(str(signer.verifier) for signer in signers)
+        if self._recorded is None:
+            recorded = await writer.notes("KEYS")
+            self._recorded = _listed(recorded[-1], "keys") if recorded else []
+        if self._recorded != vkeys:
+            await writer.append_note(tree, "KEYS", {"keys": vkeys, "origin": self._origin})
+            log.info("The ledger is signed by %s from entry %d on", ", ".join(vkeys), tree.size - 1)
+            self._recorded = vkeys
         return signers
 
     async def sign(self, writer: LedgerWriter, tree: Edge) -> Note | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from service.ledger.notes import Signer
+from service.ledger.notes import ED25519, InvalidKey, Signer
 
 SUFFIX = ".key"
 
@@ -23,17 +23,22 @@ class KeyFolder:
     def signers(self) -> list[Signer]:
         """Return the keys, the oldest first; none where there is no folder. Raises InvalidKey."""
         files = [file for file in self.folder.glob(f"*{SUFFIX}") if file.is_file()]
-        return [Signer.parse(file.read_text("ascii").strip()) for file in sorted(files, key=_age)]
+        signers = [Signer.parse(file.read_text("ascii").strip()) for file in sorted(files, key=_age)]
+        if any(signer.type != ED25519 for signer in signers):
+            raise InvalidKey(f"a key in {self.folder} is a witness's, not a log's")
+        return signers
 
     def generate(self, name: str) -> Signer:
         """Make a new key beside those that are there. Raises InvalidKey."""
         signer = Signer.generate(name)
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file = os.open(self._file(signer), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(file, "w") as writing:
+        file = self._file(signer)
+        unfinished = file.with_suffix(".new")  # a running sequencer must not read half of it
+        with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as writing:
             writing.write(signer.secret + "\n")
             writing.flush()
             os.fsync(writing.fileno())
+        unfinished.rename(file)
         return signer
 
     def retire(self, key_id: str) -> Signer:

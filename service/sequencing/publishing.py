@@ -16,7 +16,7 @@ from service.ledger.checkpoint import Checkpoint
 from service.ledger.notes import Note, parse_signatures
 from service.ledger.tiles import consistency_spans, needed, root_over
 from service.repositories.ledger_writer import LedgerWriter
-from service.sequencing.sinks import DirectorySink, SinkFailed, Witness, WitnessKnowsMore
+from service.sequencing.sinks import DirectorySink, SinkFailed, Witness, WitnessContradicts
 
 RETRY_SECONDS = 5.0
 """Until a sink that failed is offered the newest checkpoint again, if no newer one comes before."""
@@ -39,6 +39,8 @@ class Publishing:
         self._writer = writer
         self._session = session
         self._note: Note | None = None
+        self.contradiction: str | None = None
+        """What a witness has said against this tree: signing it any further would be a forgery."""
         self._sinks: dict[str, Callable[[Note], Awaitable[None]]] = {
             witness.verifier.name: partial(self._cosign, witness) for witness in witnesses
         }
@@ -78,7 +80,7 @@ class Publishing:
                 await self._sinks[sink](self._note)
             except (SinkFailed, BlotterError) as error:
                 if str(error) != trouble:
-                    log.log(logging.ERROR if isinstance(error, WitnessKnowsMore) else logging.WARNING, "%s", error)
+                    log.log(logging.ERROR if isinstance(error, WitnessContradicts) else logging.WARNING, "%s", error)
                 trouble = str(error)
             except Exception as error:
                 log.exception("%s could not be given a checkpoint", sink)
@@ -103,7 +105,14 @@ class Publishing:
             tiles = await self._writer.tiles(needed(spans, size))
             return [root_over(span, tiles) for span in spans]
 
-        signature = await witness.cosign(self._session, note, prove)
+        try:
+            signature = await witness.cosign(self._session, note, prove)
+        except WitnessContradicts as error:
+            newest = await self._writer.newest_checkpoint()
+            # Another sequencer may have taken over, and asked before us.
+            if newest is None or newest.size == size or (error.size is not None and error.size > newest.size):
+                self.contradiction = str(error)
+            raise
         await self._writer.add_cosignature(size, witness.verifier.name, signature.line)
         if DIRECTORY in self._news:
             self._news[DIRECTORY].set()

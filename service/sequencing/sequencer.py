@@ -40,13 +40,13 @@ class Sequencer:
         checkpoints: Checkpoints,
         directory: DirectorySink | None,
         witnesses: Sequence[Witness],
-        appended: Callable[[int], None],
+        appended: Callable[[], None],
         *,
         poll_seconds: float,
         idle_seconds: float,
         checkpoint_seconds: float,
     ) -> None:
-        """`appended(size)` is called after each append. `idle_seconds`: the poll when nothing happens."""
+        """`appended` is called after each append. `idle_seconds`: the poll when nothing happens."""
         self._conninfo = conninfo
         self._password = password
         self._checkpoints = checkpoints
@@ -57,7 +57,7 @@ class Sequencer:
         self._idle_seconds = idle_seconds
         self._checkpoint_seconds = checkpoint_seconds
         self._news = asyncio.Event()
-        self._complaint = ""
+        self._complaints: dict[str, str] = {}
 
     def hint(self) -> None:
         """Say that this process has committed events."""
@@ -65,14 +65,16 @@ class Sequencer:
 
     async def run(self) -> None:
         """Sequence until cancelled. Whatever goes wrong delays; the next try reads anew what the database has."""
+        if not self._checkpoints.has_keys:
+            log.warning("The ledger grows unsigned here: BLOTTER_LEDGER_KEYS names no folder")
         while True:
             try:
                 async with LedgerWriter.connected(self._conninfo, self._password) as writer:
                     while not await writer.elected():
                         if usurper := await writer.usurper():
-                            self._complain(
-                                f"{usurper} holds the sequencers' lock, which is not its to take. This process goes on "
-                                "without it."
+                            log.error(
+                                "%s holds the sequencers' lock, which is not its to take. This one goes on without it.",
+                                usurper,
                             )
                             break  # two at once are slow, never wrong
                         await asyncio.sleep(ELECTION_SECONDS)
@@ -82,16 +84,18 @@ class Sequencer:
                 log.warning("Another sequencer is at work; reading anew")
             except ForeignLedger:
                 self._complain(
+                    "appending",
                     "This database is a copy of the one that the ledger grew in: no entries are added. If it has taken "
-                    "the place of the other, say so: blotter ledger rebaseline"
+                    "the place of the other, say so: blotter ledger rebaseline",
                 )
             except LedgerDamaged as error:
                 self._complain(
+                    "appending",
                     f"{error} Something stands where the next entry or tile belongs, or one is missing: no entries are "
-                    "added until that is mended (ReconcileOrders says what differs)."
+                    "added until that is mended (ReconcileOrders says what differs).",
                 )
             except BlotterError as error:
-                self._complain(f"The sequencer cannot work: {error}")
+                self._complain("appending", f"The sequencer cannot work: {error}")
             except Exception:
                 log.exception("The sequencer failed; it tries again")
             await asyncio.sleep(ELECTION_SECONDS)
@@ -107,9 +111,10 @@ class Sequencer:
             while True:
                 self._news.clear()
                 appended = await writer.append(tree, PORTION)
+                self._well("appending")
                 if appended:
                     active = clock()
-                    self._appended(tree.size)
+                    self._appended()
                 if clock() >= due:
                     due = clock() + self._checkpoint_seconds
                     begun = await self._sign(writer, tree, publishing, begun=begun)
@@ -127,16 +132,24 @@ class Sequencer:
         What hinders signing hinders nothing else.
         """
         try:
+            if publishing.contradiction:
+                raise RefusedToSign(publishing.contradiction)  # noqa: TRY301  # the same sentence for all
             if not begun:
                 publishing.offer(await self._checkpoints.begin(writer, tree))
                 begun = True
             publishing.offer(await self._checkpoints.sign(writer, tree))
         except (RefusedToSign, LedgerDamaged, InvalidKey, InvalidNote, OSError) as error:
-            self._complain(f"No checkpoint is signed. {error}")
+            self._complain("signing", f"No checkpoint is signed. {error}")
+        else:
+            self._well("signing")
         return begun
 
-    def _complain(self, what: str) -> None:
-        """Say it once, and again only when something else was the matter in between."""
-        if what != self._complaint:
+    def _complain(self, work: str, what: str) -> None:
+        """Say once what hinders the work, until it is something else or over."""
+        if self._complaints.get(work) != what:
             log.error("%s", what)
-        self._complaint = what
+        self._complaints[work] = what
+
+    def _well(self, work: str) -> None:
+        if self._complaints.pop(work, None):
+            log.info("The ledger is %s again", {"appending": "growing", "signing": "signed"}[work])

@@ -24,8 +24,13 @@ class SinkFailed(Exception):
     """The checkpoint could not be delivered; the next one may be."""
 
 
-class WitnessKnowsMore(SinkFailed):
-    """The witness has signed a larger tree than this one."""
+class WitnessContradicts(SinkFailed):
+    """The witness has signed another tree: a larger one, or one that this does not continue."""
+
+    def __init__(self, sentence: str, size: int | None) -> None:
+        super().__init__(sentence)
+        self.size = size
+        """What it has signed, where it says so."""
 
 
 class _Conflict(Exception):
@@ -61,9 +66,13 @@ class DirectorySink:
         history = self._folder / "history"
         try:
             history.mkdir(parents=True, exist_ok=True)
+            newest = self.newest()
+            mine = Checkpoint.parse(note.text)
+            if newest and (there := Checkpoint.parse(newest.text)).size > mine.size and there.origin == mine.origin:
+                return  # of a sequencer that has taken over meanwhile
             _replace(self._folder / "checkpoint", str(note))
             _replace(history / f"{datetime.now(UTC):%Y-%m-%dT%H}Z", str(note))
-        except OSError as error:
+        except (OSError, InvalidNote) as error:
             raise SinkFailed(f"The checkpoint cannot be written to {self._folder}: {error}") from error
 
 
@@ -78,16 +87,17 @@ class Witness:
         self._known = 0
 
     async def cosign(self, session: aiohttp.ClientSession, note: Note, prove: Prover) -> Signature:
-        """Return the witness's signature on the checkpoint. Raises SinkFailed, WitnessKnowsMore."""
+        """Return the witness's signature on the checkpoint. Raises SinkFailed, WitnessContradicts."""
         size = Checkpoint.parse(note.text).size
         for _ in range(2):
             try:
                 return await self._ask(session, note, size, prove)
             except _Conflict as conflict:
                 if conflict.known > size:
-                    raise WitnessKnowsMore(
-                        f"The witness {self.verifier.name} has signed a tree of {conflict.known} entries, larger than "
-                        f"this one of {size}: entries were lost."
+                    raise WitnessContradicts(
+                        f"The witness {self.verifier.name} has signed a tree of {conflict.known} entries, and this one "
+                        f"has {size}: entries were lost.",
+                        conflict.known,
                     ) from None
                 self._known = conflict.known
         raise SinkFailed(f"The witness {self.verifier.name} does not stay with the size that it knows.")
@@ -105,6 +115,12 @@ class Witness:
             raise SinkFailed(f"The witness {self.verifier.name} cannot be reached: {error!r}") from error
         if answer.status == 409 and _SIZE.fullmatch(text):
             raise _Conflict(int(text))
+        if answer.status == 422:
+            raise WitnessContradicts(
+                f"The witness {self.verifier.name} says that this tree of {size} entries does not continue the one "
+                "that it has signed.",
+                None,
+            )
         if answer.status != 200:
             raise SinkFailed(f"The witness {self.verifier.name} answers {answer.status}: {text[:200]!r}")
         try:

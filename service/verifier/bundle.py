@@ -12,7 +12,7 @@ import rfc8785
 from service.ledger.checkpoint import Checkpoint
 from service.ledger.encoding import decoded
 from service.ledger.hashing import HASH_BYTES, fold, leaf_hash, node_hash
-from service.ledger.notes import InvalidNote, Note, Verifier, parse_note
+from service.ledger.notes import COSIGNATURE, ED25519, InvalidNote, Note, Verifier, parse_note
 
 HEADER = "blotter-bundle/v1"
 LONGEST_LINE = 200_000
@@ -278,8 +278,11 @@ def _check_signed(text: str, tree: _Tree, verifiers: Collection[Verifier], verdi
         verdict.fault(f"The checkpoint is false: {error}.")
         return
     verdict.signed_by = [f"{verifier.name}+{verifier.key_id.hex()}" for verifier in signed_by]
-    if not signed_by:
-        verdict.doubt(f"The checkpoint is signed by {_names(note)}, by no key that you gave.")
+    if not any(verifier.type == ED25519 for verifier in signed_by):
+        verdict.doubt(f"The checkpoint is signed by {_names(note)}, by no log's key that you gave.")
+    for verifier in verifiers:
+        if verifier.type == COSIGNATURE and verifier not in signed_by:
+            verdict.doubt(f"The witness {verifier.name} has not cosigned the checkpoint.")
     if (checkpoint.origin, checkpoint.size) != (verdict.origin, verdict.size):
         verdict.fault("The checkpoint is of another ledger, or of another size, than the bundle says.")
     elif checkpoint.root != tree.root():

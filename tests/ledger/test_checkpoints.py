@@ -14,9 +14,13 @@ from aiohttp import web
 from blotter.audit.v1 import audit_service_pb2, ledger_pb2
 from service.ledger.checkpoint import Checkpoint
 from service.ledger.notes import Note, Signer, Verifier, parse_note, sign
+from service.repositories.ledger_writer import LedgerWriter
+from service.sequencing.checkpoints import Checkpoints, RefusedToSign
 from service.sequencing.keys import KeyFolder, NoKey
+from service.sequencing.sinks import DirectorySink
 from service.verifier.bundle import verify
 from tests.conftest import ALICE, BOB, Database
+from tests.ledger.test_appending import all_of, submit, trading
 from tests.ledger.witness import SmallWitness
 from tests.serving import COMPLIANCE, serving
 
@@ -117,9 +121,12 @@ async def test_a_checkpoint_is_told_with_its_cosignatures(database: Database, ke
                     )
                 ]
             )
-            verdict = verify(io.BytesIO(bundle), [keys.signers()[0].verifier], None)
-            assert verdict.good
-            assert witness.signer.verifier.name in bundle.decode()
+            log = keys.signers()[0].verifier
+            assert verify(io.BytesIO(bundle), [log, *wanted], None).good
+            nobody = SmallWitness(log, b"\x09" * 32).signer.verifier
+            for trusted in (wanted, [log, nobody]):
+                verdict = verify(io.BytesIO(bundle), trusted, None)
+                assert (verdict.good, verdict.faults) == (False, [])
 
 
 FALSE = SmallWitness(Signer.generate(ORIGIN).verifier).signer.sign("another text\n", time=1)
@@ -130,7 +137,6 @@ LIES: dict[str, Callable[[web.Request], Any]] = {
     "long size": lambda _: web.Response(status=409, text="9" * 5000),
     "odd size": lambda _: web.Response(status=409, text="\u00b2"),
     "always another size": lambda _: web.Response(status=409, text="1"),
-    "larger size": lambda _: web.Response(status=409, text="1000"),
     "nothing": lambda _: web.Response(text=""),
     "bytes": lambda _: web.Response(body=b"\xff\xfe"),
     "another's signature": lambda _: web.Response(text=Signer.generate("other").sign("text\n").line),
@@ -156,7 +162,76 @@ async def test_what_a_witness_does_wrong_hinders_neither_signing_nor_the_other_s
             if lie != "hangs":
                 await until(lambda: [record for record in caplog.records if record.name == "blotter.checkpoints"])
     told = [record for record in caplog.records if record.name == "blotter.checkpoints"]
-    assert {record.levelname for record in told} <= {"ERROR" if lie == "larger size" else "WARNING"}
+    assert {record.levelname for record in told} <= {"WARNING"}
+
+
+@pytest.mark.parametrize(("status", "text"), [(409, "1000"), (422, "inconsistent")])
+async def test_a_tree_that_a_witness_contradicts_is_signed_no_further(
+    database: Database, keys: KeyFolder, outside: Path, status: int, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It grows on, unsigned: the witness has seen entries that are gone, or other ones."""
+    witness = SmallWitness(keys.signers()[0].verifier)
+    witness.lie = lambda _: web.Response(status=status, text=text)
+    async with witness.serving():
+        witnesses = f"{witness.url} {witness.signer.verifier}"
+        settings = QUICK | {"ledger_keys": keys.folder, "checkpoint_directory": outside, "witnesses": witnesses}
+        async with serving(database, **settings) as blotter:
+            await blotter.submit(ALICE)
+            await until(lambda: "No checkpoint is signed. The witness" in caplog.text)
+            await blotter.submit(ALICE)
+            await until(lambda: grown(database) == 3)
+            await asyncio.sleep(0.3)
+    newest = Checkpoint.parse(parse_note((outside / "checkpoint").read_text()).text)
+    assert newest.size == 2
+
+
+def grown(database: Database) -> int:
+    """The number of entries."""
+    with psycopg.connect(database.conninfo("blotter_compliance")) as compliance:
+        return int(compliance.execute("SELECT size FROM ledger_head").fetchall()[0][0])
+
+
+async def test_one_process_never_signs_two_trees_of_one_size(database: Database, keys: KeyFolder) -> None:
+    """Its database was replaced by an older copy, as by a standby that had not received all: nothing outside tells."""
+    checkpoints = Checkpoints(ORIGIN, keys, None)
+    database.cluster.psql(f"CREATE DATABASE {database.name}_standby TEMPLATE {database.name} OWNER blotter_owner")
+    standby = Database(f"{database.name}_standby", database.cluster)
+    try:
+        for number, home in enumerate((database, standby)):
+            with trading(home) as trader:
+                submit(trader, ALICE, f"order-{number}")
+                trader.commit()
+            async with LedgerWriter.connected(home.conninfo("postgres"), None) as writer:
+                tree = await writer.edge()
+                await all_of(writer, tree)
+                if number == 0:
+                    await checkpoints.begin(writer, tree)
+                    assert await checkpoints.sign(writer, tree)
+                else:
+                    with pytest.raises(RefusedToSign):
+                        await checkpoints.begin(writer, tree)
+    finally:
+        database.cluster.psql(f"DROP DATABASE {standby.name} WITH (FORCE)")
+
+
+async def test_an_older_checkpoint_is_never_put_over_a_newer_one(keys: KeyFolder, outside: Path) -> None:
+    sink = DirectorySink(outside)
+    for size in (5, 3):
+        sink.deliver(sign(Checkpoint(ORIGIN, size, b"x" * 32).text, keys.signers()))
+    newest = sink.newest()
+    assert newest
+    assert Checkpoint.parse(newest.text).size == 5
+
+
+async def test_a_folder_without_the_right_key_is_told(
+    database: Database, keys: KeyFolder, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for folder, origin in ((tmp_path / "empty", ORIGIN), (keys.folder, "another.example")):
+        settings = QUICK | {"ledger_keys": folder, "ledger_origin": origin}
+        async with serving(database, **settings) as blotter:
+            await blotter.submit(ALICE)
+            await until(lambda: "No checkpoint is signed." in caplog.text)
+        caplog.clear()
 
 
 async def test_keys_rotate_with_an_overlap_that_the_ledger_records(

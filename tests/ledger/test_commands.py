@@ -82,7 +82,7 @@ async def test_another_key_is_not_trusted(exported: dict[str, Any], tmp_path: Pa
     assert shown.output == made.output
     result = run("audit", "verify", exported["bundle"], "--key", made.output.strip())
     assert result.exit_code == 4
-    assert "by no key that you gave" in result.output
+    assert "by no log's key that you gave" in result.output
     result = run("audit", "check-receipt", exported["receipt"], "--key", made.output.strip())
     assert result.exit_code == 4
     (tmp_path / "both").write_text(f"{made.output.strip()}\n{exported['key']}\n")

@@ -173,7 +173,9 @@ class SnapshotComplete(_message.Message):
     order_count: _builtins.int
     """How many orders the snapshot held."""
     last_position: _builtins.int
-    """Over all traders: position of the last event that the snapshot includes, -1 when there was none. Else absent."""
+    """Over all traders: all events up to this position of the ledger are in the snapshot, -1 when there was none. The
+    position itself may be of an entry that the ledger made of its own, which no stream shows. Else absent.
+    """
     def __init__(
         self,
         *,
@@ -233,7 +235,9 @@ class Heartbeat(_message.Message):
     received, a message was lost: reconnect with the last token.
     """
     last_position: _builtins.int
-    """Over all traders: all events up to this position that match the filters have been sent; -1: there is none yet."""
+    """Over all traders: all events up to this position that match the filters have been sent; -1: there is none yet. The
+    position itself may be of an entry that the ledger made of its own, which no stream shows.
+    """
     last_event_position: _builtins.int
     """Over all traders: position of the last event that was sent on this stream, -1 when none was."""
     @_builtins.property
