@@ -48,7 +48,7 @@ class Prover(Protocol):
 
 
 class DirectorySink:
-    """A folder, best on storage that this service cannot rewrite: `checkpoint`, and in `history/` one an hour."""
+    """A folder, best on other storage than the database's: `checkpoint`, and in `history/` the last of each hour."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -155,3 +155,8 @@ def _replace(file: Path, text: str) -> None:
         writing.flush()
         os.fsync(writing.fileno())
     temporary.replace(file)
+    folder = os.open(file.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # that the name outlives a crash of the host, not only the content
+    finally:
+        os.close(folder)
