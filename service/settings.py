@@ -59,7 +59,7 @@ class Settings(BaseSettings):
     checkpoint_seconds: float = Field(1, gt=0, description="How often the ledger is signed while it grows.")
     checkpoint_directory: Path | None = Field(
         None,
-        description="Folder for checkpoints, best on other storage than the database's; none: HOME/checkpoints, or none.",
+        description="Folder for checkpoints, best not on the database's storage; none: HOME/checkpoints, or none.",
     )
     witnesses: str = Field(
         "", description="C2SP witnesses that cosign checkpoints: URL VERIFIER-KEY, separated by commas."
