@@ -19,22 +19,9 @@ Every line ends with a newline. Leaves have none inside: JSON escapes it.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 HEADER = "blotter-bundle/v1"
-
-
-def full_subtrees(start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Split the leaves from `start` to `end` into full subtrees, from left to right (RFC 6962 §2.1).
-
-    Each has a power of two of leaves, and begins at a multiple of that.
-    """
-    while start < end:
-        size = 1 << ((end - start).bit_length() - 1)
-        while start % size:
-            size >>= 1
-        yield start, start + size
-        start += size
 
 
 def head(origin: str, start: int, end: int, size: int, left: Sequence[bytes]) -> str:

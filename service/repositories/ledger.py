@@ -16,10 +16,9 @@ from service.domain.errors import (
     TreeSizeOutOfRange,
 )
 from service.domain.identity import Caller
-from service.ledger.bundle import full_subtrees
 from service.ledger.hashing import leaf_hash
 from service.ledger.proofs import InvalidProof, verify_consistency, verify_inclusion
-from service.ledger.tiles import Span, consistency_spans, inclusion_spans, needed, root_over
+from service.ledger.tiles import Span, consistency_spans, inclusion_spans, needed, root_over, subtrees
 from service.repositories.database import Database, Rows, Statement
 from service.repositories.tiles import TILES, tile_values, tiles_of
 
@@ -159,7 +158,7 @@ class Ledger:
         end = checkpoint.size if end is None else end
         if not 0 <= start <= end <= checkpoint.size:
             raise PositionOutOfRange(tree_size=str(checkpoint.size))
-        left, right = list(full_subtrees(0, start)), list(full_subtrees(end, checkpoint.size))
+        left, right = list(subtrees(0, start)), list(subtrees(end, checkpoint.size))
         roots, _ = await self._roots(caller, [*left, *right], checkpoint.size)
         return Stretch(start, end, roots[: len(left)], roots[len(left) :], checkpoint)
 
