@@ -11,7 +11,7 @@ import asyncio
 import io
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -21,15 +21,14 @@ from uuid import UUID
 
 import psycopg
 import pytest
-from psycopg import ClientCursor, Connection, sql
+from psycopg import ClientCursor, Connection
 
 from service.domain.discrepancies import Discrepancy
 from service.domain.errors import BlotterError
 from service.domain.identity import Caller, CallerKind
 from service.domain.orders import NewOrder, Order, Report
 from service.ledger import bundle
-from service.ledger.checkpoint import Checkpoint
-from service.ledger.notes import Note, Signer, parse_note, sign
+from service.ledger.notes import Note, Signer, parse_note
 from service.repositories.database import Database as Pools
 from service.repositories.database import Rows, Statement
 from service.repositories.ledger import Ledger
@@ -40,35 +39,20 @@ from service.sequencing.checkpoints import Checkpoints
 from service.sequencing.keys import KeyFolder
 from service.verifier.bundle import NotABundle, verify
 from tests.conftest import ALICE, BOB, Database, cloned
+from tests.ledger.crimes import (
+    CRIMES,
+    ORIGIN,
+    Nothing,
+    alter_a_log_and_its_leaf,
+    cut_the_tail,
+    rebuild_tiles,
+    resign,
+)
 from tests.ledger.test_appending import all_of
 
-ORIGIN = "log.example/blotter"
 CRIMES_A_TEST = 400
 SEEDS = range(6)
 CALLER = Caller(CallerKind.COMPLIANCE, None, "auditor", "request")
-
-BOOKKEEPING = {
-    ("execution_logs", "xid"),
-    ("execution_logs", "previous_sequence"),
-    ("orders", "average_fill_price"),
-    ("ledger_entries", "leaf_hash"),
-    ("ledger_checkpoints", "created_at"),
-}
-TABLES = (
-    "orders",
-    "fills",
-    "execution_logs",
-    "trader_sequences",
-    "ledger_entries",
-    "ledger_tiles",
-    "ledger_checkpoints",
-)
-KEYS = {
-    "trader_sequences": ("trader_id",),
-    "ledger_entries": ("position",),
-    "ledger_tiles": ("level", "tile_index"),
-    "ledger_checkpoints": ("size",),
-}
 
 
 class Inside:
@@ -185,296 +169,6 @@ async def test_an_honest_record_is_found_honest(
 ) -> None:
     # What is younger than a minute may still be on its way into the ledger; all of it is there.
     assert await noticed(adversary, signer, scene[1]) is None
-
-
-Crime = Callable[[Connection[Any], random.Random], object]
-"""Commits it; returns what to say of it."""
-
-
-def rows_of(connection: Connection[Any], table: str) -> list[dict[str, Any]]:
-    """All rows, in the order of their keys."""
-    cursor = connection.cursor(row_factory=psycopg.rows.dict_row)
-    keys = sql.SQL(", ").join(
-        map(sql.Identifier, KEYS.get(table, ("trader_id", "sequence" if table != "orders" else "id")))
-    )
-    return cursor.execute(sql.SQL("SELECT * FROM {} ORDER BY {}").format(sql.Identifier(table), keys)).fetchall()
-
-
-def where(table: str, row: dict[str, Any]) -> sql.Composed:
-    """The condition that finds the row."""
-    names = KEYS.get(table, ("trader_id", "id"))
-    return sql.SQL(" AND ").join(
-        sql.SQL("{} = {}").format(sql.Identifier(name), sql.Literal(row[name])) for name in names
-    )
-
-
-def changed(table: str, name: str, value: Any, kind: str, nullable: bool, chance: random.Random) -> sql.Composable:
-    """Another value for a column."""
-    column = sql.Identifier(name)
-    if value is not None and nullable and chance.random() < 0.1:
-        return sql.SQL("NULL")
-    by_type: dict[str, Sequence[str]] = {
-        "uuid": ("gen_random_uuid()",),
-        "text": ("'x'", "'EXPIRED'"),
-        "character varying": ("'X'", "'x1'"),
-        "integer": ("coalesce({0}, 0) + 1", "coalesce({0}, 2) - 1"),
-        "smallint": ("{0} + 1",),
-        "bigint": ("coalesce({0}, 0) + 1", "coalesce({0}, 0) + 1000", "coalesce({0}, 2) - 1"),
-        "numeric": ("coalesce({0}, 0) + 0.00000001", "coalesce({0}, 1) * 2"),
-        "boolean": ("NOT {0}",),
-        "timestamp with time zone": (
-            "coalesce({0}, now()) + interval '1 microsecond'",
-            "coalesce({0}, now()) - interval '1 day'",
-        ),
-        "bytea": ("sha256(coalesce({0}, ''))", "coalesce({0}, '') || '\\x00'"),
-        "USER-DEFINED": (
-            (
-                f"(SELECT label FROM unnest(enum_range(NULL::{ENUMS.get(name, 'action_enum')})) AS label "
-                "WHERE label IS DISTINCT FROM {0} ORDER BY random() LIMIT 1)"
-            ),
-        ),
-    }
-    return sql.SQL(chance.choice(by_type[kind])).format(column)
-
-
-ENUMS = {"status": "order_status_enum", "side": "order_side_enum", "order_type": "order_type_enum"}
-
-
-def change_a_column(connection: Connection[Any], chance: random.Random) -> str:
-    table = chance.choice(TABLES)
-    columns = [
-        (name, kind, nullable == "YES")
-        for name, kind, nullable, generated in connection.execute(
-            "SELECT column_name, data_type, is_nullable, is_generated FROM information_schema.columns "
-            "WHERE table_schema = 'public' AND table_name = %s",
-            [table],
-        )
-        if generated == "NEVER" and (table, name) not in BOOKKEEPING
-    ]
-    name, kind, nullable = chance.choice(columns)
-    row = chance.choice(rows_of(connection, table))
-    value = changed(table, name, row[name], kind, nullable, chance)
-    query = sql.SQL("UPDATE {} SET {} = {} WHERE {} AND {} IS DISTINCT FROM {}").format(
-        sql.Identifier(table), sql.Identifier(name), value, where(table, row), sql.Identifier(name), value
-    )
-    if connection.execute(query).rowcount != 1:
-        raise Nothing
-    return query.as_string(connection)
-
-
-class Nothing(Exception):
-    """The crime changes nothing, or cannot be committed."""
-
-
-def chosen(rows: list[Any], which: str, chance: random.Random) -> Any:
-    return {"newest": rows[-1], "oldest": rows[0], "middle": chance.choice(rows)}[which]
-
-
-def delete(which: str) -> Crime:
-    def crime(connection: Connection[Any], chance: random.Random) -> str:
-        table = chance.choice(TABLES)
-        row = chosen(rows_of(connection, table), which, chance)
-        if table == "ledger_checkpoints" and which != "newest":
-            raise Nothing  # an older checkpoint claims nothing that a newer one does not
-        connection.execute(sql.SQL("DELETE FROM {} WHERE {}").format(sql.Identifier(table), where(table, row)))
-        return table
-
-    return crime
-
-
-def delete_an_event_everywhere(connection: Connection[Any], chance: random.Random) -> None:
-    """A log and its entry, and the numbers after it moved up: nothing looks missing in the tables."""
-    position, trader_id, sequence = chance.choice(
-        connection.execute(
-            "SELECT position, trader_id, sequence FROM ledger_entries WHERE kind = 'EXECUTION_LOG'"
-        ).fetchall()
-    )
-    at = {"trader": trader_id, "sequence": sequence, "position": position}
-    for statement in (
-        "DELETE FROM execution_logs WHERE trader_id = %(trader)s AND sequence = %(sequence)s",
-        "DELETE FROM ledger_entries WHERE position = %(position)s",
-        "UPDATE ledger_entries SET position = position + 1000000 WHERE position > %(position)s",
-        "UPDATE ledger_entries SET position = position - 1000001 WHERE position > 1000000",
-        "UPDATE ledger_head SET size = size - 1",
-    ):
-        connection.execute(statement.encode(), at)
-
-
-def insert_a_copy(connection: Connection[Any], chance: random.Random) -> str:
-    table = chance.choice(("orders", "fills", "execution_logs", "ledger_entries"))
-    names = [
-        name
-        for (name,) in connection.execute(
-            "SELECT column_name FROM information_schema.columns WHERE table_schema = 'public' AND table_name = %s "
-            "AND is_generated = 'NEVER'",
-            [table],
-        )
-    ]
-    row = chance.choice(rows_of(connection, table))
-    other = {
-        "id": "gen_random_uuid()",
-        "sequence": "sequence + 100000",
-        "position": "(SELECT max(position) + 1 FROM ledger_entries)",
-        "client_order_id": "client_order_id || '-copy'",
-        "execution_id": "execution_id || '-copy'",
-        "report_id": "report_id || '-copy'",
-    }
-    if table == "orders":
-        other["last_sequence"] = "last_sequence + 100000"
-    if table == "execution_logs":
-        other.pop("execution_id")
-        other.pop("client_order_id")
-    if table == "ledger_entries" and row["kind"] != "EXECUTION_LOG":
-        other.pop("sequence")
-    query = sql.SQL("INSERT INTO {} ({}) SELECT {} FROM {} WHERE {}").format(
-        sql.Identifier(table),
-        sql.SQL(", ").join(map(sql.Identifier, names)),
-        sql.SQL(", ").join(sql.SQL(other[name]) if name in other else sql.Identifier(name) for name in names),
-        sql.Identifier(table),
-        where(table, row),
-    )
-    connection.execute(query)
-    return query.as_string(connection)
-
-
-def swap_two_leaves(connection: Connection[Any], chance: random.Random) -> None:
-    one, two = chance.sample(rows_of(connection, "ledger_entries"), 2)
-    for row, other in ((one, two), (two, one)):
-        connection.execute("UPDATE ledger_entries SET leaf = %s WHERE position = %s", (other["leaf"], row["position"]))
-
-
-def swap_two_logs(connection: Connection[Any], chance: random.Random) -> None:
-    one, two = chance.sample(rows_of(connection, "execution_logs"), 2)
-    for row, other in ((one, two), (two, one)):
-        connection.execute(
-            "UPDATE execution_logs SET actor = %s, action = %s, order_id = %s, reason = %s, timestamp = %s "
-            "WHERE trader_id = %s AND id = %s",
-            (
-                *(other[name] for name in ("actor", "action", "order_id", "reason", "timestamp")),
-                *(row["trader_id"], row["id"]),
-            ),
-        )
-
-
-def renumber(connection: Connection[Any], chance: random.Random) -> None:
-    """A trader's events, in reverse, or from another number on."""
-    trader_id = chance.choice((ALICE, BOB))
-    other = chance.choice(("last + 1 - old.sequence", "old.sequence + 1", "last + 6 - old.sequence"))
-    connection.execute("UPDATE execution_logs SET sequence = sequence + 1000000 WHERE trader_id = %s", [trader_id])
-    connection.execute(
-        sql.SQL(
-            "UPDATE execution_logs SET sequence = {} FROM (SELECT id, sequence - 1000000 AS sequence, "
-            "max(sequence - 1000000) OVER () AS last FROM execution_logs WHERE trader_id = %s) AS old "
-            "WHERE execution_logs.id = old.id"
-        ).format(sql.SQL(other)),
-        [trader_id],
-    )
-
-
-def alter_a_log_and_its_leaf(connection: Connection[Any], chance: random.Random) -> None:
-    """He keeps log and leaf in step, as the sequencer would have written them."""
-    row = chance.choice(rows_of(connection, "execution_logs"))
-    at = {"trader": row["trader_id"], "sequence": row["sequence"]}
-    connection.execute(
-        "UPDATE execution_logs SET actor = 'somebody else' WHERE trader_id = %(trader)s AND sequence = %(sequence)s", at
-    )
-    connection.execute(
-        "UPDATE ledger_entries SET leaf = execution_log_leaf(execution_logs) FROM execution_logs "
-        "WHERE ledger_entries.trader_id = execution_logs.trader_id "
-        "AND ledger_entries.sequence = execution_logs.sequence "
-        "AND ledger_entries.trader_id = %(trader)s AND ledger_entries.sequence = %(sequence)s",
-        at,
-    )
-
-
-def rebuild_tiles(connection: Connection[Any]) -> bytes:
-    """The tiles and the root of what the leaves are now."""
-    from service.ledger.edge import Edge  # noqa: PLC0415
-
-    tree = Edge()
-    leaves = [bytes(leaf) for (leaf,) in connection.execute("SELECT leaf_hash FROM ledger_entries ORDER BY position")]
-    connection.execute("DELETE FROM ledger_tiles")
-    for tile in tree.append(leaves):
-        connection.execute(
-            "INSERT INTO ledger_tiles VALUES (%s, %s, %s, %s)", (tile.level, tile.index, tile.hashes, tile.root)
-        )
-    return tree.root()
-
-
-def alter_and_rebuild(connection: Connection[Any], chance: random.Random) -> None:
-    """A log, its leaf and all tiles: only the signature is from before."""
-    alter_a_log_and_its_leaf(connection, chance)
-    rebuild_tiles(connection)
-
-
-def alter_rebuild_and_sign(connection: Connection[Any], chance: random.Random) -> None:
-    """With a key of his own, of the same name."""
-    alter_a_log_and_its_leaf(connection, chance)
-    resign(connection, rebuild_tiles(connection), Signer.generate(ORIGIN))
-
-
-def resign(connection: Connection[Any], root: bytes, signer: Signer) -> None:
-    [(size,)] = connection.execute("SELECT count(*) FROM ledger_entries").fetchall()
-    note = sign(Checkpoint(ORIGIN, size, root).text, [signer])
-    connection.execute("DELETE FROM ledger_checkpoints")
-    connection.execute(
-        "INSERT INTO ledger_checkpoints (size, root_hash, note) VALUES (%s, %s, %s)", (size, root, str(note))
-    )
-
-
-def rewrite_a_tile(connection: Connection[Any], chance: random.Random) -> None:
-    row = chance.choice(rows_of(connection, "ledger_tiles"))
-    hashes = bytearray(row["hashes"])
-    hashes[chance.randrange(len(hashes))] ^= 1 << chance.randrange(8)
-    connection.execute(
-        "UPDATE ledger_tiles SET hashes = %s WHERE level = %s AND tile_index = %s",
-        (bytes(hashes), row["level"], row["tile_index"]),
-    )
-
-
-def cut_the_tail(connection: Connection[Any], chance: random.Random) -> None:
-    """Back to an older state, all tables in step, under the checkpoint that was good then."""
-    sizes = [size for (size,) in connection.execute("SELECT size FROM ledger_checkpoints ORDER BY size")]
-    connection.execute("DELETE FROM ledger_checkpoints WHERE size > %s", [sizes[0]])
-    keep = sizes[0] - chance.choice((0, 1, 2))
-    for statement in (
-        (
-            "CREATE TEMPORARY TABLE gone ON COMMIT DROP AS SELECT trader_id, sequence FROM ledger_entries "
-            "WHERE position >= %(keep)s AND kind = 'EXECUTION_LOG'"
-        ),
-        "DELETE FROM ledger_entries WHERE position >= %(keep)s",
-        (
-            "DELETE FROM execution_logs USING gone "
-            "WHERE (execution_logs.trader_id, execution_logs.sequence) = (gone.trader_id, gone.sequence)"
-        ),
-        "DELETE FROM fills USING gone WHERE (fills.trader_id, fills.sequence) = (gone.trader_id, gone.sequence)",
-        "DELETE FROM orders WHERE NOT EXISTS (SELECT FROM execution_logs WHERE order_id = orders.id)",
-        (
-            "UPDATE trader_sequences SET last_sequence = (SELECT max(sequence) FROM execution_logs "
-            "WHERE execution_logs.trader_id = trader_sequences.trader_id)"
-        ),
-        "UPDATE ledger_head SET size = %(keep)s",
-    ):
-        connection.execute(statement.encode(), {"keep": keep})
-    rebuild_tiles(connection)
-
-
-CRIMES: dict[str, tuple[Crime, int]] = {
-    "change a column": (change_a_column, 12),
-    "delete the newest": (delete("newest"), 1),
-    "delete the oldest": (delete("oldest"), 1),
-    "delete one in the middle": (delete("middle"), 2),
-    "delete an event everywhere": (delete_an_event_everywhere, 1),
-    "insert a copy": (insert_a_copy, 2),
-    "swap two leaves": (swap_two_leaves, 1),
-    "swap two logs": (swap_two_logs, 1),
-    "renumber": (renumber, 1),
-    "alter a log and its leaf": (alter_a_log_and_its_leaf, 1),
-    "alter, and rebuild the tree": (alter_and_rebuild, 1),
-    "alter, rebuild, sign with another key": (alter_rebuild_and_sign, 1),
-    "rewrite a tile": (rewrite_a_tile, 1),
-    "cut the tail": (cut_the_tail, 1),
-}
 
 
 @pytest.mark.parametrize("seed", SEEDS)
