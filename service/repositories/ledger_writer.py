@@ -71,7 +71,7 @@ class LedgerWriter:
         """Try to become the sequencer: true until this connection ends, however it ends."""
         return bool((await self._rows("SELECT pg_try_advisory_lock(%(lock)s)", {"lock": _LOCK}))[0][0])
 
-    async def usurper(self) -> str | None:
+    async def foreign_lock_holder(self) -> str | None:
         """Return the login, not the sequencers', that holds the lock: any login may take any advisory lock."""
         rows = await self._rows(
             "SELECT usename FROM pg_locks JOIN pg_stat_activity USING (pid) "

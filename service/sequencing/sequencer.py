@@ -71,10 +71,10 @@ class Sequencer:
             try:
                 async with LedgerWriter.connected(self._conninfo, self._password) as writer:
                     while not await writer.elected():
-                        if usurper := await writer.usurper():
+                        if holder := await writer.foreign_lock_holder():
                             log.error(
                                 "%s holds the sequencers' lock, which is not its to take. This one goes on without it.",
-                                usurper,
+                                holder,
                             )
                             break  # two at once are slow, never wrong
                         await asyncio.sleep(ELECTION_SECONDS)
