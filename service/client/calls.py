@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar, cast
 
 import grpc
 
-from service.client.errors import error_of_call
+from service.client.errors import error_of_call, error_of_closed_channel
 from service.client.metadata import Identity, new_request_id
 from service.client.streams import Call, Connection, Timing
 
@@ -58,6 +58,8 @@ class Calls:
             )
         except grpc.RpcError as error:
             raise error_of_call(error, request_id) from error
+        except ValueError as error:
+            raise error_of_closed_channel(error, request_id) from error
 
     def stream(self, method: grpc.UnaryStreamMultiCallable[Request, Response], request: Request) -> Iterator[Response]:
         """Yield the messages of a stream that ends and is not resumed. Raises BlotterError."""
@@ -72,10 +74,13 @@ class Calls:
     def open_stream(
         self, method: grpc.UnaryStreamMultiCallable[Request, Response], request: Request
     ) -> Connection[Response]:
-        """Start a stream; its errors come with its messages."""
+        """Start a stream; its errors come with its messages. Raises BlotterError when the channel is closed."""
         request_id = new_request_id()
-        call = cast("Call[Response]", method(request, metadata=self.identity.metadata(request_id)))
-        return Connection(call, request_id)
+        try:
+            call = method(request, metadata=self.identity.metadata(request_id))
+        except ValueError as error:
+            raise error_of_closed_channel(error, request_id) from error
+        return Connection(cast("Call[Response]", call), request_id)
 
 
 def pages(fetch: Callable[[str], PageType], items: Callable[[PageType], Iterator[Item]]) -> Iterator[Item]:

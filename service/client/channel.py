@@ -8,10 +8,15 @@ from importlib import resources
 import grpc
 
 SERVICE_CONFIG = resources.files(__package__).joinpath("service_config.json").read_text(encoding="utf-8")
-"""gRPC's service config: UNAVAILABLE alone is tried again, and only where the method may be repeated.
+"""gRPC's service config: which errors are tried again, and only for methods that may be repeated.
 
-`SubmitOrder` and the reports may be, by client_order_id and report_id. `CancelAllOrders` may not: repeated,
-it would cancel orders that were entered since, and say that it cancelled none. Streams are resumed by
+The errors are UNAVAILABLE, and CANCELLED from the server, which a server that stops sends for calls that it has
+not begun. gRPC does not try a call again that its own caller has cancelled. A call is sent at most 4 times within
+its deadline, with pauses that double from 0.2 s to 2 s and are jittered; after many failures on one channel
+(`retryThrottling`) calls are sent once until half of the budget is there again.
+
+`SubmitOrder` and the reports may be repeated because of client_order_id and report_id. `CancelAllOrders` may not:
+repeated, it would cancel orders that were entered since, and report that it cancelled none. Streams are resumed by
 `Stream`, with their tokens. For a channel of your own, pass it as the option `grpc.service_config`; it
 serves clients in other languages too.
 """

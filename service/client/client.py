@@ -49,7 +49,7 @@ class Client(OrderCalls, AuditCalls):
         AuditCalls.__init__(self, calls)
 
     def close(self) -> None:
-        """Close the channel, if the client opened it. Calls and streams under way end with CANCELLED."""
+        """Close the channel, if the client opened it. Calls and streams under way and later end with CANCELLED."""
         if self._owned is not None:
             self._owned.close()
 

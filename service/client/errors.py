@@ -13,6 +13,9 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 DOMAIN = "blotter"
+_CANCELLED_HERE = {"Channel closed!", "Locally cancelled by application!"}
+"""What grpc gives as the details of a call that its own channel or its caller has cancelled."""
+
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _Detail = TypeVar("_Detail", bound=Message)
 
@@ -72,7 +75,11 @@ def error_of_status(status: status_pb2.Status, request_id: str = "") -> BlotterE
 
 
 def error_of_call(error: grpc.RpcError, request_id: str = "") -> BlotterError:
-    """Return the error that a failed call tells, with the service's details where it answered with some."""
+    """Return the error of a failed call, with the service's details where it answered with some.
+
+    A CANCELLED that neither the caller nor the channel caused comes from a server that stopped: its code is
+    UNAVAILABLE, its reason `CANCELLED`.
+    """
     call: object = error  # the type stubs keep RpcError and Call apart; what gRPC raises is both
     if not isinstance(call, grpc.Call):
         return BlotterError(str(error), code=grpc.StatusCode.UNKNOWN, request_id=request_id)
@@ -80,9 +87,23 @@ def error_of_call(error: grpc.RpcError, request_id: str = "") -> BlotterError:
         status = rpc_status.from_call(call)
     except (ValueError, DecodeError):
         status = None
+    if call.code() is grpc.StatusCode.CANCELLED and call.details() not in _CANCELLED_HERE:
+        return BlotterError(
+            "the server ended the call before it was complete",
+            code=grpc.StatusCode.UNAVAILABLE,
+            reason=grpc.StatusCode.CANCELLED.name,
+            request_id=request_id,
+        )
     if status is None:
         return BlotterError(call.details() or call.code().name, code=call.code(), request_id=request_id)
     return error_of_status(status, request_id)
+
+
+def error_of_closed_channel(error: ValueError, request_id: str) -> BlotterError:
+    """Return CANCELLED for the error that grpc raises on a closed channel. Raises any other error itself."""
+    if not str(error).startswith("Cannot invoke RPC"):
+        raise error
+    return BlotterError("the channel is closed", code=grpc.StatusCode.CANCELLED, request_id=request_id)
 
 
 def _detail(details: Iterable[AnyMessage], kind: type[_Detail]) -> _Detail | None:

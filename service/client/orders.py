@@ -161,7 +161,12 @@ class OrderCalls:
     def cancel_all_orders(
         self, *, symbol: str = "", reason: str = "", timeout: float | None = None
     ) -> pb.CancelAllOrdersResponse:
-        """Cancel all open orders, or those in one symbol. For traders. Never sent again by itself."""
+        """Cancel all open orders, or those in one symbol. For traders.
+
+        It is not tried again. After UNAVAILABLE or DEADLINE_EXCEEDED the orders may or may not be cancelled; the
+        same call may then be made again. It cancels what is open by then, orders entered since included, and its
+        answer counts only these.
+        """
         request = pb.CancelAllOrdersRequest(symbol=symbol, reason=reason)
         return self._calls.unary(self._orders.CancelAllOrders, request, timeout, BATCH_TIMEOUT)
 

@@ -140,7 +140,7 @@ class Watchdog:
 class Stream(Iterator[MessageT]):
     """The messages of a stream, each once, over as many connections as it takes. Raises BlotterError.
 
-    It goes on by itself after UNAVAILABLE, SLOW_CONSUMER and whatever else the server says to try again,
+    It goes on by itself after UNAVAILABLE, SLOW_CONSUMER and any other error that carries a RetryInfo,
     after a gap in the sequences, after a heartbeat that tells of more than came, and after a silence of
     three heartbeat intervals. It ends on other errors, and with DATA_LOSS (reason SEQUENCE_GAP) when the
     same message is missing again and again. A snapshot is handed on once it is complete, so that nobody

@@ -46,6 +46,11 @@ class Script:
         """The resume tokens of the connections so far."""
         return [request.resume_token for request in self.requests]
 
+    def hold(self, request: Any, context: grpc.ServicerContext) -> Any:
+        """Hold a unary call open until the client has gone, and answer nothing."""
+        list(self.silence(request, context))
+        context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the client has gone")
+
     def silence(self, request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
         """Hold the stream open until the client has gone."""
         gone = threading.Event()
@@ -82,6 +87,11 @@ def refuses(
         context.abort_with_status(rpc_status.to_status(status(reason, code, *details, domain=domain, **metadata)))
 
     return play
+
+
+def cancels(_request: Any, context: grpc.ServicerContext) -> Any:
+    """End the call with a bare CANCELLED, as a server does that stops before it has found the handler."""
+    context.abort(grpc.StatusCode.CANCELLED, "CANCELLED")
 
 
 def status(

@@ -1,0 +1,105 @@
+"""The client, the real service, and a connection that dies with an answer on it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
+import pytest
+
+from service.client import BlotterError, Client, Order, OrderStatus, OrderType, Side, SubmitOrderResponse
+from tests.client.cuttable import Cuttable, cuttable
+from tests.conftest import ALICE
+from tests.serving import Server
+
+PATIENCE = 20
+
+
+@pytest.fixture
+def proxy(server: Server) -> Iterator[Cuttable]:
+    with cuttable(server.target) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def far(proxy: Cuttable) -> Iterator[Client]:
+    """Alice's client, behind the connection that dies."""
+    with Client(proxy.target, trader_id=ALICE, timeout=PATIENCE) as client:
+        yield client
+
+
+@pytest.fixture
+def near(server: Server) -> Iterator[Client]:
+    """Another client of Alice's, to look with."""
+    with Client(server.target, trader_id=ALICE) as client:
+        yield client
+
+
+def submit(client: Client, quantity: int) -> SubmitOrderResponse:
+    """Enter an order to buy so many shares."""
+    return client.submit_order("AAPL", Side.BUY, OrderType.MARKET, quantity)
+
+
+def open_orders(client: Client) -> list[str]:
+    """The ids of the open orders."""
+    return [order.order_id for order in client.list_orders(statuses=[OrderStatus.PENDING])]
+
+
+def dies_with_its_answer(proxy: Cuttable, call: Callable[[], Any], done: Callable[[], bool]) -> Any:
+    """Make the call; cut its connection once the service has done it but before the answer has come."""
+    proxy.mute.set()
+    with ThreadPoolExecutor(1) as threads:
+        result = threads.submit(call)
+        deadline = time.monotonic() + PATIENCE
+        while not done():
+            assert time.monotonic() < deadline, "the service did not do it"
+        proxy.mute.clear()
+        proxy.cut()
+        return result.result(PATIENCE)
+
+
+def test_a_submit_whose_answer_is_lost_is_entered_once(proxy: Cuttable, far: Client, near: Client) -> None:
+    assert list(far.list_orders()) == []
+    answer = dies_with_its_answer(proxy, lambda: submit(far, 1), lambda: any(near.list_orders()))
+    assert answer.replayed
+    assert [order.order_id for order in near.list_orders()] == [answer.order.order_id]
+
+
+def test_a_cancel_of_all_whose_answer_is_lost_is_not_repeated_but_may_be(
+    proxy: Cuttable, far: Client, near: Client
+) -> None:
+    for _ in range(2):
+        submit(far, 1)
+    entered_since: list[str] = []
+
+    def done() -> bool:
+        if open_orders(near):
+            return False
+        entered_since.append(submit(near, 1).order.order_id)
+        return True
+
+    with pytest.raises(BlotterError) as raised:
+        dies_with_its_answer(proxy, far.cancel_all_orders, done)
+    assert raised.value.code is grpc.StatusCode.UNAVAILABLE
+    assert open_orders(near) == entered_since, "it was not repeated"
+    again = far.cancel_all_orders()
+    assert (again.cancelled_count, list(again.order_ids)) == (1, entered_since)
+    assert far.cancel_all_orders().cancelled_count == 0
+    assert [log.sequence for log in near.list_execution_logs()] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_watch_whose_connection_dies_misses_nothing(proxy: Cuttable, far: Client, near: Client) -> None:
+    with far.watch_orders(heartbeat_interval=1) as watch:
+        assert next(watch).HasField("snapshot_complete")
+        proxy.mute.set()
+        lost = submit(near, 1).order
+        proxy.mute.clear()
+        proxy.cut()
+        after = submit(near, 2).order
+        seen: list[Order] = []
+        while len(seen) < 2:
+            seen += [event.order for event in next(watch).events.events]
+    assert seen == [lost, after]
