@@ -6,6 +6,7 @@ these keys itself.
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -14,18 +15,17 @@ from dataclasses import replace
 from typing import Any, cast
 from uuid import UUID
 
-from google.protobuf.json_format import MessageToDict
+from google.protobuf.json_format import MessageToDict, SerializeToJsonError
+from google.protobuf.message import Message
 
 from service.domain.errors import FieldViolation, IdentityMalformed, IdentityMissing, InvalidRequest
 from service.domain.identity import CALLER, UUID_TEXT, Caller, CallerKind, Reading
+from service.domain.text import ACTOR, KEY, RESERVED_ACTORS, is_reserved
 from service.interceptors.around import Around, Context
-from service.interceptors.telemetry import REQUEST_ID, VALID_REQUEST_ID
+from service.interceptors.telemetry import REQUEST_ID
 
 _ROLES = {"execution": CallerKind.EXECUTION, "compliance": CallerKind.COMPLIANCE}
-MAX_ACTOR = 100
 LONGEST_TOKEN = 500
-RESERVED_ACTORS = frozenset({"blotter", *CallerKind})
-"""Who acts where no `x-actor` says more: names that nobody else may take in the audit trail."""
 
 
 class MetadataIdentity(Around):
@@ -44,7 +44,7 @@ class MetadataIdentity(Around):
 
 
 def caller_from(metadata: Sequence[tuple[str, str | bytes]], request_id: str, deadline: float | None) -> Caller:
-    """Return the caller. Raises IdentityMissing, IdentityMalformed, and InvalidRequest for the optional keys."""
+    """Return the caller. Raises IdentityMissing, IdentityMalformed, and InvalidRequest for the request id."""
     traders, roles, actors, request_ids = (
         [value for key, value in metadata if key == name]
         for name in ("x-trader-id", "x-caller-role", "x-actor", "x-request-id")
@@ -62,31 +62,29 @@ def caller_from(metadata: Sequence[tuple[str, str | bytes]], request_id: str, de
             raise IdentityMalformed(f"x-caller-role must be {' or '.join(_ROLES)}.")
         kind, trader_id = _ROLES[str(roles[0])], None
     actor = str(actors[0]) if actors else kind.value
-    if actor.strip().lower() in RESERVED_ACTORS - {kind.value}:
-        raise InvalidRequest(
-            FieldViolation("metadata.x-actor", f"must not be {actor.strip()}, which the caller is not")
-        )
+    if is_reserved(actor, RESERVED_ACTORS - {kind.value}):
+        raise IdentityMalformed(f"x-actor must not be {actor}: the name is reserved. Send another or none.")
     return Caller(kind, trader_id, actor, request_id, deadline)
 
 
 def _check_optional(actors: list[str | bytes], request_ids: list[str | bytes]) -> None:
-    violations = []
-    if len(actors) > 1 or any(
-        not isinstance(actor, str) or not actor.isprintable() or not 0 < len(actor) <= MAX_ACTOR for actor in actors
-    ):
-        violations.append(FieldViolation("metadata.x-actor", f"must be 1 to {MAX_ACTOR} printable characters, once"))
-    if len(request_ids) > 1 or any(
-        not isinstance(given, str) or not VALID_REQUEST_ID.fullmatch(given) for given in request_ids
-    ):
-        violations.append(
+    if len(actors) > 1 or any(not isinstance(actor, str) or not ACTOR.fullmatch(actor) for actor in actors):
+        raise IdentityMalformed(
+            "x-actor must be 1 to 100 printable ASCII characters without a space at either end, once."
+        )
+    if len(request_ids) > 1 or any(not isinstance(given, str) or not KEY.fullmatch(given) for given in request_ids):
+        raise InvalidRequest(
             FieldViolation("metadata.x-request-id", "must be 1 to 64 printable ASCII characters without spaces, once")
         )
-    if violations:
-        raise InvalidRequest(*violations)
 
 
-def _as_json(request: Any) -> str:
-    asked = MessageToDict(request, preserving_proto_field_name=True)
+def _as_json(request: Message) -> str:
+    """Return the request as JSON, for the record of what compliance read. Raises nothing for any request."""
+    try:
+        asked = MessageToDict(request, preserving_proto_field_name=True)
+    except (SerializeToJsonError, ValueError, OverflowError):  # a Timestamp or Duration that is none
+        raw = request.SerializeToString()
+        return json.dumps({"malformed": base64.b64encode(raw[:LONGEST_TOKEN]).decode()})
     # A token says which page was read. Ours are short; what is longer is refused, and no reason to fill the record.
     tokens = {name: value[:LONGEST_TOKEN] for name, value in asked.items() if name.endswith("_token")}
     return json.dumps(asked | tokens)

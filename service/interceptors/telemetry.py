@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,12 +12,11 @@ from typing import Any
 from uuid import uuid4
 
 from service.domain.identity import CALLER
+from service.domain.text import KEY
 from service.interceptors.around import Around, Context
 
 REQUEST_ID: ContextVar[str] = ContextVar("request_id")
 """The id of the request under way: the client's `x-request-id`, or one made here."""
-
-VALID_REQUEST_ID = re.compile(r"[!-~]{1,64}")
 
 log = logging.getLogger("blotter.rpc")
 
@@ -29,8 +27,10 @@ class Telemetry(Around):
     @asynccontextmanager
     async def around(self, method: str, request: Any, context: Context) -> AsyncIterator[None]:
         """Name the request, then time it."""
-        given = dict(context.invocation_metadata() or ()).get("x-request-id")
-        request_id = given if isinstance(given, str) and VALID_REQUEST_ID.fullmatch(given) else str(uuid4())
+        given = [value for key, value in context.invocation_metadata() or () if key == "x-request-id"]
+        # An invalid one is refused by the identity interceptor; the answer and the log then carry one made here.
+        valid = len(given) == 1 and isinstance(given[0], str) and KEY.fullmatch(given[0])
+        request_id = str(given[0]) if valid else str(uuid4())
         REQUEST_ID.set(request_id)
         context.set_trailing_metadata((("x-request-id", request_id),))
         started = time.perf_counter()

@@ -9,23 +9,22 @@ from decimal import Decimal
 from typing import Any, Protocol
 from uuid import UUID
 
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from service.domain.errors import FieldViolation, InvalidRequest
 from service.domain.identity import UUID_TEXT
+from service.domain.text import CODE, KEY, RESERVED_REASONS, SYMBOL, is_reserved, is_visible
 
 MAX_QUANTITY = 2_147_483_647
 MAX_LABELS = 100
-OWN_REASONS = frozenset({"EXPIRED", "LATE_FILL"})
 NIL = UUID(int=0)
 
-_KEY = re.compile(r"[!-~]{1,64}")
-_CODE = re.compile(r"[!-~]{1,50}")
-_SYMBOL = re.compile(r"(?! )[A-Za-z0-9.\-/=:^_ ]{1,22}(?<! )")
 _DECIMAL = re.compile(r"(?P<whole>[0-9]{1,10})(\.[0-9]{1,8})?")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
+_LONGEST_DURATION = 315_576_000_000  # seconds; google/protobuf/duration.proto
 
 
 class EnumType(Protocol):
@@ -63,17 +62,17 @@ class Fields:
 
     def key(self, field: str, value: str) -> str:
         """Require an id of the caller's own."""
-        return self.matching(field, value, _KEY, "must be 1 to 64 printable ASCII characters without spaces")
+        return self.matching(field, value, KEY, "must be 1 to 64 printable ASCII characters without spaces")
 
     def code(self, field: str, value: str) -> str | None:
         """Accept a machine-readable code, or nothing."""
         description = "must be at most 50 printable ASCII characters without spaces"
-        return self.matching(field, value, _CODE, description) if value else None
+        return self.matching(field, value, CODE, description) if value else None
 
     def symbol(self, field: str, value: str) -> str:
         """Require an instrument's symbol."""
         description = "must be 1 to 22 characters of A-Z a-z 0-9 . - / = : ^ _ and space inside"
-        return self.matching(field, value, _SYMBOL, description)
+        return self.matching(field, value, SYMBOL, description)
 
     def uuid(self, field: str, value: str) -> UUID:
         """Require a UUID in its canonical form."""
@@ -88,14 +87,15 @@ class Fields:
             if required:
                 self.wrong(field, "is required")
             return None
-        if len(value) > most or not value.isprintable():
-            self.wrong(field, f"must be at most {most} printable characters")
+        if len(value) > most or not is_visible(value):
+            self.wrong(field, f"must be at most {most} visible characters and spaces, without control characters")
         return value
 
     def reason(self, field: str, value: str, *, required: bool = False) -> str | None:
-        """Accept a reason in words, but not the words by which the blotter marks its own events."""
-        if value in OWN_REASONS:
-            self.wrong(field, f"must not be {value}, which is the blotter's own word")
+        """Accept a reason in words, but not those that the service itself records."""
+        if is_reserved(value, RESERVED_REASONS):
+            self.wrong(field, f"must not be {' or '.join(sorted(RESERVED_REASONS))}: these words are reserved")
+            return value
         return self.text(field, value, most=500, required=required)
 
     def venue(self, field: str, value: str, *, required: bool) -> str | None:
@@ -170,6 +170,18 @@ class Fields:
             self.wrong(field, "must be a time between the years 1 and 9999 with 0 to 999999999 nanoseconds")
             return None
         return _EPOCH + timedelta(seconds=value.seconds, microseconds=value.nanos // 1000)
+
+    def duration(self, field: str, message: Message) -> timedelta | None:
+        """Accept a Duration field of the message, cut off to microseconds, or nothing."""
+        if not message.HasField(field):
+            return None
+        value: Duration = getattr(message, field)
+        seconds, nanos = value.seconds, value.nanos
+        # In this order: a timedelta of more seconds than a Duration may have overflows.
+        if abs(seconds) > _LONGEST_DURATION or abs(nanos) > 999_999_999 or seconds * nanos < 0:
+            self.wrong(field, "must have nanos of -999999999 to 999999999, with the sign of its seconds")
+            return None
+        return timedelta(seconds=seconds, microseconds=int(nanos / 1000))
 
     def span(self, field: str, message: Message) -> tuple[datetime | None, datetime | None]:
         """Accept a TimeRange field of the message."""

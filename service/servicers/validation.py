@@ -18,6 +18,7 @@ from service.servicers.fields import Fields
 MAX_BATCH = 1000
 MAX_CLOCK_AHEAD = timedelta(minutes=5)
 HEARTBEAT_SECONDS = 15.0
+_SHORTEST_HEARTBEAT, _LONGEST_HEARTBEAT = timedelta(seconds=1), timedelta(seconds=60)
 
 
 def new_order(request: order_service_pb2.SubmitOrderRequest, *, batch: bool = False) -> NewOrder:
@@ -354,7 +355,11 @@ def _heartbeat(
 ) -> float:
     if not request.HasField("heartbeat_interval"):
         return HEARTBEAT_SECONDS
-    interval = request.heartbeat_interval.seconds + request.heartbeat_interval.nanos / 1e9
-    if not 1 <= interval <= 60:
+    interval = fields.duration("heartbeat_interval", request)
+    if interval is None:
+        return HEARTBEAT_SECONDS
+    # The nanoseconds that are cut off count too: 60 seconds and 1 nanosecond are too long.
+    above = interval == _LONGEST_HEARTBEAT and request.heartbeat_interval.nanos > 0
+    if not _SHORTEST_HEARTBEAT <= interval <= _LONGEST_HEARTBEAT or above:
         fields.wrong("heartbeat_interval", "must be 1 to 60 seconds")
-    return interval
+    return interval.total_seconds()

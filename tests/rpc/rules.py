@@ -95,8 +95,15 @@ HEARTBEAT = Rule(
         Duration(seconds=60, nanos=1),
         Duration(seconds=61),
         Duration(seconds=-1),
+        # Not durations at all, although the sum of some lies between 1 and 60 seconds.
+        Duration(seconds=2, nanos=-1),
+        Duration(seconds=1, nanos=1_000_000_000),
+        Duration(seconds=-1, nanos=2**31 - 1),
+        Duration(seconds=61, nanos=-(2**31)),
+        Duration(seconds=2**63 - 1, nanos=2**31 - 1),
+        Duration(seconds=-(2**63), nanos=-(2**31)),
     ),
-    (Duration(seconds=1), Duration(seconds=60)),
+    (Duration(seconds=1), Duration(seconds=59, nanos=999_999_999), Duration(seconds=60)),
 )
 RANGE = {"start_time": MOMENT, "end_time": moments(LAST)}
 ORDER = {

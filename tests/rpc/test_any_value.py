@@ -14,6 +14,7 @@ from blotter.audit.v1 import audit_service_pb2 as audit_pb
 from blotter.orders.v1 import execution_report_pb2 as reports_pb
 from blotter.orders.v1 import order_pb2
 from blotter.orders.v1 import order_service_pb2 as pb
+from service.domain.text import RESERVED_REASONS, is_reserved, is_visible
 from tests.conftest import ALICE
 from tests.rpc.methods import CALLERS, METHODS, ask, sound_requests
 from tests.rpc.rules import RULES
@@ -139,7 +140,8 @@ async def test_any_text_in_any_field_is_taken_or_refused(blotter: Blotter, text:
 async def test_text_that_is_taken_comes_back_as_it_was_sent(blotter: Blotter, reason: str, venue: str) -> None:
     order = await blotter.submit()
     executed = reports_pb.ExecutedReport(reason=reason)
-    sound = len(reason) <= 500 and len(venue) <= 50 and (reason + venue).isprintable() and venue == venue.strip(" ")
+    sound = len(reason) <= 500 and len(venue) <= 50 and is_visible(reason + venue) and venue == venue.strip(" ")
+    sound = sound and not is_reserved(reason, RESERVED_REASONS)
     try:
         request = report_request(order, report_id=uuid4().hex, venue=venue, executed=executed)
         await blotter.orders.ReportExecution(request, metadata=EXECUTION)

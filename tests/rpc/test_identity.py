@@ -90,24 +90,38 @@ async def test_a_trader_may_be_written_in_capitals(blotter: Blotter) -> None:
     assert response.order.trader_id == str(ALICE)
 
 
-WRONG_OPTIONS = [
-    (((ACTOR, ""),), ["metadata.x-actor"]),
-    (((ACTOR, "a" * 101),), ["metadata.x-actor"]),
-    (((ACTOR, "ada"), (ACTOR, "ada")), ["metadata.x-actor"]),
-    (((REQUEST, ""),), ["metadata.x-request-id"]),
-    (((REQUEST, "r" * 65),), ["metadata.x-request-id"]),
-    (((REQUEST, "a b"),), ["metadata.x-request-id"]),
-    (((REQUEST, "a"), (REQUEST, "b")), ["metadata.x-request-id"]),
-    (((REQUEST, "a b"), (ACTOR, "")), ["metadata.x-actor", "metadata.x-request-id"]),
-]
+WRONG_ACTORS: dict[str, tuple[tuple[str, Any], ...]] = {
+    "an empty one": ((ACTOR, ""),),
+    "a long one": ((ACTOR, "a" * 101),),
+    "a space before it": ((ACTOR, " ada"),),
+    "two of them": ((ACTOR, "ada"), (ACTOR, "ada")),
+    "a wrong request id as well": ((REQUEST, "a b"), (ACTOR, "")),
+}
+WRONG_REQUEST_IDS: dict[str, tuple[tuple[str, Any], ...]] = {
+    "an empty one": ((REQUEST, ""),),
+    "a long one": ((REQUEST, "r" * 65),),
+    "a space in it": ((REQUEST, "a b"),),
+    "two of them": ((REQUEST, "a"), (REQUEST, "b")),
+}
 
 
-async def test_wrong_options_are_named_like_wrong_fields(blotter: Blotter) -> None:
-    for options, wrong in WRONG_OPTIONS:
-        error = await refused(blotter.orders.SubmitOrder(order_request(), metadata=(*as_trader(ALICE), *options)))
-        assert error.code() == grpc.StatusCode.INVALID_ARGUMENT, options
-        assert list(fields_of(error)) == wrong, options
-        assert len(request_ids(error.trailing_metadata())) == 1, "even who sends a wrong one gets one to quote"
+@pytest.mark.parametrize("says", WRONG_ACTORS)
+async def test_a_wrong_actor_identifies_nobody(blotter: Blotter, says: str) -> None:
+    options = WRONG_ACTORS[says]
+    error = await refused(blotter.orders.SubmitOrder(order_request(), metadata=(*as_trader(ALICE), *options)))
+    assert (error.code(), reason_of(error)) == (grpc.StatusCode.UNAUTHENTICATED, "IDENTITY_MALFORMED")
+    assert str(error.details()).startswith("x-actor ")
+    assert written(blotter) == (0, 0, 0, None)
+
+
+@pytest.mark.parametrize("says", WRONG_REQUEST_IDS)
+async def test_a_wrong_request_id_is_refused_and_the_answer_carries_another(blotter: Blotter, says: str) -> None:
+    options = WRONG_REQUEST_IDS[says]
+    error = await refused(blotter.orders.SubmitOrder(order_request(), metadata=(*as_trader(ALICE), *options)))
+    assert (error.code(), reason_of(error)) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
+    assert list(fields_of(error)) == ["metadata.x-request-id"]
+    [made] = request_ids(error.trailing_metadata())
+    UUID(made)
     assert written(blotter) == (0, 0, 0, None)
 
 

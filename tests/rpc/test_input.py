@@ -250,3 +250,13 @@ async def test_trader_id_of_a_listing_is_for_compliance(blotter: Blotter) -> Non
     assert await complaints(blotter, "ListExecutionLogs", request, COMPLIANCE) == []
     request.trader_id = "alice"
     assert await complaints(blotter, "ListExecutionLogs", request, COMPLIANCE) == ["trader_id"]
+
+
+@pytest.mark.parametrize("name", ["WatchOrders", "StreamExecutionLogs"])
+async def test_compliance_is_refused_an_invalid_duration_by_its_name(blotter: Blotter, name: str) -> None:
+    """What compliance reads is recorded as JSON, in which an invalid duration cannot be written."""
+    for interval in RULES[name]["heartbeat_interval"].wrong:
+        request = METHODS[name].request(heartbeat_interval=interval)
+        error = await refused(ask(blotter, name, request, COMPLIANCE))
+        assert error.code() == grpc.StatusCode.INVALID_ARGUMENT, interval
+        assert list(fields_of(error)) == ["heartbeat_interval"]

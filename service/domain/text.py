@@ -1,0 +1,46 @@
+"""The rules of text that enters the record: what it may contain, and which words are reserved.
+
+Revision 016 keeps the part of these rules that SQL can express as CHECK constraints, for raw SQL. What passes here
+passes there; tests/isolation/test_text.py compares the two.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+KEY = re.compile(r"[!-~]{1,64}")
+"""A client_order_id, report_id, execution_id or request id."""
+
+CODE = re.compile(r"[!-~]{1,50}")
+"""A machine-readable error code."""
+
+SYMBOL = re.compile(r"(?! )[A-Za-z0-9.\-/=:^_ ]{1,22}(?<! )")
+
+ACTOR = re.compile(r"(?! )[ -~]{1,100}(?<! )")
+"""ASCII only: letters of other scripts that look like Latin ones would let an actor pass for another."""
+
+RESERVED_ACTORS = frozenset({"blotter", "trader", "execution", "compliance"})
+"""The actors of events that the service itself causes, and of callers that send no `x-actor`."""
+
+RESERVED_REASONS = frozenset({"EXPIRED", "LATE_FILL"})
+"""The reasons that the service gives for events of its own."""
+
+# Characters without a glyph that str.isprintable() accepts (Default_Ignorable_Code_Point outside of category Cf).
+_INVISIBLE = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+
+
+def is_visible(text: str) -> bool:
+    """Return whether each character is a space or has a glyph: no control, format, direction or zero-width character.
+
+    No-break and other special spaces are refused as well.
+    """
+    return text.isprintable() and not _INVISIBLE.search(text)
+
+
+def is_reserved(text: str, words: frozenset[str]) -> bool:
+    """Return whether the text reads as one of the words: in any case, width or ligature, with spaces around it."""
+    folded = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text)).strip().casefold()
+    return any(folded == word.casefold() for word in words)
