@@ -26,6 +26,7 @@ class Script:
 
     def __init__(self) -> None:
         self.plays: list[Play] = []
+        self.methods: list[str] = []
         self.requests: list[Any] = []
         self.metadata: list[dict[str, str]] = []
         self.mute = threading.Event()
@@ -33,7 +34,8 @@ class Script:
         self.released = threading.Event()
         """Set to let such a stream go at the end of a test."""
 
-    def __call__(self, request: Any, context: grpc.ServicerContext) -> Any:
+    def __call__(self, method: str, request: Any, context: grpc.ServicerContext) -> Any:
+        self.methods.append(method)
         copy = type(request)()
         copy.CopyFrom(request)
         self.requests.append(copy)
@@ -173,11 +175,11 @@ def _methods(script: Script, service: str) -> Any:
     }
     base = bases[service]
     names = [name for name in vars(base) if not name.startswith("_")]
-    return type(f"Scripted{service}", (base,), {name: _method(script) for name in names})()
+    return type(f"Scripted{service}", (base,), {name: _method(script, name) for name in names})()
 
 
-def _method(script: Script) -> Callable[[Any, Any, grpc.ServicerContext], Any]:
-    return lambda _self, request, context: script(request, context)
+def _method(script: Script, name: str) -> Callable[[Any, Any, grpc.ServicerContext], Any]:
+    return lambda _self, request, context: script(name, request, context)
 
 
 def quick_options() -> tuple[tuple[str, str], ...]:

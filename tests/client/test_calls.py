@@ -15,17 +15,15 @@ import pytest
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from blotter.audit.v1 import audit_service_pb2, execution_log_pb2
+from blotter.audit.v1 import audit_service_pb2
 from blotter.orders.v1 import execution_report_pb2 as reports_pb
 from blotter.orders.v1 import order_pb2, order_service_pb2
 from service.client import (
-    Action,
     BlotterError,
     Client,
     OrderStatus,
     OrderType,
     Side,
-    SortOrder,
     approved,
     cancelled,
     executed,
@@ -185,15 +183,6 @@ def test_an_order_is_named_by_either_id(client: Client, wire: Wire) -> None:
         client.get_order(ORDER_ID, client_order_id="mine")
 
 
-def test_cancel_all_orders(client: Client, wire: Wire) -> None:
-    answer = order_service_pb2.CancelAllOrdersResponse(cancelled_count=2)
-    request, response = wire.request_of(
-        "CancelAllOrders", lambda: client.cancel_all_orders(symbol="AAPL", reason="flat"), answer
-    )
-    assert request == order_service_pb2.CancelAllOrdersRequest(symbol="AAPL", reason="flat")
-    assert response.cancelled_count == 2
-
-
 def test_pages_follow_each_other_with_the_same_filters(client: Client, wire: Wire) -> None:
     orders = client.list_orders(
         statuses=[OrderStatus.FILLED], symbols=["AAPL"], created_from=NOON, updated_before=NOON, page_size=2
@@ -217,34 +206,6 @@ def test_pages_follow_each_other_with_the_same_filters(client: Client, wire: Wir
     second = order_service_pb2.ListOrdersRequest(page_token="two")
     second.MergeFrom(first)
     assert asked == [first, second]
-
-
-def test_fills_of_all_orders_or_of_one(client: Client, wire: Wire) -> None:
-    answer = order_service_pb2.ListFillsResponse(fills=[order_pb2.Fill(quantity=5)])
-    request, fills = wire.request_of("ListFills", lambda: list(client.list_fills(traded_from=NOON)), answer)
-    assert (request.WhichOneof("id"), request.traded.start_time, fills[0].quantity) == (None, NOON_MESSAGE, 5)
-    request, _ = wire.request_of("ListFills", lambda: list(client.list_fills(ORDER_ID)), answer)
-    assert request.order_id == str(ORDER_ID)
-
-
-def test_list_execution_logs(client: Client, wire: Wire) -> None:
-    request, logs = wire.request_of(
-        "ListExecutionLogs",
-        lambda: list(
-            client.list_execution_logs(
-                order_id=ORDER_ID, actions=[Action.FILLED], happened_from=NOON, sort_order=SortOrder.NEWEST_FIRST
-            )
-        ),
-        audit_service_pb2.ListExecutionLogsResponse(execution_logs=[execution_log_pb2.ExecutionLog(sequence=9)]),
-    )
-    assert request == audit_service_pb2.ListExecutionLogsRequest(
-        order_id=str(ORDER_ID),
-        actions=[order_pb2.ACTION_FILLED],
-        happened=order_pb2.TimeRange(start_time=NOON_MESSAGE),
-        sort_order=audit_service_pb2.SORT_ORDER_NEWEST_FIRST,
-        page_size=1000,
-    )
-    assert [log.sequence for log in logs] == [9]
 
 
 REPORTS = {
@@ -307,12 +268,3 @@ def test_a_batch_of_reports(channel: grpc_testing.Channel, wire: Wire) -> None:
     assert request.reports[1].report_id == "R"
     assert refused.reason == "OVERFILL"
     assert recorded.replayed
-
-
-def test_every_method_of_the_contract_can_be_called() -> None:
-    snake = {
-        "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in method)[1:]
-        for service in SERVICES.values()
-        for method in service.methods_by_name
-    }
-    assert {name for name in snake if not hasattr(Client, name)} == set()
