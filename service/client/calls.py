@@ -53,7 +53,7 @@ class Calls:
         try:
             return method(
                 request,
-                timeout=timeout or self.timeout or default,
+                timeout=next(seconds for seconds in (timeout, self.timeout, default) if seconds is not None),
                 metadata=self.identity.metadata(request_id),
             )
         except grpc.RpcError as error:

@@ -31,6 +31,9 @@ FIRST_BACKOFF = 0.2
 LONGEST_BACKOFF = 5.0
 """A blotter that is back is found again within seconds; jitter keeps its clients from coming all at once."""
 
+LONGEST_ASKED = 60.0
+"""Seconds of a RetryInfo that are honoured: a wrong one must not keep a watcher away for hours."""
+
 log = logging.getLogger("blotter.client")
 
 
@@ -61,11 +64,12 @@ class Timing:
     def backoff(self, failures: int, retry_after: timedelta | None) -> float:
         """Return the seconds to wait after the n-th failure in a row: what the server asks, and full jitter.
 
-        The server gives all clients the same RetryInfo when it drains; the jitter parts them.
+        What the server asks is honoured up to a minute. It gives all clients the same RetryInfo when it drains;
+        the jitter keeps them from coming back all at once.
         """
         longest = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2.0 ** min(failures - 1, 16))
         asked = retry_after.total_seconds() if retry_after else 0.0
-        return asked + self.dice() * longest
+        return min(asked, LONGEST_ASKED) + self.dice() * longest
 
 
 class Call(Iterator[MessageT_co], Protocol[MessageT_co]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from collections.abc import Callable
 from datetime import timedelta
 
 import grpc
@@ -71,16 +72,55 @@ def test_a_deadline_is_an_error_too(client: Client, script: Script) -> None:
     assert (raised.value.code, raised.value.retry_after) == (grpc.StatusCode.DEADLINE_EXCEEDED, None)
 
 
-def test_every_unary_call_has_a_deadline(client: Client, script: Script) -> None:
+CALLS: dict[str, Callable[[Client, float | None], object]] = {
+    "one": lambda client, timeout: client.get_order(client_order_id="x", timeout=timeout),
+    "batch": lambda client, timeout: client.batch_submit_orders([], timeout=timeout),
+    "batch of reports": lambda client, timeout: client.batch_report_executions([], timeout=timeout),
+    "cancel all": lambda client, timeout: client.cancel_all_orders(timeout=timeout),
+}
+
+
+@pytest.mark.parametrize(
+    ("call", "own", "clients", "expected"),
+    [
+        ("one", None, None, 10),
+        ("batch", None, None, 60),
+        ("batch of reports", None, None, 60),
+        ("cancel all", None, None, 60),
+        ("batch", None, 200, 200),
+        ("one", 400, 200, 400),
+    ],
+)
+def test_every_unary_call_has_a_deadline(
+    call: str, own: float | None, clients: float | None, expected: float, channel: grpc.Channel, script: Script
+) -> None:
     remaining: list[float] = []
 
-    def play(_request: object, context: grpc.ServicerContext) -> order_service_pb2.GetOrderResponse:
+    def play(_request: object, context: grpc.ServicerContext) -> None:
         remaining.append(context.time_remaining())
-        return order_service_pb2.GetOrderResponse()
+        context.abort(grpc.StatusCode.NOT_FOUND, "")
 
     script.plays = [play]
-    client.get_order(client_order_id="x")
-    assert 5 < remaining[0] < 15  # the clocks of the two ends differ by a little
+    with pytest.raises(BlotterError):
+        CALLS[call](Client(channel, trader_id=ALICE, timeout=clients), own)
+    assert expected * 0.6 < remaining[0] < expected * 1.4  # the clocks of the two ends differ by a little
+
+
+@pytest.mark.parametrize(("own", "clients"), [(0, None), (0, 5), (None, 0)])
+def test_a_timeout_of_zero_has_passed_already(
+    own: float | None, clients: float | None, channel: grpc.Channel, script: Script
+) -> None:
+    remaining: list[float] = []
+
+    def play(_request: object, context: grpc.ServicerContext) -> None:
+        remaining.append(context.time_remaining())
+        context.abort(grpc.StatusCode.NOT_FOUND, "")
+
+    script.plays = [play]
+    with pytest.raises(BlotterError) as raised:
+        Client(channel, trader_id=ALICE, timeout=clients).get_order(client_order_id="x", timeout=own)
+    # On a quick machine the call may reach the server before gRPC looks at the clock.
+    assert raised.value.code is grpc.StatusCode.DEADLINE_EXCEEDED or remaining[0] < 1
 
 
 def test_where_nobody_listens() -> None:
@@ -115,6 +155,15 @@ def test_no_other_error_is_tried_again(code: grpc.StatusCode, client: Client, sc
         client.submit_order("AAPL", Side.BUY, OrderType.MARKET, 1)
     assert raised.value.code is code
     assert len(script.requests) == 1
+
+
+def test_while_all_fails_calls_are_no_longer_repeated(client: Client, script: Script) -> None:
+    """The budget of 100 is shared by a channel's calls: each failure takes one, and half of it is kept."""
+    script.plays = [UNAVAILABLE] * 99
+    for _ in range(20):
+        with pytest.raises(BlotterError):
+            client.get_order(client_order_id="x")
+    assert 50 <= len(script.requests) < 60
 
 
 def test_cancel_all_orders_is_never_tried_again(client: Client, script: Script) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 import pytest
 
-from service.client import BlotterError, Client, OrderStatus
+from service.client import BlotterError, Client, OrderStatus, Timing
 from tests.client.fake_time import Time
 from tests.client.scripted import (
     Play,
@@ -51,6 +51,7 @@ def test_it_resumes_after_the_last_message(client: Client, script: Script, time:
     "cut",
     [
         UNAVAILABLE,
+        # The token of the error may be of a message that did not arrive: the stream goes on after the last that did.
         refuses("SLOW_CONSUMER", grpc.StatusCode.RESOURCE_EXHAUSTED, resume_token="after-7"),
         refuses("ABORTED", grpc.StatusCode.ABORTED, details=(retry_after(0),)),
         lambda _request, _context: iter(()),
@@ -167,6 +168,26 @@ def test_a_message_that_is_missing_for_ever_is_an_error(client: Client, script: 
     assert script.tokens == ["", *["after-1"] * 4]
 
 
+def test_heartbeats_before_a_message_that_is_missing_for_ever_are_no_progress(client: Client, script: Script) -> None:
+    script.plays = [says(complete(0), events(1), events(3)), *[says(heartbeat(1, 0), events(3))] * 10]
+    with pytest.raises(BlotterError) as raised:
+        list(client.watch_orders())
+    assert raised.value.reason == "SEQUENCE_GAP"
+    assert len(script.requests) == 5
+
+
+def test_losses_at_different_places_are_not_added_up(client: Client, script: Script) -> None:
+    script.plays = [
+        says(complete(0), events(2)),
+        *[says(events(2))] * 3,
+        says(events(1), events(3)),
+        *[says(events(3))] * 3,
+        says(events(2), then=script.silence),
+    ]
+    with client.watch_orders() as watch:
+        assert sequences(islice(watch, 3)) == [1, 2]
+
+
 def test_the_backoff_grows_with_full_jitter_and_ends_with_progress(client: Client, script: Script, time: Time) -> None:
     script.plays = [
         *[UNAVAILABLE] * 10,
@@ -184,6 +205,14 @@ def test_it_waits_as_long_as_the_server_asks_and_a_little_more(client: Client, s
     with client.watch_orders() as watch:
         list(islice(watch, 2))
     assert time.pauses == [3.1]
+
+
+def test_it_waits_no_longer_than_a_minute_whatever_the_server_asks(client: Client, script: Script, time: Time) -> None:
+    draining = refuses("DRAINING", grpc.StatusCode.UNAVAILABLE, details=(retry_after(86_400),))
+    script.plays = [says(complete(0), then=draining), says(events(1), then=script.silence)]
+    with client.watch_orders() as watch:
+        list(islice(watch, 2))
+    assert time.pauses == [60.1]
 
 
 def test_a_mute_stream_is_taken_for_dead(client: Client, script: Script, time: Time) -> None:
@@ -206,7 +235,7 @@ def test_cancel_from_another_thread_ends_the_wait(client: Client, script: Script
     next(watch)
 
     def cancel() -> None:
-        script.mute.wait(10)
+        assert script.mute.wait(10)
         watch.cancel()
 
     canceller = threading.Thread(target=cancel)
@@ -217,12 +246,23 @@ def test_cancel_from_another_thread_ends_the_wait(client: Client, script: Script
 
 def test_cancel_ends_the_pause_too(channel: grpc.Channel, script: Script) -> None:
     script.plays = [refuses("DRAINING", grpc.StatusCode.UNAVAILABLE, details=(retry_after(3600),))]
-    client = Client(channel, role="compliance")
-    watch = client.watch_orders()
-    canceller = threading.Timer(0.05, watch.cancel)
+    pausing = threading.Event()
+
+    def pause(over: threading.Event, seconds: float) -> None:
+        pausing.set()
+        assert over.wait(seconds), "the pause was not ended"
+
+    watch = Client(channel, role="compliance", timing=Timing(pause=pause)).watch_orders()
+
+    def cancel() -> None:
+        assert pausing.wait(10)
+        watch.cancel()
+
+    canceller = threading.Thread(target=cancel)
     canceller.start()
     assert list(watch) == []
     canceller.join()
+    assert len(script.requests) == 1
 
 
 def test_a_cancelled_stream_never_connects(client: Client, script: Script) -> None:

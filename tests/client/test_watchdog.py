@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from service.client import Timing
 from service.client.streams import Watchdog
 from tests.client.fake_time import Time
 
@@ -59,6 +60,24 @@ def test_a_reader_may_take_his_time(watchdog: Watchdog, time: Time) -> None:
     time.fake.sleep_for(1000)
     watchdog.look()
     assert call.cancels == 0
+
+
+def test_it_notices_a_silence_within_half_a_heartbeat(time: Time) -> None:
+    stop = threading.Event()
+    call = Silent()
+    cancelled_at: list[float] = []
+
+    def doze(_stop: threading.Event, seconds: float) -> None:
+        if call.cancels:
+            cancelled_at.append(time.fake.time())
+            stop.set()
+        time.fake.sleep_for(seconds)
+
+    watchdog = Watchdog(45, Timing(clock=time.fake.time, doze=doze), stop)
+    watchdog.waiting(call)
+    watchdog.start()
+    assert stop.wait(10)
+    assert 45 <= cancelled_at[0] <= 52.5
 
 
 def test_another_call_was_not_cancelled_by_it(watchdog: Watchdog, time: Time) -> None:
