@@ -65,8 +65,7 @@ class Running:
     """What runs beside the calls; none of them ends by itself."""
 
     def drain(self) -> None:
-        """End all streams, and those yet to come."""
-        self.feed.drain()
+        """End all streams at once, and those that are opened later."""
         self.backpressure.drain()
 
 

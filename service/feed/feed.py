@@ -1,4 +1,4 @@
-"""The feed wakes the streams of a trader when he may have new events, and those over all when the ledger has grown.
+"""The feed wakes a trader's streams when the trader may have new events, and those over all when the ledger has grown.
 
 A wake-up is only a hint to look; what a stream delivers, it reads under its caller's own login. The hint comes from
 this process's own commits at once, and from a poll of the watched traders' counters for the commits of others.
@@ -8,14 +8,16 @@ Streams cost neither a connection nor a query while nothing happens.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from uuid import UUID
 
-from service.domain.errors import Draining
 from service.domain.identity import Caller, CallerKind
 from service.repositories.events import Events
 
@@ -23,41 +25,32 @@ TAIL = Caller(CallerKind.EXECUTION, None, actor="blotter", request_id="feed")
 
 LEAST_PAUSE = 0.02
 LOOKS_A_SECOND = 500
+LOOK_SECONDS = 2.0
+"""After which a look is given up, and the next one takes another connection."""
 
 log = logging.getLogger("blotter.feed")
 
 
 class Subscription:
-    """One stream's ear. `seen`: the cursor up to which the stream has looked."""
+    """The wake-up handle of one stream. `seen`: the cursor up to which the stream has looked."""
 
     def __init__(self) -> None:
         self.seen = 0
         self._woken = asyncio.Event()
-        self._draining = False
 
     def wake(self) -> None:
         """Let the stream look again."""
         self._woken.set()
 
-    def drain(self) -> None:
-        """End the stream at its next look."""
-        self._draining = True
-        self._woken.set()
-
     def forget_hints(self) -> None:
-        """Forget earlier hints: what they announced will be read now. Raises Draining."""
-        if self._draining:
-            raise Draining
+        """Forget earlier hints: what they announced will be read now."""
         self._woken.clear()
 
-    async def wait(self, seconds: float) -> bool:
-        """Wait for a hint; False when none came in time."""
-        try:
-            async with asyncio.timeout(max(0, seconds)):
+    async def wait(self, seconds: float) -> None:
+        """Wait for a hint, at most so long."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
                 await self._woken.wait()
-        except TimeoutError:
-            return False
-        return True
 
 
 class Feed:
@@ -67,14 +60,11 @@ class Feed:
         self._events = events
         self._poll_seconds = poll_seconds
         self._subscriptions: defaultdict[UUID | None, set[Subscription]] = defaultdict(set)
-        self._draining = False
 
     @contextmanager
     def subscribe(self, trader_id: UUID | None) -> Iterator[Subscription]:
         """Listen to one trader's events, or (None) to all traders', for as long as the context lasts."""
         subscription = Subscription()
-        if self._draining:
-            subscription.drain()
         self._subscriptions[trader_id].add(subscription)
         try:
             yield subscription
@@ -98,26 +88,29 @@ class Feed:
         for subscription in self._subscriptions.get(trader_id, ()):
             subscription.wake()
 
-    def drain(self) -> None:
-        """End all streams, and those yet to come."""
-        self._draining = True
-        for subscriptions in self._subscriptions.values():
-            for subscription in subscriptions:
-                subscription.drain()
-
     async def run(self) -> None:
-        """Poll for the commits of other processes, until cancelled. A database that is away delays, never loses."""
+        """Poll for the commits of other processes, until cancelled. An unavailable database delays, never loses."""
+        looks = True
         while True:
             await asyncio.sleep(self._poll_seconds)
             if not self._subscriptions:
                 continue
             try:
-                watched = [trader_id for trader_id in self._subscriptions if trader_id is not None]
-                cursors = await self._events.cursors(TAIL, watched)
+                await self._look()
             except Exception as error:  # noqa: BLE001  # whatever it is, streams must not fall silent for ever
-                log.warning("The feed cannot look for new events: %s", error)
-                continue
-            for trader_id, cursor in cursors:
-                for subscription in self._subscriptions.get(trader_id, ()):
-                    if cursor > subscription.seen:
-                        subscription.wake()
+                if looks:
+                    log.warning("The feed cannot look for new events: %s", error)
+                looks = False
+            else:
+                if not looks:
+                    log.info("The feed looks for new events again.")
+                looks = True
+
+    async def _look(self) -> None:
+        """Wake the streams whose trader, or the ledger, has gone beyond what they have seen."""
+        watched = [trader_id for trader_id in self._subscriptions if trader_id is not None]
+        caller = replace(TAIL, deadline=time.monotonic() + LOOK_SECONDS)
+        for trader_id, cursor in await self._events.cursors(caller, watched):
+            for subscription in self._subscriptions.get(trader_id, ()):
+                if cursor > subscription.seen:
+                    subscription.wake()

@@ -1,9 +1,10 @@
-"""Streams go out at the client's pace, up to a bound. Innermost: from here on a stream is a plain coroutine."""
+"""Streams are sent at the client's pace, up to a bound. Innermost: from here outwards a stream is a plain coroutine."""
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import grpc
@@ -14,22 +15,23 @@ from service.interceptors.around import OUR_SERVICES, Context, behaviour_of, reb
 
 
 class Backpressure(aio.ServerInterceptor):
-    """Writes what a streaming servicer yields; cuts off a client that takes nothing for `patience` seconds.
+    """Sends what a streaming servicer yields. Ends the stream when the client reads nothing for `patience` seconds.
 
-    An error that ends the stream carries the last `resume_token` in its metadata, so that a client that lost
-    the message knows it all the same.
+    An error that ends the stream carries the last `resume_token` in its metadata, for a client that lost the message.
     """
 
     def __init__(self, patience: float) -> None:
         self._patience = patience
         self._draining = False
-        self._writes: set[asyncio.Timeout] = set()
+        self._streams: set[asyncio.Timeout] = set()
 
     def drain(self) -> None:
-        """End all streams at their next write, and at once those that are being written to."""
+        """End all streams at once, whatever they wait for, and those that are opened later."""
         self._draining = True
-        for write in self._writes:
-            write.reschedule(0)
+        for stream in self._streams:
+            # A timeout that has expired refuses another deadline, and its stream ends already.
+            if not stream.expired():
+                stream.reschedule(0)
 
     async def intercept_service(self, continuation: Any, handler_call_details: grpc.HandlerCallDetails) -> Any:
         """Wrap the handler of one streaming call."""
@@ -44,14 +46,18 @@ class Backpressure(aio.ServerInterceptor):
 
         async def behaviour(request: Any, context: Context) -> None:
             token: str = getattr(request, "resume_token", "")
+            started = False
             try:
-                async with aclosing(servicer(request, context)) as messages:
+                async with self._until_drained(), aclosing(servicer(request, context)) as messages:
                     async for message in messages:
-                        if self._draining:
-                            raise Draining
+                        if not started:
+                            # Sent with a message that the client does not read, the metadata would be pending like
+                            # the message, and gRPC would refuse the status after it.
+                            await self._send(context.send_initial_metadata(()))
+                            started = True
                         # gRPC delivers a message that was begun before it delivers the error.
                         token = getattr(message, "resume_token", "") or token
-                        await self._write(context, message)
+                        await self._send(context.write(message))
             except BlotterError as error:
                 if token:
                     error.metadata.setdefault("resume_token", token)
@@ -59,14 +65,28 @@ class Backpressure(aio.ServerInterceptor):
 
         return rebuilt(handler, behaviour)
 
-    async def _write(self, context: Context, message: Any) -> None:
+    @asynccontextmanager
+    async def _until_drained(self) -> AsyncIterator[None]:
+        """Raise Draining in the stream as soon as the server drains."""
+        if self._draining:
+            raise Draining
+        stream = asyncio.timeout(None)
         try:
-            async with asyncio.timeout(self._patience) as write:
-                self._writes.add(write)
+            async with stream:
+                self._streams.add(stream)
                 try:
-                    with unless_hung_up():
-                        await context.write(message)
+                    yield
                 finally:
-                    self._writes.discard(write)
+                    self._streams.discard(stream)
         except TimeoutError as error:
-            raise (Draining if self._draining else SlowConsumer) from error
+            if not stream.expired():
+                raise
+            raise Draining from error
+
+    async def _send(self, sent: Awaitable[None]) -> None:
+        try:
+            async with asyncio.timeout(self._patience):
+                with unless_hung_up():
+                    await sent
+        except TimeoutError as error:
+            raise SlowConsumer from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,6 +17,8 @@ from service.domain.errors import BlotterError, MalformedRequest
 from service.interceptors.around import OUR_SERVICES, Around, Context, behaviour_of, rebuilt, unless_hung_up
 from service.interceptors.telemetry import REQUEST_ID
 from service.status import status_of
+
+STATUS_SECONDS = 2.0
 
 log = logging.getLogger("blotter.errors")
 
@@ -44,8 +47,20 @@ class Errors(Around):
                 log.exception("%s failed", method, extra={"method": method, "request_id": REQUEST_ID.get()})
             status = rpc_status.to_status(status_of(error, REQUEST_ID.get()))
             trailing = (("x-request-id", REQUEST_ID.get()), *status.trailing_metadata)
+            await _abort(context, status, trailing)
+
+
+async def _abort(context: Context, status: grpc.Status, trailing: tuple[tuple[str, str | bytes], ...]) -> None:
+    """Send the status. Raises AbortError, or CancelledError when the client does not read what precedes the status.
+
+    In the second case gRPC holds the status back and delivers it when the client reads on; the call itself is over.
+    """
+    try:
+        async with asyncio.timeout(STATUS_SECONDS):
             with unless_hung_up():
                 await context.abort(grpc.StatusCode(status.code), status.details, trailing)
+    except TimeoutError as error:
+        raise asyncio.CancelledError from error
 
 
 def _readable(handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:

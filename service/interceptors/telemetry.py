@@ -38,7 +38,8 @@ class Telemetry(Around):
         try:
             yield
         except asyncio.CancelledError:
-            outcome = "CANCELLED"
+            # A status may have been given that the client has not read.
+            outcome = getattr(context.code(), "name", "CANCELLED")
             raise
         except BaseException:
             outcome = getattr(context.code(), "name", "UNKNOWN")

@@ -14,7 +14,8 @@ from blotter.orders.v1 import execution_report_pb2 as reports_pb
 from blotter.orders.v1 import order_service_pb2 as pb
 from blotter.orders.v1 import order_service_pb2_grpc, watch_pb2
 from service.domain.errors import BlotterError
-from service.domain.identity import CALLER, CallerKind, require_caller, require_trader
+from service.domain.identity import CALLER, Caller, CallerKind, require_caller, require_trader
+from service.domain.orders import Order
 from service.feed import Feed
 from service.repositories.events import Events
 from service.repositories.orders import Orders, Recorded, done
@@ -120,7 +121,7 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
         if request.resume_token:
             cursor = await wanted.resume_after(self._events, request.resume_token)
         else:
-            _, cursor = await self._events.bounds(caller, wanted.trader_id)
+            _, cursor = await wanted.bounds(self._events)
             async for message in self._snapshot(wanted, cursor):
                 yield message
         async with aclosing(follow(self._events, self._feed, wanted, cursor)) as steps:
@@ -132,10 +133,14 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
 
     async def _snapshot(self, wanted: StreamRequest, cursor: int) -> AsyncIterator[watch_pb2.WatchOrdersResponse]:
         after_id, count, full = None, 0, True
-        while full:
-            orders = await self._events.snapshot(
-                wanted.caller, wanted.trader_id, wanted.filter, cursor, after_id, SNAPSHOT_ORDERS_A_MESSAGE
+
+        async def page(caller: Caller) -> list[Order]:
+            return await self._events.snapshot(
+                caller, wanted.trader_id, wanted.filter, cursor, after_id, SNAPSHOT_ORDERS_A_MESSAGE
             )
+
+        while full:
+            orders = await wanted.read(page)
             full = len(orders) == SNAPSHOT_ORDERS_A_MESSAGE
             if orders:
                 after_id, count = orders[-1].id, count + len(orders)

@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+import math
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import TypeVar
 from uuid import UUID
 
 from blotter.orders.v1 import watch_pb2
-from service.domain.errors import InvalidResumeToken, ResumeTokenOutOfRange
+from service.domain.errors import (
+    DatabaseBusy,
+    DatabaseUnavailable,
+    DeadlineExceeded,
+    InvalidResumeToken,
+    ResumeTokenOutOfRange,
+)
 from service.domain.filters import EventFilter
 from service.domain.identity import Caller
 from service.feed import Feed
-from service.repositories.events import Event, Events
+from service.repositories.events import Batch, Event, Events
 from service.servicers import tokens
 from service.servicers.conversion import timestamp
 
+T = TypeVar("T")
+
 EVENTS_A_MESSAGE = 500
+READ_SECONDS = 5.0
+STALE_SECONDS = 20.0
+RETRY_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +59,33 @@ class StreamRequest:
             cursor = tokens.decode(self._binding, token, tokens.sequence)
         except tokens.BadToken as error:
             raise InvalidResumeToken from error
-        least, most = await events.bounds(self.caller, self.trader_id)
+        least, most = await self.bounds(events)
         if not least <= cursor <= most:
             if self.trader_id is None:
                 raise ResumeTokenOutOfRange(first_position=str(least), last_position=str(most - 1))
             raise ResumeTokenOutOfRange(first_sequence=str(least + 1), last_sequence=str(most))
         return cursor
+
+    async def bounds(self, events: Events) -> tuple[int, int]:
+        """Return the least cursor that a token may go on from, and that of now."""
+        return await self.read(lambda caller: events.bounds(caller, self.trader_id))
+
+    async def read(self, read: Callable[[Caller], Awaitable[T]]) -> T:
+        """Return what `read` returns for the caller. A read that takes READ_SECONDS is given up.
+
+        A read that fails is repeated, on another connection. Raises DatabaseUnavailable when that goes on for
+        STALE_SECONDS: another server may see the database, and a client must not take a stale view for a quiet one.
+        """
+        clock = time.monotonic
+        stale = clock() + STALE_SECONDS
+        while True:
+            deadline = min(clock() + READ_SECONDS, self.caller.deadline or math.inf)
+            try:
+                return await read(replace(self.caller, deadline=deadline))
+            except (DatabaseUnavailable, DatabaseBusy, DeadlineExceeded) as error:
+                if clock() > stale:
+                    raise DatabaseUnavailable from error
+            await asyncio.sleep(RETRY_SECONDS)
 
     @property
     def _binding(self) -> tuple[object, ...]:
@@ -66,46 +101,78 @@ class Step:
     heartbeat: watch_pb2.Heartbeat | None
 
 
-async def follow(events: Events, feed: Feed, wanted: StreamRequest, cursor: int) -> AsyncGenerator[Step, None]:
-    """Yield the events beyond the cursor, in order, each once.
+@dataclass(slots=True)
+class Position:
+    """How far a stream has come: every matching event up to the cursor was delivered, `last_event` last."""
 
-    A live stream goes on until cancelled; another ends at the present with a heartbeat. Raises Draining.
-    """
-    clock = asyncio.get_running_loop().time
-    spoke = clock()
+    cursor: int
     last_event: Event | None = None
+
+
+async def follow(events: Events, feed: Feed, wanted: StreamRequest, cursor: int) -> AsyncGenerator[Step, None]:
+    """Yield the events beyond the cursor, in order, each once, and a heartbeat after each interval without events.
+
+    A live stream goes on until cancelled; another ends at the present with a heartbeat. A heartbeat is due whether or
+    not the database answers. Raises DatabaseUnavailable.
+    """
+    position = Position(cursor)
+    steps = _follow(events, feed, wanted, position)
+    step: asyncio.Task[Step | None] | None = None
+    try:
+        while True:
+            step = step or asyncio.create_task(_next(steps))
+            await asyncio.wait([step], timeout=wanted.heartbeat_seconds)
+            if not step.done():
+                yield _heartbeat(wanted, position)
+                continue
+            result, step = step.result(), None
+            yield result or _heartbeat(wanted, position)
+            if result is None:
+                return
+    finally:
+        if step:
+            step.cancel()
+            await asyncio.wait([step])
+        await steps.aclose()
+
+
+async def _next(steps: AsyncGenerator[Step, None]) -> Step | None:
+    return await anext(steps, None)
+
+
+async def _follow(events: Events, feed: Feed, wanted: StreamRequest, position: Position) -> AsyncGenerator[Step, None]:
+    """Yield the events; keep the position. Between two steps the position says what was delivered."""
+    clock = asyncio.get_running_loop().time
+
+    async def after(caller: Caller) -> Batch:
+        return await events.after(caller, wanted.trader_id, wanted.filter, position.cursor, EVENTS_A_MESSAGE)
 
     with feed.subscribe(wanted.trader_id) as subscription:
         while True:
             subscription.forget_hints()
             looked = clock()
-            batch = await events.after(wanted.caller, wanted.trader_id, wanted.filter, cursor, EVENTS_A_MESSAGE)
-            cursor = subscription.seen = batch.cursor
+            batch = await wanted.read(after)
+            position.cursor = subscription.seen = batch.cursor
             if batch.events:
-                last_event = batch.events[-1]
-                yield Step(wanted.token(cursor), batch.events, None)
-                spoke = clock()
+                position.last_event = batch.events[-1]
+                yield Step(wanted.token(batch.cursor), batch.events, None)
             if batch.more:
-                if clock() - spoke >= wanted.heartbeat_seconds:  # much was read, and nothing matched
-                    yield _heartbeat(wanted, cursor, last_event)
-                    spoke = clock()
                 continue
             if not wanted.live:
-                yield _heartbeat(wanted, cursor, last_event)
                 return
-            if not await subscription.wait(spoke + wanted.heartbeat_seconds - clock()):
-                yield _heartbeat(wanted, cursor, last_event)
-                spoke = clock()
-            # A trader who writes without a pause must not make each of his watchers read for each event.
-            await asyncio.sleep(max(0, looked + feed.pause(wanted.trader_id) - clock()))
+            # The feed may fail to look: look without a hint from time to time.
+            await subscription.wait(wanted.heartbeat_seconds)
+            # A trader that writes without a pause must not make each of its watchers read for each event.
+            await asyncio.sleep(looked + feed.pause(wanted.trader_id) - clock())
 
 
-def _heartbeat(wanted: StreamRequest, cursor: int, last_event: Event | None) -> Step:
+def _heartbeat(wanted: StreamRequest, position: Position) -> Step:
     beat = watch_pb2.Heartbeat(server_time=timestamp(datetime.now(UTC)))
+    last = position.last_event
     if wanted.trader_id is None:
-        beat.last_position = cursor - 1
-        beat.last_event_position = -1 if last_event is None or last_event.position is None else last_event.position
+        beat.last_position = position.cursor - 1
+        beat.last_event_position = -1 if last is None or last.position is None else last.position
     else:
-        beat.last_sequence = cursor
-        beat.last_event_sequence = last_event.log.sequence if last_event else 0
-    return Step(wanted.token(cursor), [], beat)
+        beat.last_sequence = position.cursor
+        beat.last_event_sequence = last.log.sequence if last else 0
+    return Step(wanted.token(position.cursor), [], beat)

@@ -137,7 +137,9 @@ async def test_tokens_are_bound_to_who_sees_what(database: Database) -> None:
         first = blotter.audit.StreamExecutionLogs(audit_pb.StreamExecutionLogsRequest(), metadata=COMPLIANCE)
         token = (await first.read()).resume_token
         request = audit_pb.StreamExecutionLogsRequest(resume_token=token)
-        assert (await blotter.audit.StreamExecutionLogs(request, metadata=COMPLIANCE).read()).heartbeat
+        resumed = await blotter.audit.StreamExecutionLogs(request, metadata=COMPLIANCE).read()
+        assert resumed.HasField("heartbeat")
+        assert resumed.heartbeat.last_position == 0
         for metadata in (EXECUTION, as_trader(ALICE)):
             error = await refused(blotter.audit.StreamExecutionLogs(request, metadata=metadata).read())
             assert reason_of(error) == "INVALID_RESUME_TOKEN"

@@ -2,19 +2,23 @@
 
 import asyncio
 import logging
+from typing import Any
 
 import grpc
 import pytest
 from grpc import aio
 
+from blotter.audit.v1 import audit_service_pb2, audit_service_pb2_grpc
 from blotter.orders.v1 import order_service_pb2, order_service_pb2_grpc, watch_pb2
+from service.interceptors.backpressure import Backpressure
 from tests.conftest import ALICE, Database
 from tests.rpc.errors import info_of
 from tests.serving import Blotter, as_trader, order_request, serving
-from tests.streams.watching import Watch, watching
+from tests.streams.watching import Watch, until, watching
 
 # gRPC's own back-pressure starts only after some 4 MiB; with these, after some 64 KiB.
 SMALL_BUFFERS = [("grpc.http2.lookahead_bytes", 65536), ("grpc.http2.bdp_probe", 0)]
+TRAIL = audit_service_pb2.StreamExecutionLogsRequest(follow=True)
 
 
 async def test_a_watcher_that_does_not_read_is_cut_off_and_resumes_without_loss(database: Database) -> None:
@@ -29,16 +33,8 @@ async def test_a_watcher_that_does_not_read_is_cut_off_and_resumes_without_loss(
         # Enough for every buffer between the two ends: after this the server cannot write.
         batches = 4
         for _ in range(batches):
-            await blotter.orders.BatchSubmitOrders(
-                order_service_pb2.BatchSubmitOrdersRequest(orders=[order_request() for _ in range(1000)]),
-                metadata=as_trader(ALICE),
-            )
-
-        async def cut_off() -> None:
-            while len(blotter.feed._subscriptions):  # noqa: ASYNC110  # nothing tells when a stream is gone
-                await asyncio.sleep(0.05)
-
-        await asyncio.wait_for(cut_off(), 30)
+            await submit_many(blotter, 1000)
+        await until(lambda: not blotter.feed._subscriptions)
         with pytest.raises(aio.AioRpcError) as caught:
             await watch.until(batches * 1000)
         assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -52,19 +48,62 @@ async def test_a_watcher_that_does_not_read_is_cut_off_and_resumes_without_loss(
         assert watch.sequences + resumed.sequences == list(range(1, batches * 1000 + 1))
 
 
-async def test_a_client_that_hangs_up_while_it_is_written_to_is_no_error(
-    blotter: Blotter, caplog: pytest.LogCaptureFixture
+async def test_a_watcher_that_never_reads_its_first_message_gets_the_status_and_the_token(
+    database: Database, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    batch = order_service_pb2.BatchSubmitOrdersRequest(orders=[order_request() for _ in range(500)])
+    """The call is over on the server before the client reads; the status waits in gRPC."""
+    caplog.set_level(logging.INFO, "blotter.rpc")
+    monkeypatch.setattr("service.interceptors.errors.STATUS_SECONDS", 0.1)
+    async with (
+        serving(database, slow_consumer_seconds=0.3) as blotter,
+        aio.insecure_channel(f"127.0.0.1:{blotter.port}", SMALL_BUFFERS) as channel,
+    ):
+        await submit_many(blotter, 1000)
+        stub = audit_service_pb2_grpc.AuditServiceStub(channel)
+        call = stub.StreamExecutionLogs(TRAIL, metadata=as_trader(ALICE))
+        await until(lambda: any("StreamExecutionLogs RESOURCE_EXHAUSTED" in line for line in caplog.messages))
+        assert not blotter.feed._subscriptions
+        first: Any = await call.read()
+        with pytest.raises(aio.AioRpcError) as caught:
+            await asyncio.wait_for(call.read(), 10)
+        assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert info_of(caught.value).reason == "SLOW_CONSUMER"
+        assert info_of(caught.value).metadata["resume_token"] == first.resume_token
+
+
+async def submit_many(blotter: Blotter, count: int) -> None:
+    """Enter so many orders of ALICE, at most 1,000."""
+    batch = order_service_pb2.BatchSubmitOrdersRequest(orders=[order_request() for _ in range(count)])
     await blotter.orders.BatchSubmitOrders(batch, metadata=as_trader(ALICE))
-    for _ in range(40):
-        calls = [
-            blotter.orders.WatchOrders(watch_pb2.WatchOrdersRequest(), metadata=as_trader(ALICE)) for _ in range(5)
-        ]
-        await calls[0].read()
-        for call in calls:
+
+
+async def test_a_client_that_hangs_up_while_it_is_written_to_is_no_error(
+    database: Database, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO, "blotter.rpc")
+    writing = asyncio.Semaphore(0)
+    send = Backpressure._send
+
+    async def observed(self: Backpressure, sent: Any) -> None:
+        writing.release()
+        await send(self, sent)
+
+    monkeypatch.setattr(Backpressure, "_send", observed)
+    async with (
+        serving(database) as blotter,
+        aio.insecure_channel(f"127.0.0.1:{blotter.port}", SMALL_BUFFERS) as channel,
+    ):
+        await submit_many(blotter, 1000)
+        stub = audit_service_pb2_grpc.AuditServiceStub(channel)
+        for _ in range(5):
+            call = stub.StreamExecutionLogs(TRAIL, metadata=as_trader(ALICE))
+            await writing.acquire()  # the initial metadata
+            await writing.acquire()  # a message that fits into no buffer
             call.cancel()
-    await blotter.submit()
+            await until(lambda: not blotter.feed._subscriptions)
+        await blotter.submit()
+    outcomes = [getattr(record, "code", "") for record in caplog.records if "StreamExecutionLogs" in record.message]
+    assert outcomes == ["CANCELLED"] * 5
     assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
@@ -76,10 +115,8 @@ async def test_a_stream_that_is_not_read_ends_with_the_others_when_the_server_dr
         orders = order_service_pb2_grpc.OrderServiceStub(channel)
         watch = Watch(orders.WatchOrders(watch_pb2.WatchOrdersRequest(), metadata=as_trader(ALICE)))
         await watch.until_snapshot()
-        batch = order_service_pb2.BatchSubmitOrdersRequest(orders=[order_request() for _ in range(1000)])
         for _ in range(4):
-            await blotter.orders.BatchSubmitOrders(batch, metadata=as_trader(ALICE))
-            batch = order_service_pb2.BatchSubmitOrdersRequest(orders=[order_request() for _ in range(1000)])
+            await submit_many(blotter, 1000)
 
         blotter.drain()
         with pytest.raises(aio.AioRpcError) as caught:

@@ -1,6 +1,7 @@
 """Reading streams in tests."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
@@ -51,6 +52,13 @@ class Watch:
         """Read until the event with the sequence has come."""
         while not self.events or self.events[-1].sequence < sequence:
             await self.next()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until the condition holds."""
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110  # the server sets no event for what tests wait for
+            await asyncio.sleep(0.01)
 
 
 @asynccontextmanager
