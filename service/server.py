@@ -47,6 +47,9 @@ SERVICES = tuple(
     )
 )
 
+LEDGER = "blotter.ledger"
+"""The health name of the ledger."""
+
 log = logging.getLogger("blotter.server")
 
 
@@ -73,7 +76,7 @@ class Running:
 async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
     """Serve until the context ends; then stop: streams at once, calls under way within the grace.
 
-    Raises AddressInUse, and DatabaseUnavailable when the database cannot be reached at the start.
+    Raises AddressInUse, and DatabaseUnavailable when the database cannot be reached at the start, or not as sequencer.
     """
     database = Database(conninfo, _pool_sizes(settings), _passwords(settings))
     # Connections of their own: the service's tasks do not wait behind its callers.
@@ -83,7 +86,8 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
         await own.open()
         events = Events(database)
         feed = Feed(Events(own), settings.feed_poll_ms / 1000)
-        sequencer = _sequencer(settings, conninfo, feed)
+        health = HealthServicer()
+        sequencer = await _sequencer(settings, conninfo, feed, _ledger_health(health))
 
         def committed(trader_id: UUID) -> None:
             feed.hint(trader_id)
@@ -108,7 +112,6 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
         )
         order_service_pb2_grpc.add_OrderServiceServicer_to_server(OrderServicer(orders, events, feed), server)
         audit_service_pb2_grpc.add_AuditServiceServicer_to_server(_audit_servicer(database, feed), server)
-        health = HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(health, server)
         reflection.enable_server_reflection((*SERVICES, "grpc.health.v1.Health", reflection.SERVICE_NAME), server)
 
@@ -168,21 +171,36 @@ def _audit_servicer(database: Database, feed: Feed) -> AuditServicer:
     )
 
 
-def _sequencer(settings: Settings, conninfo: str, feed: Feed) -> Sequencer:
+def _ledger_health(health: HealthServicer) -> Callable[[bool], None]:
+    reports: set[asyncio.Task[None]] = set()
+
+    def report(serving: bool) -> None:
+        status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
+        reports.add(task := asyncio.create_task(health.set(LEDGER, status)))
+        task.add_done_callback(reports.discard)
+
+    return report
+
+
+async def _sequencer(settings: Settings, conninfo: str, feed: Feed, report: Callable[[bool], None]) -> Sequencer:
     directory = DirectorySink(settings.checkpoints_folder) if settings.checkpoints_folder else None
     keys = KeyFolder(settings.keys_folder) if settings.keys_folder else None
     secret = settings.sequencer_password
-    return Sequencer(
-        conninfo,
+    sequencer = Sequencer(
+        settings.sequencer_database_url or conninfo,
         secret.get_secret_value() if secret else None,
         Checkpoints(settings.ledger_origin, keys, directory),
         directory,
         [Witness(url, Verifier.parse(key)) for url, key in settings.witness_keys],
         lambda: feed.hint(None),
+        report,
         poll_seconds=settings.sequencer_poll_ms / 1000,
         idle_seconds=settings.feed_poll_ms / 1000,
         checkpoint_seconds=settings.checkpoint_seconds,
     )
+    if settings.sequencer:
+        await sequencer.check()
+    return sequencer
 
 
 def _pool_sizes(settings: Settings) -> dict[CallerKind, int]:

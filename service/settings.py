@@ -46,6 +46,11 @@ class Settings(BaseSettings):
         3600, ge=1, description="When clients are asked to reconnect, to spread load."
     )
     sequencer: bool = Field(True, description="Let this process grow the ledger; one process at a time does.")
+    sequencer_database_url: str | None = Field(
+        None,
+        description="URL for the sequencer alone, without user: a direct one where DATABASE_URL is a pooler's; "
+        "none: DATABASE_URL.",
+    )
     sequencer_password: SecretStr | None = Field(None, description="Password of blotter_sequencer.")
     sequencer_poll_ms: int = Field(
         20, ge=1, description="How often the sequencer looks for new events; less often when nothing happens."

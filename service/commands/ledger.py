@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from service import home
+from service.commands.ledger_status import look
 from service.domain.errors import BlotterError
 from service.ledger.edge import Edge
 from service.ledger.hashing import HASH_BYTES, leaf_hash
@@ -43,12 +44,27 @@ def keys() -> None:
 def generate() -> None:
     """Make a key beside those that are there, and print its public part.
 
+    Choose BLOTTER_LEDGER_ORIGIN before: the key and each checkpoint carry this name for good.
+
     To rotate: generate a new key, give its public part to those who verify, and retire the old one later. In between
     both sign; the ledger records each change.
     """
     settings = Settings()
     try:
-        click.echo(str(_folder(settings).generate(settings.ledger_origin).verifier))
+        folder = _folder(settings)
+        for signer in folder.signers():
+            if signer.name != settings.ledger_origin:
+                raise Failed(
+                    f"The key {signer.verifier.key_id.hex()} in {folder.folder} is named {signer.name}, and "
+                    f"BLOTTER_LEDGER_ORIGIN is {settings.ledger_origin}: the keys of one ledger carry one name. Set "
+                    "BLOTTER_LEDGER_ORIGIN to the ledger's name, or BLOTTER_LEDGER_KEYS to another folder."
+                )
+        click.echo(str(folder.generate(settings.ledger_origin).verifier))
+        click.echo(
+            f"The key and each checkpoint that it signs carry the name {settings.ledger_origin} "
+            "(BLOTTER_LEDGER_ORIGIN), which cannot be changed once a checkpoint has been signed.",
+            err=True,
+        )
     except (InvalidKey, OSError) as error:
         raise Failed(str(error)) from error
 
@@ -83,6 +99,25 @@ def ledger() -> None:
 
 
 @ledger.command()
+def status() -> None:
+    """Print where the ledger stands; exit with 1 when something hinders it.
+
+    The lag (events without a position), the newest checkpoint and its cosignatures, the session that sequences, and why
+    no checkpoint is signed: with the keys and the checkpoint directory of this command's settings.
+    """
+    settings = Settings()
+    with _database(settings) as conninfo:
+        found = asyncio.run(look(settings, _direct(settings, conninfo), _password(settings)))
+    for line in found.lines:
+        click.echo(line)
+    for fault in found.faults:
+        click.secho(fault, fg="red")
+    if found.faults:
+        raise SystemExit(1)
+    click.secho("The ledger is healthy.", fg="green")
+
+
+@ledger.command()
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 def tiles(folder: Path) -> None:
     """Write the ledger to FOLDER in the static layout of c2sp.org/tlog-tiles, for any web server.
@@ -91,7 +126,7 @@ def tiles(folder: Path) -> None:
     """
     settings = Settings()
     with _database(settings) as conninfo:
-        click.echo(asyncio.run(_write_tiles(settings, conninfo, folder)))
+        click.echo(asyncio.run(_write_tiles(settings, _direct(settings, conninfo), folder)))
 
 
 @ledger.command()
@@ -106,7 +141,7 @@ def rebaseline() -> None:
     """
     settings = Settings()
     with _database(settings) as conninfo:
-        asyncio.run(_rebaseline(settings, conninfo))
+        asyncio.run(_rebaseline(settings, _direct(settings, conninfo)))
     click.echo("The ledger goes on here. A running service takes it up by itself.")
 
 
@@ -125,6 +160,10 @@ def _database(settings: Settings) -> Iterator[str]:
         raise Failed("The running sequencer was at work at that moment; try again.") from error
     except (BlotterError, OSError) as error:
         raise Failed(str(error)) from error
+
+
+def _direct(settings: Settings, conninfo: str) -> str:
+    return settings.sequencer_database_url or conninfo
 
 
 async def _rebaseline(settings: Settings, conninfo: str) -> None:

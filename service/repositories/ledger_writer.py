@@ -17,6 +17,7 @@ from service.ledger.edge import Edge, FullTile
 from service.ledger.tiles import Tile, edge
 from service.repositories.database import SESSION, login_to
 from service.repositories.errors import translate, unavailable_if_unreachable
+from service.repositories.ledger_standing import HEAD, HOLDER, WAITING, Holder, Standing
 from service.repositories.tiles import TILES, tile_values, tiles_of
 
 # Any number will do, as long as nobody else locks it: "blotter" in ASCII.
@@ -62,7 +63,9 @@ class LedgerWriter:
         """Connect for as long as the context lasts. Raises DatabaseUnavailable."""
         with unavailable_if_unreachable():
             connection = await AsyncConnection.connect(
-                login_to(conninfo, "blotter_sequencer", password, SESSION | KEEPALIVES), autocommit=True
+                login_to(conninfo, "blotter_sequencer", password, SESSION | KEEPALIVES),
+                autocommit=True,
+                prepare_threshold=None,  # a pooler may give each transaction another backend
             )
         async with connection:
             yield cls(connection)
@@ -71,16 +74,32 @@ class LedgerWriter:
         """Try to become the sequencer: true until this connection ends, however it ends."""
         return bool((await self._rows("SELECT pg_try_advisory_lock(%(lock)s)", {"lock": _LOCK}))[0][0])
 
-    async def foreign_lock_holder(self) -> str | None:
-        """Return the login, not the sequencers', that holds the lock: any login may take any advisory lock."""
-        rows = await self._rows(
-            "SELECT usename FROM pg_locks JOIN pg_stat_activity USING (pid) "
-            "WHERE locktype = 'advisory' AND granted AND objsubid = 1 "
-            "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
-            "AND (classid::bigint << 32) | objid::bigint = %(lock)s AND usename <> current_user",
-            {"lock": _LOCK},
-        )
-        return rows[0][0] if rows else None
+    async def lock_holder(self) -> Holder | None:
+        """Return the session that holds the sequencers' lock: any login may take any advisory lock."""
+        rows = await self._rows(HOLDER, {"lock": _LOCK})
+        return Holder(*rows[0]) if rows else None
+
+    async def standing(self) -> Standing:
+        """Return where the ledger stands. Costs the same whatever its size."""
+        [row] = await self._rows(HEAD)
+        return Standing(*row)
+
+    async def waiting(self) -> int:
+        """Return how many events have no position yet."""
+        [(count,)] = await self._rows(WAITING)
+        return int(count)
+
+    async def backend(self) -> tuple[int, int]:
+        """Return the process id that the connection was given at its start, and that of the backend that answers."""
+        [(pid,)] = await self._rows("SELECT pg_backend_pid()")
+        return self._connection.info.backend_pid, int(pid)
+
+    @asynccontextmanager
+    async def in_transaction(self) -> AsyncIterator[int]:
+        """Hold a transaction open while the context lasts; yield the process id of its backend."""
+        async with self._turn, _told(), self._connection.transaction():
+            [(pid,)] = await self._send("SELECT pg_backend_pid()")
+            yield int(pid)
 
     async def edge(self) -> Edge:
         """Return the right edge of the tree as it stands."""
@@ -89,6 +108,11 @@ class LedgerWriter:
             [(size,)] = await self._send("SELECT size FROM ledger_head FOR UPDATE")
             tiles = edge(size)
             return Edge(size, tiles_of(await self._send(TILES, tile_values(tiles)), tiles))
+
+    async def head(self, tree: Edge) -> tuple[int, bytes]:
+        """Return the size and the root of the tree as it stands between two transactions of this writer."""
+        async with self._turn:
+            return tree.size, tree.root()
 
     async def tiles(self, tiles: Collection[Tile]) -> dict[tuple[int, int], list[bytes]]:
         """Return the hashes of tiles by (level, index). Raises LedgerDamaged."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 
@@ -45,9 +44,7 @@ class Checkpoints:
         """
         self._recorded = None
         stored = await writer.newest_checkpoint()
-        outside = await asyncio.to_thread(self._outside.newest) if self._outside else None
-        if stored and self._outside and outside is None:
-            log.warning("The checkpoint directory is empty, though checkpoints were signed: is it the right one?")
+        outside = await self._outside.calls.run(self._outside.newest) if self._outside else None
         notes = [note for note in (stored and parse_note(stored.note), outside) if note]
         verifiers = await self._verifiers(writer)
         for note in notes:
@@ -59,16 +56,19 @@ class Checkpoints:
                 )
         # And what this process has signed itself: the database may be another one since, such as a promoted standby.
         signed = [Checkpoint.parse(note.text) for note in notes] + ([self._newest] if self._newest else [])
+        size, _ = await writer.head(tree)
         for checkpoint in signed:
-            await self._compare(writer, tree, checkpoint)
+            await self._compare(writer, size, checkpoint)
+        if stored and self._outside and outside is None:
+            log.warning("The checkpoint directory is empty, though checkpoints were signed: is it the right one?")
         self._newest = max(signed, key=lambda checkpoint: checkpoint.size, default=None)
         return parse_note(stored.note) if stored and self._newest and stored.size == self._newest.size else None
 
-    async def record_keys(self, writer: LedgerWriter, tree: Edge) -> list[Signer]:
-        """Return the keys to sign with; write a leaf that names them where they have changed. Raises RefusedToSign."""
+    async def check_keys(self) -> list[Signer]:
+        """Return the keys to sign with. Raises RefusedToSign where there is none, or one of another ledger."""
         if self._keys is None:
-            return []
-        signers = await asyncio.to_thread(self._keys.signers)
+            raise RefusedToSign("BLOTTER_LEDGER_KEYS names no folder.")
+        signers = await self._keys.calls.run(self._keys.signers)
         if not signers:
             raise RefusedToSign(f"There is no key in {self._keys.folder}: blotter keys generate.")
         for signer in signers:
@@ -77,6 +77,11 @@ class Checkpoints:
                     f"A key in {self._keys.folder} is named {signer.name}, and the ledger {self._origin} "
                     "(BLOTTER_LEDGER_ORIGIN)."
                 )
+        return signers
+
+    async def record_keys(self, writer: LedgerWriter, tree: Edge) -> list[Signer]:
+        """Return the keys to sign with; write a leaf that names them where they have changed. Raises RefusedToSign."""
+        signers = await self.check_keys()
         vkeys = sorted(str(signer.verifier) for signer in signers)
         if self._recorded is None:
             recorded = await writer.notes("KEYS")
@@ -92,40 +97,40 @@ class Checkpoints:
 
         Raises RefusedToSign.
         """
-        signers = await self.record_keys(writer, tree) if tree.size else []
-        if not signers or tree.size == (self._newest.size if self._newest else 0):
+        signers = await self.record_keys(writer, tree) if tree.size else await self.check_keys()
+        size, root = await writer.head(tree)  # the tree grows on meanwhile
+        if size == (self._newest.size if self._newest else 0):
             return None
-        root = tree.root()
-        if Edge(tree.size, await writer.tiles(edge(tree.size))).root() != root:
+        if Edge(size, await writer.tiles(edge(size))).root() != root:
             raise RefusedToSign("The tree in the database is not the tree in memory: an entry or a tile was changed.")
         if self._newest:
-            await self._prove(writer, self._newest, tree.size, root)
-        checkpoint = Checkpoint(self._origin, tree.size, root)
+            await self._prove(writer, self._newest, size, root)
+        checkpoint = Checkpoint(self._origin, size, root)
         note = sign(checkpoint.text, signers)
-        await writer.add_checkpoint(StoredCheckpoint(tree.size, root, str(note)))
+        await writer.add_checkpoint(StoredCheckpoint(size, root, str(note)))
         self._newest = checkpoint
         return note
 
     async def _verifiers(self, writer: LedgerWriter) -> list[Verifier]:
         """Return the keys that may have signed: those of the folder, and all that the ledger has named."""
-        signers = await asyncio.to_thread(self._keys.signers) if self._keys else []
+        signers = await self._keys.calls.run(self._keys.signers) if self._keys else []
         named = {key for leaf in await writer.notes("KEYS") for key in _listed(leaf, "keys")}
         return [signer.verifier for signer in signers] + [Verifier.parse(key) for key in named]
 
-    async def _compare(self, writer: LedgerWriter, tree: Edge, checkpoint: Checkpoint) -> None:
+    async def _compare(self, writer: LedgerWriter, size: int, checkpoint: Checkpoint) -> None:
         if checkpoint.origin != self._origin:
             raise RefusedToSign(
                 f"The newest checkpoint is of {checkpoint.origin}, this ledger is {self._origin}: set "
                 "BLOTTER_LEDGER_ORIGIN, or give this ledger a checkpoint directory of its own."
             )
-        if checkpoint.size > tree.size:
+        if checkpoint.size > size:
             raise RefusedToSign(
                 f"A tree of {checkpoint.size} entries was signed, this database has fewer: it is an older copy, or its "
                 "newest entries were removed. Restore the database that the newest checkpoint was signed in; if "
                 "it is lost for good, begin a new ledger under a new origin and say so to those who hold checkpoints."
             )
         if checkpoint.size:
-            tiles = await writer.tiles(needed([(0, checkpoint.size)], tree.size))
+            tiles = await writer.tiles(needed([(0, checkpoint.size)], size))
             if root_over((0, checkpoint.size), tiles) != checkpoint.root:
                 raise RefusedToSign(
                     f"The first {checkpoint.size} entries are not those that were signed: the ledger was altered, or "

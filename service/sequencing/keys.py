@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from service.ledger.notes import ED25519, InvalidKey, Signer
+from service.sequencing.calls import Calls
 
 SUFFIX = ".key"
 
@@ -19,6 +20,7 @@ class KeyFolder:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.calls = Calls(f"The folder of the keys, {folder},")
 
     def signers(self) -> list[Signer]:
         """Return the keys, the oldest first; none where there is no folder. Raises InvalidKey."""

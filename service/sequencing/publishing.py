@@ -93,7 +93,11 @@ class Publishing:
     async def _deliver(self, directory: DirectorySink, note: Note) -> None:
         kept = await self._writer.cosignatures(Checkpoint.parse(note.text).size)
         cosigned = [signature for line in kept.values() for signature in parse_signatures(line)]
-        await asyncio.to_thread(directory.deliver, Note(note.text, [*note.signatures, *cosigned]))
+        whole = Note(note.text, [*note.signatures, *cosigned])
+        try:
+            await directory.calls.run(lambda: directory.deliver(whole))
+        except TimeoutError as error:
+            raise SinkFailed(str(error)) from error
 
     async def _cosign(self, witness: Witness, note: Note) -> None:
         size = Checkpoint.parse(note.text).size

@@ -15,6 +15,7 @@ import aiohttp
 
 from service.ledger.checkpoint import Checkpoint
 from service.ledger.notes import InvalidNote, Note, Signature, Verifier, parse_note, parse_signatures
+from service.sequencing.calls import Calls
 
 _SIZE = re.compile(r"(0|[1-9][0-9]{0,18})\n?")
 _LARGEST_ANSWER = 100_000
@@ -52,6 +53,7 @@ class DirectorySink:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self.calls = Calls(f"The checkpoint directory {folder}")
 
     def newest(self) -> Note | None:
         """Return the newest checkpoint that was delivered. Raises InvalidNote for a file that is none."""
