@@ -10,11 +10,16 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+from hypothesis import settings
 
 from service import migrations
 from service.embedded import Cluster
 
 pytest_plugins = ["tests.serving"]
+
+# A busy machine must not fail a test. In CI every run looks at the same examples; what fails can be repeated anywhere.
+settings.register_profile("blotter", deadline=None, print_blob=True, derandomize="CI" in os.environ)
+settings.load_profile("blotter")
 
 # Nothing that a test writes has to survive a crash; tables that were empty a moment ago need statistics soon.
 UNSAFE_BUT_FAST = {

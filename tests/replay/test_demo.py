@@ -15,7 +15,7 @@ from service.replay.flow import Cancel, Submit
 from tests.conftest import ALICE, BOB
 
 SEEDS = st.integers(0, 2**63)
-FEW = settings(max_examples=50, deadline=None)
+FEW = settings(max_examples=50)
 
 
 @FEW

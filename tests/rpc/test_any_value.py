@@ -21,7 +21,7 @@ from tests.rpc.rules import RULES
 from tests.rpc.test_input import changed
 from tests.serving import COMPLIANCE, EXECUTION, Blotter, as_trader, order_request, report_request
 
-ON_ONE_SERVER = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+ON_ONE_SERVER = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 A = as_trader(ALICE)
 DIGITS = st.characters(min_codepoint=ord("0"), max_codepoint=ord("9"))
 # Zeros in front and behind included: the value counts, not how it is written.

@@ -231,7 +231,7 @@ def average(state: Told) -> str:
 
 
 @given(st.lists(STEP, min_size=1, max_size=25))
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_any_sequence_leads_where_the_model_says(blotter: Blotter, steps: list[tuple[Any, ...]]) -> None:
     desk = Desk(blotter)
     for step in [("submit", 10), *steps]:
