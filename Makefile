@@ -58,6 +58,7 @@ contract: .venv/.dev ## lint protos/ and compare them with the released contract
 # and without git. It moves only here, at a release, and only to a contract that keeps the promises of the last one.
 baseline: contract ## at a release: make today's protos the contract that later changes may not break
 	@$(call image,protos/baseline.binpb)
+	@cd protos && ../$(PY) -c "import hashlib; print(hashlib.sha256(open('baseline.binpb', 'rb').read()).hexdigest(), ' baseline.binpb', sep='')" > baseline.sha256
 
 image = $(PROTOC) --include_imports --include_source_info --descriptor_set_out=$(1) $(PROTOS)
 

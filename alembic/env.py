@@ -40,7 +40,7 @@ class RunSql(MigrateOperation):
 def run_sql(operations: Operations, operation: RunSql) -> None:
     """Online: one simple-protocol message. Offline: the text itself."""
     if operations.migration_context.as_sql:
-        operations.impl.static_output(operation.sql.strip())
+        operations.migration_context.impl.static_output(operation.sql.strip())
     else:
         operations.get_bind().execution_options(no_parameters=True).exec_driver_sql(operation.sql)
 

@@ -74,3 +74,10 @@ def test_a_revision_asks_the_database_nothing(file: Path) -> None:
     """In offline mode there is none to ask."""
     attributes = {node.attr for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Attribute)}
     assert not attributes & {"get_bind", "inspect", "fetchall", "scalar"}
+
+
+def test_the_released_contract_is_the_one_that_was_released() -> None:
+    """protos/baseline.binpb moves at a release only, with `make baseline`, which writes its digest beside it."""
+    digest, name = (migrations.ROOT / "protos" / "baseline.sha256").read_text("utf-8").split()
+    assert name == "baseline.binpb"
+    assert hashlib.sha256((migrations.ROOT / "protos" / name).read_bytes()).hexdigest() == digest
