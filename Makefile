@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run demo test check generate verify contract baseline lock fmt schema clean
+.PHONY: help run demo test test-vectors check generate verify contract baseline lock fmt schema clean
 
 PY := .venv/bin/python
 PIP := $(PY) -m pip --no-input --disable-pip-version-check -q install
@@ -17,7 +17,7 @@ ARGS ?=
 JOBS ?= logical
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 run: .venv/.runtime ## start Postgres and the service (the first run installs the pinned packages into .venv)
 	@exec $(PY) -m service serve
@@ -27,6 +27,11 @@ demo: .venv/.runtime ## while 'make run' runs: play plausible order flow against
 
 test: .venv/.dev ## run the tests; PG_BIN=<folder> takes the Postgres found there, ARGS="-k name" goes to pytest
 	$(PY) -m pytest -n $(JOBS) --maxprocesses=4 $(ARGS)
+
+VECTORS ?= ../shared/vectors
+
+test-vectors: .venv/.dev ## check proofs and notes against the published vectors in the folder VECTORS
+	VECTORS=$(VECTORS) $(PY) -m pytest -q -p no:cacheprovider tests_vectors
 
 check: .venv/.dev ## everything that must hold before a change lands
 	$(PY) -m ruff format --check

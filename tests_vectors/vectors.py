@@ -1,15 +1,16 @@
-"""Vectors that others published, read where they lie beside the repository."""
+"""Vectors that others published, read from the folder that the variable VECTORS names."""
 
 import base64
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-VECTORS = Path(__file__).parents[2].parent / "shared" / "vectors"
-
-needs_vectors = pytest.mark.skipif(not VECTORS.is_dir(), reason=f"there are no published vectors at {VECTORS}")
+VECTORS = Path(os.environ.get("VECTORS") or "VECTORS-is-not-set")
+if not (VECTORS / "signed-note.json").is_file():
+    raise FileNotFoundError(f"There are no published vectors in {VECTORS}: make test-vectors VECTORS=<folder>")
 
 
 def cases(kind: str) -> list[Any]:
