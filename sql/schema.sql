@@ -38,16 +38,31 @@ CREATE TYPE public.order_type_enum AS ENUM (
 
 CREATE FUNCTION public.act_as(p_trader_id uuid) RETURNS boolean
     LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
+        DECLARE
+            v_disabled_at timestamptz;
+            v_known boolean;
         BEGIN
             PERFORM set_config('app.trader_id', coalesce(p_trader_id::text, ''), true);
-            RETURN p_trader_id IS NULL OR EXISTS (SELECT FROM traders WHERE id = p_trader_id);
+            IF p_trader_id IS NULL THEN
+                RETURN true;
+            END IF;
+            SELECT disabled_at INTO v_disabled_at FROM traders WHERE id = p_trader_id;
+            v_known := FOUND;
+            IF v_disabled_at IS NOT NULL AND current_user = 'blotter_trader' THEN
+                -- An error, because the rest of the message would be run after a mere answer.
+                RAISE EXCEPTION 'Refused by traders_are_enabled.' USING
+                    ERRCODE = 'check_violation', CONSTRAINT = 'traders_are_enabled', TABLE = 'traders';
+            END IF;
+            RETURN v_known;
         END $$;
 
-COMMENT ON FUNCTION public.act_as(p_trader_id uuid) IS 'Say whose rows this transaction is about; false for an unknown trader';
+COMMENT ON FUNCTION public.act_as(p_trader_id uuid) IS 'Say whose rows this transaction is about; false for an unknown trader; refused for a disabled one';
 
 CREATE FUNCTION public.append_note_to_ledger(p_size bigint, p_kind text, p_leaf bytea) RETURNS TABLE(entry_position bigint, entry_hash bytea)
     LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
         BEGIN
             PERFORM FROM ledger_head WHERE size = p_size FOR UPDATE;
@@ -65,6 +80,7 @@ COMMENT ON FUNCTION public.append_note_to_ledger(p_size bigint, p_kind text, p_l
 CREATE FUNCTION public.append_to_ledger(p_size bigint, p_most integer) RETURNS TABLE(entry_position bigint, entry_hash bytea)
     LANGUAGE plpgsql
     SET enable_seqscan TO 'off'
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
         DECLARE
             v_head ledger_head;
@@ -158,6 +174,7 @@ COMMENT ON FUNCTION public.append_to_ledger(p_size bigint, p_most integer) IS 'A
 
 CREATE FUNCTION public.cancel_open_orders(p_trader_id uuid, p_symbol text, p_expired_only boolean, p_reason text, p_actor text, p_request_id text, p_most integer DEFAULT NULL::integer) RETURNS SETOF uuid
     LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
         DECLARE
             -- The lock comes first: what is read after it, nobody else changes.
@@ -234,6 +251,9 @@ END),
     CONSTRAINT ck_orders_symbol_not_empty CHECK ((length((symbol)::text) > 0)),
     CONSTRAINT ck_orders_take_profit_positive CHECK ((take_profit > (0)::numeric))
 );
+ALTER TABLE ONLY public.orders ALTER COLUMN id SET STATISTICS 0;
+ALTER TABLE ONLY public.orders ALTER COLUMN trader_id SET STATISTICS 0;
+ALTER TABLE ONLY public.orders ALTER COLUMN client_order_id SET STATISTICS 0;
 
 ALTER TABLE ONLY public.orders FORCE ROW LEVEL SECURITY;
 
@@ -269,6 +289,7 @@ COMMENT ON COLUMN public.orders.last_sequence IS 'Number of the order''s last ev
 
 CREATE FUNCTION public.cancel_order(p_trader_id uuid, p_order_id uuid, p_client_order_id text, p_reason text, p_actor text, p_request_id text, OUT outcome text, OUT recorded public.orders) RETURNS record
     LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
         DECLARE
             v_order_id uuid := p_order_id;
@@ -370,6 +391,16 @@ CREATE TABLE public.execution_logs (
     CONSTRAINT ck_execution_logs_sequence_positive CHECK ((sequence > 0)),
     CONSTRAINT ck_execution_logs_timestamp_is_a_date CHECK ((("timestamp" >= '0001-01-01 00:00:00+00'::timestamp with time zone) AND ("timestamp" < '10000-01-01 00:00:00+00'::timestamp with time zone)))
 );
+ALTER TABLE ONLY public.execution_logs ALTER COLUMN id SET STATISTICS 0;
+ALTER TABLE ONLY public.execution_logs ALTER COLUMN order_id SET STATISTICS 0;
+ALTER TABLE ONLY public.execution_logs ALTER COLUMN trader_id SET STATISTICS 0;
+ALTER TABLE ONLY public.execution_logs ALTER COLUMN reason SET STATISTICS 0;
+ALTER TABLE ONLY public.execution_logs ALTER COLUMN report_id SET STATISTICS 0;
+ALTER TABLE ONLY public.execution_logs ALTER COLUMN actor SET STATISTICS 0;
+ALTER TABLE ONLY public.execution_logs ALTER COLUMN request_id SET STATISTICS 0;
+ALTER TABLE ONLY public.execution_logs ALTER COLUMN client_order_id SET STATISTICS 0;
+ALTER TABLE ONLY public.execution_logs ALTER COLUMN fill_id SET STATISTICS 0;
+ALTER TABLE ONLY public.execution_logs ALTER COLUMN execution_id SET STATISTICS 0;
 
 ALTER TABLE ONLY public.execution_logs FORCE ROW LEVEL SECURITY;
 
@@ -450,8 +481,23 @@ CREATE FUNCTION public.execution_log_leaf(p_log public.execution_logs) RETURNS b
 
 COMMENT ON FUNCTION public.execution_log_leaf(p_log public.execution_logs) IS 'The leaf of an execution log: canonical JSON';
 
+CREATE FUNCTION public.guard_access_words() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $_$
+        BEGIN
+            IF NEW.actor !~ '^[!-~]([ -~]*[!-~])?$' OR NEW.request_id !~ '^[!-~]+$' OR NEW.method !~ '^[!-~]+$'
+               OR lower(NEW.actor) IN ('blotter', 'trader', 'execution', 'sequencer') THEN
+                RAISE EXCEPTION 'Refused by audit_accesses_words_are_visible.' USING
+                    ERRCODE = 'check_violation', CONSTRAINT = 'audit_accesses_words_are_visible',
+                    TABLE = 'audit_accesses';
+            END IF;
+            RETURN NEW;
+        END $_$;
+
 CREATE FUNCTION public.guard_fill() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
         BEGIN
             -- Another transaction might be writing the log of that number: whoever holds the counter is alone.
@@ -460,11 +506,31 @@ CREATE FUNCTION public.guard_fill() RETURNS trigger
                 RAISE EXCEPTION 'Refused by fills_precede_their_log.' USING
                     ERRCODE = 'check_violation', CONSTRAINT = 'fills_precede_their_log', TABLE = 'fills';
             END IF;
+            IF NEW.venue ~ '[\u0001-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e01ef]' THEN
+                RAISE EXCEPTION 'Refused by fills_venue_is_visible.' USING
+                    ERRCODE = 'check_violation', CONSTRAINT = 'fills_venue_is_visible', TABLE = 'fills';
+            END IF;
+            NEW.created_at := greatest(clock_timestamp(), (
+                SELECT updated_at FROM orders WHERE trader_id = NEW.trader_id AND id = NEW.order_id));
+            RETURN NEW;
+        END $$;
+
+CREATE FUNCTION public.guard_ledger_checkpoint() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+        BEGIN
+            IF NOT EXISTS (SELECT FROM ledger_head WHERE size >= NEW.size) THEN
+                RAISE EXCEPTION 'Refused by ledger_checkpoints_cover_entries.' USING
+                    ERRCODE = 'check_violation', CONSTRAINT = 'ledger_checkpoints_cover_entries',
+                    TABLE = 'ledger_checkpoints';
+            END IF;
             RETURN NEW;
         END $$;
 
 CREATE FUNCTION public.guard_ledger_entry() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
         DECLARE
             v_broken text;
@@ -506,6 +572,7 @@ CREATE FUNCTION public.guard_ledger_entry() RETURNS trigger
 
 CREATE FUNCTION public.guard_ledger_head() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
         BEGIN
             IF TG_OP = 'UPDATE' AND NEW.size >= OLD.size
@@ -517,8 +584,50 @@ CREATE FUNCTION public.guard_ledger_head() RETURNS trigger
                 ERRCODE = 'check_violation', CONSTRAINT = 'ledger_head_counts_the_entries', TABLE = 'ledger_head';
         END $$;
 
+CREATE FUNCTION public.guard_log_words() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $_$
+        DECLARE
+            v_actor text := lower(NEW.actor);
+            v_reason text := upper(btrim(normalize(NEW.reason, NFKC)));
+            v_expired boolean := coalesce(v_reason = 'EXPIRED', false);
+            v_late boolean := false;
+            v_broken text;
+        BEGIN
+            IF NEW.action = 'FILLED' THEN
+                v_late := EXISTS (
+                    SELECT FROM execution_logs
+                    WHERE trader_id = NEW.trader_id AND order_id = NEW.order_id AND sequence < NEW.sequence
+                      AND action IN ('CANCELLED', 'REJECTED') AND NOT refused);
+                IF NOT EXISTS (SELECT FROM fills WHERE trader_id = NEW.trader_id AND id = NEW.fill_id
+                               AND created_at = NEW.created_at) THEN
+                    v_broken := 'execution_logs_have_the_time_of_their_fill';
+                END IF;
+            END IF;
+            IF NEW.actor !~ '^[!-~]([ -~]*[!-~])?$' OR NEW.request_id !~ '^[!-~]+$' OR NEW.error_code !~ '^[!-~]+$'
+               OR NEW.execution_id !~ '^[!-~]+$' OR NEW.reason ~ '[\u0001-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e01ef]' OR NEW.venue ~ '[\u0001-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e01ef]' THEN
+                v_broken := 'execution_logs_words_are_visible';
+            ELSIF v_actor IN ('trader', 'execution', 'compliance', 'sequencer')
+               AND NEW.login IS DISTINCT FROM 'blotter_' || v_actor THEN
+                v_broken := 'execution_logs_actor_is_the_login';
+            ELSIF (v_actor = 'blotter') <> v_expired
+               OR v_expired AND NOT coalesce(NEW.action = 'CANCELLED' AND NEW.login = 'blotter_execution'
+                                             AND NEW.expires_at <= NEW.created_at, false) THEN
+                v_broken := 'execution_logs_expire_what_is_due';
+            ELSIF coalesce(v_reason = 'LATE_FILL', false) <> v_late THEN
+                v_broken := 'execution_logs_late_fills_are_late';
+            END IF;
+            IF v_broken IS NOT NULL THEN
+                RAISE EXCEPTION 'Refused by %.', v_broken
+                    USING ERRCODE = 'check_violation', CONSTRAINT = v_broken, TABLE = 'execution_logs';
+            END IF;
+            RETURN NEW;
+        END $_$;
+
 CREATE FUNCTION public.guard_order() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
         DECLARE
             v_broken text;
@@ -560,6 +669,7 @@ CREATE FUNCTION public.guard_order() RETURNS trigger
 
 CREATE FUNCTION public.guard_sequence() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
         BEGIN
             IF TG_OP = 'UPDATE' AND NEW.trader_id = OLD.trader_id
@@ -572,6 +682,7 @@ CREATE FUNCTION public.guard_sequence() RETURNS trigger
 
 CREATE FUNCTION public.ledger_incarnation() RETURNS text
     LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
             SELECT system_identifier || '/' || (SELECT oid FROM pg_database WHERE datname = current_database())
             FROM pg_control_system()
@@ -581,6 +692,7 @@ COMMENT ON FUNCTION public.ledger_incarnation() IS 'What tells this database fro
 
 CREATE FUNCTION public.lock_trader_sequence(p_trader_id uuid) RETURNS bigint
     LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
         DECLARE
             v_last bigint;
@@ -599,6 +711,7 @@ COMMENT ON FUNCTION public.lock_trader_sequence(p_trader_id uuid) IS 'Lock the t
 
 CREATE FUNCTION public.rebaseline_ledger() RETURNS void
     LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
             UPDATE ledger_head SET incarnation = ledger_incarnation(), next_xid = NULL, open_xids = '{}'
         $$;
@@ -607,6 +720,7 @@ COMMENT ON FUNCTION public.rebaseline_ledger() IS 'Let the ledger go on in this 
 
 CREATE FUNCTION public.refuse_change() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
         BEGIN
             RAISE EXCEPTION 'Table % is append-only: % is refused.', TG_TABLE_NAME, TG_OP
@@ -615,6 +729,7 @@ CREATE FUNCTION public.refuse_change() RETURNS trigger
 
 CREATE FUNCTION public.report_execution(p_trader_id uuid, p_order_id uuid, p_report_id text, p_report_digest bytea, p_action public.action_enum, p_timestamp timestamp with time zone, p_venue text, p_reason text, p_error_code text, p_retry_attempt integer, p_execution_id text, p_quantity integer, p_price numeric, p_commission numeric, p_actor text, p_request_id text, OUT outcome text, OUT recorded public.orders) RETURNS record
     LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
         DECLARE
             v_sequence bigint;
@@ -705,15 +820,25 @@ COMMENT ON FUNCTION public.report_execution(p_trader_id uuid, p_order_id uuid, p
 
 CREATE FUNCTION public.stamp_order() RETURNS trigger
     LANGUAGE plpgsql
-    AS $$
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $_$
         BEGIN
+            IF NEW.symbol !~ '^[!-~]([ -~]*[!-~])?$' THEN
+                -- Not a constraint of the table: an older order must stay fillable whatever its symbol.
+                RAISE EXCEPTION 'Refused by orders_symbol_is_printable.' USING
+                    ERRCODE = 'check_violation', CONSTRAINT = 'orders_symbol_is_printable', TABLE = 'orders';
+            END IF;
             NEW.created_at := clock_timestamp();
             NEW.updated_at := NEW.created_at;
+            IF NEW.expires_at <= NEW.created_at THEN
+                RETURN NULL;  -- not entered; submit_order reports it
+            END IF;
             RETURN NEW;
-        END $$;
+        END $_$;
 
 CREATE FUNCTION public.submit_order(p_trader_id uuid, p_client_order_id text, p_request_digest bytea, p_symbol text, p_side public.order_side_enum, p_order_type public.order_type_enum, p_quantity integer, p_price numeric, p_stop_loss numeric, p_take_profit numeric, p_expires_at timestamp with time zone, p_validate_only boolean, p_actor text, p_request_id text, OUT outcome text, OUT recorded public.orders) RETURNS record
     LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
         DECLARE
             v_sequence bigint;
@@ -726,16 +851,19 @@ CREATE FUNCTION public.submit_order(p_trader_id uuid, p_client_order_id text, p_
             IF FOUND THEN
                 outcome := CASE WHEN recorded.request_digest = p_request_digest
                     THEN 'REPLAYED' ELSE 'CLIENT_ORDER_ID_REUSED' END;
-            ELSIF p_expires_at <= clock_timestamp() THEN
-                outcome := 'EXPIRE_TIME_PAST';
             ELSIF p_validate_only THEN
-                outcome := 'VALID';
+                outcome := CASE WHEN p_expires_at <= clock_timestamp() THEN 'EXPIRE_TIME_PAST' ELSE 'VALID' END;
             ELSE
                 INSERT INTO orders (trader_id, client_order_id, request_digest, symbol, side, order_type, quantity,
                                     price, stop_loss, take_profit, expires_at, last_sequence)
                 VALUES (p_trader_id, p_client_order_id, p_request_digest, p_symbol, p_side, p_order_type, p_quantity,
                         p_price, p_stop_loss, p_take_profit, p_expires_at, v_sequence)
                 RETURNING orders.* INTO recorded;
+                IF NOT FOUND THEN
+                    -- The trigger that stamps the order found it expired: one time for the check and the stamp.
+                    outcome := 'EXPIRE_TIME_PAST';
+                    RETURN;
+                END IF;
                 UPDATE trader_sequences SET last_sequence = v_sequence WHERE trader_id = p_trader_id;
                 INSERT INTO execution_logs (trader_id, order_id, sequence, action, actor, request_id)
                 VALUES (p_trader_id, recorded.id, v_sequence, 'SUBMITTED', p_actor, p_request_id);
@@ -747,6 +875,7 @@ COMMENT ON FUNCTION public.submit_order(p_trader_id uuid, p_client_order_id text
 
 CREATE FUNCTION public.take_order_state() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
         DECLARE
             v_order orders;
@@ -850,6 +979,7 @@ COMMENT ON COLUMN public.ledger_head.open_xids IS 'Those below next_xid that wer
 CREATE FUNCTION public.traders_with_news(p_head public.ledger_head, p_now pg_snapshot, p_most integer, OUT traders uuid[], OUT before_xid bigint) RETURNS record
     LANGUAGE plpgsql STABLE
     SET enable_seqscan TO 'off'
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
         DECLARE
             v_running bigint[] := ARRAY(SELECT xid::text::bigint FROM pg_snapshot_xip(p_now) AS xid);
@@ -947,6 +1077,10 @@ CREATE TABLE public.fills (
     CONSTRAINT ck_fills_timestamp_is_a_date CHECK ((("timestamp" >= '0001-01-01 00:00:00+00'::timestamp with time zone) AND ("timestamp" < '10000-01-01 00:00:00+00'::timestamp with time zone))),
     CONSTRAINT ck_fills_venue_not_empty CHECK ((length((venue)::text) > 0))
 );
+ALTER TABLE ONLY public.fills ALTER COLUMN id SET STATISTICS 0;
+ALTER TABLE ONLY public.fills ALTER COLUMN order_id SET STATISTICS 0;
+ALTER TABLE ONLY public.fills ALTER COLUMN trader_id SET STATISTICS 0;
+ALTER TABLE ONLY public.fills ALTER COLUMN execution_id SET STATISTICS 0;
 
 ALTER TABLE ONLY public.fills FORCE ROW LEVEL SECURITY;
 
@@ -1047,6 +1181,7 @@ CREATE TABLE public.trader_sequences (
     last_sequence bigint
 )
 WITH (fillfactor='50');
+ALTER TABLE ONLY public.trader_sequences ALTER COLUMN trader_id SET STATISTICS 0;
 
 ALTER TABLE ONLY public.trader_sequences FORCE ROW LEVEL SECURITY;
 
@@ -1056,8 +1191,11 @@ CREATE TABLE public.traders (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     name character varying(100) NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
+    disabled_at timestamp with time zone,
     CONSTRAINT ck_traders_name_not_empty CHECK ((length((name)::text) > 0))
 );
+ALTER TABLE ONLY public.traders ALTER COLUMN id SET STATISTICS 0;
+ALTER TABLE ONLY public.traders ALTER COLUMN name SET STATISTICS 0;
 
 ALTER TABLE ONLY public.traders FORCE ROW LEVEL SECURITY;
 
@@ -1068,6 +1206,8 @@ COMMENT ON COLUMN public.traders.id IS 'Unique trader identifier';
 COMMENT ON COLUMN public.traders.name IS 'Name of the trader or desk';
 
 COMMENT ON COLUMN public.traders.created_at IS 'When registered';
+
+COMMENT ON COLUMN public.traders.disabled_at IS 'Since when the trader''s own calls are refused';
 
 ALTER TABLE ONLY public.alembic_version
     ADD CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num);
@@ -1159,9 +1299,13 @@ CREATE INDEX idx_orders_trader_updated ON public.orders USING btree (trader_id, 
 
 CREATE UNIQUE INDEX uq_execution_logs_report_id ON public.execution_logs USING btree (trader_id, report_id) WHERE (report_id IS NOT NULL);
 
+CREATE UNIQUE INDEX uq_traders_name ON public.traders USING btree (lower((name)::text));
+
 CREATE TRIGGER audit_accesses_refuse_change BEFORE DELETE OR UPDATE ON public.audit_accesses FOR EACH ROW EXECUTE FUNCTION public.refuse_change();
 
 CREATE TRIGGER audit_accesses_refuse_truncate BEFORE TRUNCATE ON public.audit_accesses FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+
+CREATE TRIGGER audit_accesses_words BEFORE INSERT ON public.audit_accesses FOR EACH ROW EXECUTE FUNCTION public.guard_access_words();
 
 CREATE TRIGGER execution_logs_refuse_change BEFORE DELETE OR UPDATE ON public.execution_logs FOR EACH ROW EXECUTE FUNCTION public.refuse_change();
 
@@ -1169,11 +1313,15 @@ CREATE TRIGGER execution_logs_refuse_truncate BEFORE TRUNCATE ON public.executio
 
 CREATE TRIGGER execution_logs_take_state BEFORE INSERT ON public.execution_logs FOR EACH ROW EXECUTE FUNCTION public.take_order_state();
 
+CREATE TRIGGER execution_logs_words BEFORE INSERT ON public.execution_logs FOR EACH ROW EXECUTE FUNCTION public.guard_log_words();
+
 CREATE TRIGGER fills_guard BEFORE INSERT ON public.fills FOR EACH ROW EXECUTE FUNCTION public.guard_fill();
 
 CREATE TRIGGER fills_refuse_change BEFORE DELETE OR UPDATE ON public.fills FOR EACH ROW EXECUTE FUNCTION public.refuse_change();
 
 CREATE TRIGGER fills_refuse_truncate BEFORE TRUNCATE ON public.fills FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+
+CREATE TRIGGER ledger_checkpoints_guard BEFORE INSERT ON public.ledger_checkpoints FOR EACH ROW EXECUTE FUNCTION public.guard_ledger_checkpoint();
 
 CREATE TRIGGER ledger_checkpoints_refuse_change BEFORE DELETE OR UPDATE ON public.ledger_checkpoints FOR EACH ROW EXECUTE FUNCTION public.refuse_change();
 

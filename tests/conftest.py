@@ -99,9 +99,12 @@ def template(logins: Cluster) -> Iterator[Database]:
 
 @contextmanager
 def cloned(template: Database, name: str) -> Iterator[Database]:
-    """A copy of the template. A database's own privileges are not copied, so they are taken away again."""
+    """A copy of the template. A database's own privileges are not copied, so they are given and taken away again."""
     with created(template.cluster, name, template.name) as database:
-        template.cluster.psql(f'REVOKE CREATE, TEMPORARY ON DATABASE "{name}" FROM PUBLIC')
+        template.cluster.psql(
+            f'REVOKE ALL ON DATABASE "{name}" FROM PUBLIC; GRANT CONNECT ON DATABASE "{name}" TO blotter_owner,'
+            " blotter_trader, blotter_execution, blotter_compliance, blotter_sequencer"
+        )
         yield database
 
 

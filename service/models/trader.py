@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, ForeignKeyConstraint, String, text
+from sqlalchemy import ForeignKey, ForeignKeyConstraint, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from service.models.base import Base, Instant, Sequence
@@ -14,13 +14,17 @@ class Trader(Base):
     """A trader known to the blotter. Registered by the owner alone."""
 
     __tablename__ = "traders"
-    __table_args__ = ({"comment": "Traders known to the blotter"},)
+    __table_args__ = (
+        Index("uq_traders_name", text("lower(name::text)"), unique=True),
+        {"comment": "Traders known to the blotter"},
+    )
 
     id: Mapped[UUID] = mapped_column(
         primary_key=True, server_default=text("gen_random_uuid()"), comment="Unique trader identifier"
     )
     name: Mapped[str] = mapped_column(String(100), comment="Name of the trader or desk")
     created_at: Mapped[Instant] = mapped_column(server_default=text("now()"), comment="When registered")
+    disabled_at: Mapped[Instant | None] = mapped_column(comment="Since when the trader's own calls are refused")
 
 
 class TraderSequence(Base):

@@ -68,7 +68,9 @@ BEGIN;
 -- function of one's own would be a way around the policies.
 
 DO $$ BEGIN
-    EXECUTE format('REVOKE CREATE, TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
+    EXECUTE format('REVOKE CREATE, TEMPORARY, CONNECT ON DATABASE %I FROM PUBLIC', current_database());
+    EXECUTE format('GRANT CONNECT ON DATABASE %I TO blotter_owner, blotter_trader, blotter_execution,'
+        ' blotter_compliance, blotter_sequencer', current_database());
 END $$;
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public TO blotter_trader, blotter_execution, blotter_compliance, blotter_sequencer;

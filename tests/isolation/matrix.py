@@ -7,7 +7,8 @@
     0A000    refused: COPY FROM under row level security; TRUNCATE of what foreign keys refer to
     23503    refused: others refer to the row
     23505    refused: the row is there already; told to those alone whose row it is
-    23514    refused by a trigger: who cannot see the order cannot log about it; the counter is not taken back
+    23514    refused by a trigger: a login that does not see the order cannot log about it, nor sign a ledger that it does
+             not see; the counter is not taken back
 
 Identities: `own` is ALICE, `other` is BOB; with `none` the setting is never set, with `empty` it is '', with
 `damaged` it is 'not-a-uuid'.
@@ -378,7 +379,7 @@ ledger_checkpoints as blotter_sequencer own      other    none     empty    dama
     COPY FROM                           0A000    0A000    0A000    0A000    0A000
 ledger_checkpoints as blotter_owner     own      other    none     empty    damaged
     SELECT                              nothing  nothing  nothing  nothing  nothing
-    INSERT                              42501    42501    42501    42501    42501
+    INSERT                              23514    23514    23514    23514    23514
     UPDATE                              nothing  nothing  nothing  nothing  nothing
     DELETE                              nothing  nothing  nothing  nothing  nothing
     TRUNCATE                            0A000    0A000    0A000    0A000    0A000

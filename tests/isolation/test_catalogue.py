@@ -236,6 +236,7 @@ def test_every_unique_key_leads_with_the_trader(catalogue: Connection) -> None:
                              WHERE attrelid = indrelid AND attnum = indkey[0] AND attname = 'trader_id')""",
     ) == {
         "traders_pkey",
+        "uq_traders_name",  # the owner alone writes traders
         "alembic_version_pkc",
         # No trader's login reads or writes these.
         *("ledger_entries_pkey", "ledger_tiles_pkey", "ledger_checkpoints_pkey", "ledger_cosignatures_pkey"),

@@ -55,7 +55,7 @@ def test_the_login_that_writes_a_log_is_the_databases_word_for_it(database: Data
     with as_gateway(database) as gateway:
         gateway.execute(
             "SELECT outcome FROM report_execution(%s, %s, 'r', sha256('x'), 'EXECUTED', NULL, NULL, NULL, NULL, 0, "
-            "NULL, NULL, NULL, NULL, 'trader', 'r')",
+            "NULL, NULL, NULL, NULL, 'ada', 'r')",
             (ALICE, order_id),
         )
         gateway.commit()

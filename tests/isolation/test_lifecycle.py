@@ -90,7 +90,8 @@ def test_an_order_goes_only_where_the_lifecycle_lets_it(database: Database, old:
         raw_update(superuser, order.order_id, sequence, **columns)
         count(superuser, ALICE, sequence)
         action = "FILLED" if quantity else new if new != old and new in {"REJECTED", "CANCELLED"} else "APPROVED"
-        raw_log(superuser, ALICE, order.order_id, sequence, action)
+        late = {"reason": "LATE_FILL"} if quantity and old in {"REJECTED", "CANCELLED"} else {}
+        raw_log(superuser, ALICE, order.order_id, sequence, action, **late)
     with connected(database, "blotter_compliance") as compliance:
         assert one(compliance, "SELECT status FROM orders") == new
 

@@ -54,7 +54,7 @@ STATEMENTS = {
     ("ledger_tiles", "UPDATE"): "UPDATE ledger_tiles SET root = sha256('false')",
     ("ledger_tiles", "DELETE"): "DELETE FROM ledger_tiles",
     ("ledger_checkpoints", "INSERT"): """
-        INSERT INTO ledger_checkpoints (size, root_hash, note) VALUES (2, sha256('false'), 'false')""",
+        INSERT INTO ledger_checkpoints (size, root_hash, note) VALUES (0, sha256('false'), 'false')""",
     ("ledger_checkpoints", "UPDATE"): "UPDATE ledger_checkpoints SET note = 'false'",
     ("ledger_checkpoints", "DELETE"): "DELETE FROM ledger_checkpoints",
     ("ledger_cosignatures", "INSERT"): """

@@ -39,7 +39,8 @@ def take_off_policies_and_grants(database: Database) -> None:
             owner.execute(f"REVOKE ALL ON ALL {kind} IN SCHEMA public FROM {logins}".encode())
         owner.execute(f"REVOKE ALL ON SCHEMA public FROM {logins}".encode())
         owner.execute(b"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO PUBLIC")
-        owner.execute(f"GRANT TEMPORARY ON DATABASE {database.name} TO PUBLIC".encode())
+        owner.execute(f"GRANT CONNECT, TEMPORARY ON DATABASE {database.name} TO PUBLIC".encode())
+        owner.execute(f"REVOKE CONNECT ON DATABASE {database.name} FROM {logins}".encode())
 
 
 def access(database: Database) -> str:
