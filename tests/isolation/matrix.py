@@ -7,8 +7,8 @@
     0A000    refused: COPY FROM under row level security; TRUNCATE of what foreign keys refer to
     23503    refused: others refer to the row
     23505    refused: the row is there already; told to those alone whose row it is
-    23514    refused by a trigger: a login that does not see the order cannot log about it, nor sign a ledger that it does
-             not see; the counter is not taken back
+    23514    refused by a trigger: a login that does not see the order cannot log about it, nor sign a ledger that
+             it does not see; the counter is not taken back
 
 Identities: `own` is ALICE, `other` is BOB; with `none` the setting is never set, with `empty` it is '', with
 `damaged` it is 'not-a-uuid'.
