@@ -6,7 +6,6 @@ from typing import Any
 import grpc
 import psycopg
 import pytest
-from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
@@ -14,16 +13,9 @@ from blotter.audit.v1 import audit_service_pb2
 from blotter.orders.v1 import order_pb2, order_service_pb2
 from tests.conftest import ALICE, BOB, Database
 from tests.rpc.errors import details_of, fields_of, reason_of, refused
+from tests.rpc.expiring import cancelled, expiring
 from tests.serving import EXECUTION, Blotter, as_trader, order_request, report_request, serving
 from tests.streams.watching import watching
-
-
-def soon() -> Timestamp:
-    """Half a second from now."""
-    moment = Timestamp()
-    moment.GetCurrentTime()
-    moment.FromMilliseconds(moment.ToMilliseconds() + 500)
-    return moment
 
 
 async def test_a_trader_whose_counter_is_locked_does_not_hold_up_the_expiry_of_others(
@@ -31,17 +23,18 @@ async def test_a_trader_whose_counter_is_locked_does_not_hold_up_the_expiry_of_o
 ) -> None:
     # The expiry takes traders by id: Alice, who is locked, before Bob.
     assert ALICE < BOB
-    await blotter.submit(ALICE, expire_time=soon())
-    await blotter.submit(BOB, expire_time=soon())
-    with psycopg.connect(database.conninfo("blotter_trader")) as holder:
-        holder.execute("SELECT act_as(%s), lock_trader_sequence(%s)", (ALICE, ALICE))
-        async with watching(blotter, BOB) as bob:
-            await bob.until(2)
-            assert bob.events[-1].order.status == order_pb2.ORDER_STATUS_CANCELLED
-    async with watching(blotter, ALICE) as alice:
-        await alice.until_snapshot()
-        if not any(order.last_sequence == 2 for order in alice.orders.values()):
-            await alice.until(2)
+    status = "SELECT act_as(%s), (SELECT status FROM orders WHERE id = %s)"
+    async for _, [alices] in expiring(blotter, ALICE):
+        with psycopg.connect(database.conninfo("blotter_trader")) as holder:
+            holder.execute("SELECT act_as(%s), lock_trader_sequence(%s)", (ALICE, ALICE))
+            row = holder.execute(status, (ALICE, alices.order_id)).fetchone()
+            if row is None or row[1] != "PENDING":
+                continue
+            async for _, [bobs] in expiring(blotter, BOB):
+                assert (await cancelled(blotter, bobs)).last_sequence == bobs.last_sequence + 1
+                break
+        break
+    assert (await cancelled(blotter, alices)).last_sequence == alices.last_sequence + 1
 
 
 async def test_a_trader_whose_calls_wait_does_not_keep_the_connections_from_others(blotter: Blotter) -> None:
@@ -90,10 +83,8 @@ async def test_a_statement_that_a_dba_cancels_is_not_told_as_the_clients_deadlin
 
 async def test_more_orders_expire_than_one_transaction_takes(blotter: Blotter, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.repositories.orders.EXPIRED_AT_ONCE", 7)
-    moment = soon()
-    orders = [order_request(expire_time=moment) for _ in range(30)]
-    batch = order_service_pb2.BatchSubmitOrdersRequest(orders=orders)
-    await blotter.orders.BatchSubmitOrders(batch, metadata=as_trader(ALICE))
+    async for _, _orders in expiring(blotter, count=30):
+        break
     history = audit_service_pb2.StreamExecutionLogsRequest(follow=True, actions=[order_pb2.ACTION_CANCELLED])
     stream = blotter.audit.StreamExecutionLogs(history, metadata=as_trader(ALICE))
     seen: list[int] = []
