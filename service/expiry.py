@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from uuid import uuid4
 
 from service.domain.errors import BlotterError, DatabaseUnavailable
@@ -20,9 +20,7 @@ class Expiry:
     As the one thing that always talks to the database, it also tells whether the database answers.
     """
 
-    def __init__(
-        self, orders: Orders, poll_seconds: float, database_answers: Callable[[bool], Awaitable[None]]
-    ) -> None:
+    def __init__(self, orders: Orders, poll_seconds: float, database_answers: Callable[[bool], None]) -> None:
         self._orders = orders
         self._poll_seconds = poll_seconds
         self._database_answers = database_answers
@@ -34,9 +32,9 @@ class Expiry:
                 await self.expire_due()
             except Exception as error:  # noqa: BLE001  # whatever it is, orders must not stay open for ever
                 log.warning("Expired orders cannot be cancelled: %s", error)
-                await self._database_answers(False)
+                self._database_answers(False)
             else:
-                await self._database_answers(True)
+                self._database_answers(True)
             await asyncio.sleep(self._poll_seconds)
 
     async def expire_due(self) -> None:

@@ -8,11 +8,11 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from uuid import UUID
 
 from grpc import aio
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1._async import HealthServicer
+from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from blotter.audit.v1 import audit_service_pb2, audit_service_pb2_grpc
@@ -23,6 +23,7 @@ from service.feed import Feed
 from service.interceptors.backpressure import Backpressure
 from service.interceptors.errors import Errors
 from service.interceptors.identity import MetadataIdentity
+from service.interceptors.requests import Requests
 from service.interceptors.telemetry import Telemetry
 from service.ledger.notes import Verifier
 from service.repositories.audit import Audit
@@ -36,6 +37,7 @@ from service.sequencing import KeyFolder, Sequencer
 from service.sequencing.checkpoints import Checkpoints
 from service.sequencing.sinks import DirectorySink, Witness
 from service.servicers.audit import AuditServicer
+from service.servicers.health import HealthServicer
 from service.servicers.orders import OrderServicer
 from service.settings import Settings
 
@@ -49,6 +51,11 @@ SERVICES = tuple(
 
 LEDGER = "blotter.ledger"
 """The health name of the ledger."""
+
+MAX_METADATA = 16 * 1024
+
+WATCHES_END_SECONDS = 0.1
+"""How long the stop waits until the watches of health have sent NOT_SERVING."""
 
 log = logging.getLogger("blotter.server")
 
@@ -87,7 +94,7 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
         events = Events(database)
         feed = Feed(Events(own), settings.feed_poll_ms / 1000)
         health = HealthServicer()
-        sequencer = await _sequencer(settings, conninfo, feed, _ledger_health(health))
+        sequencer = await _sequencer(settings, conninfo, feed, partial(health.set, LEDGER))
 
         def committed(trader_id: UUID) -> None:
             feed.hint(trader_id)
@@ -97,7 +104,7 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
         backpressure = Backpressure(settings.slow_consumer_seconds)
 
         server = aio.server(
-            interceptors=[Telemetry(), Errors(), MetadataIdentity(), backpressure],
+            interceptors=[Telemetry(), Errors(), Requests(), MetadataIdentity(), backpressure],
             options=[
                 # A second server must not silently share the port.
                 ("grpc.so_reuseport", 0),
@@ -108,6 +115,10 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
                 ("grpc.server.max_pending_requests", 50_000),
                 ("grpc.server.max_pending_requests_hard_limit", 100_000),
                 ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+                # Beyond the first gRPC may refuse, beyond the second it must; identity needs less than 1 KiB.
+                ("grpc.max_metadata_size", MAX_METADATA),
+                ("grpc.absolute_max_metadata_size", MAX_METADATA),
+                ("grpc.max_concurrent_streams", settings.max_concurrent_streams),
             ],
         )
         order_service_pb2_grpc.add_OrderServiceServicer_to_server(OrderServicer(orders, events, feed), server)
@@ -115,17 +126,17 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
         health_pb2_grpc.add_HealthServicer_to_server(health, server)
         reflection.enable_server_reflection((*SERVICES, "grpc.health.v1.Health", reflection.SERVICE_NAME), server)
 
-        async def tell_health(serving: bool) -> None:
-            status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
+        def database_answers(serving: bool) -> None:
             for name in ("", *SERVICES):
-                await health.set(name, status)
+                health.set(name, serving)
 
+        database_answers(True)
         try:
             port = server.add_insecure_port(settings.listen)
         except RuntimeError as error:
             raise AddressInUse(f"{settings.listen} cannot be served on: it is in use, or not an address.") from error
         await server.start()
-        expiry = Expiry(Orders(own, committed), settings.expiry_poll_ms / 1000, tell_health)
+        expiry = Expiry(Orders(own, committed), settings.expiry_poll_ms / 1000, database_answers)
         tasks = [
             asyncio.create_task(feed.run(), name="feed"),
             asyncio.create_task(expiry.run(), name="expiry"),
@@ -136,7 +147,8 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
         try:
             yield running_server
         finally:
-            await health.enter_graceful_shutdown()
+            health.drain()
+            await health.watches_ended(WATCHES_END_SECONDS)
             running_server.drain()
             await server.stop(settings.grace_seconds)
             for task in tasks:
@@ -169,17 +181,6 @@ def _audit_servicer(database: Database, feed: Feed) -> AuditServicer:
     return AuditServicer(
         Audit(database), Events(database), Ledger(database), Inspection(database), Reconciliation(database), feed
     )
-
-
-def _ledger_health(health: HealthServicer) -> Callable[[bool], None]:
-    reports: set[asyncio.Task[None]] = set()
-
-    def report(serving: bool) -> None:
-        status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
-        reports.add(task := asyncio.create_task(health.set(LEDGER, status)))
-        task.add_done_callback(reports.discard)
-
-    return report
 
 
 async def _sequencer(settings: Settings, conninfo: str, feed: Feed, report: Callable[[bool], None]) -> Sequencer:

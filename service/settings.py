@@ -45,6 +45,9 @@ class Settings(BaseSettings):
     max_connection_age_seconds: int = Field(
         3600, ge=1, description="When clients are asked to reconnect, to spread load."
     )
+    max_concurrent_streams: int = Field(
+        1000, ge=1, description="Most calls and streams under way on one connection; a client queues what is beyond."
+    )
     sequencer: bool = Field(True, description="Let this process grow the ledger; one process at a time does.")
     sequencer_database_url: str | None = Field(
         None,

@@ -1,11 +1,11 @@
-"""What the interceptors share: doing something around every call of the blotter's own services."""
+"""What the interceptors share: doing something around every call, Blotter's own, health's and reflection's."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 from grpc import aio
@@ -14,30 +14,43 @@ OUR_SERVICES = "/blotter."
 
 Context = aio.ServicerContext[Any, Any]
 Behaviour = Callable[[Any, Context], Awaitable[Any]]
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+
+_MAKE = {
+    (False, False): grpc.unary_unary_rpc_method_handler,
+    (False, True): grpc.unary_stream_rpc_method_handler,
+    (True, False): grpc.stream_unary_rpc_method_handler,
+    (True, True): grpc.stream_stream_rpc_method_handler,
+}
 
 
-def rebuilt(
-    handler: grpc.RpcMethodHandler[Any, Any],
-    behaviour: Behaviour,
-    deserializer: Callable[[bytes], Any] | None = None,
-) -> grpc.RpcMethodHandler[Any, Any]:
-    """Return the handler with another behaviour, and with another deserializer where one is given.
+def rebuilt(handler: Handler, behaviour: Behaviour) -> Handler:
+    """Return the handler with another behaviour.
 
-    A streaming behaviour writes its messages itself and returns nothing.
+    A behaviour that streams writes its messages itself and returns nothing.
     """
-    make = grpc.unary_stream_rpc_method_handler if handler.response_streaming else grpc.unary_unary_rpc_method_handler
-    read = deserializer or handler.request_deserializer
-    return make(behaviour, read, handler.response_serializer)
+    make: Any = _MAKE[handler.request_streaming, handler.response_streaming]
+    rebuilt_handler: Handler = make(behaviour, handler.request_deserializer, handler.response_serializer)
+    return rebuilt_handler
 
 
-def behaviour_of(handler: grpc.RpcMethodHandler[Any, Any]) -> Any:
+def streaming_request(handler: Handler, behaviour: Behaviour, deserializer: Callable[[bytes], Any]) -> Handler:
+    """Return the handler with a behaviour that reads the request messages itself."""
+    make: Any = _MAKE[True, handler.response_streaming]
+    made: Handler = make(behaviour, deserializer, handler.response_serializer)
+    return made
+
+
+def behaviour_of(handler: Handler) -> Any:
     """Return what the handler runs."""
+    if handler.request_streaming:
+        return handler.stream_stream if handler.response_streaming else handler.stream_unary
     return handler.unary_stream if handler.response_streaming else handler.unary_unary
 
 
 @contextmanager
 def unless_hung_up() -> Iterator[None]:
-    """Take a failure to send for what it is: the client has hung up, which ends the call as a cancellation does."""
+    """Treat a failed send as a cancellation: the client has hung up."""
     try:
         yield
     except aio.InternalError as error:
@@ -51,11 +64,15 @@ class Around(aio.ServerInterceptor):
         """Return what to enter before the call and leave after it."""
         raise NotImplementedError
 
+    def applies(self, method: str, handler: Handler) -> bool:
+        """Return whether to wrap the calls of a method; by default every one."""
+        return True
+
     async def intercept_service(self, continuation: Any, handler_call_details: grpc.HandlerCallDetails) -> Any:
         """Wrap the handler of one call."""
         handler = await continuation(handler_call_details)
         method = handler_call_details.method
-        if handler is None or not method.startswith(OUR_SERVICES):
+        if handler is None or not self.applies(method, handler):
             return handler
         inner = behaviour_of(handler)
 

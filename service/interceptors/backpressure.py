@@ -11,7 +11,7 @@ import grpc
 from grpc import aio
 
 from service.domain.errors import BlotterError, Draining, SlowConsumer
-from service.interceptors.around import OUR_SERVICES, Context, behaviour_of, rebuilt, unless_hung_up
+from service.interceptors.around import Context, behaviour_of, rebuilt, unless_hung_up
 
 
 class Backpressure(aio.ServerInterceptor):
@@ -36,11 +36,7 @@ class Backpressure(aio.ServerInterceptor):
     async def intercept_service(self, continuation: Any, handler_call_details: grpc.HandlerCallDetails) -> Any:
         """Wrap the handler of one streaming call."""
         handler = await continuation(handler_call_details)
-        if (
-            handler is None
-            or not handler.response_streaming
-            or not handler_call_details.method.startswith(OUR_SERVICES)
-        ):
+        if handler is None or not handler.response_streaming:
             return handler
         servicer = behaviour_of(handler)
 

@@ -9,12 +9,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
-from google.protobuf.message import DecodeError
 from grpc import aio
 from grpc_status import rpc_status
 
-from service.domain.errors import BlotterError, MalformedRequest
-from service.interceptors.around import OUR_SERVICES, Around, Context, behaviour_of, rebuilt, unless_hung_up
+from service.domain.errors import BlotterError
+from service.interceptors.around import Around, Context, unless_hung_up
 from service.interceptors.telemetry import REQUEST_ID
 from service.status import status_of
 
@@ -25,15 +24,6 @@ log = logging.getLogger("blotter.errors")
 
 class Errors(Around):
     """Aborts the call with the status of the error that was raised."""
-
-    async def intercept_service(self, continuation: Any, handler_call_details: grpc.HandlerCallDetails) -> Any:
-        """Wrap the handler of one call, the reading of its request included."""
-
-        async def readable(details: grpc.HandlerCallDetails) -> Any:
-            handler = await continuation(details)
-            return _readable(handler) if handler and details.method.startswith(OUR_SERVICES) else handler
-
-        return await super().intercept_service(readable, handler_call_details)
 
     @asynccontextmanager
     async def around(self, method: str, request: Any, context: Context) -> AsyncIterator[None]:
@@ -61,21 +51,3 @@ async def _abort(context: Context, status: grpc.Status, trailing: tuple[tuple[st
                 await context.abort(grpc.StatusCode(status.code), status.details, trailing)
     except TimeoutError as error:
         raise asyncio.CancelledError from error
-
-
-def _readable(handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:
-    """Let bytes that are no message fail inside of the call; grpc itself would tell the client of our exception."""
-    read, inner = handler.request_deserializer, behaviour_of(handler)
-
-    def request_or_error(raw: bytes) -> Any:
-        try:
-            return read(raw) if read else raw
-        except DecodeError as error:
-            return error
-
-    async def behaviour(request: Any, context: Context) -> Any:
-        if isinstance(request, DecodeError):
-            raise MalformedRequest from request
-        return await inner(request, context)
-
-    return rebuilt(handler, behaviour, request_or_error)

@@ -1,0 +1,58 @@
+"""Reading the request inside the call, so that a request that cannot be read gets an answer like any other error.
+
+gRPC itself answers bytes that are no message with UNKNOWN and the text of the exception, and never answers a call that
+the client half-closes without a message. Outside this interceptor every method therefore takes a stream of requests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+import grpc
+from google.protobuf.message import DecodeError
+from grpc import aio
+
+from service.domain.errors import MalformedRequest
+from service.interceptors.around import Context, behaviour_of, streaming_request
+
+
+class Requests(aio.ServerInterceptor):
+    """Reads the request. Raises MalformedRequest in the call when there is none, or bytes that are no message."""
+
+    async def intercept_service(self, continuation: Any, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        """Wrap the handler of one call."""
+        handler = await continuation(handler_call_details)
+        if handler is None:
+            return None
+        read, inner = handler.request_deserializer, behaviour_of(handler)
+
+        def message_or_error(raw: bytes) -> Any:
+            try:
+                return read(raw)
+            except DecodeError as error:
+                return error
+
+        async def one(_: Any, context: Context) -> Any:
+            request = await context.read()
+            if request is aio.EOF:
+                raise MalformedRequest("The call ended without a request message; send exactly one.")
+            return await inner(_checked(request), context)
+
+        async def many(requests: AsyncIterator[Any], context: Context) -> Any:
+            async with aclosing(_each(requests)) as checked:
+                return await inner(checked, context)
+
+        return streaming_request(handler, many if handler.request_streaming else one, message_or_error)
+
+
+async def _each(requests: AsyncIterator[Any]) -> AsyncGenerator[Any, None]:
+    async for request in requests:
+        yield _checked(request)
+
+
+def _checked(request: Any) -> Any:
+    if isinstance(request, DecodeError):
+        raise MalformedRequest from request
+    return request

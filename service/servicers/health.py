@@ -1,0 +1,87 @@
+"""grpc.health.v1.Health: what the server knows about itself, without a lock and without a wait for any reader."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+from grpc import StatusCode, aio
+from grpc_health.v1 import health_pb2 as pb
+from grpc_health.v1 import health_pb2_grpc
+
+Context = aio.ServicerContext[Any, Any]
+
+SERVING, NOT_SERVING = pb.HealthCheckResponse.SERVING, pb.HealthCheckResponse.NOT_SERVING
+SERVICE_UNKNOWN = pb.HealthCheckResponse.SERVICE_UNKNOWN
+
+
+class HealthServicer(health_pb2_grpc.HealthServicer):
+    """Keeps the status of each name. A watch is sent the newest status at its reader's pace and skips older ones.
+
+    `set` and `drain` only write down the status and wake the watches; they never wait for a watch.
+    """
+
+    def __init__(self) -> None:
+        self._statuses: dict[str, int] = {}
+        self._watches: set[asyncio.Event] = set()
+        self._unwatched = asyncio.Event()
+        self._unwatched.set()
+        self._draining = False
+
+    def set(self, service: str, serving: bool) -> None:
+        """Set the status of a name. While the server drains, every name stays NOT_SERVING."""
+        status = SERVING if serving and not self._draining else NOT_SERVING
+        if self._statuses.get(service) != status:
+            self._statuses[service] = status
+            self._wake()
+
+    def drain(self) -> None:
+        """Set every name to NOT_SERVING for good, and end each watch after that status."""
+        self._draining = True
+        self._statuses = dict.fromkeys(self._statuses, NOT_SERVING)
+        self._wake()
+
+    async def Check(self, request: pb.HealthCheckRequest, context: Context) -> pb.HealthCheckResponse:
+        status = self._statuses.get(request.service)
+        if status is None:
+            await context.abort(
+                StatusCode.NOT_FOUND, "The health of this service is not known; List names those known."
+            )
+        return pb.HealthCheckResponse(status=status)
+
+    async def List(self, request: Any, context: Context) -> Any:
+        statuses = {name: pb.HealthCheckResponse(status=status) for name, status in self._statuses.items()}
+        return pb.HealthListResponse(statuses=statuses)  # type: ignore[attr-defined]  # the stubs lack List
+
+    async def Watch(self, request: pb.HealthCheckRequest, context: Context) -> AsyncIterator[pb.HealthCheckResponse]:
+        woken, sent = asyncio.Event(), None
+        self._watches.add(woken)
+        self._unwatched.clear()
+        try:
+            while True:
+                woken.clear()
+                draining = self._draining
+                status = self._statuses.get(request.service, SERVICE_UNKNOWN)
+                if status != sent:
+                    yield pb.HealthCheckResponse(status=status)
+                    sent = status
+                if draining:
+                    return
+                await woken.wait()
+        finally:
+            self._watches.discard(woken)
+            if not self._watches:
+                self._unwatched.set()
+
+    async def watches_ended(self, seconds: float) -> None:
+        """Wait until no watch is open, at most for some seconds: a watch may have a reader that does not read."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._unwatched.wait()
+        except TimeoutError:
+            return
+
+    def _wake(self) -> None:
+        for woken in self._watches:
+            woken.set()
