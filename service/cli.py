@@ -19,7 +19,7 @@ from service.commands.audit import audit
 from service.commands.ledger import keys, ledger
 from service.domain.demo import DEMO_TRADERS
 from service.domain.errors import BlotterError
-from service.embedded import EmbeddedError
+from service.embedded import EmbeddedError, keep_running
 from service.replay.command import demo, replay
 from service.repositories import traders as traders_repository
 from service.settings import Settings
@@ -47,7 +47,13 @@ def plain_errors(function: Callable[P, R]) -> Callable[P, R]:
             return function(*args, **kwargs)
         except ValidationError as error:
             raise click.ClickException("\n".join(_setting_error(item) for item in error.errors())) from error
-        except (EmbeddedError, home.WrongRevision, BlotterError, traders_repository.TraderRefused) as error:
+        except (
+            EmbeddedError,
+            home.WrongRevision,
+            BlotterError,
+            server.AddressInUse,
+            traders_repository.TraderRefused,
+        ) as error:
             raise click.ClickException(str(error)) from error
 
     return wrapper
@@ -73,11 +79,21 @@ def serve() -> None:
     """
     settings = Settings()
     _set_up_logging(settings)
-    with home.served(settings) as conninfo:
-        try:
-            asyncio.run(server.serve(settings, conninfo, lambda: _greet(settings)))
-        except server.AddressInUse as error:
-            raise click.ClickException(str(error)) from error
+    with home.served(settings) as database:
+        asyncio.run(_serve(settings, database))
+
+
+async def _serve(settings: Settings, database: home.Served) -> None:
+    """Serve until a signal ends it; an embedded database that ends is started again, or ends the service."""
+    tasks = [asyncio.create_task(server.serve(settings, database.conninfo, lambda: _greet(settings)))]
+    if database.cluster:
+        tasks.append(asyncio.create_task(keep_running(database.cluster)))
+    done, others = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+    for task in done:
+        await task
 
 
 def _greet(settings: Settings) -> None:

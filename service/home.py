@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from service import migrations
 from service.domain.demo import DEMO_TRADERS
@@ -23,20 +24,28 @@ class WrongRevision(Exception):
     """The database is not at the revision that this service needs."""
 
 
+class Served(NamedTuple):
+    """A database to serve from: its libpq connection string, to which the service adds its logins."""
+
+    conninfo: str
+    cluster: Cluster | None
+    """The embedded server, None for an external database."""
+
+
 @contextmanager
-def served(settings: Settings) -> Iterator[str]:
-    """Yield the libpq connection string of the database to serve from; the service adds its logins.
+def served(settings: Settings) -> Iterator[Served]:
+    """Yield the database to serve from.
 
     The embedded server is held for this process alone, started, brought up to the newest revision, and stopped at the
     end; a new one gets the demo traders. An external database is only looked at. Raises EmbeddedError, WrongRevision,
     DatabaseUnavailable.
     """
     if settings.database_url is None:
-        with _embedded(settings) as owner:
+        with _embedded(settings) as (cluster, owner):
             keys = KeyFolder(settings.home / "keys")
             if settings.ledger_keys is None and not keys.signers():
                 keys.generate(settings.ledger_origin)
-            yield owner
+            yield Served(owner, cluster)
         return
     password = settings.trader_password
     trader = login_to(settings.database_url, "blotter_trader", password.get_secret_value() if password else None)
@@ -45,7 +54,7 @@ def served(settings: Settings) -> Iterator[str]:
         raise WrongRevision(
             f"The database is at revision {found}, this service needs {needed}: blotter migrate upgrade"
         )
-    yield settings.database_url
+    yield Served(settings.database_url, None)
 
 
 @contextmanager
@@ -60,17 +69,17 @@ def owned(settings: Settings) -> Iterator[str]:
     elif (cluster := Cluster(settings.home)).running:
         yield cluster.conninfo(user=OWNER, dbname=DATABASE)
     else:
-        with _embedded(settings) as owner:
+        with _embedded(settings) as (_, owner):
             yield owner
 
 
 @contextmanager
-def _embedded(settings: Settings) -> Iterator[str]:
+def _embedded(settings: Settings) -> Iterator[tuple[Cluster, str]]:
     cluster = Cluster(settings.home, options=OPTIONS)
     with lock(settings.home):
         cluster.start()
         try:
-            yield _prepared(cluster)
+            yield cluster, _prepared(cluster)
         finally:
             cluster.stop()
 

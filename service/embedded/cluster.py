@@ -12,12 +12,12 @@ from types import MappingProxyType
 
 from service.embedded.account import Account, account_for
 from service.embedded.errors import EmbeddedError
-from service.embedded.postmaster import (
-    PORT,
-    Postmaster,
+from service.embedded.postmaster import PORT, Postmaster, pid_lives, read_pid_file
+from service.embedded.server_log import ServerLog
+from service.embedded.sockets import (
+    clear_abandoned_folders,
     make_socket_folder,
-    pid_lives,
-    read_pid_file,
+    prepare_socket_folder,
     remove_socket_folder,
 )
 
@@ -27,7 +27,17 @@ _STOP_SECONDS = 60
 _POLL_SECONDS = 0.01
 _ORPHAN_SECONDS = 10
 _RETRY_SECONDS = 0.1
-_LOG_LINES = 15
+
+# The log is for the operator, who need not be allowed to see orders. A statement holds values, and so do the DETAIL of
+# a broken constraint and the CONTEXT of a function: terse messages have neither.
+_DISCREET = {
+    "log_error_verbosity": "terse",
+    "log_min_duration_statement": "-1",
+    "log_min_error_statement": "panic",
+    "log_parameter_max_length": "0",
+    "log_parameter_max_length_on_error": "0",
+    "log_statement": "none",
+}
 
 
 class Cluster:
@@ -49,7 +59,8 @@ class Cluster:
         self._folder = folder.absolute()
         self._data = self._folder / "postgres"
         self._pid_file = self._data / "postmaster.pid"
-        self._log = self._folder / "postgres.log"
+        self._log = ServerLog(self._folder / "postgres.log")
+        self._sockets: Path | None = None  # stays the same over a crash, so that pools reconnect
         self._bin = bin_dir.absolute() if bin_dir else None
         self._options = dict(options)
         self._process: subprocess.Popen[bytes] | None = None
@@ -65,18 +76,30 @@ class Cluster:
         postmaster = self._postmaster()
         return postmaster is not None and postmaster.answers
 
+    @property
+    def ended(self) -> bool:
+        """Whether the server that was started or adopted here has ended."""
+        return self._process.poll() is not None if self._process else not self.running
+
     def start(self) -> None:
         """Starts the server and returns when it takes connections; makes the database first where none is.
 
         Adopts a server that already runs on this folder, such as one whose parent was killed.
 
         Raises:
-            EmbeddedError: with the end of the server's log where it has one.
+            EmbeddedError: with the fault from the server's log where it has one.
         """
         try:
             self._start()
-        except PermissionError as error:
-            raise EmbeddedError(f"Postgres cannot run in {self._folder}: {error}") from error
+        except BaseException as failure:
+            if self._sockets and not self.running:
+                remove_socket_folder(self._sockets)  # the next start makes it again, under the same name
+            if not isinstance(failure, OSError):
+                raise
+            raise EmbeddedError(
+                f"Postgres cannot run in {self._folder}: {failure.strerror}: {failure.filename}. "
+                "Let this account write there, or name another folder in BLOTTER_HOME."
+            ) from failure
 
     def stop(self) -> None:
         """Shuts the server down in Postgres's "fast" mode and waits for its end. Fine when none runs.
@@ -93,12 +116,19 @@ class Cluster:
             # Its last act is to remove the file; as an orphan that nobody reaps it would keep its pid.
             gone = _wait(lambda: not self._pid_file.exists(), _STOP_SECONDS)
         else:
+            if self._sockets:  # of a server that crashed and was not started again
+                remove_socket_folder(self._sockets)
+                self._sockets = None
             return
         if not gone:
-            raise EmbeddedError(f"Postgres did not stop within {_STOP_SECONDS} s, see {self._log}.")
-        self._process = None
+            raise EmbeddedError(f"Postgres did not stop within {_STOP_SECONDS} s, see {self._log.path}.")
+        self._process = self._sockets = None
         if postmaster:
             remove_socket_folder(postmaster.sockets)
+
+    def rotate_log(self) -> None:
+        """Bounds the size of the server's log, also while the server writes to it."""
+        self._log.rotate()
 
     def conninfo(self, *, user: str, dbname: str) -> str:
         """Returns the libpq connection string for a login and a database of the running server.
@@ -184,14 +214,19 @@ class Cluster:
                 return True
             time.sleep(_POLL_SECONDS)
             postmaster = self._postmaster()
-        if postmaster:
-            remove_socket_folder(postmaster.sockets)
+        if postmaster and self._sockets is None:
+            self._sockets = postmaster.sockets
         if pid_lives(self._pid_file):
             self._pid_file.unlink(missing_ok=True)
         return False
 
     def _make_database(self, account: Account) -> None:
         """Runs initdb in a folder beside, then renames it: a kill in the middle leaves no half a database."""
+        if self._data.exists():
+            raise EmbeddedError(
+                f"{self._data} is not a whole database: its file PG_VERSION is missing. "
+                "Restore the folder from a backup, or name another one in BLOTTER_HOME."
+            )
         fresh = self._folder / "postgres.new"
         if fresh.exists():
             shutil.rmtree(fresh)
@@ -216,18 +251,23 @@ class Cluster:
 
     def _launch(self, account: Account) -> None:
         """Starts the server process and waits until it takes connections."""
-        sockets = make_socket_folder()
+        if self._sockets is None or not prepare_socket_folder(self._sockets, account.owner):
+            clear_abandoned_folders(account.owner)
+            self._sockets = make_socket_folder()
+        sockets = self._sockets
         account.take(sockets)
         settings = {
             "listen_addresses": "",
             "port": str(PORT),
             "unix_socket_directories": '"{}"'.format(str(sockets).replace('"', '""')),
             "unix_socket_permissions": "0700",
+            **_DISCREET,
             **self._options,
         }
         command = [*account.prefix, str(self._program("postgres")), "-D", str(self._data)]
         command += [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        with self._log.open("ab") as log:
+        self._log.rotate()
+        with self._log.open() as log:
             logged = log.tell()
             # In a session of its own: Ctrl-C in the terminal must not end it before the service.
             process = subprocess.Popen(
@@ -245,7 +285,6 @@ class Cluster:
         except BaseException:
             process.send_signal(signal.SIGINT)
             process.wait()
-            remove_socket_folder(sockets)
             raise
         self._process = process
 
@@ -258,11 +297,8 @@ class Cluster:
         in_time = _wait(settled, _START_SECONDS)
         if in_time and process.poll() is None:
             return
-        with self._log.open("rb") as log:
-            log.seek(logged)
-            tail = log.read().decode(errors="replace").strip().split("\n")[-_LOG_LINES:]
         what = "did not start" if in_time else f"was not ready within {_START_SECONDS} s"
-        raise EmbeddedError("\n".join([f"Postgres {what}. The end of {self._log}:", *tail]))
+        raise EmbeddedError(f"Postgres {what}: {self._log.fault(logged)} (the log is {self._log.path})")
 
 
 def _packaged_binaries() -> Path:

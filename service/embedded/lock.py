@@ -16,10 +16,17 @@ def lock(folder: Path) -> Iterator[None]:
     The lock is the kernel's and ends with the process, however it ends.
 
     Raises:
-        EmbeddedError: another process holds it. The text names that process.
+        EmbeddedError: another process holds it, and the text names that process; or the folder cannot be used.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("a+", encoding="ascii") as file:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / "lock").open("a+", encoding="ascii")
+    except OSError as error:
+        raise EmbeddedError(
+            f"BLOTTER_HOME={folder} cannot be used: {error.strerror}: {error.filename}. "
+            "Name a folder that this account may make and write to."
+        ) from error
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

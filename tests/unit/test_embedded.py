@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from service.embedded import Cluster, EmbeddedError, lock
+from service.embedded.server_log import MOST_BYTES
 from tests.conftest import UNSAFE_BUT_FAST
 
 PARENT = """
@@ -157,6 +159,96 @@ def test_a_stale_pid_of_another_process_does_not_fool_it(server: Cluster, folder
         server.stop()
         assert bystander.poll() is None
         bystander.kill()
+
+
+def sockets_of(server: Cluster) -> Path:
+    return Path(server.psql("SELECT current_setting('unix_socket_directories')").strip().strip('"'))
+
+
+def test_the_socket_keeps_its_path_over_a_crash_also_for_the_next_process(
+    server: Cluster, folder: Path, bin_dir: Path | None
+) -> None:
+    server.start()
+    conninfo, sockets = server.conninfo(user="a", dbname="b"), sockets_of(server)
+    next_process = Cluster(folder, bin_dir=bin_dir, options=UNSAFE_BUT_FAST)
+    for starting in (server, next_process):
+        os.kill(server_pid(folder), signal.SIGKILL)
+        until(lambda: not runs(server))
+        starting.start()
+        assert starting.conninfo(user="a", dbname="b") == conninfo
+    os.kill(server_pid(folder), signal.SIGKILL)
+    until(lambda: not runs(server))
+    next_process.stop()
+    assert not sockets.exists()
+
+
+def test_folders_of_sockets_whose_server_was_killed_are_cleared_at_the_next_start(
+    server: Cluster, tmp_path: Path, bin_dir: Path | None
+) -> None:
+    server.start()
+    other = Path(tempfile.mkdtemp(prefix="blotter-pg-"))  # left behind long ago
+    starting = Path(tempfile.mkdtemp(prefix="blotter-pg-"))  # of a server that is starting
+    shared = Path(tempfile.mkdtemp(prefix="blotter-pg-"))  # not one that we would make
+    live = sockets_of(server)
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(other / ".s.PGSQL.5432"))
+    shared.chmod(0o755)
+    for aged in (other, shared, live):
+        os.utime(aged, (0, 0))
+    second = Cluster(tmp_path / "second", bin_dir=bin_dir, options=UNSAFE_BUT_FAST)
+    second.start()
+    second.stop()
+    try:
+        assert not other.exists()
+        assert starting.exists()
+        assert shared.exists()
+        assert live.exists()
+        assert runs(server)
+    finally:
+        starting.rmdir()
+        shared.rmdir()
+
+
+def test_the_log_is_for_its_owner_alone_and_holds_no_values(server: Cluster, folder: Path) -> None:
+    folder.mkdir()
+    log = folder / "postgres.log"
+    log.touch(0o644)
+    server.start()
+    assert stat.S_IMODE(log.stat().st_mode) == 0o600
+    server.psql("CREATE TABLE orders (symbol text PRIMARY KEY, quantity int CHECK (quantity > 0))")
+    server.psql("INSERT INTO orders VALUES ('SECRET', 1)")
+    for fault in (
+        "INSERT INTO orders VALUES ('SECRET', 1)",
+        "INSERT INTO orders VALUES ('SECRET', -1)",
+        "DO $$ BEGIN PERFORM 1 / (quantity - 1) FROM orders WHERE symbol = 'SECRET'; END $$",
+    ):
+        with pytest.raises(EmbeddedError):
+            server.psql(fault)
+    logged = log.read_text()
+    assert logged.count("ERROR:") == 3
+    assert "SECRET" not in logged
+
+
+def test_the_log_is_bounded_while_the_server_writes(server: Cluster, folder: Path) -> None:
+    server.start()
+    log, previous = folder / "postgres.log", folder / "postgres.log.1"
+    for _ in range(2):
+        with log.open("ab") as file:
+            file.write(b"x" * (MOST_BYTES + 1))
+        server.rotate_log()
+        assert log.stat().st_size < MOST_BYTES
+        assert previous.stat().st_size == MOST_BYTES
+        assert stat.S_IMODE(previous.stat().st_mode) == 0o600
+    with pytest.raises(EmbeddedError):
+        server.psql("SELECT 1 / 0")
+    assert log.read_text().count("division by zero") == 1
+    assert {file.name for file in folder.glob("postgres.log*")} == {"postgres.log", "postgres.log.1"}
+
+
+def test_half_a_database_is_not_replaced_by_an_empty_one(server: Cluster, folder: Path) -> None:
+    (folder / "postgres" / "base").mkdir(parents=True)
+    with pytest.raises(EmbeddedError, match="not a whole database: its file PG_VERSION is missing"):
+        server.start()
 
 
 @pytest.mark.parametrize("text", ["", "99999999\n", "12"])

@@ -1,0 +1,112 @@
+"""Runs the real command line in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import grpc
+
+from service.migrations import ROOT
+
+DEADLINE = 60
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """Return our environment with these settings as the only ones of Blotter's."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("BLOTTER_", "PG"))}
+    return kept | {"PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "generated")))} | settings
+
+
+def run(*arguments: str, cwd: Path, answer: str | None = None, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "service", *arguments],
+        cwd=cwd,
+        env=environment(**settings),
+        input=answer or "",
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    """Wait for a condition."""
+    deadline = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)
+
+
+def free_port() -> int:
+    """Return a port that was free a moment ago."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port: int = taken.getsockname()[1]
+        return port
+
+
+class Serving:
+    """A `blotter serve` process, what it prints, and a channel to it."""
+
+    def __init__(self, cwd: Path, **settings: str) -> None:
+        self.target = f"127.0.0.1:{free_port()}"
+        self.output: list[str] = []
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "service", "serve"],
+            cwd=cwd,
+            env=environment(BLOTTER_LISTEN=self.target, **settings),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout
+        self.output.extend(self.process.stdout)
+
+    @property
+    def text(self) -> str:
+        """What it has printed so far."""
+        return "".join(self.output)
+
+    def await_ready(self) -> None:
+        """Wait until calls are answered."""
+        until(lambda: "Ctrl-C stops it" in self.text or self.process.poll() is not None, self.text)
+        assert self.process.poll() is None, self.text
+
+    def ended(self) -> int:
+        """Wait for its end; return the exit status."""
+        status = self.process.wait(DEADLINE)
+        self._reader.join(DEADLINE)
+        assert self.process.stdout
+        self.process.stdout.close()
+        return status
+
+    def channel(self) -> grpc.Channel:
+        """Return a new channel to it."""
+        return grpc.insecure_channel(self.target)
+
+
+@contextmanager
+def serving(cwd: Path, **settings: str) -> Iterator[Serving]:
+    """A server that answers calls; stopped at the end."""
+    server = Serving(cwd, **settings)
+    try:
+        server.await_ready()
+        yield server
+    finally:
+        server.process.terminate()
+        server.ended()
