@@ -6,7 +6,7 @@ import asyncio
 import logging
 import signal
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
@@ -20,6 +20,7 @@ from blotter.orders.v1 import order_service_pb2, order_service_pb2_grpc
 from service.domain.identity import CallerKind
 from service.expiry import Expiry
 from service.feed import Feed
+from service.interceptors.admission import Admission
 from service.interceptors.backpressure import Backpressure
 from service.interceptors.errors import Errors
 from service.interceptors.identity import MetadataIdentity
@@ -57,6 +58,9 @@ MAX_METADATA = 16 * 1024
 WATCHES_END_SECONDS = 0.1
 """How long the stop waits until the watches of health have sent NOT_SERVING."""
 
+ARRIVE_SECONDS = 0.5
+"""How long the stop lets calls come in to be refused, at most, and at most half of the grace."""
+
 log = logging.getLogger("blotter.server")
 
 
@@ -88,8 +92,11 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
     database = Database(conninfo, _pool_sizes(settings), _passwords(settings))
     # Connections of their own: the service's tasks do not wait behind its callers.
     own = Database(conninfo, {CallerKind.EXECUTION: 2}, _passwords(settings))
-    await database.open()
-    try:
+    # What stops the server, in reverse order; each step runs, whatever another one raises.
+    async with AsyncExitStack() as stop:
+        stop.push_async_callback(database.close)
+        await database.open()
+        stop.push_async_callback(own.close)
         await own.open()
         events = Events(database)
         feed = Feed(Events(own), settings.feed_poll_ms / 1000)
@@ -101,10 +108,11 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
             sequencer.hint()
 
         orders = Orders(database, committed)
+        admission = Admission()
         backpressure = Backpressure(settings.slow_consumer_seconds)
 
         server = aio.server(
-            interceptors=[Telemetry(), Errors(), Requests(), MetadataIdentity(), backpressure],
+            interceptors=[Telemetry(), Errors(), admission, Requests(), MetadataIdentity(), backpressure],
             options=[
                 # A second server must not silently share the port.
                 ("grpc.so_reuseport", 0),
@@ -143,20 +151,31 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
         ]
         if settings.sequencer:
             tasks.append(asyncio.create_task(sequencer.run(), name="sequencer"))
-        running_server = Running(port, feed, backpressure, tasks)
-        try:
-            yield running_server
-        finally:
-            health.drain()
-            await health.watches_ended(WATCHES_END_SECONDS)
-            running_server.drain()
-            await server.stop(settings.grace_seconds)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-    finally:
-        await database.close()
-        await own.close()
+        stop.push_async_callback(_end, tasks)
+        stop.push_async_callback(_stop, server, admission, settings.grace_seconds)
+        stop.callback(backpressure.drain)
+        stop.push_async_callback(health.watches_ended, WATCHES_END_SECONDS)
+        stop.callback(health.drain)
+        stop.callback(admission.drain)
+        yield Running(port, feed, backpressure, tasks)
+
+
+async def _stop(server: aio.Server, admission: Admission, grace: float) -> None:
+    """Refuse the calls that are on their way, then stop the server within the rest of the grace."""
+    clock = asyncio.get_running_loop().time
+    end = clock() + grace
+    # gRPC answers a call that has no handler yet with CANCELLED when it stops, so those are let in to be refused.
+    await admission.quiet(min(ARRIVE_SECONDS, grace / 2))
+    stopping = asyncio.create_task(server.stop(max(0.0, end - clock())))
+    await asyncio.sleep(0)  # clients are told to open no more calls, and only then are their calls refused
+    admission.release()
+    await stopping
+
+
+async def _end(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def serve(settings: Settings, conninfo: str, ready: Callable[[], None]) -> None:
@@ -170,11 +189,14 @@ async def serve(settings: Settings, conninfo: str, ready: Callable[[], None]) ->
         ready()
         stopped = asyncio.create_task(stop.wait())
         done, _ = await asyncio.wait([stopped, *server.tasks], return_when=asyncio.FIRST_COMPLETED)
+        ended = [task for task in server.tasks if task in done]
+        for task in ended:
+            error = None if task.cancelled() else task.exception()
+            log.error("The task %s has ended, and the server with it", task.get_name(), exc_info=error)
         log.info("Stopping")
         stopped.cancel()
-    for task in done - {stopped}:
-        await task
-        raise RuntimeError(f"Task {task.get_name()} has ended.")
+    if ended:
+        raise RuntimeError(f"The task {ended[0].get_name()} has ended.")
 
 
 def _audit_servicer(database: Database, feed: Feed) -> AuditServicer:

@@ -1,0 +1,58 @@
+"""Refusing new calls while the server drains, before gRPC itself stops and answers them with a bare CANCELLED."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from service.domain.errors import Draining
+from service.interceptors.around import OUR_SERVICES, Around, Context, Handler
+
+QUIET_SECONDS = 0.05
+
+
+class Admission(Around):
+    """Refuses each new call of Blotter's own services with Draining once the server drains.
+
+    The refusals are held back until `release`: a client that is refused before its connection is closed to new calls
+    would repeat its call on the same connection.
+    """
+
+    def __init__(self) -> None:
+        self._draining = False
+        self._last_call = 0.0
+        self._released = asyncio.Event()
+
+    def applies(self, method: str, handler: Handler) -> bool:
+        """Return whether the method is Blotter's own."""
+        return method.startswith(OUR_SERVICES)
+
+    def drain(self) -> None:
+        """Refuse the calls that come from now on."""
+        self._draining = True
+        self._last_call = asyncio.get_running_loop().time()
+
+    async def quiet(self, seconds: float) -> None:
+        """Wait until no call has come for QUIET_SECONDS, at most for some seconds."""
+        clock = asyncio.get_running_loop().time
+        end = clock() + seconds
+        while True:
+            rest = min(end, self._last_call + QUIET_SECONDS) - clock()
+            if rest <= 0:
+                return
+            await asyncio.sleep(rest)
+
+    def release(self) -> None:
+        """Answer the calls that were held back, and later ones at once."""
+        self._released.set()
+
+    @asynccontextmanager
+    async def around(self, method: str, request: Any, context: Context) -> AsyncIterator[None]:
+        """Let the call pass, or raise Draining."""
+        if self._draining:
+            self._last_call = asyncio.get_running_loop().time()
+            await self._released.wait()
+            raise Draining("The server is stopping, and nothing was done; call again on a new connection.")
+        yield
