@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import random
 import threading
@@ -258,10 +257,6 @@ class Stream(Iterator[MessageT]):
         if self._losses >= MOST_LOSSES:
             raise BlotterError(str(lost), code=grpc.StatusCode.DATA_LOSS, reason="SEQUENCE_GAP") from lost
         log.warning("A message of the stream was lost, it is fetched again: %s", lost)
-
-    def __del__(self) -> None:
-        with contextlib.suppress(AttributeError):  # a constructor that raised leaves no event
-            self.cancel()
 
 
 def _goes_on(error: BlotterError) -> bool:

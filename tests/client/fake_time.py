@@ -12,10 +12,11 @@ from service.client import Timing
 
 @dataclass
 class Time:
-    """Time that passes only in pauses. Each pause is noted, in seconds."""
+    """Time that passes only in pauses. Each pause is noted, in seconds, and how long the watchdog dozes."""
 
     fake: grpc_testing.Time = field(default_factory=lambda: grpc_testing.strict_fake_time(0))
     pauses: list[float] = field(default_factory=list)
+    dozes: set[float] = field(default_factory=set)
     dice: float = 0.5
     mute: threading.Event = field(default_factory=threading.Event)
 
@@ -28,6 +29,7 @@ class Time:
 
     def doze(self, over: threading.Event, seconds: float) -> None:
         """Sleep, in the watchdog's thread, until a test says that the server is mute; then let the time pass."""
+        self.dozes.add(seconds)
         while not (over.is_set() or self.mute.wait(0.01)):
             pass
         if not over.is_set():

@@ -29,6 +29,8 @@ def beat_at(last: int, last_event: int) -> Heartbeat:
 
 def test_one_traders_events_are_dense() -> None:
     sequences = Sequences(dense=True, start=4)
+    with pytest.raises(MessageLost):
+        sequences.events(events(6))
     sequences.events(events(5, 6))
     sequences.events(events())
     sequences.events(events(7))

@@ -225,6 +225,7 @@ def test_a_mute_stream_is_taken_for_dead(client: Client, script: Script, time: T
         time.mute.set()
         assert sequences(islice(watch, 1)) == [2]
         assert time.fake.time() >= 6, "three heartbeat intervals"
+    assert time.dozes == {1}, "it looks twice in each interval"
     assert script.tokens == ["", "after-1"]
     assert script.requests[0].heartbeat_interval.seconds == 2
 

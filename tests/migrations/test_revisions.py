@@ -10,7 +10,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 from alembic.script import ScriptDirectory
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 from service import migrations
 from tests.conftest import ALICE, BOB, Database
@@ -121,7 +121,7 @@ def test_a_revision_that_fails_halfway_leaves_nothing_of_itself(empty: Database)
     before = to(empty, "004")
     with psycopg.connect(empty.conninfo("postgres")) as superuser:
         superuser.execute("CREATE TABLE trader_sequences (id integer)")
-    with pytest.raises(Exception, match='relation "trader_sequences" already exists'):
+    with pytest.raises(ProgrammingError, match='relation "trader_sequences" already exists'):
         to(empty, "head")
     with psycopg.connect(empty.conninfo("postgres")) as superuser:
         superuser.execute("DROP TABLE trader_sequences")

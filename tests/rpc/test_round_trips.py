@@ -172,13 +172,14 @@ async def signed_ledger(database: Database, folder: Path) -> None:
     async with serving(database, sequencer=True, **settings) as blotter:
         await blotter.submit()
         request = ledger_pb2.GetCheckpointRequest()
-        for _ in range(200):
-            try:
-                await blotter.audit.GetCheckpoint(request, metadata=COMPLIANCE)
-            except aio.AioRpcError:
-                await asyncio.sleep(0.05)
-            else:
-                return
+        async with asyncio.timeout(30):
+            while True:
+                try:
+                    await blotter.audit.GetCheckpoint(request, metadata=COMPLIANCE)
+                except aio.AioRpcError:
+                    await asyncio.sleep(0.05)
+                else:
+                    return
 
 
 def test_no_call_is_forgotten() -> None:
