@@ -39,7 +39,18 @@ def bin_dir() -> Path | None:
 
 @pytest.fixture(scope="session")
 def cluster(bin_dir: Path | None) -> Iterator[Cluster]:
-    """A running server with nothing in it. Where none can run the tests fail; they never skip."""
+    """A running server with nothing in it. Where none can run the tests fail; they never skip.
+
+    With BLOTTER_TEST_CLUSTER=<folder>, the server that runs there: mutation testing (tests/mutants) starts one for all.
+    """
+    if shared := os.environ.get("BLOTTER_TEST_CLUSTER"):
+        server = Cluster(Path(shared), bin_dir=bin_dir)
+        server.start()  # adopts it
+        left = server.psql("SELECT datname FROM pg_database WHERE NOT datistemplate AND datname <> 'postgres'")
+        for name in left.split():
+            server.psql(f'DROP DATABASE "{name}" WITH (FORCE)')
+        yield server
+        return
     with tempfile.TemporaryDirectory(prefix="blotter-tests-") as folder:
         server = Cluster(Path(folder), bin_dir=bin_dir, options=UNSAFE_BUT_FAST)
         server.start()

@@ -1,0 +1,57 @@
+"""Call metadata of each kind of caller, with and without oddities."""
+
+from __future__ import annotations
+
+import random
+from uuid import UUID
+
+from tests.conftest import ALICE, BOB
+from tests.serving import COMPLIANCE, EXECUTION, as_trader
+
+Metadata = tuple[tuple[str, str | bytes], ...]
+CALLERS: dict[str, Metadata] = {
+    "trader": as_trader(ALICE),
+    "other trader": as_trader(BOB),
+    "execution": EXECUTION,
+    "compliance": COMPLIANCE,
+}
+STRANGERS: dict[str, Metadata] = {
+    "nobody": (),
+    "an unknown trader": as_trader(UUID(int=7)),
+    "several keys": (*as_trader(ALICE), *EXECUTION),
+    "two traders": (*as_trader(ALICE), *as_trader(BOB)),
+    "binary keys": (("x-trader-id-bin", ALICE.bytes), ("x-caller-role-bin", b"compliance")),
+    "a malformed trader": (("x-trader-id", f"{ALICE}' OR true"),),
+    "an unknown role": (("x-caller-role", "owner"),),
+}
+ODDITIES: tuple[Metadata, ...] = (
+    (("x-actor", "ada"),),
+    (("x-actor", "blotter"),),
+    (("x-actor", ""),),
+    (("x-actor", "a" * 101),),
+    (("x-actor", "ada"), ("x-actor", "ada")),
+    (("x-actor-bin", bytes(range(256))),),
+    (("x-request-id", "ask-1"),),
+    (("x-request-id", "a b"),),
+    (("x-request-id", "r" * 65),),
+    (("x-request-id", "one"), ("x-request-id", "two")),
+    (("x-request-id-bin", b"\xff\0"),),
+    (("grpc-trace-bin", b"\0" * 300), ("traceparent", "00-zz")),
+    (("grpc-accept-encoding", "nothing"),),
+    tuple((f"x-many-{number}", "v" * 20) for number in range(60)),
+    (("x-large", "v" * 7_000),),
+    (("x-huge", "v" * 100_000),),
+)
+
+
+def trader_of(kind: str) -> UUID | None:
+    """The trader whose rows alone this kind of caller may see; None for callers that see all, or nothing."""
+    return {"trader": ALICE, "other trader": BOB}.get(kind)
+
+
+def pick(dice: random.Random) -> tuple[str, Metadata]:
+    """A kind of caller and its metadata: mostly one that is somebody, mostly without an oddity."""
+    kinds = CALLERS if dice.random() < 0.85 else STRANGERS
+    kind = dice.choice(sorted(kinds))
+    odd = dice.choice(ODDITIES) if dice.random() < 0.15 else ()
+    return kind, (*kinds[kind], *odd)

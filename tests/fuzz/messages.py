@@ -1,0 +1,205 @@
+"""Messages made from their descriptors: plausible values, boundary values, and bytes that are no message."""
+
+from __future__ import annotations
+
+import random
+import string
+from collections import defaultdict
+from typing import Any
+from uuid import UUID
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+
+INTEGERS = (0, 1, -1, 2, 99, 100, 1000, 1001, 2**31 - 1, 2**31, -(2**31), 2**32, 2**53, 2**63 - 1, -(2**63))
+SECONDS = (
+    0, 1, 60, -1, -62_135_596_800, -62_135_596_801, 253_402_300_799, 253_402_300_800, 1_340_285_400, 4_000_000_000,
+    315_576_000_000, 315_576_000_001, 2**63 - 1, -(2**63),
+)  # fmt: skip
+NANOS = (0, 1, 999, 1000, 999_999_999, 1_000_000_000, -1, -999_999_999, 2**31 - 1, -(2**31))
+DECIMALS: tuple[str, ...] = (
+    "0",
+    "0.00000001",
+    "9999999999.99999999",
+    "01",
+    "-1",
+    "+1",
+    "1e5",
+    "NaN",
+    "Infinity",
+    "1.",
+    ".5",
+    " 1",
+    "1\n",
+)
+DECIMALS += ("1_000", "0x1", "\uff11", "1" * 400, "0." + "0" * 40 + "1", "--1", "1,5")
+TEXTS: tuple[str, ...] = (
+    "",
+    " ",
+    "\0",
+    "a\0b",
+    "\n",
+    "\x1b[0m",
+    "\x7f",
+    "\u200b",
+    "\u202eabc",
+    "\ufeff",
+    "\u2028",
+    "\ud7ff",
+    "\ufffe",
+)
+TEXTS += ("\U0010ffff", "e\u0301" * 300, "x" * 70_000, "'; DROP TABLE orders; --", "%s%(a)s%", "\\x00", "$$", "{}", "|")
+TEXTS += (
+    "blotter",
+    "EXPIRED",
+    "EXPIRED ",
+    "LATE_FILL",
+    "\u3164",
+    "\ufb01",
+    "bl\u043etter",
+    "NULL",
+    "\u540d\u524d \u2602",
+)
+PLAUSIBLE: dict[str, tuple[str, ...]] = {
+    "symbol": ("AAPL", "MSFT", "BRK.B"),
+    "symbols": ("AAPL", "MSFT"),
+    "price": ("585.33", "1", "0.0001"),
+    "stop_loss": ("", "", "0.5", "600"),
+    "take_profit": ("", "", "601", "0.1"),
+    "commission": ("", "0", "0.25"),
+    "venue": ("NASDAQ", "XNAS"),
+    "reason": ("", "changed my mind", "na\u00efve \u2602"),
+    "error_code": ("", "TIMEOUT"),
+    "actor": ("", "ada"),
+}
+# Fields that lead somewhere only with a value that the service has returned, or that was sent before.
+REMEMBERED = {
+    "trader_ids": "trader_id", "order_ids": "order_id", "page_token": "next_page_token",
+    "client_order_id": "client_order_id",
+    "order_id": "order_id", "trader_id": "trader_id", "log_id": "log_id", "resume_token": "resume_token",
+    "report_id": "key", "execution_id": "key",
+}  # fmt: skip
+MOST_REMEMBERED = 300
+
+
+class Messages:
+    """Makes messages; remembers ids and tokens of answers, so that requests reach what is there."""
+
+    def __init__(self, dice: random.Random) -> None:
+        self._dice = dice
+        self._seen: defaultdict[str, list[str]] = defaultdict(list)
+
+    def remember(self, name: str, value: str) -> None:
+        """Keep a value of an answer for later requests."""
+        kept = self._seen[name]
+        if len(kept) < MOST_REMEMBERED:
+            kept.append(value)
+        elif value:
+            kept[self._dice.randrange(MOST_REMEMBERED)] = value
+
+    def request(self, descriptor: Descriptor) -> bytes:
+        """Return the bytes of a request: one in six is damaged or no message at all."""
+        odd = self._dice.choice((0.0, 0.05, 0.05, 0.3, 1.0))  # of the fields, so many have boundary values
+        raw = self.message(descriptor, odd).SerializeToString()
+        return self.damaged(raw) if self._dice.random() < 1 / 6 else raw
+
+    def message(self, descriptor: Descriptor, odd: float, depth: int = 0) -> Message:
+        """Return a message with each of its fields set or not."""
+        message: Message = GetMessageClass(descriptor)()
+        if descriptor.full_name in {"google.protobuf.Timestamp", "google.protobuf.Duration"}:
+            self._set_time(message, odd, duration=descriptor.name == "Duration")
+            return message
+        chosen = {oneof.name: self._dice.choice([*oneof.fields, None]) for oneof in descriptor.oneofs}
+        for field in descriptor.fields:
+            oneof = field.containing_oneof
+            if oneof is not None and chosen[oneof.name] is not field:
+                continue
+            optional = field.message_type is not None or field.is_repeated
+            if optional and oneof is None and self._dice.random() < 0.4:
+                continue
+            self._set(message, field, odd, depth)
+        return message
+
+    def damaged(self, raw: bytes) -> bytes:
+        """Return bytes that begin as a message, or do not."""
+        dice = self._dice
+        at = dice.randrange(len(raw) + 1)
+        match dice.randrange(6):
+            case 0:
+                return raw[:at]
+            case 1:
+                return dice.randbytes(dice.choice((1, 2, 10, 100)))
+            case 2:
+                return raw + dice.choice(
+                    (b"\xff" * 11, b"\x08", b"\xf8\x07\x01", b"\x0b\x0c", b"\x12\x7f", b"\x0b" * 200)
+                )
+            case 3:
+                return raw + raw
+            case _:
+                changed = bytearray(raw or b"\0")
+                for _ in range(dice.choice((1, 1, 3))):
+                    changed[dice.randrange(len(changed))] = dice.randrange(256)
+                return bytes(changed)
+
+    def _set(self, message: Message, field: FieldDescriptor, odd: float, depth: int) -> None:
+        target: Any = getattr(message, field.name) if field.is_repeated or field.message_type else None
+        count = 1
+        if field.is_repeated:
+            # Too many, now and then: filters are bounded at 100 or 1000, batches at 1000.
+            count = (
+                self._dice.choice((0, 1, 101, 1001)) if self._dice.random() < odd / 3 else self._dice.randrange(1, 4)
+            )
+        for _ in range(count):
+            if field.message_type is not None:
+                one = self.message(field.message_type, odd if count < 10 else 1.0, depth + 1)
+                (target.append if field.is_repeated else target.CopyFrom)(one)
+            elif field.is_repeated:
+                target.append(self._value(field, odd))
+            else:
+                setattr(message, field.name, self._value(field, odd))
+
+    def _value(self, field: FieldDescriptor, odd: float) -> Any:
+        dice = self._dice
+        boundary = dice.random() < odd
+        match field.cpp_type:
+            case FieldDescriptor.CPPTYPE_BOOL:
+                return dice.random() < 0.2
+            case FieldDescriptor.CPPTYPE_ENUM:
+                assert field.enum_type is not None
+                known = [value.number for value in field.enum_type.values]
+                return dice.choice((0, -1, max(known) + 1, 2**31 - 1, -(2**31))) if boundary else dice.choice(known)
+            case FieldDescriptor.CPPTYPE_INT32:
+                return dice.choice([n for n in INTEGERS if -(2**31) <= n < 2**31]) if boundary else dice.randrange(1, 5)
+            case FieldDescriptor.CPPTYPE_INT64:
+                return dice.choice(INTEGERS) if boundary else dice.randrange(1, 101)
+            case FieldDescriptor.CPPTYPE_STRING:
+                return self._text(field.name, boundary=boundary)
+            case _:
+                raise AssertionError(f"no values for {field.full_name}")
+
+    def _text(self, name: str, *, boundary: bool) -> str:
+        dice = self._dice
+        if boundary:
+            length = dice.choice((1, 22, 23, 64, 65, 100, 500, 501))
+            written = "".join(dice.choices(string.printable, k=length))
+            return dice.choice((*TEXTS, *DECIMALS, written, str(UUID(int=dice.getrandbits(128)))))
+        kept = self._seen[REMEMBERED.get(name, name)]
+        if name in {"page_token", "resume_token"} and dice.random() < 0.7:
+            return ""
+        if kept and dice.random() < 0.8:
+            return dice.choice(kept)
+        if name in PLAUSIBLE:
+            return dice.choice(PLAUSIBLE[name])
+        made = str(UUID(int=dice.getrandbits(128), version=4))
+        if REMEMBERED.get(name) in {"client_order_id", "key"}:
+            self.remember(REMEMBERED[name], made)
+        return made
+
+    def _set_time(self, message: Any, odd: float, *, duration: bool) -> None:
+        if self._dice.random() < odd:
+            message.seconds, message.nanos = self._dice.choice(SECONDS), self._dice.choice(NANOS)
+        else:
+            message.seconds = (
+                self._dice.choice((1, 15)) if duration else self._dice.choice((1_340_285_400, 4_000_000_000))
+            )

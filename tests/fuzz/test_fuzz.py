@@ -1,0 +1,235 @@
+"""Every method of every service, from every kind of caller, with random, boundary and malformed requests.
+
+Whatever arrives, the answer is OK or an error of the contract: never UNKNOWN, never INTERNAL, never nothing.
+`FUZZ_CALLS` sets how many calls are made. `FUZZ_SEED` repeats the choices of a run; ids that the server makes differ.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import grpc
+import pytest
+from google.protobuf.descriptor import Descriptor, MethodDescriptor
+from google.protobuf.descriptor_pool import Default
+from google.protobuf.message import DecodeError, Message
+from google.protobuf.message_factory import GetMessageClass
+from grpc import aio
+from grpc_reflection.v1alpha import reflection_pb2
+
+from blotter.audit.v1 import inspection_pb2
+from service.sequencing import KeyFolder
+from tests.conftest import ALICE, BOB, Database
+from tests.fuzz.callers import pick, trader_of
+from tests.fuzz.messages import Messages
+from tests.rpc.errors import info_of
+from tests.serving import COMPLIANCE, Blotter, serving
+
+CALLS = int(os.environ.get("FUZZ_CALLS", "3000"))
+SEED = int(os.environ.get("FUZZ_SEED", "0")) or random.SystemRandom().randrange(1, 2**32)
+AT_ONCE = 12
+PATIENCE = 60.0
+"""Seconds after which an answer counts as missing."""
+
+OURS = ("blotter.orders.v1.OrderService", "blotter.audit.v1.AuditService")
+REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
+NEVER = {grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL}
+# What gRPC refuses before the service sees it has a status without details: metadata or messages that are too large.
+BY_GRPC = {grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNIMPLEMENTED}
+TOKENS = ("next_page_token", "resume_token")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a call ended with: its code, and what was received before."""
+
+    code: grpc.StatusCode
+    messages: list[bytes]
+    error: aio.AioRpcError | None = None
+
+
+async def methods_of(channel: aio.Channel) -> list[MethodDescriptor]:
+    """Every method that the running server says it has."""
+    call: Any = channel.stream_stream(
+        f"/{REFLECTION}/ServerReflectionInfo",
+        reflection_pb2.ServerReflectionRequest.SerializeToString,
+        reflection_pb2.ServerReflectionResponse.FromString,
+    )
+
+    async def ask() -> AsyncIterator[Any]:
+        yield reflection_pb2.ServerReflectionRequest(list_services="*")
+
+    [answer] = [answer async for answer in call(ask())]
+    services = [Default().FindServiceByName(service.name) for service in answer.list_services_response.service]
+    return [method for service in services for method in service.methods]
+
+
+async def ended(call: Any, most: int, seconds: float) -> Answer:
+    """Read a call to its end, or drop it after so many messages or seconds: gRPC then ends it as CANCELLED."""
+    messages: list[bytes] = []
+    try:
+        async with asyncio.timeout(seconds):
+            while len(messages) < most:
+                message = await call.read()
+                if message is aio.EOF:
+                    await call
+                    break
+                messages.append(message)
+    except TimeoutError:
+        pass
+    except TypeError:  # a stream that has ended cannot be awaited as a unary call can
+        pass
+    except aio.AioRpcError as error:
+        return Answer(error.code(), messages, error)
+    finally:
+        call.cancel()
+    return Answer(grpc.StatusCode.OK, messages)
+
+
+async def send(
+    channel: aio.Channel, method: MethodDescriptor, raw: bytes, metadata: Any, dice: random.Random
+) -> Answer:
+    """Make one call with these bytes; drop a stream soon."""
+    assert method.containing_service is not None
+    call: Any
+    path = f"/{method.containing_service.full_name}/{method.name}"
+    if method.client_streaming:
+
+        async def requests() -> AsyncIterator[bytes]:
+            for _ in range(dice.choice((0, 1, 1, 3))):
+                yield raw
+
+        call = channel.stream_stream(path, None, None)
+        return await ended(call(requests(), metadata=metadata), 3, 0.2)
+    if method.server_streaming:
+        most, seconds = dice.choice(((0, 0.0), (1, 0.2), (3, 0.05)))
+        call = channel.unary_stream(path, None, None)
+        return await ended(call(raw, metadata=metadata), most, seconds)
+    timeout = dice.choice((0.0005, 0.01)) if dice.random() < 0.02 else PATIENCE
+    call = channel.unary_unary(path, None, None)
+    try:
+        answer: bytes = await call(raw, metadata=metadata, timeout=timeout)
+    except aio.AioRpcError as error:
+        if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and timeout < 1:
+            return Answer(error.code(), [])
+        return Answer(error.code(), [], error)
+    return Answer(grpc.StatusCode.OK, [answer])
+
+
+def values(message: Message, wanted: Callable[[str], bool]) -> Iterator[tuple[str, str]]:
+    """Every string field with a wanted name, in the message and those inside of it."""
+    for field, value in message.ListFields():
+        inside = value if field.is_repeated else [value]
+        for one in inside:
+            if isinstance(one, Message):
+                yield from values(one, wanted)
+            elif isinstance(one, str) and wanted(field.name):
+                yield field.name, one
+
+
+def judge(method: MethodDescriptor, answer: Answer, kind: str) -> str | None:
+    """What is wrong with the answer; None where nothing is."""
+    assert method.containing_service is not None
+    ours = method.containing_service.full_name.startswith("blotter.")
+    if answer.code in NEVER:
+        return f"{answer.code.name}: {answer.error and answer.error.details()}"
+    if answer.error is not None and answer.code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return "no answer"
+    if answer.error is not None and ours and answer.code not in BY_GRPC:
+        info_of(answer.error)
+    trader_id = trader_of(kind)
+    if ours and trader_id is not None:
+        for raw in answer.messages:
+            message = parsed(method.output_type, raw)
+            shown = {value for name, value in values(message, lambda name: name == "trader_id") if value}
+            if shown - {str(trader_id)}:
+                return f"rows of {shown}"
+    return None
+
+
+def parsed(descriptor: Descriptor, raw: bytes) -> Message:
+    """The message of an answer; the server sends none that cannot be read."""
+    message: Message = GetMessageClass(descriptor)()
+    try:
+        message.ParseFromString(raw)
+    except DecodeError as error:
+        raise AssertionError(f"an answer that is no {descriptor.full_name}") from error
+    return message
+
+
+class Run:
+    """One run of the fuzzer on one server."""
+
+    def __init__(self, blotter: Blotter, methods: list[MethodDescriptor]) -> None:
+        self.counted: Counter[str] = Counter()
+        self.wrong: list[str] = []
+        self._blotter = blotter
+        self._methods = methods
+        self._left = CALLS
+
+    async def go(self) -> None:
+        """Make all the calls, some at a time."""
+        await asyncio.gather(*(self._caller(number) for number in range(AT_ONCE)))
+
+    async def _caller(self, number: int) -> None:
+        dice = random.Random(f"{SEED} {number}")
+        messages = Messages(dice)
+        for trader_id in (ALICE, BOB, UUID(int=7)):
+            messages.remember("trader_id", str(trader_id))
+        while self._left > 0:
+            self._left -= 1
+            method = dice.choice(self._methods)
+            kind, metadata = pick(dice)
+            raw = messages.request(method.input_type)
+            try:
+                answer = await send(self._blotter.channel, method, raw, metadata, dice)
+                problem = judge(method, answer, kind)
+            except AssertionError as error:
+                self.wrong.append(
+                    f"{method.full_name} as {kind}: {error}; request {raw[:200]!r}, metadata {metadata!r}"
+                )
+                continue
+            if problem:
+                self.wrong.append(f"{method.full_name} as {kind}: {problem}; {raw[:200]!r}, metadata {metadata!r:.300}")
+            self.counted[f"{method.full_name} {answer.code.name}"] += 1
+            for one in answer.messages:
+                names = {"order_id", "log_id", "client_order_id", *TOKENS}
+                for name, value in values(parsed(method.output_type, one), names.__contains__):
+                    messages.remember(name, value)
+
+
+async def test_whatever_arrives_the_answer_is_one_of_the_contract(
+    database: Database, tmp_path: Path, record_property: Callable[[str, object], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    print(f"FUZZ_SEED={SEED} FUZZ_CALLS={CALLS}")  # noqa: T201  # shown where the test fails
+    keys = KeyFolder(tmp_path / "keys")
+    keys.generate("log.example")
+    ledger = {"sequencer": True, "ledger_keys": keys.folder, "ledger_origin": "log.example", "checkpoint_seconds": 0.2}
+    caplog.set_level(logging.ERROR)
+    async with serving(database, **ledger) as blotter:
+        methods = await methods_of(blotter.channel)
+        run = Run(blotter, methods)
+        await run.go()
+        record_property("counted", (f"fuzzed calls, seed {SEED}", dict(run.counted)))
+        assert not run.wrong, f"FUZZ_SEED={SEED}: {len(run.wrong)} wrong answers\n" + "\n".join(run.wrong[:20])
+        # The server still serves, and the record still agrees with itself.
+        for trader_id in (ALICE, BOB):
+            assert (await blotter.submit(trader_id)).trader_id == str(trader_id)
+        found = blotter.audit.ReconcileOrders(inspection_pb2.ReconcileOrdersRequest(), metadata=COMPLIANCE)
+        assert [step.discrepancy async for step in found if step.HasField("discrepancy")] == []
+    # INTERNAL and UNKNOWN leave a traceback; so does what a stream fails with after its caller has gone.
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+async def test_every_service_is_fuzzed(blotter: Blotter) -> None:
+    methods = {method.full_name.rpartition(".")[0] for method in await methods_of(blotter.channel)}
+    assert methods == {*OURS, "grpc.health.v1.Health", REFLECTION}

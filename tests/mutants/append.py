@@ -1,0 +1,123 @@
+"""Mutants of the ledger's functions, guards and walls: revisions 013 and 015."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant
+
+R013 = "alembic/versions/013_add_the_ledger.py"
+R015 = "alembic/versions/015_append_in_bounded_steps.py"
+
+APPEND = ("tests/ledger/test_appending.py",)
+SLOW = ("tests/ledger/test_appending.py -k interleaved", "tests/ledger/test_appending.py -k portions")
+PORTIONS = ("tests/ledger/test_appending.py -k portions", "tests/ledger/test_appending.py -k step")
+TWO = ("tests/ledger/test_appending.py -k two_sequencers", "tests/ledger/test_crashes.py -k forced")
+COPY = ("tests/ledger/test_appending.py -k copy", "tests/ledger/test_appending.py -k hints")
+LEAF = ("tests/ledger/test_appending.py -k canonical",)
+NOTES = ("tests/ledger/test_appending.py -k note",)
+DAMAGE = ("tests/ledger/test_appending.py -k damage",)
+
+MUTANTS = (
+    # 013: what a leaf holds, and the walls.
+    Mutant(R013, "DEFAULT pg_current_xact_id()::text::bigint", "DEFAULT 0", SLOW),
+    Mutant(R013, "sha256('\\\\x00'::bytea || leaf)", "sha256(leaf)", APPEND),
+    Mutant(R013, "to_json(p_text)::text, 'null'", "'\"' || p_text || '\"', 'null'", LEAF),
+    Mutant(R013, "HH24:MI:SS.US", "HH24:MI:SS.MS", LEAF),
+    Mutant(R013, "AT TIME ZONE 'UTC'", "", LEAF),
+    Mutant(R013, "trim_scale(p_value)::text", "p_value::text", LEAF),
+    *(
+        Mutant(R013, f"canonical_json(p_log.{column})", "'null'", LEAF)
+        for column in ("actor", "client_order_id", "error_code", "execution_id", "login", "reason", "report_id", "venue")
+    ),
+    *(Mutant(R013, f"canonical_time(p_log.{column})", "'null'", LEAF) for column in ("created_at", "expires_at")),
+    Mutant(R013, "encode(p_log.report_digest, 'hex')", "''", LEAF),
+    Mutant(R013, "NEW.size >= OLD.size\n", "true\n", DAMAGE),
+    Mutant(R013, "AND (NEW.size = OLD.size OR EXISTS (SELECT FROM ledger_entries WHERE position = NEW.size - 1))", "",
+           DAMAGE),
+    Mutant(R013, "AND NOT EXISTS (SELECT FROM ledger_entries WHERE position = NEW.size) THEN", "THEN", DAMAGE),
+    Mutant(R013, "BEFORE UPDATE OR DELETE ON ledger_head", "BEFORE UPDATE ON ledger_head", DAMAGE),
+    Mutant(R013, "BEFORE TRUNCATE ON ledger_head", "AFTER INSERT ON ledger_head", DAMAGE),
+    Mutant(R013, "system_identifier || '/' ||", "", COPY),
+    Mutant(R013, "|| '/' || (SELECT oid FROM pg_database WHERE datname = current_database())", "|| ''", COPY),
+    Mutant(R013, "PERFORM FROM ledger_head WHERE size = p_size FOR UPDATE;", "PERFORM FROM ledger_head FOR UPDATE;",
+           NOTES + TWO),
+    Mutant(R013, "UPDATE ledger_head SET size = p_size + 1;", "", NOTES),
+    Mutant(R013, "incarnation = ledger_incarnation(), next_xid = NULL, open_xids = '{}'",
+           "incarnation = ledger_incarnation()", COPY),
+    Mutant(R013, "AS RESTRICTIVE FOR UPDATE USING (false)", "AS RESTRICTIVE FOR UPDATE USING (true)", DAMAGE),
+    Mutant(R013, "AS RESTRICTIVE FOR DELETE USING (false)", "AS RESTRICTIVE FOR DELETE USING (true)", DAMAGE),
+    Mutant(R013, "{table}_refuse_change BEFORE UPDATE OR DELETE ON", "{table}_refuse_change BEFORE UPDATE ON", DAMAGE),
+    Mutant(R013, "{table}_refuse_change BEFORE UPDATE OR DELETE ON", "{table}_refuse_change BEFORE DELETE ON", DAMAGE),
+    Mutant(R013, "{table}_refuse_truncate BEFORE TRUNCATE ON", "{table}_refuse_truncate AFTER INSERT ON", DAMAGE),
+    # 015: which traders have news.
+    Mutant(R015, "WHERE xid <> ALL (v_running)", "", SLOW),
+    Mutant(R015, "SELECT xid AS low, xid + 1 AS high FROM unnest(p_head.open_xids) AS xid WHERE xid <> ALL (v_running)",
+           "SELECT 0::bigint AS low, 0::bigint AS high WHERE false", SLOW),
+    Mutant(R015, "SELECT bound + 1 AS low", "SELECT bound + 2 AS low", SLOW),
+    Mutant(R015, "lead(bound, 1, before_xid)", "lead(bound, 1, before_xid - 1)", SLOW),
+    Mutant(R015, "array_prepend(p_head.next_xid - 1, v_running)", "array_prepend(p_head.next_xid, v_running)", SLOW),
+    Mutant(R015, "WHERE bound >= p_head.next_xid - 1", "WHERE bound > p_head.next_xid", SLOW),
+    Mutant(R015, "ORDER BY low\n", "\n", SLOW),
+    Mutant(R015, "v_xid := v_range.low - 1;", "v_xid := v_range.low;", SLOW),
+    Mutant(R015, "'ffffffff-ffff-ffff-ffff-ffffffffffff'", "'00000000-0000-0000-0000-000000000000'", SLOW,
+           explained="starts one transaction earlier, below the range: reads more, finds the same"),
+    Mutant(R015, "AND xid < v_range.high\n", "AND xid <= v_range.high\n", SLOW,
+           explained="a log of the transaction at the upper bound is of a running one, which cannot be seen, or of the "
+           "next range, where the same trader is found again"),
+    Mutant(R015, "ORDER BY xid, trader_id LIMIT 1;\n                    EXIT", "LIMIT 1;\n                    EXIT", SLOW),
+    Mutant(R015, "cardinality(traders) >= p_most AND v_next.xid > v_xid", "false", PORTIONS),
+    Mutant(R015, "cardinality(traders) >= p_most AND v_next.xid > v_xid", "cardinality(traders) >= p_most", PORTIONS),
+    Mutant(R015, "before_xid := v_next.xid;  --", "before_xid := before_xid;  --", PORTIONS),
+    Mutant(R015, "before_xid := v_next.xid;  --", "before_xid := v_next.xid + 1;  --", PORTIONS),
+    Mutant(R015, "v_trader_id := v_next.trader_id;\n", "\n", SLOW),
+    # 015: a step.
+    Mutant(R015, "IF v_head.size IS DISTINCT FROM p_size THEN", "IF false THEN", TWO),
+    Mutant(R015, "ELSIF v_head.incarnation <> ledger_incarnation()\n               OR", "ELSIF", COPY),
+    Mutant(R015, "OR v_head.next_xid > pg_snapshot_xmax(v_now)::text::bigint THEN", "THEN", COPY),
+    Mutant(R015, "FROM ledger_head FOR UPDATE;", "FROM ledger_head;", TWO),
+    Mutant(R015, "IF v_locked IS DISTINCT FROM v_head THEN", "IF false THEN", TWO),
+    Mutant(R015, "IF v_locked IS DISTINCT FROM v_head THEN", "IF v_locked.size IS DISTINCT FROM v_head.size THEN", TWO),
+    Mutant(R015, "IF v_news.traders = '{}' THEN\n                    RETURN;", "IF false THEN\n                    RETURN;",
+           PORTIONS),
+    Mutant(R015, "ORDER BY ledger_entries.trader_id DESC, sequence DESC LIMIT 1), 0) AS after_sequence) AS kept",
+           "ORDER BY ledger_entries.trader_id DESC, sequence LIMIT 1), 0) AS after_sequence) AS kept", SLOW),
+    Mutant(R015, "AND sequence > after_sequence\n                    ORDER", "AND sequence > after_sequence + 1\n"
+           "                    ORDER", SLOW),
+    Mutant(R015, "LIMIT p_most) AS missing;", ") AS missing;", PORTIONS),
+    Mutant(R015, "greatest(p_most / greatest(cardinality(v_traders), 1), 1)", "p_most", PORTIONS),
+    Mutant(R015, "greatest(p_most / greatest(cardinality(v_traders), 1), 1)", "1", PORTIONS),
+    Mutant(R015, "max(log.xid) OVER (\n                    PARTITION BY log.trader_id ORDER BY log.sequence) AS xid",
+           "log.xid AS xid", SLOW),
+    Mutant(R015, "AND sequence > after_sequence\n                    ORDER BY execution_logs.trader_id, sequence LIMIT "
+           "v_share", "AND sequence >= after_sequence\n                    ORDER BY execution_logs.trader_id, sequence "
+           "LIMIT v_share", SLOW),
+    Mutant(R015, "sequence LIMIT v_share) AS log", "sequence) AS log", PORTIONS),
+    Mutant(R015, "row_number() OVER (ORDER BY xid, trader_id, sequence)",
+           "row_number() OVER (ORDER BY trader_id, sequence)", SLOW),
+    Mutant(R015, "row_number() OVER (ORDER BY xid, trader_id, sequence)",
+           "row_number() OVER (ORDER BY xid, sequence DESC, trader_id)", SLOW),
+    Mutant(R015, "IF cardinality(v_traders) >= p_most OR EXISTS", "IF EXISTS", PORTIONS),
+    Mutant(R015, "IF cardinality(v_traders) >= p_most OR EXISTS", "IF cardinality(v_traders) > p_most OR EXISTS", PORTIONS),
+    Mutant(R015, "AND sequence > after_sequence + v_share", "AND false", PORTIONS),
+    Mutant(R015, "AND sequence > after_sequence + v_share", "AND sequence > after_sequence + v_share + 1", PORTIONS),
+    Mutant(R015, "next_xid = greatest(v_head.next_xid, v_news.before_xid),",
+           "next_xid = pg_snapshot_xmax(v_now)::text::bigint,", PORTIONS),
+    Mutant(R015, "SELECT xid FROM unnest(v_head.open_xids) AS xid WHERE xid >= v_news.before_xid\n"
+           "                        UNION\n", "", PORTIONS),
+    Mutant(R015, "UNION\n                        SELECT xid::text::bigint FROM pg_snapshot_xip(v_now) AS xid\n"
+           "                        WHERE xid::text::bigint < greatest(v_head.next_xid, v_news.before_xid)", "", SLOW),
+    Mutant(R015, "WHERE xid::text::bigint < greatest(v_head.next_xid, v_news.before_xid)", "WHERE false", SLOW),
+    # 015: the entries' own guard.
+    Mutant(R015, "IF NEW.position > 0 AND NOT EXISTS (SELECT FROM ledger_entries WHERE position = NEW.position - 1) THEN",
+           "IF false THEN", DAMAGE),
+    Mutant(R015, "IF NOT FOUND THEN\n                    v_broken := 'ledger_entries_record_logs';",
+           "IF false THEN\n                    v_broken := 'ledger_entries_record_logs';", DAMAGE),
+    Mutant(R015, "ELSIF NEW.sequence > 1 AND NOT EXISTS (", "ELSIF false AND NOT EXISTS (", DAMAGE),
+    Mutant(R015, "WHERE trader_id = NEW.trader_id AND sequence = NEW.sequence - 1) THEN",
+           "WHERE sequence = NEW.sequence - 1) THEN", DAMAGE),
+    Mutant(R015, "SELECT execution_log_leaf(execution_logs) INTO NEW.leaf FROM execution_logs\n"
+           "                WHERE trader_id = NEW.trader_id AND", "SELECT execution_log_leaf(execution_logs) INTO "
+           "NEW.leaf FROM execution_logs\n                WHERE", APPEND),
+    Mutant(R015, "ORDER BY key COLLATE \"C\"", "ORDER BY key DESC", NOTES),
+    Mutant(R015, "canonical_json(v_note ->> 'origin')", "(v_note ->> 'origin')", NOTES),
+    Mutant(R015, "',\"type\":\"' || lower(NEW.kind)", "',\"type\":\"' || (v_note ->> 'type')", NOTES),
+)  # fmt: skip

@@ -1,0 +1,70 @@
+"""Mutants of the sequencer, its signing and publishing, and of the streams."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant
+
+SEQUENCER = "service/sequencing/sequencer.py"
+CHECKPOINTS = "service/sequencing/checkpoints.py"
+PUBLISHING = "service/sequencing/publishing.py"
+SINKS = "service/sequencing/sinks.py"
+FEED = "service/feed/feed.py"
+FOLLOW = "service/servicers/streams.py"
+WRITES = "service/interceptors/backpressure.py"
+TOKENS = "service/servicers/tokens.py"
+
+SIGNING = ("tests/ledger/test_checkpoints.py",)
+SEQUENCING = ("tests/ledger/test_crashes.py", "tests/ledger/test_checkpoints.py")
+WATCH = ("tests/streams/test_watch.py", "tests/streams/test_all_traders.py")
+FIRE = ("tests/streams/test_under_fire.py", "tests/streams/test_watch.py")
+DRAIN = ("tests/streams/test_drain.py", "tests/streams/test_slow_consumer.py")
+TOKEN = (
+    "tests/unit/test_tokens.py",
+    "tests/streams/test_watch.py -k token",
+    "tests/streams/test_all_traders.py -k token",
+)
+
+MUTANTS = (
+    Mutant(CHECKPOINTS, "if not note.signed_by(verifiers):", "if False:", SIGNING),
+    Mutant(CHECKPOINTS, "+ ([self._newest] if self._newest else [])", "", SIGNING),
+    Mutant(CHECKPOINTS, "            await self._compare(writer, tree, checkpoint)\n", "            pass\n", SIGNING),
+    Mutant(CHECKPOINTS, "if signer.name != self._origin:", "if False:", SIGNING),
+    Mutant(CHECKPOINTS, "if self._recorded != vkeys:", "if False:", SIGNING),
+    Mutant(CHECKPOINTS, "if Edge(tree.size, await writer.tiles(edge(tree.size))).root() != root:", "if False:", SIGNING),
+    Mutant(CHECKPOINTS, "            await self._prove(writer, self._newest, tree.size, root)\n", "            pass\n",
+           SIGNING),
+    Mutant(CHECKPOINTS, "if checkpoint.origin != self._origin:", "if False:", SIGNING),
+    Mutant(CHECKPOINTS, "if checkpoint.size > tree.size:", "if False:", SIGNING),
+    Mutant(CHECKPOINTS, "if root_over((0, checkpoint.size), tiles) != checkpoint.root:", "if False:", SIGNING),
+    Mutant(PUBLISHING, "RETRY_SECONDS if trouble else None", "None", SIGNING),
+    Mutant(PUBLISHING, "if newest is None or newest.size == size or", "if", SIGNING),
+    Mutant(PUBLISHING, "self.contradiction = str(error)", "pass", SIGNING),
+    Mutant(PUBLISHING, "[*note.signatures, *cosigned]", "[*note.signatures]", SIGNING),
+    Mutant(SINKS, ".size > mine.size and", ".size > mine.size + 9 and", SIGNING),
+    Mutant(SINKS, "if conflict.known > size:", "if False:", SIGNING),
+    Mutant(SINKS, "self.verifier.verify(note.text, signature.signature)", "pass", SIGNING),
+    Mutant(SINKS, "if answer.status == 422:", "if False:", SIGNING),
+    Mutant(SINKS, "if len(body) > _LARGEST_ANSWER:", "if False:", SIGNING),
+    Mutant(FEED, "if self._draining:\n            subscription.drain()", "if False:\n            subscription.drain()",
+           DRAIN),
+    Mutant(FEED, "            raise Draining\n        self._woken.clear()", "            pass\n        self._woken.clear()",
+           DRAIN),
+    Mutant(FEED, "        self._woken.clear()\n", "", WATCH),
+    Mutant(FEED, "self._subscriptions[trader_id].discard(subscription)", "pass", WATCH),
+    Mutant(FEED, "if cursor > subscription.seen:", "if False:", WATCH),
+    Mutant(FEED, "if cursor > subscription.seen:", "if cursor > subscription.seen + 1:", WATCH),
+    Mutant(FOLLOW, "if not least <= cursor <= most:", "if not least <= cursor:", WATCH),
+    Mutant(FOLLOW, "if not least <= cursor <= most:", "if not cursor <= most:", WATCH),
+    Mutant(FOLLOW, "self.method, self.trader_id or", "self.trader_id or", TOKEN),
+    Mutant(FOLLOW, "self.trader_id or self.caller.kind, self.filter", "self.filter", TOKEN),
+    Mutant(FOLLOW, "self.trader_id or self.caller.kind, self.filter", "self.trader_id or self.caller.kind", TOKEN),
+    Mutant(FOLLOW, "if not wanted.live:", "if False:", WATCH),
+    Mutant(FOLLOW, "cursor = subscription.seen = batch.cursor", "cursor = batch.cursor", FIRE),
+    Mutant(FOLLOW, "beat.last_position = cursor - 1", "beat.last_position = cursor", WATCH),
+    Mutant(FOLLOW, "beat.last_event_sequence = last_event.log.sequence if last_event else 0",
+           "beat.last_event_sequence = cursor", WATCH),
+    Mutant(TOKENS, "check != _check(binding, payload)", "False", TOKEN),
+    Mutant(TOKENS, "or canonical != token", "", TOKEN),
+    Mutant(TOKENS, "if not 0 <= number < 2**63:", "if not 0 <= number:", ("tests/rpc/test_pages.py -k forged",)),
+    Mutant(TOKENS, "if value.utcoffset() != timedelta(0):", "if False:", TOKEN),
+)  # fmt: skip

@@ -1,0 +1,32 @@
+"""The mutants of `make mutants` still apply: their texts occur, change something, and their tests exist."""
+
+import pytest
+
+from tests.mutants.lists import BROADER, MUTANTS
+from tests.mutants.mutant import ROOT
+
+
+def test_every_mutant_changes_the_file_that_it_names() -> None:
+    stale = []
+    for mutant in MUTANTS:
+        try:
+            changed = mutant.text(ROOT)
+        except (LookupError, OSError) as error:
+            stale.append(str(error))
+        else:
+            assert changed != (ROOT / mutant.file).read_text("utf-8"), mutant.name
+    assert not stale
+
+
+@pytest.mark.parametrize(
+    "test", sorted({test for one in (*MUTANTS,) for test in one.tests} | {*sum(BROADER.values(), ())})
+)
+def test_every_selection_names_tests_that_exist(test: str) -> None:
+    path, _, word = test.partition(" -k ")
+    assert (ROOT / path).exists()
+    text = (ROOT / path).read_text("utf-8") if word else ""
+    assert not word or word in path or word.split(" and ")[0] in text
+
+
+def test_no_mutant_is_listed_twice() -> None:
+    assert len({(one.file, one.old, one.new, one.nth) for one in MUTANTS}) == len(MUTANTS)
