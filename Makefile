@@ -44,6 +44,9 @@ fmt: .venv/.dev ## format the code and mend what ruff can mend
 	$(PY) -m ruff format
 	$(PY) -m ruff check --fix
 
+mutants: .venv/.dev ## put each known fault into a copy of the code and see whether a test fails (an hour; ARGS="proofs" takes some)
+	$(PY) -m tests.mutants $(ARGS)
+
 generate: .venv/.dev ## write generated/ anew from protos/
 	@tmp=$$(mktemp -d) && trap 'rm -rf "$$tmp"' EXIT && $(call emit,"$$tmp") && rm -rf generated && cp -R "$$tmp" generated
 	@chmod 755 generated

@@ -1,7 +1,7 @@
 """The rules of text that enters the record: what it may contain, and which words are reserved.
 
-Revision 016 keeps the part of these rules that SQL can express as CHECK constraints, for raw SQL. What passes here
-passes there; tests/isolation/test_text.py compares the two.
+Revision 016 keeps the part of these rules that SQL can express in triggers, for raw SQL. What passes here passes
+there; tests/isolation/test_text.py compares the two.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ SYMBOL = re.compile(r"(?! )[A-Za-z0-9.\-/=:^_ ]{1,22}(?<! )")
 ACTOR = re.compile(r"(?! )[ -~]{1,100}(?<! )")
 """ASCII only: letters of other scripts that look like Latin ones would let an actor pass for another."""
 
-RESERVED_ACTORS = frozenset({"blotter", "trader", "execution", "compliance"})
-"""The actors of events that the service itself causes, and of callers that send no `x-actor`."""
+RESERVED_ACTORS = frozenset({"blotter", "sequencer", "trader", "execution", "compliance"})
+"""The service's own names, and the actors of callers that send no `x-actor`: one for each kind of caller."""
 
 RESERVED_REASONS = frozenset({"EXPIRED", "LATE_FILL"})
 """The reasons that the service gives for events of its own."""
@@ -43,4 +43,5 @@ def is_visible(text: str) -> bool:
 def is_reserved(text: str, words: frozenset[str]) -> bool:
     """Return whether the text reads as one of the words: in any case, width or ligature, with spaces around it."""
     folded = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text)).strip().casefold()
-    return any(folded == word.casefold() for word in words)
+    # The upper case as well: a dotless i becomes an I there, here and in a database of some locales.
+    return any(word.casefold() in {folded, folded.upper().casefold()} for word in words)

@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from uuid import uuid4
 
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from psycopg.errors import CheckViolation
 
 from service.domain.errors import IdentityMalformed
 from service.domain.identity import CallerKind
@@ -29,6 +31,7 @@ NEAR = st.builds(
 TEXT = ANY | ASCII | NEAR
 SUBMIT = """SELECT outcome FROM submit_order(
     %s, %s, %s, %s, 'BUY', 'LIMIT', 100, 10.25, NULL, NULL, NULL, false, %s, %s)"""
+CANCEL = "SELECT outcome FROM cancel_order(%s, %s, NULL, %s, %s, %s)"
 REPORT = """SELECT outcome FROM report_execution(
     %s, (SELECT id FROM orders WHERE client_order_id = %s), %s, %s, %s, '2012-06-21Z', %s, %s, %s, 0, %s, %s, %s, %s,
     'execution', 'request')"""
@@ -77,12 +80,42 @@ def test_what_the_service_accepts_the_database_accepts(database: Database, texts
         assert outcome in {"APPLIED", "EXECUTION_ID_REUSED", "REPLAYED"}
     with connected(database, "blotter_trader", ALICE) as trader:
         order_id = one(trader, "SELECT id FROM orders WHERE client_order_id = %s", client_order_id)
-        cancel = "SELECT outcome FROM cancel_order(%s, %s, NULL, %s, %s, %s)"
-        assert one(trader, cancel, ALICE, order_id, reason, actor, request_id) == "APPLIED"
+        assert one(trader, CANCEL, ALICE, order_id, reason, actor, request_id) == "APPLIED"
+
+
+@given(NEAR)
+@example("expired")
+@example("LATE_FILL ")
+@example("exp\u0131red")
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+def test_a_reserved_word_that_the_service_refuses_the_database_refuses(database: Database, text: str) -> None:
+    if "\u0131" in text or not is_visible(text):
+        return  # whether the database's upper case has a dotless i depends on its locale
+    with connected(database, "blotter_trader", ALICE) as trader:
+        client_order_id = uuid4().hex
+        one(trader, SUBMIT, ALICE, client_order_id, DIGEST, "AAPL", "desk", "request")
+        order_id = one(trader, "SELECT id FROM orders WHERE client_order_id = %s", client_order_id)
+        for reason, actor in ((text, "desk"), ("changed my mind", text)):
+            savepoint = trader.transaction(force_rollback=True)
+            reserved = is_reserved(reason, RESERVED_REASONS)
+            reserved |= actor.isascii() and actor == actor.strip() and not accepts_actor(actor)
+            if reserved:
+                with pytest.raises(CheckViolation), savepoint:
+                    one(trader, CANCEL, ALICE, order_id, reason, actor, "request")
+
+
+@pytest.mark.parametrize("actor", sorted(RESERVED_ACTORS - {"trader"}))
+def test_the_service_refuses_each_actor_that_the_database_refuses(actor: str) -> None:
+    assert not accepts_actor(actor)
+    assert not accepts_actor(actor.upper())
+
+
+def test_a_dotless_i_is_an_i() -> None:
+    assert is_reserved("exp\u0131red", RESERVED_REASONS)
 
 
 def test_the_reserved_actors_are_the_service_and_the_kinds_of_callers() -> None:
-    assert {"blotter", *CallerKind} == RESERVED_ACTORS
+    assert {"blotter", "sequencer", *CallerKind} == RESERVED_ACTORS
 
 
 @given(NEAR)

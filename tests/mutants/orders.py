@@ -7,6 +7,7 @@ from tests.mutants.mutant import Mutant
 R006 = "alembic/versions/006_wall_off_the_trail.py"
 R007 = "alembic/versions/007_guard_the_lifecycle.py"
 R009 = "alembic/versions/009_write_through_functions.py"
+R016 = "alembic/versions/016_close_what_raw_sql_could_do.py"
 R011 = "alembic/versions/011_cancel_in_portions.py"
 
 ROWS = ("tests/isolation/test_append_only.py -k row_trigger_alone",)
@@ -31,6 +32,7 @@ ALL = ("tests/rpc/test_lifecycle.py -k cancel_all",)
 CONTENT = ("tests/rpc/test_idempotency.py -k key_is_not_used",)
 RACES = ("tests/rpc/test_idempotency.py -k fifty",)
 FOREIGN = ("tests/isolation/test_keys.py -k cancel_tells", "tests/rpc/test_lifecycle.py -k anothers_order")
+WORDS = ("tests/isolation/test_text.py",)
 EXPIRY = ("tests/rpc/test_idempotency.py -k expired",)
 
 MUTANTS = (
@@ -42,7 +44,7 @@ MUTANTS = (
     Mutant(R006, "BEFORE TRUNCATE ON execution_logs", "AFTER INSERT ON execution_logs", TRUNCATE),
     Mutant(R006, "BEFORE TRUNCATE ON fills", "AFTER INSERT ON fills", TRUNCATE),
     # 007: an order's own guard.
-    Mutant(R007, "NEW.created_at := clock_timestamp();", "", ("tests/isolation/test_logins.py -k times",)),
+    Mutant(R016, "NEW.created_at := clock_timestamp();", "", ("tests/isolation/test_logins.py -k times",)),
     Mutant(R007, "greatest(clock_timestamp(), OLD.updated_at)", "clock_timestamp()", ("tests/isolation/test_logins.py -k times",)),
     Mutant(R007, "NEW.last_sequence <= OLD.last_sequence", "NEW.last_sequence < OLD.last_sequence", OLD),
     Mutant(R007, "NEW.last_sequence <= OLD.last_sequence", "false", OLD),
@@ -91,8 +93,8 @@ MUTANTS = (
     Mutant(R007, "OR NEW.filled_notional <> coalesce(v_filled_notional, 0)", "OR false AND 0 <> 0", FILLS + SOURCE),
     Mutant(R007, "AND last_sequence >= NEW.sequence)", ")", ("tests/isolation/test_guards.py -k not_advanced",)),
     # 007: fills and the counter.
-    Mutant(R007, "PERFORM FROM trader_sequences WHERE trader_id = NEW.trader_id FOR NO KEY UPDATE;", "", SOURCE),
-    Mutant(R007, "WHERE trader_id = NEW.trader_id AND sequence = NEW.sequence) THEN\n                RAISE EXCEPTION "
+    Mutant(R016, "PERFORM FROM trader_sequences WHERE trader_id = NEW.trader_id FOR NO KEY UPDATE;", "", SOURCE),
+    Mutant(R016, "WHERE trader_id = NEW.trader_id AND sequence = NEW.sequence) THEN\n                RAISE EXCEPTION "
            "'Refused by fills_precede_their_log.'", "WHERE false) THEN\n                RAISE EXCEPTION 'x'",
            ("tests/isolation/test_logins.py -k already_written", "tests/isolation/test_lies.py -k hide")),
     Mutant(R007, "AND NEW.trader_id = OLD.trader_id", "", ("tests/isolation/test_guards.py -k given_to_another",)),
@@ -105,16 +107,16 @@ MUTANTS = (
     Mutant(R009, "FROM trader_sequences WHERE trader_id = p_trader_id FOR NO KEY UPDATE;",
            "FROM trader_sequences WHERE trader_id = p_trader_id;", RACES),
     Mutant(R009, "ON CONFLICT (trader_id) DO NOTHING", "", RACES),
-    Mutant(R009, "WHERE trader_id = p_trader_id AND client_order_id = p_client_order_id;\n            IF FOUND THEN",
+    Mutant(R016, "WHERE trader_id = p_trader_id AND client_order_id = p_client_order_id;\n            IF FOUND THEN",
            "WHERE client_order_id = p_client_order_id;\n            IF FOUND THEN", FOREIGN,
            explained="the policy of the trader's login shows that login's own rows only; the condition is for the plan"),
-    Mutant(R009, "WHEN recorded.request_digest = p_request_digest", "WHEN true", CONTENT),
-    Mutant(R009, "ELSIF p_expires_at <= clock_timestamp() THEN", "ELSIF false THEN",
+    Mutant(R016, "WHEN recorded.request_digest = p_request_digest", "WHEN true", CONTENT),
+    Mutant(R016, "IF NEW.expires_at <= NEW.created_at THEN", "IF false THEN",
            ("tests/rpc/test_idempotency.py -k batch", "tests/rpc/test_input.py -k wrong_fields")),
-    Mutant(R009, "ELSIF p_validate_only THEN", "ELSIF false THEN", ("tests/rpc/test_lifecycle.py -k validate_only",)),
-    Mutant(R009, "IF NOT p_validate_only THEN", "IF true THEN",
+    Mutant(R016, "ELSIF p_validate_only THEN", "ELSIF false THEN", ("tests/rpc/test_lifecycle.py -k validate_only",)),
+    Mutant(R016, "IF NOT p_validate_only THEN", "IF true THEN",
            ("tests/rpc/test_lifecycle.py -k validate_only", "tests/isolation/test_keys.py -k dry")),
-    Mutant(R009, "UPDATE trader_sequences SET last_sequence = v_sequence WHERE trader_id = p_trader_id;", "",
+    Mutant(R016, "UPDATE trader_sequences SET last_sequence = v_sequence WHERE trader_id = p_trader_id;", "",
            ("tests/rpc/test_lifecycle.py -k submitted",)),
     Mutant(R009, "PERFORM FROM orders WHERE trader_id = p_trader_id AND id = v_order_id;\n            IF NOT FOUND",
            "PERFORM FROM orders WHERE trader_id = p_trader_id AND id = v_order_id;\n            IF false", FOREIGN),
@@ -171,4 +173,36 @@ MUTANTS = (
     Mutant(R011, "'CANCELLED', p_reason, p_actor, p_request_id);", "'CANCELLED', NULL, p_actor, p_request_id);", EXPIRY),
     Mutant(R011, "v_sequence bigint := lock_trader_sequence(p_trader_id);", "v_sequence bigint := (SELECT coalesce("
            "last_sequence, 0) FROM trader_sequences WHERE trader_id = p_trader_id);", RACES),
+    # 016: words, one time, checkpoints, disabled traders.
+    *(
+        Mutant(R016, old, new, WORDS)
+        for old, new in (
+            ("upper(btrim(normalize(NEW.reason, NFKC)))", "NEW.reason"),
+            ("upper(btrim(normalize(NEW.reason, NFKC)))", "upper(normalize(NEW.reason, NFKC))"),
+            ("v_actor text := lower(NEW.actor);", "v_actor text := NEW.actor;"),
+            ("OR NEW.reason ~ 'INVISIBLE'", ""),
+            ("OR NEW.venue ~ 'INVISIBLE' THEN", "THEN"),
+            ("IF NEW.actor !~ '^[!-~]([ -~]*[!-~])?$' OR NEW.request_id !~ '^[!-~]+$' OR NEW.error_code", "IF NEW.request_id !~ '^[!-~]+$' OR NEW.error_code"),
+            ("OR NEW.request_id !~ '^[!-~]+$' OR NEW.error_code", "OR NEW.error_code"),
+            ("OR NEW.execution_id !~ '^[!-~]+$' ", ""),
+            ("AND NEW.login IS DISTINCT FROM 'blotter_' || v_actor THEN", "AND false THEN"),
+            ("ELSIF (v_actor = 'blotter') <> v_expired\n               OR ", "ELSIF "),
+            ("NEW.action = 'CANCELLED' AND NEW.login = 'blotter_execution'", "NEW.action = 'CANCELLED'"),
+            ("AND NEW.expires_at <= NEW.created_at, false)", ", false)"),
+            ("ELSIF coalesce(v_reason = 'LATE_FILL', false) <> v_late THEN", "ELSIF false THEN"),
+            ("AND action IN ('CANCELLED', 'REJECTED') AND NOT refused);", "AND action IN ('CANCELLED', 'REJECTED'));"),
+            ("AND created_at = NEW.created_at) THEN", ") THEN"),
+            ("OR lower(NEW.actor) IN ('blotter', 'trader', 'execution', 'sequencer') THEN", "THEN"),
+            ("IF NEW.venue ~ 'INVISIBLE' THEN", "IF false THEN"),
+            ("IF NEW.symbol !~ '^[!-~]([ -~]*[!-~])?$' THEN", "IF false THEN"),
+            ("NEW.created_at := greatest(clock_timestamp(), (", "NEW.created_at := coalesce(clock_timestamp(), ("),
+            ("IF NOT EXISTS (SELECT FROM ledger_head WHERE size >= NEW.size) THEN", "IF false THEN"),
+            ("WHERE size >= NEW.size) THEN", "WHERE size > NEW.size) THEN"),
+            ("CREATE UNIQUE INDEX uq_traders_name", "CREATE INDEX uq_traders_name"),
+            ("IF v_disabled_at IS NOT NULL AND current_user = 'blotter_trader' THEN", "IF false THEN"),
+            ("IF v_disabled_at IS NOT NULL AND current_user = 'blotter_trader' THEN", "IF v_disabled_at IS NOT NULL THEN"),
+            ("SET search_path = pg_catalog, public, pg_temp", "SET search_path = pg_temp, pg_catalog, public"),
+            ("SET STATISTICS 0', v_table", "SET STATISTICS -1', v_table"),
+        )
+    ),
 )  # fmt: skip
