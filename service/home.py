@@ -48,7 +48,8 @@ def served(settings: Settings) -> Iterator[Served]:
             yield Served(owner, cluster)
         return
     password = settings.trader_password
-    trader = login_to(settings.database_url, "blotter_trader", password.get_secret_value() if password else None)
+    secret = password.get_secret_value() if password else None
+    trader = login_to(settings.database_url, "blotter_trader", secret, pooler=settings.database_pooler)
     found, needed = migrations.current(trader), migrations.head()
     if found != needed:
         raise WrongRevision(

@@ -33,6 +33,7 @@ from service.repositories.events import Events
 from service.repositories.inspection import Inspection
 from service.repositories.ledger import Ledger
 from service.repositories.orders import Orders
+from service.repositories.queueing import Limits
 from service.repositories.reconciliation import Reconciliation
 from service.sequencing import KeyFolder, Sequencer
 from service.sequencing.checkpoints import Checkpoints
@@ -89,14 +90,26 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
 
     Raises AddressInUse, and DatabaseUnavailable when the database cannot be reached at the start, or not as sequencer.
     """
-    database = Database(conninfo, _pool_sizes(settings), _passwords(settings))
+    database = Database(
+        conninfo,
+        _pool_sizes(settings),
+        _passwords(settings),
+        limits=Limits(settings.max_calls, settings.max_calls_per_caller),
+        pooler=settings.database_pooler,
+    )
     # Connections of their own: the service's tasks do not wait behind its callers.
-    own = Database(conninfo, {CallerKind.EXECUTION: 2}, _passwords(settings))
+    own = Database(
+        conninfo,
+        {CallerKind.EXECUTION: 2},
+        _passwords(settings),
+        limits=Limits(connections_per_caller=2),
+        pooler=settings.database_pooler,
+    )
     # What stops the server, in reverse order; each step runs, whatever another one raises.
     async with AsyncExitStack() as stop:
-        stop.push_async_callback(database.close)
+        stop.push_async_callback(database.close, settings.grace_seconds)
         await database.open()
-        stop.push_async_callback(own.close)
+        stop.push_async_callback(own.close, settings.grace_seconds)
         await own.open()
         events = Events(database)
         feed = Feed(Events(own), settings.feed_poll_ms / 1000)

@@ -23,6 +23,10 @@ class Settings(BaseSettings):
         description="libpq URL of the database without user, like postgresql://host:5432/blotter; "
         "none: the embedded PostgreSQL.",
     )
+    database_pooler: bool = Field(
+        False,
+        description="Whether DATABASE_URL is that of a pooler in transaction mode, such as PgBouncer.",
+    )
     home: Path = Field(Path(".blotter"), description="Folder of the embedded PostgreSQL.")
     identity_mode: Literal["metadata"] = Field("metadata", description="How callers are known: by call metadata.")
     trusted_gateway: bool = Field(
@@ -32,6 +36,10 @@ class Settings(BaseSettings):
     trader_pool_size: int = Field(8, ge=1, description="Most database connections for traders.")
     execution_pool_size: int = Field(4, ge=1, description="Most database connections for gateways.")
     compliance_pool_size: int = Field(2, ge=1, description="Most database connections for compliance.")
+    max_calls: int = Field(
+        5000, ge=1, description="Most calls of a login that wait for the database or use it; more get DATABASE_BUSY."
+    )
+    max_calls_per_caller: int = Field(1000, ge=1, description="The same for one trader, or one actor of a gateway.")
     trader_password: SecretStr | None = Field(
         None, description="Password of blotter_trader; none: libpq's passfile or trust."
     )

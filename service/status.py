@@ -54,6 +54,7 @@ TABLE: dict[type[BlotterError], Answer] = {
     errors.DatabaseUnavailable: Answer(StatusCode.UNAVAILABLE, timedelta(seconds=1)),
     errors.DatabaseBusy: Answer(StatusCode.UNAVAILABLE, timedelta(milliseconds=200)),
     errors.Aborted: Answer(StatusCode.ABORTED, timedelta(milliseconds=100)),
+    errors.StatementTimeout: Answer(StatusCode.DEADLINE_EXCEEDED),
     errors.DeadlineExceeded: Answer(StatusCode.DEADLINE_EXCEEDED),
 }
 

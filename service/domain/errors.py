@@ -204,28 +204,35 @@ class Draining(BlotterError):
 
 
 class DatabaseUnavailable(BlotterError):
-    """The database cannot be reached. What was asked may have been done: ask again with the same key."""
+    """The database cannot be reached or has not answered. The work may have been done: repeat it with the same key."""
 
     reason = "DATABASE_UNAVAILABLE"
     sentence = "The database cannot be reached at the moment."
 
 
 class DatabaseBusy(BlotterError):
-    """No connection became free in time; nothing was done."""
+    """Too many calls wait already, or no connection became free in time; nothing was sent to the database."""
 
     reason = "DATABASE_BUSY"
-    sentence = "The database is busy at the moment; nothing was done."
+    sentence = "The database is busy at the moment; nothing was written."
 
 
 class Aborted(BlotterError):
-    """The database gave up this transaction in favour of another; nothing was done."""
+    """The database rolled the transaction back because of another session; nothing was written."""
 
     reason = "ABORTED"
-    sentence = "The transaction lost against another one; nothing was done."
+    sentence = "The transaction conflicted with another one and was rolled back; nothing was written."
+
+
+class StatementTimeout(BlotterError):
+    """A statement of a call without a deadline ran for longer than the service allows; nothing was written."""
+
+    reason = "STATEMENT_TIMEOUT"
+    sentence = "The database did not finish a statement within 60 seconds; nothing was written."
 
 
 class DeadlineExceeded(BlotterError):
-    """The client's deadline passed before the database was done; nothing was done."""
+    """The client's deadline passed before the database was done; nothing was written."""
 
     reason = "DEADLINE_EXCEEDED"
-    sentence = "The deadline passed before the work was done; nothing was done."
+    sentence = "The deadline passed before the work was done; nothing was written."

@@ -1,40 +1,29 @@
-"""The pools, one per database login, and the one way to send SQL under a caller's identity."""
+"""The one way to send SQL under a caller's identity."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import UUID
 from weakref import WeakValueDictionary
 
-from psycopg import AsyncClientCursor, AsyncConnection, OperationalError
+from psycopg import AsyncClientCursor, OperationalError
 from psycopg import errors as pg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from service.domain.errors import (
-    Aborted,
-    BlotterError,
-    DatabaseBusy,
-    DatabaseUnavailable,
-    DeadlineExceeded,
-    UnknownTrader,
-)
+from service.domain.errors import BlotterError, DatabaseBusy, DatabaseUnavailable, UnknownTrader
 from service.domain.identity import Caller, CallerKind
+from service.domain.portions import PORTION, in_portions
+from service.repositories.deadlines import Deadlines
 from service.repositories.errors import translate
+from service.repositories.pools import Connection, Pool, Row, answered_by
+from service.repositories.queueing import Key, Limits
 
-Row = tuple[Any, ...]
 Rows = list[Row]
-_Pool = AsyncConnectionPool[AsyncConnection[Row]]
-
-_PATIENCE_AT_START = 10.0
-_CLOCKS_APART = 0.05  # seconds by which Postgres may end a statement before its deadline by our clock
-
-# Postgres takes no more for statement_timeout, almost 25 days; a client may set its deadline beyond.
-_LONGEST_TIMEOUT = 2**31 - 1
 
 
 class Statement(NamedTuple):
@@ -50,13 +39,12 @@ def act_as(trader_id: UUID | None) -> Statement:
 
 
 WRITERS_A_TRADER = 2
-"""One writes, one waits for his turn; more would only hold connections that others need."""
+"""One active and one queued writer per trader; more would only hold connections that others need."""
 
 # A login may change its own defaults (ALTER ROLE ... SET); what a connection asks for at its start goes before them.
 SESSION = {
     "search_path": "public",
     "row_security": "on",
-    "synchronous_commit": "on",
     "default_transaction_read_only": "off",
     "default_transaction_isolation": "read\\ committed",
     "standard_conforming_strings": "on",
@@ -68,14 +56,95 @@ SESSION = {
 }
 
 
-def login_to(conninfo: str, login: str, password: str | None = None, session: Mapping[str, str] | None = None) -> str:
-    """Return the libpq connection string for a login of the database, in UTC and UTF-8."""
-    options = " ".join(f"-c {name}={value}" for name, value in ({"TimeZone": "UTC"} | dict(session or {})).items())
-    parts: dict[str, Any] = {"connect_timeout": 5} | conninfo_to_dict(conninfo)
+def at_least_on(*, local: bool) -> str:
+    """Return the SQL that makes commits durable for the transaction (`local`) or the session.
+
+    A login may have changed its own default to less. What is stronger than `on` is left as the DBA has set it.
+    """
+    stronger = "CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END"
+    return f"set_config('synchronous_commit', {stronger}, {str(local).lower()})"
+
+
+# A peer that is gone without a word is noticed in about ten seconds, not in hours. The URL may say otherwise.
+_PATIENCE_WITH_PEERS = {
+    "connect_timeout": 5,
+    "keepalives": 1,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+
+
+def login_to(
+    conninfo: str,
+    login: str,
+    password: str | None = None,
+    session: Mapping[str, str] | None = None,
+    *,
+    pooler: bool = False,
+) -> str:
+    """Return the libpq connection string for a login of the database, in UTF-8.
+
+    The session settings, and UTC, are start-up options; a `pooler` refuses these, and the message has to carry them.
+    """
+    parts: dict[str, Any] = _PATIENCE_WITH_PEERS | conninfo_to_dict(conninfo)
     if password is not None:
         parts["password"] = password
-    named = {"user": login, "application_name": "blotter", "client_encoding": "UTF8", "options": options}
-    return make_conninfo(**parts | named)
+    parts |= {"user": login, "application_name": "blotter", "client_encoding": "UTF8"}
+    if not pooler:
+        settings = {"TimeZone": "UTC"} | dict(session or {})
+        parts["options"] = " ".join(f"-c {name}={value}" for name, value in settings.items())
+    return make_conninfo(**parts)
+
+
+# Of a connection, not of a transaction; a pooler's server connections are the DBA's to set up.
+_OF_CONNECTIONS = {"idle_session_timeout", "local_preload_libraries", "session_preload_libraries"}
+
+
+def _in_transaction(session: Mapping[str, str]) -> list[Statement]:
+    """Return the statements that give the settings of a session to one transaction, for use behind a pooler."""
+    local = {name: value.replace("\\ ", " ") for name, value in session.items() if name not in _OF_CONNECTIONS}
+    # A default counts from the next transaction on; this one is told directly.
+    isolation = local.pop("default_transaction_isolation").upper()
+    access = "READ ONLY" if local.pop("default_transaction_read_only") == "on" else "READ WRITE"
+    return [
+        Statement(f"SET TRANSACTION ISOLATION LEVEL {isolation}, {access}"),
+        Statement(
+            "SELECT " + ", ".join(f"set_config('{name}', %(value_{n})s, true)" for n, name in enumerate(local)),
+            {f"value_{n}": value for n, value in enumerate(local.values())},
+        ),
+    ]
+
+
+@dataclass(slots=True)
+class _Call:
+    """One call on its way to the database."""
+
+    caller: Caller
+    statements: tuple[Statement, ...]
+    writes_of: frozenset[UUID]
+    repeatable: bool
+    committed: Callable[[UUID], None] | None
+    deadlines: Deadlines
+    sent: bool = False
+
+    @property
+    def key(self) -> Key:
+        """What the queue knows the caller by."""
+        return self.caller.trader_id or self.caller.actor
+
+    def identity(self) -> Statement:
+        """Return the first statement of the message, which is sent now."""
+        settings = ["act_as(%(trader_id)s)"]
+        values: dict[str, Any] = {"trader_id": self.caller.trader_id}
+        milliseconds = self.deadlines.send()
+        if milliseconds is not None:
+            settings.append("set_config('statement_timeout', %(timeout)s, true)")
+            values["timeout"] = f"{milliseconds}ms"
+        if self.writes_of or self.caller.reading:
+            settings.append(at_least_on(local=True))
+        return Statement(f"SELECT {', '.join(settings)}", values)
 
 
 class Database:
@@ -84,130 +153,163 @@ class Database:
     Identity, timeout and statements travel as one simple-protocol message: an implicit transaction, which the server
     commits at its end and rolls back by itself on any error. The setting that carries the identity ends with it, so a
     pooled connection never remembers a caller.
+
+    Each call runs in a task that the database owns. A caller that goes away ends its call while the call waits or
+    reads; a write that was sent runs to its end, because Postgres commits a cancelled COMMIT without its standby.
     """
 
     def __init__(
-        self, conninfo: str, sizes: Mapping[CallerKind, int], passwords: Mapping[CallerKind, str] | None = None
+        self,
+        conninfo: str,
+        sizes: Mapping[CallerKind, int],
+        passwords: Mapping[CallerKind, str] | None = None,
+        *,
+        limits: Limits | None = None,
+        pooler: bool = False,
     ) -> None:
-        """`conninfo` names server and database, `sizes` the most connections of each login that may call."""
+        """`conninfo` names server and database, `sizes` the most connections of each login that may call.
+
+        `pooler` says that the conninfo leads to a pooler in transaction mode, such as PgBouncer.
+        """
         self._writers: WeakValueDictionary[UUID, asyncio.Semaphore] = WeakValueDictionary()
-        self._pools = {
-            kind: AsyncConnectionPool(
-                login_to(conninfo, f"blotter_{kind}", (passwords or {}).get(kind), SESSION),
-                min_size=1,
-                max_size=size,
-                open=False,
-                name=f"blotter_{kind}",
-                kwargs={"autocommit": True, "prepare_threshold": None, "cursor_factory": AsyncClientCursor},
-                timeout=10,
-                reconnect_timeout=_PATIENCE_AT_START,
-                reconnect_failed=self._give_up,
-                # A connection keeps the plans that it made when the tables were smaller.
-                max_lifetime=600,
-            )
-            for kind, size in sizes.items()
-        }
-        self._waiting: dict[str, set[asyncio.Timeout]] = {pool.name: set() for pool in self._pools.values()}
+        self._session = _in_transaction(SESSION) if pooler else []
+        self._calls: dict[asyncio.Task[list[Rows]], _Call] = {}
+        self._pools = {}
+        for kind, size in sizes.items():
+            login = f"blotter_{kind}"
+            named = login_to(conninfo, login, (passwords or {}).get(kind), SESSION, pooler=pooler)
+            self._pools[kind] = Pool(named, login, size, limits or Limits(), pooler=pooler)
 
     async def open(self) -> None:
         """Connect each login once. Raises DatabaseUnavailable when the database cannot be reached."""
         try:
             for pool in self._pools.values():
-                await pool.open(wait=True, timeout=_PATIENCE_AT_START)
-                # From now on callers wait for a connection: tell them at once, and try anew when the next one comes.
-                pool.reconnect_timeout = 0
-        except Exception as error:
+                await pool.open()
+        except BaseException:
             await self.close()
-            raise DatabaseUnavailable if isinstance(error, PoolTimeout) else translate(error) from error
+            raise
 
-    async def close(self) -> None:
-        """Close all connections."""
+    async def close(self, grace_seconds: float = 0) -> None:
+        """Close all connections; calls under way get that long to end, the writes among them without their callers."""
+        if self._calls:
+            await asyncio.wait(self._calls, timeout=grace_seconds)
         for pool in self._pools.values():
             await pool.close()
 
     async def run(
-        self, caller: Caller, *statements: Statement, writes_of: Iterable[UUID] = (), repeatable: bool = True
+        self,
+        caller: Caller,
+        *statements: Statement,
+        writes_of: Iterable[UUID] = (),
+        repeatable: bool = True,
+        timeout_seconds: float | None = None,
+        committed: Callable[[UUID], None] | None = None,
     ) -> list[Rows]:
         """Run the statements in one transaction under the caller's login and identity.
 
-        `writes_of` names the traders whose counters they lock. Returns the rows of each statement. Raises a
-        BlotterError for whatever the database refuses; then nothing was written, except that DatabaseUnavailable
-        cannot know. When the connection turns out to be dead, what is `repeatable` is sent again on another.
+        `writes_of` names the traders whose counters they lock; `committed` is called for each of them after the
+        commit, also when the caller has gone. When the connection turns out to be dead, what is `repeatable` is sent
+        again on another. `timeout_seconds` bounds the call as the caller's deadline does.
+
+        Returns the rows of each statement. Raises a BlotterError for whatever the database refuses; then nothing was
+        written, except that DatabaseUnavailable cannot know.
         """
-        settings = ["act_as(%(trader_id)s)"]
-        values: dict[str, Any] = {"trader_id": caller.trader_id}
-        if caller.deadline is not None:
-            settings.append("set_config('statement_timeout', %(timeout)s, true)")
-            milliseconds = round((caller.deadline - time.monotonic()) * 1000)
-            values["timeout"] = f"{min(max(1, milliseconds), _LONGEST_TIMEOUT)}ms"
-        identity = Statement(f"SELECT {', '.join(settings)}", values)
+        deadline = caller.deadline
+        if timeout_seconds is not None:
+            own = time.monotonic() + timeout_seconds
+            deadline = own if deadline is None else min(own, deadline)
         reading = caller.reading
-        if caller.kind is CallerKind.COMPLIANCE and not (reading and reading.recorded):
+        recording = caller.kind is CallerKind.COMPLIANCE and not (reading and reading.recorded)
+        if recording:
             statements = (_access(caller), *statements)
-        try:
-            async with self._turns(writes_of):
-                [[[known, *_]], *results] = await self._send(caller, [identity, *statements], repeatable=repeatable)
-        except BlotterError:
-            raise
-        except pg.QueryCanceled as error:
-            late = caller.deadline is not None and time.monotonic() > caller.deadline - _CLOCKS_APART
-            raise (DeadlineExceeded if late else Aborted) from error
-        except Exception as error:
-            raise translate(error) from error
-        if not known:
-            raise UnknownTrader
-        if reading and not reading.recorded:
+        call = _Call(caller, statements, frozenset(writes_of), repeatable, committed, Deadlines(deadline))
+        results = await self._in_a_task(call)
+        if reading and recording:
             reading.recorded = True
             return results[1:]
         return results
 
+    async def _in_a_task(self, call: _Call) -> list[Rows]:
+        task = asyncio.create_task(self._run(call))
+        self._calls[task] = call
+        task.add_done_callback(self._forget)
+        try:
+            answers_at = call.deadlines.answers_at
+            await asyncio.wait({task}, timeout=answers_at and max(0.0, answers_at - time.monotonic()))
+        finally:
+            if not (call.writes_of and call.sent):
+                task.cancel()
+        if task.done():
+            return task.result()
+        raise DatabaseUnavailable if call.sent else DatabaseBusy
+
+    def _forget(self, task: asyncio.Task[list[Rows]]) -> None:
+        del self._calls[task]
+        if not task.cancelled():
+            task.exception()  # the caller may have gone; asyncio would report an error that nobody has asked for
+
+    async def _run(self, call: _Call) -> list[Rows]:
+        pool = self._pools[call.caller.kind]
+        with pool.queue.admitted(call.key):
+            async with self._turns(call):
+                [[[known, *_]], *results] = await self._send(pool, call)
+        if not known:
+            raise UnknownTrader
+        if call.committed:
+            for trader_id in call.writes_of:
+                call.committed(trader_id)
+        return results
+
     @asynccontextmanager
-    async def _turns(self, trader_ids: Iterable[UUID]) -> AsyncIterator[None]:
-        """Wait for a turn of each trader before a connection is taken: who waits for a lock holds up nobody else."""
+    async def _turns(self, call: _Call) -> AsyncIterator[None]:
+        """Wait for a turn of each trader before a connection is taken, so that no connection waits for a lock."""
         async with AsyncExitStack() as turns:
-            for trader_id in sorted(set(trader_ids)):
-                turn = self._writers.setdefault(trader_id, asyncio.Semaphore(WRITERS_A_TRADER))
-                await turns.enter_async_context(turn)
+            try:
+                async with asyncio.timeout_at(call.deadlines.waits_until):
+                    for trader_id in sorted(call.writes_of):
+                        turn = self._writers.setdefault(trader_id, asyncio.Semaphore(WRITERS_A_TRADER))
+                        await turns.enter_async_context(turn)
+            except TimeoutError as error:
+                raise DatabaseBusy from error
             yield
 
-    async def _send(self, caller: Caller, statements: Sequence[Statement], *, repeatable: bool) -> list[Rows]:
-        pool = self._pools[caller.kind]
-        for attempt in range(1 + pool.max_size):
+    async def _send(self, pool: Pool, call: _Call) -> list[Rows]:
+        for attempt in range(1 + pool.size):
             try:
-                async with self._connection(pool, caller.deadline) as connection:
+                async with pool.connection(call.key, call.deadlines.waits_until) as connection:
                     try:
-                        return await _exchange(connection, statements)
-                    except OperationalError:
-                        if not repeatable or not connection.closed or attempt == pool.max_size:
-                            raise
-            except PoolTimeout as error:
+                        return await self._exchange(connection, call)
+                    except OperationalError as error:
+                        if not call.repeatable or not connection.closed or attempt == pool.size:
+                            raise translate(error) from error
+            except DatabaseBusy as error:
                 # What was sent before may have been done.
                 raise (DatabaseUnavailable if attempt else DatabaseBusy) from error
+            except BlotterError:
+                raise
+            except Exception as error:
+                raise translate(error) from error
         raise AssertionError("unreachable")
 
-    @asynccontextmanager
-    async def _connection(self, pool: _Pool, deadline: float | None) -> AsyncIterator[AsyncConnection[Row]]:
-        """Lend a connection. Raises PoolTimeout, and DatabaseUnavailable as soon as none can be made."""
-        timeout = None if deadline is None else max(0.001, deadline - time.monotonic())
-        try:
-            async with asyncio.timeout(None) as patience:
-                self._waiting[pool.name].add(patience)
-                try:
-                    connection = await pool.getconn(timeout)
-                finally:
-                    self._waiting[pool.name].discard(patience)
-        except TimeoutError as error:
-            raise DatabaseUnavailable from error
-        try:
-            yield connection
-        finally:
-            await pool.putconn(connection)
-
-    async def _give_up(self, pool: _Pool) -> None:
-        """Send away who waits for a connection, when the pool has none and could not make one."""
-        if not pool.get_stats().get("pool_size"):
-            for patience in self._waiting[pool.name]:
-                patience.reschedule(0)
+    async def _exchange(self, connection: Connection, call: _Call) -> list[Rows]:
+        cursor = AsyncClientCursor(connection)
+        parts = await in_portions(lambda statement: cursor.mogrify(*statement), [*self._session, *call.statements])
+        # Last, because it says how much time is left.
+        parts.insert(len(self._session), cursor.mogrify(*call.identity()))
+        message = ";".join(parts).encode()
+        with answered_by(connection, call.deadlines.closes_at(writes=bool(call.writes_of))):
+            call.sent = True
+            try:
+                await cursor.execute(message)
+            except pg.QueryCanceled as error:
+                raise call.deadlines.error_for_cancelled_statement() from error
+            results: list[Rows] = []
+            while True:
+                results.append(await cursor.fetchall() if cursor.description else [])
+                if not cursor.nextset():
+                    return results[len(self._session) :]
+                if len(results) % PORTION == 0:
+                    await asyncio.sleep(0)
 
 
 def _access(caller: Caller) -> Statement:
@@ -224,13 +326,3 @@ def _access(caller: Caller) -> Statement:
         "VALUES (%(actor)s, %(request_id)s, %(method)s, %(request)s::jsonb)",
         values,
     )
-
-
-async def _exchange(connection: AsyncConnection[Row], statements: Sequence[Statement]) -> list[Rows]:
-    cursor = AsyncClientCursor(connection)
-    await cursor.execute(";".join(cursor.mogrify(sql, values) for sql, values in statements).encode())
-    results: list[Rows] = []
-    while True:
-        results.append(await cursor.fetchall() if cursor.description else [])
-        if not cursor.nextset():
-            return results

@@ -7,13 +7,12 @@ from contextlib import contextmanager
 
 import psycopg
 from psycopg import errors as pg
-from psycopg_pool import PoolClosed, PoolTimeout
+from psycopg_pool import PoolClosed
 
 from service.domain.errors import (
     Aborted,
     BlotterError,
     ClientOrderIdReused,
-    DatabaseBusy,
     DatabaseUnavailable,
     ExecutionIdReused,
     ExpireTimePast,
@@ -26,6 +25,8 @@ from service.domain.errors import (
 
 BY_CONSTRAINT: dict[str, Callable[[], BlotterError]] = {
     "fk_trader_sequences_trader_id": UnknownTrader,
+    # The time of entry is taken after expire_time was compared with the clock.
+    "ck_orders_expires_after_entry": ExpireTimePast,
 }
 
 GONE = ("08", "53", "57P")
@@ -55,10 +56,10 @@ def unavailable_if_unreachable() -> Iterator[None]:
 def translate(error: Exception) -> Exception:
     """Return the domain's error for one of the driver's, or the error itself where the domain has no word for it."""
     match error:
-        case PoolTimeout():
-            return DatabaseBusy()
-        case pg.SerializationFailure() | pg.DeadlockDetected() | pg.LockNotAvailable():
+        case pg.SerializationFailure() | pg.DeadlockDetected():
             return Aborted()
+        case pg.LockNotAvailable():
+            return Aborted("Another transaction held a lock for too long; nothing was written.")
         case pg.ReadOnlySqlTransaction() | PoolClosed():
             return DatabaseUnavailable()
         case psycopg.OperationalError() if error.sqlstate is None or error.sqlstate.startswith(GONE):

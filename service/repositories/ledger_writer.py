@@ -15,7 +15,7 @@ from psycopg import errors as pg
 from service.domain.errors import LedgerDamaged
 from service.ledger.edge import Edge, FullTile
 from service.ledger.tiles import Tile, edge
-from service.repositories.database import SESSION, login_to
+from service.repositories.database import SESSION, at_least_on, login_to
 from service.repositories.errors import translate, unavailable_if_unreachable
 from service.repositories.ledger_standing import HEAD, HOLDER, WAITING, Holder, Standing
 from service.repositories.tiles import TILES, tile_values, tiles_of
@@ -68,7 +68,9 @@ class LedgerWriter:
                 prepare_threshold=None,  # a pooler may give each transaction another backend
             )
         async with connection:
-            yield cls(connection)
+            writer = cls(connection)
+            await writer._rows(f"SELECT {at_least_on(local=False)}")
+            yield writer
 
     async def elected(self) -> bool:
         """Try to become the sequencer: true until this connection ends, however it ends."""

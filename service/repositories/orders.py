@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import datetime
+from itertools import chain
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import TIMESTAMP, BigInteger, Uuid, bindparam, func, select, text, tuple_
 
 from service import models
-from service.domain.errors import BlotterError, OrderNotFound
+from service.domain.errors import BlotterError, ExpireTimePast, OrderNotFound
 from service.domain.filters import FillFilter, OrderFilter
 from service.domain.identity import Caller
 from service.domain.orders import Fill, NewOrder, Order, OrderKey, Report, content_digest
+from service.domain.portions import in_portions
 from service.repositories.database import Database, Rows, Statement, act_as
 from service.repositories.errors import BY_OUTCOME
 from service.repositories.statements import call, columns, compiled, if_given, one_of, within
@@ -122,7 +124,7 @@ class Recorded(NamedTuple):
 
 
 class Orders:
-    """The repository of orders and fills. Calls `committed(trader_id)` after it may have written events of a trader."""
+    """The repository of orders and fills. Calls `committed(trader_id)` after a commit of events of a trader."""
 
     def __init__(self, database: Database, committed: Callable[[UUID], None]) -> None:
         self._database = database
@@ -132,10 +134,17 @@ class Orders:
         self, caller: Caller, trader_id: UUID, orders: Sequence[NewOrder]
     ) -> list[Recorded | BlotterError]:
         """Enter the orders in one transaction. One result each: what was recorded, or why it was not."""
-        statements = [_submit(caller, trader_id, order) for order in orders]
-        results = await self._database.run(caller, *statements, writes_of=[trader_id])
-        self._committed(trader_id)
-        return [_recorded(rows) for rows in results]
+        statements = await in_portions(lambda order: _submit(caller, trader_id, order), orders)
+        try:
+            results = await self._database.run(caller, *statements, writes_of=[trader_id], committed=self._committed)
+        except ExpireTimePast as error:
+            # The constraint, which names no item, refused the whole message.
+            if len(orders) == 1:
+                return [error]
+            middle = len(orders) // 2
+            halves = orders[:middle], orders[middle:]
+            return [result for half in halves for result in await self.submit(caller, trader_id, half)]
+        return await in_portions(_recorded, results)
 
     async def validate(self, caller: Caller, trader_id: UUID, order: NewOrder) -> Order | None:
         """Check the order as `submit` would, and enter nothing. Returns the order that it would repeat, if any."""
@@ -145,8 +154,9 @@ class Orders:
     async def cancel(self, caller: Caller, trader_id: UUID, key: OrderKey, reason: str | None) -> Recorded:
         """Cancel an open order. Raises OrderNotFound, OrderClosed."""
         values = {"trader_id": trader_id, "reason": reason, **asdict(key), **_origin(caller)}
-        [rows] = await self._database.run(caller, Statement(_CANCEL, values), writes_of=[trader_id])
-        self._committed(trader_id)
+        [rows] = await self._database.run(
+            caller, Statement(_CANCEL, values), writes_of=[trader_id], committed=self._committed
+        )
         return done(_recorded(rows))
 
     async def cancel_all(self, caller: Caller, trader_id: UUID, symbol: str | None, reason: str | None) -> list[UUID]:
@@ -186,14 +196,12 @@ class Orders:
         trader's reports in the order given.
         """
         order = sorted(range(len(reports)), key=lambda index: reports[index].trader_id)
-        statements: list[Statement] = []
-        for index in order:
-            statements += act_as(reports[index].trader_id), _report(caller, reports[index])
+        pairs = await in_portions(lambda index: _report(caller, reports[index]), order)
         trader_ids = {report.trader_id for report in reports}
-        results = (await self._database.run(caller, *statements, writes_of=trader_ids))[1::2]
-        for trader_id in trader_ids:
-            self._committed(trader_id)
-        by_index = dict(zip(order, map(_recorded, results), strict=True))
+        results = await self._database.run(
+            caller, *chain.from_iterable(pairs), writes_of=trader_ids, committed=self._committed
+        )
+        by_index = dict(zip(order, await in_portions(_recorded, results[1::2]), strict=True))
         return [by_index[index] for index in range(len(reports))]
 
     async def get(self, caller: Caller, trader_id: UUID, key: OrderKey) -> Order:
@@ -215,7 +223,7 @@ class Orders:
         before_time, before_id = after or (None, None)
         values = {"trader_id": trader_id, "before_time": before_time, "before_id": before_id, "limit": limit}
         [rows] = await self._database.run(caller, Statement(_LIST, values | asdict(filter_)))
-        return [Order(*row) for row in rows]
+        return await in_portions(lambda row: Order(*row), rows)
 
     async def page_of_fills(
         self, caller: Caller, trader_id: UUID, filter_: FillFilter, before: int | None, limit: int
@@ -243,9 +251,14 @@ class Orders:
         cancel = Statement(_CANCEL_OPEN, {"trader_id": trader_id, **values, **_origin(caller)})
         # Sent twice, it would cancel what was entered in between.
         [*_, rows] = await self._database.run(
-            caller, *first, act_as(trader_id), cancel, writes_of=[trader_id], repeatable=False
+            caller,
+            *first,
+            act_as(trader_id),
+            cancel,
+            writes_of=[trader_id],
+            repeatable=False,
+            committed=self._committed,
         )
-        self._committed(trader_id)
         return [row[0] for row in rows]
 
 
@@ -258,8 +271,9 @@ def _submit(caller: Caller, trader_id: UUID, order: NewOrder, *, validate_only: 
     return Statement(_SUBMIT, {"trader_id": trader_id, **asdict(order), **digest, **_origin(caller)})
 
 
-def _report(caller: Caller, report: Report) -> Statement:
-    return Statement(_REPORT, {**asdict(report), "report_digest": content_digest(report), **_origin(caller)})
+def _report(caller: Caller, report: Report) -> tuple[Statement, Statement]:
+    values = {**asdict(report), "report_digest": content_digest(report), **_origin(caller)}
+    return act_as(report.trader_id), Statement(_REPORT, values)
 
 
 def _recorded(rows: Rows) -> Recorded | BlotterError:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
 from service.domain.errors import BlotterError, FieldViolation, InvalidRequest
+from service.domain.portions import in_portions
 from service.repositories.orders import Recorded
 
 Item = TypeVar("Item")
@@ -22,7 +23,7 @@ async def each(
 
     A wrong field is named by its whole path, whoever found it wrong: our checks or the database.
     """
-    checked = [_checked(check, item) for item in items]
+    checked = await in_portions(lambda item: _checked(check, item), items)
     recorded = iter(await record([value for value in checked if not isinstance(value, InvalidRequest)]))
     results = (value if isinstance(value, InvalidRequest) else next(recorded) for value in checked)
     return [_placed(result, f"{field}[{index}].") for index, result in enumerate(results)]

@@ -16,6 +16,7 @@ from blotter.orders.v1 import order_service_pb2_grpc, watch_pb2
 from service.domain.errors import BlotterError
 from service.domain.identity import CALLER, Caller, CallerKind, require_caller, require_trader
 from service.domain.orders import Order
+from service.domain.portions import in_portions
 from service.feed import Feed
 from service.repositories.events import Events
 from service.repositories.orders import Orders, Recorded, done
@@ -60,14 +61,13 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
             lambda order: validation.new_order(order, batch=True),
             lambda orders: self._orders.submit(caller, trader_id, orders),
         )
-        return pb.BatchSubmitOrdersResponse(
-            results=[
-                pb.SubmitOrderResult(error=status_of(result, caller.request_id))
-                if isinstance(result, BlotterError)
-                else pb.SubmitOrderResult(response=_submitted(result))
-                for result in results
-            ]
-        )
+
+        def to_proto(result: Recorded | BlotterError) -> pb.SubmitOrderResult:
+            if isinstance(result, BlotterError):
+                return pb.SubmitOrderResult(error=status_of(result, caller.request_id))
+            return pb.SubmitOrderResult(response=_submitted(result))
+
+        return pb.BatchSubmitOrdersResponse(results=await in_portions(to_proto, results))
 
     async def GetOrder(self, request: pb.GetOrderRequest, context: Context) -> pb.GetOrderResponse:
         caller, trader_id = require_trader()
@@ -83,7 +83,7 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
         more = len(orders) > size
         last = orders[size - 1] if more else None
         return pb.ListOrdersResponse(
-            orders=map(order_to_proto, orders[:size]),
+            orders=await in_portions(order_to_proto, orders[:size]),
             next_page_token=tokens.encode(binding, last.created_at.isoformat(), last.id) if last else "",
         )
 
@@ -171,14 +171,13 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
             validation.report,
             lambda reports: self._orders.report(caller, reports),
         )
-        return reports_pb.BatchReportExecutionsResponse(
-            results=[
-                reports_pb.ReportExecutionResult(error=status_of(result, caller.request_id))
-                if isinstance(result, BlotterError)
-                else reports_pb.ReportExecutionResult(response=_reported(result))
-                for result in results
-            ]
-        )
+
+        def to_proto(result: Recorded | BlotterError) -> reports_pb.ReportExecutionResult:
+            if isinstance(result, BlotterError):
+                return reports_pb.ReportExecutionResult(error=status_of(result, caller.request_id))
+            return reports_pb.ReportExecutionResult(response=_reported(result))
+
+        return reports_pb.BatchReportExecutionsResponse(results=await in_portions(to_proto, results))
 
 
 def _submitted(recorded: Recorded) -> pb.SubmitOrderResponse:

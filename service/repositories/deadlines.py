@@ -1,0 +1,63 @@
+"""The moments in the life of one call: until when it waits, runs, and is answered."""
+
+from __future__ import annotations
+
+import time
+
+from service.domain.errors import Aborted, BlotterError, DeadlineExceeded, StatementTimeout
+
+LONGEST_WAIT = 10.0
+"""Seconds for which a call without a deadline waits for a connection."""
+
+LONGEST_STATEMENT = 60.0
+"""Seconds for which a statement of a call without a deadline runs: SESSION's statement_timeout."""
+
+# Postgres takes no more for statement_timeout, almost 25 days; a client may set its deadline beyond.
+_LONGEST_TIMEOUT = 2**31 - 1
+
+_GRACE = 10.0  # seconds for a commit that waits for a standby, after the last statement
+_CLOCKS_APART = 0.05  # seconds by which Postgres may end a statement early by our clock
+
+# An answer has to reach the client before its deadline.
+_MARGIN_SHARE, _MOST_MARGIN = 0.2, 0.25
+
+
+class Deadlines:
+    """Computed from the caller's deadline, None where it set none. All times are of `time.monotonic()`."""
+
+    def __init__(self, deadline: float | None) -> None:
+        now = time.monotonic()
+        self.waits_until = now + LONGEST_WAIT
+        """When the call stops waiting for a turn or a connection."""
+        self.answers_at: float | None = None
+        """When the caller is answered, whether the database is done or not."""
+        if deadline is not None:
+            margin = min(_MOST_MARGIN, _MARGIN_SHARE * max(0.0, deadline - now))
+            self.waits_until = deadline - margin
+            self.answers_at = deadline - margin / 2
+        self._limit = LONGEST_STATEMENT
+        self._sent = now
+
+    def send(self) -> int | None:
+        """Return the milliseconds that Postgres may take for each statement of a message that is sent now.
+
+        None: as long as the session allows.
+        """
+        self._sent = time.monotonic()
+        if self.answers_at is None:
+            return None
+        milliseconds = min(max(1, round((self.waits_until - self._sent) * 1000)), _LONGEST_TIMEOUT)
+        self._limit = milliseconds / 1000
+        return milliseconds
+
+    def closes_at(self, *, writes: bool) -> float:
+        """Return when the connection is closed unless the database has answered the message that was sent."""
+        if writes or self.answers_at is None:
+            return self._sent + self._limit + _GRACE
+        return self.answers_at
+
+    def error_for_cancelled_statement(self) -> BlotterError:
+        """Return what it means that Postgres has cancelled a statement now."""
+        if time.monotonic() - self._sent < self._limit - _CLOCKS_APART:
+            return Aborted("Another session cancelled the statement; nothing was written.")
+        return StatementTimeout() if self.answers_at is None else DeadlineExceeded()

@@ -1,0 +1,122 @@
+"""One login's connections to the database: lent in turn, watched, and closed when the database does not answer."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from typing import Any
+
+from psycopg import AsyncClientCursor, AsyncConnection, OperationalError
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from service.domain.errors import DatabaseBusy, DatabaseUnavailable
+from service.repositories.errors import translate
+from service.repositories.queueing import FairQueue, Key, Limits
+
+Row = tuple[Any, ...]
+Connection = AsyncConnection[Row]
+_Pool = AsyncConnectionPool[Connection]
+
+_PATIENCE_AT_START = 10.0
+
+# A pooler in transaction mode refuses most start-up parameters, but gives these, once set, to each server connection
+# that it lends.
+_TRACKED_BY_POOLERS = "SET TimeZone TO 'UTC'; SET DateStyle TO 'ISO'; SET standard_conforming_strings TO on"
+
+
+class Pool:
+    """The connections of one login, behind a queue in which callers take turns."""
+
+    def __init__(self, conninfo: str, login: str, size: int, limits: Limits, *, pooler: bool) -> None:
+        """`size` is the most connections; `pooler` says that they lead to a pooler in transaction mode."""
+        self.size = size
+        self.queue = FairQueue(size, limits)
+        self._waiting: set[asyncio.Timeout] = set()
+        self._pool = AsyncConnectionPool(
+            conninfo,
+            min_size=1,
+            max_size=size,
+            open=False,
+            name=login,
+            configure=_configure if pooler else None,
+            kwargs={"autocommit": True, "prepare_threshold": None, "cursor_factory": AsyncClientCursor},
+            reconnect_timeout=_PATIENCE_AT_START,
+            reconnect_failed=self._fail_waiters,
+            # A connection keeps the plans that it made when the tables were smaller.
+            max_lifetime=600,
+        )
+
+    async def open(self) -> None:
+        """Connect once. Raises DatabaseUnavailable when the database cannot be reached."""
+        try:
+            await self._pool.open(wait=True, timeout=_PATIENCE_AT_START)
+        except Exception as error:
+            raise DatabaseUnavailable if isinstance(error, PoolTimeout) else translate(error) from error
+        # From now on callers wait for a connection: fail them at once, and try again when the next one comes.
+        self._pool.reconnect_timeout = 0
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._pool.close()
+
+    @asynccontextmanager
+    async def connection(self, key: Key, until: float) -> AsyncIterator[Connection]:
+        """Lend a connection when the caller's turn comes.
+
+        Raises DatabaseBusy at `until` (of `time.monotonic()`), and DatabaseUnavailable as soon as the pool is empty
+        and no connection can be made.
+        """
+        patience = asyncio.timeout_at(until)
+        self._waiting.add(patience)
+        async with AsyncExitStack() as held:
+            try:
+                async with patience:
+                    await held.enter_async_context(self.queue.turn(key))
+                    connection = await self._pool.getconn(max(0, until - time.monotonic()) + 1)
+                    held.push_async_callback(self._pool.putconn, connection)
+            except (TimeoutError, PoolTimeout) as error:
+                raise (DatabaseUnavailable if patience.when() == 0 else DatabaseBusy) from error
+            finally:
+                self._waiting.discard(patience)
+            yield connection
+
+    async def _fail_waiters(self, pool: _Pool) -> None:
+        if not pool.get_stats().get("pool_size"):
+            for patience in self._waiting:
+                if not patience.expired():
+                    patience.reschedule(0)
+
+
+async def _configure(connection: Connection) -> None:
+    await connection.execute(_TRACKED_BY_POOLERS)
+
+
+@contextmanager
+def answered_by(connection: Connection, moment: float) -> Iterator[None]:
+    """Close the connection at `moment` (of `time.monotonic()`) when the context has not ended by then.
+
+    Raises DatabaseUnavailable then. Nothing is cancelled in the database: a cancelled COMMIT no longer waits for a
+    synchronous standby.
+    """
+    closed = False
+
+    def close() -> None:
+        nonlocal closed
+        closed = True
+        # The driver sees the end of the stream and closes the connection itself.
+        with suppress(OSError, OperationalError), socket.socket(fileno=os.dup(connection.fileno())) as end:
+            end.shutdown(socket.SHUT_RDWR)
+
+    timer = asyncio.get_running_loop().call_at(moment, close)
+    try:
+        yield
+    except Exception as error:
+        if closed:
+            raise DatabaseUnavailable from error
+        raise
+    finally:
+        timer.cancel()

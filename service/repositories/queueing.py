@@ -1,0 +1,99 @@
+"""The queue in front of a pool: callers take turns, and nobody waits in a queue without a bound."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, OrderedDict, deque
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import NamedTuple
+
+from service.domain.errors import DatabaseBusy
+
+Key = object
+"""What identifies a caller: the trader's id, or the actor."""
+
+
+class Limits(NamedTuple):
+    """What the callers of one pool may use at most."""
+
+    calls: int = 5000
+    """Calls that wait for the database or use it, of all callers."""
+    calls_per_caller: int = 1000
+    connections_per_caller: int | None = None
+    """Connections that one caller uses at once; None: half of the pool's, rounded up."""
+
+
+class FairQueue:
+    """Lends the pool's connections to callers in turn (round robin), to each caller's calls in order of arrival.
+
+    A caller that comes to the queue is served before any other caller is served twice, provided that it uses fewer
+    connections than its share.
+    """
+
+    def __init__(self, size: int, limits: Limits) -> None:
+        """`size` is the number of connections of the pool."""
+        self._limits = limits
+        self._share = limits.connections_per_caller or (size + 1) // 2
+        self._free = size
+        self._used: Counter[Key] = Counter()
+        self._calls: Counter[Key] = Counter()
+        self._all_calls = 0
+        self._waiting: OrderedDict[Key, deque[asyncio.Future[None]]] = OrderedDict()
+
+    @contextmanager
+    def admitted(self, key: Key) -> Iterator[None]:
+        """Count a call while the context lasts. Raises DatabaseBusy at once when there are too many."""
+        if self._calls[key] >= self._limits.calls_per_caller or self._all_calls >= self._limits.calls:
+            raise DatabaseBusy
+        self._calls[key] += 1
+        self._all_calls += 1
+        try:
+            yield
+        finally:
+            self._all_calls -= 1
+            _decrement(self._calls, key)
+
+    @asynccontextmanager
+    async def turn(self, key: Key) -> AsyncIterator[None]:
+        """Wait for a turn, and hold one connection's place while the context lasts."""
+        granted = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(key, deque()).append(granted)
+        self._grant()
+        try:
+            await granted
+        except asyncio.CancelledError:
+            if not granted.cancelled():  # the turn came at the moment of the cancellation
+                self._release(key)
+            raise
+        try:
+            yield
+        finally:
+            self._release(key)
+
+    def _grant(self) -> None:
+        while self._free:
+            key = next((key for key in self._waiting if self._used[key] < self._share), None)
+            if key is None:
+                return
+            granted = self._waiting[key].popleft()
+            if self._waiting[key]:
+                self._waiting.move_to_end(key)
+            else:
+                del self._waiting[key]
+            if granted.cancelled():
+                continue
+            self._free -= 1
+            self._used[key] += 1
+            granted.set_result(None)
+
+    def _release(self, key: Key) -> None:
+        self._free += 1
+        _decrement(self._used, key)
+        self._grant()
+
+
+def _decrement(counter: Counter[Key], key: Key) -> None:
+    counter[key] -= 1
+    if not counter[key]:
+        del counter[key]
