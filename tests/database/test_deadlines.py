@@ -1,0 +1,172 @@
+"""Deadlines, timeouts and networks that lose packets: each call ends in time, and its answer is true."""
+
+import asyncio
+import time
+from typing import Any
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2
+from psycopg.conninfo import conninfo_to_dict
+
+from blotter.orders.v1 import order_service_pb2 as pb
+from service.domain.errors import BlotterError, DatabaseBusy, DatabaseUnavailable
+from service.domain.identity import Caller, CallerKind
+from service.repositories.database import SESSION, Statement, login_to
+from service.repositories.database import Database as Pools
+from tests.conftest import ALICE, BOB, Database
+from tests.proxy import proxied
+from tests.rpc.errors import details_of, reason_of, refused
+from tests.rpc.test_outages import locked, someone_waits, until
+from tests.rpc.written import written
+from tests.serving import Blotter, as_trader, order_request, serving
+
+
+def with_deadline(blotter: Blotter, seconds: float, request: Any = None) -> Any:
+    """A submit of ALICE with a deadline."""
+    return blotter.orders.SubmitOrder(request or order_request(), metadata=as_trader(ALICE), timeout=seconds)
+
+
+async def test_a_deadline_that_passes_in_the_database_is_answered_before_the_client_gives_up(blotter: Blotter) -> None:
+    await blotter.submit()
+    before = written(blotter)
+    async with locked(blotter.database):
+        error = await refused(with_deadline(blotter, 2))
+        assert (error.code(), reason_of(error)) == (grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED")
+        assert not details_of(error, error_details_pb2.RetryInfo)
+    assert written(blotter) == before
+
+
+async def test_a_deadline_that_passes_in_the_queue_is_answered_as_busy(database: Database) -> None:
+    async with serving(database) as blotter:
+        await blotter.submit()
+        before = written(blotter)
+        async with locked(database) as looking:
+            writers = [asyncio.create_task(refused(blotter.submit())) for _ in range(2)]
+            await until(lambda: someone_waits(looking, "trader", 2))
+            error = await refused(with_deadline(blotter, 2))
+            assert (error.code(), reason_of(error)) == (grpc.StatusCode.UNAVAILABLE, "DATABASE_BUSY")
+            await database_cancels(database)
+        for lost in await asyncio.gather(*writers):
+            assert reason_of(lost) == "ABORTED"
+    assert written(blotter) == before
+
+
+async def database_cancels(database: Database) -> None:
+    """Cancel what waits for a lock, as a DBA would."""
+    cancel = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    await asyncio.to_thread(database.cluster.psql, cancel)
+
+
+async def test_a_lock_that_is_held_for_too_long_is_told_as_that(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SESSION, "lock_timeout", "100ms")
+    async with serving(database) as blotter:
+        await blotter.submit()
+        async with locked(database):
+            error = await refused(blotter.submit())
+        assert (error.code(), reason_of(error)) == (grpc.StatusCode.ABORTED, "ABORTED")
+        assert "lock" in str(error.details())
+
+
+async def test_a_statement_that_takes_too_long_without_a_deadline_has_a_reason_of_its_own(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SESSION, "statement_timeout", "200ms")
+    monkeypatch.setattr("service.repositories.deadlines.LONGEST_STATEMENT", 0.2)
+    async with serving(database) as blotter:
+        await blotter.submit()
+        async with locked(database):
+            error = await refused(blotter.submit())
+        assert (error.code(), reason_of(error)) == (grpc.StatusCode.DEADLINE_EXCEEDED, "STATEMENT_TIMEOUT")
+        assert not details_of(error, error_details_pb2.RetryInfo)
+
+
+FEED = Caller(CallerKind.EXECUTION, None, actor="blotter", request_id="test")
+
+
+async def test_a_connection_that_loses_packets_is_closed_and_the_next_read_is_answered(database: Database) -> None:
+    async with proxied(database) as behind:
+        pools = Pools(behind.conninfo("blotter_trader"), {CallerKind.EXECUTION: 1})
+        await pools.open()
+        try:
+            read = Statement("SELECT 1")
+            assert await pools.run(FEED, read, timeout_seconds=5) == [[(1,)]]
+            behind.proxy.deafen(new=False)
+            with pytest.raises(DatabaseUnavailable):
+                await asyncio.wait_for(pools.run(FEED, read, timeout_seconds=0.3), 10)
+            async with asyncio.timeout(20):
+                assert await answered(pools, read) == [[(1,)]]
+        finally:
+            await pools.close()
+
+
+async def answered(pools: Pools, read: Statement) -> Any:
+    """What a read returns, once it does."""
+    while True:
+        try:
+            return await pools.run(FEED, read, timeout_seconds=0.5)
+        except (DatabaseUnavailable, DatabaseBusy):
+            await asyncio.sleep(0.01)
+
+
+async def test_a_write_on_a_connection_that_loses_packets_is_answered_by_its_deadline_and_done_once(
+    database: Database,
+) -> None:
+    async with proxied(database) as behind, serving(behind) as blotter:
+        request = order_request()
+        await blotter.submit(BOB)
+        behind.proxy.deafen()
+        error = await refused(with_deadline(blotter, 1, request))
+        assert (error.code(), reason_of(error)) == (grpc.StatusCode.UNAVAILABLE, "DATABASE_UNAVAILABLE")
+        behind.proxy.heal()
+        async with asyncio.timeout(30):
+            while True:
+                try:
+                    answer = await with_deadline(blotter, 5, request)
+                except grpc.aio.AioRpcError:
+                    continue
+                assert answer.order.last_sequence == 1
+                return
+
+
+async def test_each_wait_has_an_end_though_no_connection_comes(database: Database) -> None:
+    pools = Pools(database.conninfo("blotter_trader"), {CallerKind.EXECUTION: 1})
+    await pools.open()
+    try:
+        long_one = asyncio.create_task(pools.run(FEED, Statement("SELECT pg_sleep(60)")))
+        await asyncio.sleep(0)
+        started = time.monotonic()
+        with pytest.raises(BlotterError):
+            await pools.run(FEED, Statement("SELECT 1"), timeout_seconds=0.2)
+        assert time.monotonic() - started < 30
+        long_one.cancel()
+        await asyncio.wait([long_one])
+        assert await answered(pools, Statement("SELECT 1")) == [[(1,)]]
+    finally:
+        await pools.close()
+
+
+def test_connections_notice_a_peer_that_is_gone_unless_the_url_says_otherwise() -> None:
+    named = conninfo_to_dict(login_to("postgresql://db.example/blotter", "blotter_trader"))
+    assert (named["keepalives_idle"], named["keepalives_interval"], named["keepalives_count"]) == ("5", "2", "3")
+    assert named["tcp_user_timeout"] == "10000"
+    named = conninfo_to_dict(login_to("postgresql://db.example/blotter?keepalives_idle=60", "blotter_trader"))
+    assert named["keepalives_idle"] == "60"
+
+
+async def test_a_batch_lets_others_run_while_it_is_worked_on(blotter: Blotter) -> None:
+    turns = 0
+
+    async def heartbeat() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    request = pb.BatchSubmitOrdersRequest(orders=[order_request() for _ in range(1000)])
+    beating = asyncio.create_task(heartbeat())
+    await blotter.orders.BatchSubmitOrders(request, metadata=as_trader(ALICE))
+    beating.cancel()
+    assert turns > 50

@@ -1,0 +1,55 @@
+"""One trader's many reads do not starve another's; too many calls are refused at once."""
+
+import asyncio
+from typing import Any
+
+import grpc
+from google.rpc import error_details_pb2
+
+from blotter.orders.v1 import order_service_pb2 as pb
+from tests.conftest import ALICE, BOB, Database
+from tests.rpc.errors import details_of, reason_of, refused
+from tests.rpc.test_outages import locked, someone_waits, until
+from tests.serving import Blotter, as_trader, order_request, serving
+
+
+async def test_parallel_large_lists_of_one_trader_do_not_starve_the_gets_of_another(blotter: Blotter) -> None:
+    batch = pb.BatchSubmitOrdersRequest(orders=[order_request() for _ in range(500)])
+    await blotter.orders.BatchSubmitOrders(batch, metadata=as_trader(ALICE))
+    get = pb.GetOrderRequest(order_id=(await blotter.submit(BOB)).order_id)
+    lists_done = 0
+
+    async def big_list() -> None:
+        nonlocal lists_done
+        await blotter.orders.ListOrders(pb.ListOrdersRequest(page_size=500), metadata=as_trader(ALICE))
+        lists_done += 1
+
+    lists = [asyncio.create_task(big_list()) for _ in range(50)]
+    await until_done(lists, 1)
+    before = lists_done
+    for _ in range(3):
+        await blotter.orders.GetOrder(get, metadata=as_trader(BOB))
+    # In order of arrival, the first get alone would be answered after all lists.
+    assert lists_done - before < 40
+    await asyncio.gather(*lists)
+
+
+async def until_done(tasks: list[asyncio.Task[Any]], count: int) -> None:
+    """Wait until so many of the tasks have ended."""
+    async with asyncio.timeout(20):
+        while sum(task.done() for task in tasks) < count:
+            await asyncio.wait(tasks, timeout=0.05, return_when=asyncio.FIRST_COMPLETED)
+
+
+async def test_a_caller_with_too_many_calls_is_refused_at_once_and_another_is_served(database: Database) -> None:
+    async with serving(database, max_calls_per_caller=3) as blotter:
+        await blotter.submit()
+        async with locked(database) as looking:
+            waiting = [asyncio.create_task(blotter.submit()) for _ in range(3)]
+            await until(lambda: someone_waits(looking, "trader", 2))
+            error = await refused(blotter.submit())
+            assert (error.code(), reason_of(error)) == (grpc.StatusCode.UNAVAILABLE, "DATABASE_BUSY")
+            assert details_of(error, error_details_pb2.RetryInfo)
+            assert (await blotter.submit(BOB)).last_sequence == 1
+        assert sorted(order.last_sequence for order in await asyncio.gather(*waiting)) == [2, 3, 4]
+        assert (await blotter.submit()).last_sequence == 5
