@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
@@ -18,6 +19,7 @@ HEADER = "blotter-bundle/v1"
 LONGEST_LINE = 200_000
 LONGEST_CHECKPOINT = 1_000_000
 FAULTS_TOLD = 100
+_SEQUENCE = re.compile("[1-9][0-9]{0,18}")
 
 
 class NotABundle(Exception):
@@ -197,14 +199,19 @@ class _Leaves:
             content, canonical = None, False
         if not canonical or not isinstance(content, dict):
             self._verdict.fault(f"Entry {position} is not canonical JSON.")
+        elif content.get("version") is True or content.get("version") != 1:
+            self._verdict.fault(f"Entry {position} is of an unknown version.")
         elif content.get("type") == "execution_log":
             self._check_log(position, content)
-        elif content.get("type") not in {"keys", "baseline"}:
+        elif content.get("type") not in ("keys", "baseline"):  # it may be a list, which no set takes
             self._verdict.fault(f"Entry {position} is of an unknown type.")
 
     def _check_log(self, position: int, log: dict[str, object]) -> None:
-        trader_id, number, time = str(log.get("trader_id")), str(log.get("sequence")), str(log.get("created_at"))
-        sequence = int(number) if number.isascii() and number.isdigit() and len(number) < 20 else 0
+        trader_id, number, time = str(log.get("trader_id")), log.get("sequence"), str(log.get("created_at"))
+        if not (isinstance(number, str) and _SEQUENCE.fullmatch(number)):
+            self._verdict.fault(f"Entry {position} has no number among the events of trader {trader_id}.")
+            return
+        sequence = int(number)
         expected = self._last.get(trader_id, 0 if self._verdict.start == 0 else sequence - 1) + 1
         if sequence != expected:
             self._verdict.fault(
