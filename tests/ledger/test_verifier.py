@@ -233,7 +233,7 @@ def receipt(position: int = 4, by: Sequence[plain.Key] = (LOG,), **changes: Any)
         "note": text + "\n" + "".join(key.line(text) for key in by),
     } | changes
     lines = [values["header"], values["extra"], values["index"], *values["proof"]]
-    return "\n".join(line for line in lines if line is not None) + "\n\n" + values["note"]
+    return "\n".join(line for line in lines if line is not None) + "\n\n" + str(values["note"])
 
 
 def test_an_honest_receipt_is_what_the_service_writes_and_takes() -> None:
