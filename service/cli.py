@@ -22,6 +22,7 @@ from service.domain.errors import BlotterError
 from service.embedded import EmbeddedError, keep_running
 from service.replay.command import demo, replay
 from service.repositories import traders as traders_repository
+from service.repositories.privileges import UnsafeDatabase
 from service.settings import Settings
 
 P = ParamSpec("P")
@@ -50,6 +51,7 @@ def plain_errors(function: Callable[P, R]) -> Callable[P, R]:
         except (
             EmbeddedError,
             home.WrongRevision,
+            UnsafeDatabase,
             BlotterError,
             server.AddressInUse,
             traders_repository.TraderRefused,
@@ -171,13 +173,42 @@ def add(name: str, trader_id: UUID | None) -> None:
         click.echo(traders_repository.add(conninfo, name, trader_id).id)
 
 
+@traders.command()
+@click.argument("trader_id", type=click.UUID)
+@click.argument("name")
+@plain_errors
+def rename(trader_id: UUID, name: str) -> None:
+    """Give the trader TRADER_ID another name."""
+    with home.owned(Settings()) as conninfo:
+        traders_repository.rename(conninfo, trader_id, name)
+
+
+@traders.command()
+@click.argument("trader_id", type=click.UUID)
+@plain_errors
+def disable(trader_id: UUID) -> None:
+    """Refuse the trader's own calls. Gateways still report on the trader's open orders, and these still expire."""
+    with home.owned(Settings()) as conninfo:
+        traders_repository.disable(conninfo, trader_id)
+
+
+@traders.command()
+@click.argument("trader_id", type=click.UUID)
+@plain_errors
+def enable(trader_id: UUID) -> None:
+    """Accept the trader's calls again."""
+    with home.owned(Settings()) as conninfo:
+        traders_repository.enable(conninfo, trader_id)
+
+
 @traders.command("list")
 @plain_errors
 def list_() -> None:
-    """List the traders, oldest first: id, time of registration, name."""
+    """List the traders, oldest first: id, time of registration, name, and whether they are disabled."""
     with home.owned(Settings()) as conninfo:
         for trader in traders_repository.list_all(conninfo):
-            click.echo(f"{trader.id}  {trader.created_at:%Y-%m-%d %H:%M:%S}  {trader.name}")
+            disabled = "  (disabled)" if trader.disabled_at else ""
+            click.echo(f"{trader.id}  {trader.created_at:%Y-%m-%d %H:%M:%S}  {trader.name}{disabled}")
 
 
 main.add_command(audit)

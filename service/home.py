@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -9,7 +10,7 @@ from typing import NamedTuple
 from service import migrations
 from service.domain.demo import DEMO_TRADERS
 from service.embedded import Cluster, lock
-from service.repositories import traders
+from service.repositories import privileges, traders
 from service.repositories.database import login_to
 from service.sequencing.keys import KeyFolder
 from service.settings import Settings
@@ -18,6 +19,8 @@ from service.settings import Settings
 OPTIONS = {"autovacuum_naptime": "5s"}
 DATABASE = "blotter"
 OWNER = "blotter_owner"
+
+log = logging.getLogger("blotter.home")
 
 
 class WrongRevision(Exception):
@@ -38,7 +41,7 @@ def served(settings: Settings) -> Iterator[Served]:
 
     The embedded server is held for this process alone, started, brought up to the newest revision, and stopped at the
     end; a new one gets the demo traders. An external database is only looked at. Raises EmbeddedError, WrongRevision,
-    DatabaseUnavailable.
+    UnsafeDatabase, DatabaseUnavailable.
     """
     if settings.database_url is None:
         with _embedded(settings) as (cluster, owner):
@@ -47,10 +50,23 @@ def served(settings: Settings) -> Iterator[Served]:
                 keys.generate(settings.ledger_origin)
             yield Served(owner, cluster)
         return
-    password = settings.trader_password
-    secret = password.get_secret_value() if password else None
-    trader = login_to(settings.database_url, "blotter_trader", secret, pooler=settings.database_pooler)
-    found, needed = migrations.current(trader), migrations.head()
+    logins = {
+        "blotter_trader": settings.trader_password,
+        "blotter_execution": settings.execution_password,
+        "blotter_compliance": settings.compliance_password,
+    }
+    conninfos = [
+        login_to(
+            settings.database_url,
+            login,
+            password.get_secret_value() if password else None,
+            pooler=settings.database_pooler,
+        )
+        for login, password in logins.items()
+    ]
+    if not privileges.check(conninfos):
+        log.warning("%s", privileges.NOT_HARDENED)
+    found, needed = migrations.current(conninfos[0]), migrations.head()
     if found != needed:
         raise WrongRevision(
             f"The database is at revision {found}, this service needs {needed}: blotter migrate upgrade"
@@ -92,6 +108,9 @@ def _prepared(cluster: Cluster) -> str:
     owner = cluster.conninfo(user=OWNER, dbname=DATABASE)
     if migrations.current(owner) != migrations.head():
         migrations.upgrade(owner, quiet=True)
+        cluster.psql(migrations.ROOT / "sql" / "harden.sql", dbname=DATABASE)
+        cluster.psql("REVOKE CONNECT ON DATABASE postgres, template1 FROM PUBLIC")
+    privileges.check([owner])
     known = {trader.id for trader in traders.list_all(owner)}
     if known < DEMO_TRADERS.keys():  # none yet, or not all because the first start was interrupted
         for trader_id in DEMO_TRADERS.keys() - known:

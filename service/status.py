@@ -36,6 +36,7 @@ TABLE: dict[type[BlotterError], Answer] = {
     errors.IdentityMissing: Answer(StatusCode.UNAUTHENTICATED),
     errors.IdentityMalformed: Answer(StatusCode.UNAUTHENTICATED),
     errors.UnknownTrader: Answer(StatusCode.PERMISSION_DENIED),
+    errors.TraderDisabled: Answer(StatusCode.PERMISSION_DENIED),
     errors.WrongRole: Answer(StatusCode.PERMISSION_DENIED),
     errors.OrderNotFound: Answer(StatusCode.NOT_FOUND),
     errors.LogNotFound: Answer(StatusCode.NOT_FOUND),

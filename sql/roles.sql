@@ -28,6 +28,15 @@ ALTER ROLE blotter_execution NOINHERIT NOCREATEDB NOCREATEROLE;
 ALTER ROLE blotter_compliance NOINHERIT NOCREATEDB NOCREATEROLE;
 ALTER ROLE blotter_sequencer NOINHERIT NOCREATEDB NOCREATEROLE;
 
+-- What one login can take of max_connections (100 by default, 3 of them reserved): five processes with the default
+-- pools, and 3 that only run commands. Raise it where more processes serve: ALTER ROLE blotter_trader CONNECTION LIMIT 80.
+-- A limit that is set already stays.
+SELECT format('ALTER ROLE %I CONNECTION LIMIT %s', name, most)
+FROM (VALUES ('blotter_owner', 5), ('blotter_trader', 43), ('blotter_execution', 23), ('blotter_compliance', 13),
+             ('blotter_sequencer', 10)) AS limits (name, most)
+JOIN pg_roles ON rolname = name AND rolconnlimit = -1
+\gexec
+
 -- Backstops for a request whose own deadline did not reach the database.
 ALTER ROLE blotter_trader SET statement_timeout = '60s';
 ALTER ROLE blotter_execution SET statement_timeout = '60s';

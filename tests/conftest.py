@@ -100,6 +100,7 @@ def template(logins: Cluster) -> Iterator[Database]:
     with created(logins, "template_blotter") as database:
         owner = database.conninfo("blotter_owner")
         migrations.upgrade(owner, quiet=True)
+        logins.psql(migrations.ROOT / "sql" / "harden.sql", dbname=database.name)
         logins.psql(
             f"INSERT INTO traders (id, name) VALUES ('{ALICE}', 'Alice'), ('{BOB}', 'Bob')",
             user="blotter_owner",

@@ -27,8 +27,12 @@ HEADER = f"""\
 SET check_function_bodies = false;
 """
 
-# What tells of the tool, of the session or of the moment, and not of the schema.
-NOISE = re.compile(r"^(--.*|\\(un)?restrict .*|SET .*;|SELECT pg_catalog\.set_config\('search_path'.*)$", re.MULTILINE)
+# What tells of the tool, of the session, of the moment or of sql/harden.sql, and not of the schema.
+NOISE = re.compile(
+    r"^(--.*|(GRANT|REVOKE) .* pg_catalog\..*|\\(un)?restrict .*|SET .*;"
+    r"|SELECT pg_catalog\.set_config\('search_path'.*)$",
+    re.MULTILINE,
+)
 
 
 def dump(database: Database) -> str:

@@ -96,6 +96,13 @@ class UnknownTrader(BlotterError):
     sentence = "The trader is not registered."
 
 
+class TraderDisabled(BlotterError):
+    """A trader whose own calls are refused."""
+
+    reason = "TRADER_DISABLED"
+    sentence = "The trader is disabled."
+
+
 class WrongRole(BlotterError):
     """The method is not for this kind of caller."""
 

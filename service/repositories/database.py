@@ -42,8 +42,9 @@ WRITERS_A_TRADER = 2
 """One active and one queued writer per trader; more would only hold connections that others need."""
 
 # A login may change its own defaults (ALTER ROLE ... SET); what a connection asks for at its start goes before them.
+# What cannot be asked for here is looked for at the start of the service: see privileges.py.
 SESSION = {
-    "search_path": "public",
+    "search_path": "pg_catalog,public,pg_temp",
     "row_security": "on",
     "default_transaction_read_only": "off",
     "default_transaction_isolation": "read\\ committed",
@@ -53,6 +54,11 @@ SESSION = {
     "statement_timeout": "60s",
     "lock_timeout": "10s",
     "idle_session_timeout": "0",
+    "idle_in_transaction_session_timeout": "60s",
+    "exit_on_error": "off",
+    "transform_null_equals": "off",
+    "plpgsql.extra_errors": "none",
+    "tcp_user_timeout": "0",
 }
 
 

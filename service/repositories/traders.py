@@ -1,21 +1,30 @@
-"""Registering traders: the owner's business, from the command line; never part of an RPC."""
+"""Registering, renaming and disabling traders: done as the owner, from the command line; never part of an RPC."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, LiteralString, NamedTuple
 from uuid import UUID
 
 import psycopg
 
 from service.repositories.errors import unavailable_if_unreachable
 
-ADD = "INSERT INTO traders (id, name) VALUES (coalesce(%s, gen_random_uuid()), %s) RETURNING id, name, created_at"
-LIST = "SELECT id, name, created_at FROM traders ORDER BY created_at, id"
+ADD = """
+    INSERT INTO traders (id, name) VALUES (coalesce(%s, gen_random_uuid()), %s)
+    RETURNING id, name, created_at, disabled_at
+"""
+LIST = "SELECT id, name, created_at, disabled_at FROM traders ORDER BY created_at, id"
+RENAME = "UPDATE traders SET name = %s WHERE id = %s RETURNING id, name, created_at, disabled_at"
+DISABLE = """
+    UPDATE traders SET disabled_at = coalesce(disabled_at, now()) WHERE id = %s
+    RETURNING id, name, created_at, disabled_at
+"""
+ENABLE = "UPDATE traders SET disabled_at = NULL WHERE id = %s RETURNING id, name, created_at, disabled_at"
 
 
 class TraderRefused(Exception):
-    """A trader who cannot be registered; the text says why."""
+    """A trader that cannot be registered or changed; the text gives the reason."""
 
 
 class Trader(NamedTuple):
@@ -24,17 +33,44 @@ class Trader(NamedTuple):
     id: UUID
     name: str
     created_at: datetime
+    disabled_at: datetime | None
+    """Since when the trader's own calls are refused."""
 
 
 def add(conninfo: str, name: str, trader_id: UUID | None = None) -> Trader:
     """Register a trader, under the given id or a new one. Raises TraderRefused, DatabaseUnavailable."""
+    return _written(conninfo, ADD, (trader_id, name))
+
+
+def rename(conninfo: str, trader_id: UUID, name: str) -> Trader:
+    """Give a trader another name. Raises TraderRefused, DatabaseUnavailable."""
+    return _written(conninfo, RENAME, (name, trader_id))
+
+
+def disable(conninfo: str, trader_id: UUID) -> Trader:
+    """Refuse the trader's own calls from now on. Raises TraderRefused, DatabaseUnavailable.
+
+    Gateways still report on the trader's orders, because a fill is a fact, and the orders still expire.
+    """
+    return _written(conninfo, DISABLE, (trader_id,))
+
+
+def enable(conninfo: str, trader_id: UUID) -> Trader:
+    """Accept the trader's calls again. Raises TraderRefused, DatabaseUnavailable."""
+    return _written(conninfo, ENABLE, (trader_id,))
+
+
+def _written(conninfo: str, statement: LiteralString, values: tuple[Any, ...]) -> Trader:
     try:
         with unavailable_if_unreachable(), psycopg.connect(conninfo) as connection:
-            [row] = connection.execute(ADD, (trader_id, name)).fetchall()
+            row = connection.execute(statement, values).fetchone()
     except psycopg.errors.UniqueViolation as error:
-        raise TraderRefused(f"A trader with id {trader_id} is registered already.") from error
+        what = "name" if error.diag.constraint_name == "uq_traders_name" else "id"
+        raise TraderRefused(f"A trader with this {what} is registered already: see blotter traders list.") from error
     except (psycopg.errors.CheckViolation, psycopg.errors.StringDataRightTruncation) as error:
         raise TraderRefused("A name has 1 to 100 characters.") from error
+    if row is None:
+        raise TraderRefused("No trader with this id is registered: see blotter traders list.")
     return Trader(*row)
 
 

@@ -85,6 +85,8 @@ async def test_a_server_that_is_killed_leaves_the_ledger_to_another_one(database
 async def test_a_login_that_takes_the_sequencers_lock_stops_nothing(
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
+    with psycopg.connect(database.conninfo("postgres")) as superuser:
+        superuser.execute("GRANT EXECUTE ON FUNCTION pg_advisory_lock(bigint) TO blotter_trader")
     with trading(database) as trader:
         trader.execute("SET idle_in_transaction_session_timeout = 0")
         trader.execute("SELECT pg_advisory_lock(%s)", [0x626C6F74746572])

@@ -1,0 +1,78 @@
+"""Checks at the start: what the logins may do, or have set on themselves, beyond what the revisions gave them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import LiteralString
+
+import psycopg
+
+from service.repositories.errors import unavailable_if_unreachable
+
+
+class UnsafeDatabase(Exception):
+    """A database whose privileges or settings break what the service promises; the text names the remedy."""
+
+
+LOGINS = ["blotter_trader", "blotter_execution", "blotter_compliance", "blotter_sequencer"]
+
+# A login may set these on itself. They act before the first statement of a connection, so none can undo them there.
+UNPINNABLE = ["local_preload_libraries", "session_preload_libraries", "transaction_timeout"]
+
+_REFUSED: LiteralString = """
+    SELECT format('%%s may create temporary tables, which can stand in for the real ones: '
+                  'REVOKE TEMPORARY ON DATABASE %%I FROM PUBLIC, %%I', login, current_database(), login)
+    FROM unnest(%(logins)s) AS login WHERE has_database_privilege(login, current_database(), 'TEMPORARY')
+    UNION ALL
+    SELECT format('%%s may create schemas: REVOKE CREATE ON DATABASE %%I FROM PUBLIC, %%I',
+                  login, current_database(), login)
+    FROM unnest(%(logins)s) AS login WHERE has_database_privilege(login, current_database(), 'CREATE')
+    UNION ALL
+    SELECT format('%%s may create objects in schema %%I: REVOKE CREATE ON SCHEMA %%I FROM PUBLIC, %%I',
+                  login, nspname, nspname, login)
+    FROM unnest(%(logins)s) AS login, pg_namespace
+    WHERE nspname !~ '^pg_(toast_)?temp_' AND has_schema_privilege(login, pg_namespace.oid, 'CREATE')
+    UNION ALL
+    SELECT format('%%s has a setting that can keep the service out: ALTER ROLE %%I%%s RESET %%s', rolname, rolname,
+                  ' IN DATABASE ' || quote_ident(datname), split_part(setting, '=', 1))
+    FROM pg_db_role_setting JOIN pg_roles ON pg_roles.oid = setrole
+    LEFT JOIN pg_database ON pg_database.oid = setdatabase, unnest(setconfig) AS setting
+    WHERE rolname = ANY (%(logins)s) AND split_part(setting, '=', 1) = ANY (%(unpinnable)s)
+      AND setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
+"""
+
+_HARDENED: LiteralString = """
+    SELECT count(*) = 0 FROM unnest(%(logins)s) AS login
+    WHERE has_function_privilege(login, 'pg_catalog.pg_terminate_backend(integer, bigint)', 'EXECUTE')
+       OR has_function_privilege(login, 'pg_catalog.lo_create(oid)', 'EXECUTE')
+"""
+
+NOT_HARDENED = (
+    "The service's logins may end each other's connections, take advisory locks and create large objects: "
+    "a superuser closes that with sql/harden.sql."
+)
+
+
+def check(conninfos: Sequence[str]) -> bool:
+    """Return whether sql/harden.sql was run. Raises UnsafeDatabase, and DatabaseUnavailable when no login gets in.
+
+    `conninfos` name the same database under several logins: a setting may keep one of them out.
+    """
+    with unavailable_if_unreachable():
+        for conninfo in conninfos[:-1]:
+            try:
+                return _checked(conninfo)
+            except psycopg.OperationalError:
+                continue
+        return _checked(conninfos[-1])
+
+
+def _checked(conninfo: str) -> bool:
+    values = {"logins": LOGINS, "unpinnable": UNPINNABLE}
+    with psycopg.connect(conninfo) as connection:
+        refused = connection.execute(_REFUSED, values).fetchall()
+        hardened = connection.execute(_HARDENED, values).fetchone()
+    if refused:
+        more = f" ({len(refused) - 1} more like it)" if refused[1:] else ""
+        raise UnsafeDatabase(f"{refused[0][0]}{more}")
+    return hardened == (True,)

@@ -1,0 +1,39 @@
+-- What only a superuser can take away, in the database of Blotter. Run once after `blotter migrate upgrade`:
+--
+--     psql -d blotter -f sql/harden.sql
+--
+-- Safe to repeat, and to be repeated after a plain dump and restore. The service works without it and then logs a
+-- warning at its start: a managed PostgreSQL may give nobody the rights that this file needs.
+
+\set ON_ERROR_STOP on
+
+-- Every login may end the backends of its own name, take any advisory lock (the sequencer's election is one) and fill
+-- the disk with large objects. No login of Blotter needs any of that, but the sequencer its locks.
+SELECT format('REVOKE EXECUTE ON FUNCTION pg_catalog.%I(%s) FROM PUBLIC',
+              proname, pg_get_function_identity_arguments(oid))
+FROM pg_proc
+WHERE pronamespace = 'pg_catalog'::regnamespace
+  AND (proname IN ('pg_terminate_backend', 'pg_cancel_backend', 'loread', 'lowrite')
+       OR proname ~ '^(lo|be_lo)_' OR proname ~ '^pg_(try_)?advisory_')
+\gexec
+
+SELECT format('GRANT EXECUTE ON FUNCTION pg_catalog.%I(%s) TO blotter_sequencer',
+              proname, pg_get_function_identity_arguments(oid))
+FROM pg_proc
+WHERE pronamespace = 'pg_catalog'::regnamespace AND proname ~ '^pg_(try_)?advisory_'
+\gexec
+
+GRANT EXECUTE ON FUNCTION pg_catalog.pg_terminate_backend(integer, bigint), pg_catalog.pg_cancel_backend(integer)
+    TO pg_signal_backend;
+
+-- pg_stat_activity shows a login the statements of all sessions of that login, with the ids of traders in them.
+ALTER ROLE blotter_trader SET track_activities = off;
+
+-- Statistics from before revision 016, which keeps none of these columns.
+DELETE FROM pg_statistic USING pg_attribute
+WHERE starelid = attrelid AND staattnum = attnum AND attstattarget = 0
+  AND attrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r');
+
+-- The logins can connect to every database of the server that lets PUBLIC in. On a server that Blotter has for itself:
+--
+--     REVOKE CONNECT ON DATABASE postgres, template1 FROM PUBLIC;
