@@ -22,27 +22,27 @@ UNPINNABLE = ["local_preload_libraries", "session_preload_libraries", "transacti
 _REFUSED: LiteralString = """
     SELECT format('%%s may create temporary tables, which can stand in for the real ones: '
                   'REVOKE TEMPORARY ON DATABASE %%I FROM PUBLIC, %%I', login, current_database(), login)
-    FROM unnest(%(logins)s) AS login WHERE has_database_privilege(login, current_database(), 'TEMPORARY')
+    FROM unnest(%(logins)s::text[]) AS login WHERE has_database_privilege(login, current_database(), 'TEMPORARY')
     UNION ALL
     SELECT format('%%s may create schemas: REVOKE CREATE ON DATABASE %%I FROM PUBLIC, %%I',
                   login, current_database(), login)
-    FROM unnest(%(logins)s) AS login WHERE has_database_privilege(login, current_database(), 'CREATE')
+    FROM unnest(%(logins)s::text[]) AS login WHERE has_database_privilege(login, current_database(), 'CREATE')
     UNION ALL
     SELECT format('%%s may create objects in schema %%I: REVOKE CREATE ON SCHEMA %%I FROM PUBLIC, %%I',
                   login, nspname, nspname, login)
-    FROM unnest(%(logins)s) AS login, pg_namespace
+    FROM unnest(%(logins)s::text[]) AS login, pg_namespace
     WHERE nspname !~ '^pg_(toast_)?temp_' AND has_schema_privilege(login, pg_namespace.oid, 'CREATE')
     UNION ALL
     SELECT format('%%s has a setting that can keep the service out: ALTER ROLE %%I%%s RESET %%s', rolname, rolname,
                   ' IN DATABASE ' || quote_ident(datname), split_part(setting, '=', 1))
     FROM pg_db_role_setting JOIN pg_roles ON pg_roles.oid = setrole
     LEFT JOIN pg_database ON pg_database.oid = setdatabase, unnest(setconfig) AS setting
-    WHERE rolname = ANY (%(logins)s) AND split_part(setting, '=', 1) = ANY (%(unpinnable)s)
+    WHERE rolname = ANY (%(logins)s::text[]) AND split_part(setting, '=', 1) = ANY (%(unpinnable)s::text[])
       AND setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
 """
 
 _HARDENED: LiteralString = """
-    SELECT count(*) = 0 FROM unnest(%(logins)s) AS login
+    SELECT count(*) = 0 FROM unnest(%(logins)s::text[]) AS login
     WHERE has_function_privilege(login, 'pg_catalog.pg_terminate_backend(integer, bigint)', 'EXECUTE')
        OR has_function_privilege(login, 'pg_catalog.lo_create(oid)', 'EXECUTE')
 """
@@ -62,7 +62,7 @@ def check(conninfos: Sequence[str]) -> bool:
         for conninfo in conninfos[:-1]:
             try:
                 return _checked(conninfo)
-            except psycopg.OperationalError:
+            except psycopg.Error:
                 continue
         return _checked(conninfos[-1])
 

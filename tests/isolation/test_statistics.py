@@ -1,0 +1,108 @@
+"""What EXPLAIN, pg_stat_activity and other functions of Postgres tell a trader's login of other traders."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from tests.conftest import ALICE, Database
+from tests.isolation.desk import connected, one, refused
+
+COLUMNS = [
+    ("traders", "id"),
+    ("trader_sequences", "trader_id"),
+    ("orders", "trader_id"),
+    ("orders", "id"),
+    ("fills", "trader_id"),
+    ("execution_logs", "trader_id"),
+    ("execution_logs", "order_id"),
+]
+
+POPULATE = """
+    SET session_replication_role = replica;
+    INSERT INTO traders (id, name) SELECT gen_random_uuid(), 'trader ' || n FROM generate_series(1, 40) AS n;
+    INSERT INTO trader_sequences SELECT id, 50 FROM traders;
+    INSERT INTO orders (trader_id, symbol, side, quantity, order_type, created_at, updated_at, client_order_id,
+                        request_digest, last_sequence)
+    SELECT id, 'AAPL', 'BUY', 1, 'MARKET', now(), now(), 'c' || n, sha256('x'), n
+    FROM traders, generate_series(1, 50) AS n;
+    INSERT INTO fills (trader_id, order_id, sequence, execution_id, venue, timestamp, quantity_filled, price_at_fill)
+    SELECT trader_id, id, last_sequence, 'e' || last_sequence, 'X', now(), 1, 1 FROM orders;
+    INSERT INTO execution_logs (trader_id, order_id, sequence, action, status, timestamp, created_at, actor, request_id,
+                                client_order_id, symbol, side, order_type, quantity, order_created_at, filled_quantity,
+                                filled_notional)
+    SELECT trader_id, id, last_sequence, 'SUBMITTED', 'PENDING', now(), now(), 'a', 'r', client_order_id, symbol, side,
+           order_type, quantity, now(), 0, 0 FROM orders;
+    ANALYZE
+"""
+
+
+def test_row_estimates_do_not_depend_on_the_ids_of_others(database: Database) -> None:
+    """The attack: bisecting an id by how many rows EXPLAIN presumes below a bound."""
+    with psycopg.connect(database.conninfo("postgres"), autocommit=True) as superuser:
+        superuser.execute(POPULATE.encode())
+    bounds = [UUID(int=number << 122) for number in range(1, 64)]
+    with connected(database, "blotter_trader", ALICE) as trader:
+        for table, column in COLUMNS:
+            estimates = set()
+            for bound in bounds:
+                explain = f"EXPLAIN (FORMAT JSON) SELECT FROM {table} WHERE {column} < '{bound}'"
+                plan = one(trader, explain)[0]["Plan"]
+                estimates.add((plan["Plan Rows"], plan["Total Cost"]))
+            assert len(estimates) == 1, (table, column)
+
+
+def test_a_trader_s_login_sees_no_statement_of_its_own_other_sessions(database: Database) -> None:
+    with (
+        psycopg.connect(database.conninfo("blotter_trader")) as one_session,
+        psycopg.connect(database.conninfo("blotter_trader")) as other,
+    ):
+        one_session.execute("SELECT 'a secret'")
+        pid = one_session.info.backend_pid
+        assert not one(other, "SELECT query FROM pg_stat_activity WHERE pid = %s", pid)
+        with refused("42501"):
+            other.execute("SET track_activities = on")
+
+
+@pytest.mark.parametrize("login", ["blotter_trader", "blotter_execution", "blotter_compliance", "blotter_sequencer"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT pg_terminate_backend(0)",
+        "SELECT pg_cancel_backend(0)",
+        "SELECT lo_create(0)",
+        "SELECT lo_from_bytea(0, 'x')",
+        "SELECT lo_put(1, 0, 'x')",
+        "SELECT lo_unlink(1)",
+        "SELECT pg_advisory_lock(1)",
+        "SELECT pg_try_advisory_xact_lock(1, 2)",
+    ],
+)
+def test_a_login_has_no_function_that_hinders_others(database: Database, login: str, statement: str) -> None:
+    with connected(database, login) as connection:
+        if login == "blotter_sequencer" and "advisory" in statement:
+            connection.execute(statement.encode())
+        else:
+            with refused("42501"):
+                connection.execute(statement.encode())
+        connection.rollback()
+
+
+def test_no_other_login_connects_to_the_database(database: Database) -> None:
+    with psycopg.connect(database.conninfo("postgres"), autocommit=True) as superuser:
+        superuser.execute("CREATE ROLE stranger LOGIN")
+        try:
+            with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+                psycopg.connect(database.conninfo("stranger"))
+        finally:
+            superuser.execute("DROP ROLE stranger")
+
+
+def test_each_login_has_a_limit_of_connections_that_leaves_room(database: Database) -> None:
+    with connected(database, "postgres") as superuser:
+        limits = "SELECT min(rolconnlimit), sum(rolconnlimit) FROM pg_roles WHERE rolname LIKE 'blotter%'"
+        least, total = superuser.execute(limits.encode()).fetchone() or (0, 0)
+        assert least > 0
+        assert total < 97  # of 100 connections, 3 are reserved for superusers
