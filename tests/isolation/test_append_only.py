@@ -163,7 +163,28 @@ def test_no_foreign_key_deletes_or_changes_anything_by_itself(database: Database
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_merge_and_upsert_are_updates_too(database: Database, order_id: UUID, table: str) -> None:
+def test_an_upsert_is_an_update_too(database: Database, order_id: UUID, table: str) -> None:
+    """With the guards of INSERT off, which would refuse the row before it conflicts."""
+    column = {"execution_logs": "reason", "fills": "venue"}[table]
+    for trigger in {"execution_logs": ("take_state", "words"), "fills": ("guard",)}[table]:
+        as_superuser(database, f"ALTER TABLE {table} DISABLE TRIGGER {table}_{trigger}")
+    with connected(database, "postgres") as superuser:
+        names = one(
+            superuser,
+            "SELECT string_agg(quote_ident(column_name), ', ') FROM information_schema.columns"
+            " WHERE table_name = %s AND is_generated = 'NEVER'",
+            table,
+        )
+        with refused("42501", f"{table}_refuse_change"):
+            superuser.execute(
+                f"INSERT INTO {table} ({names}) SELECT {names} FROM {table}"
+                f" ON CONFLICT (trader_id, id) DO UPDATE SET {column} = 'it was not me'".encode()
+            )
+        superuser.rollback()
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_a_merge_is_an_update_too(database: Database, order_id: UUID, table: str) -> None:
     column = {"execution_logs": "reason", "fills": "venue"}[table]
     with connected(database, "postgres") as superuser, refused("42501", f"{table}_refuse_change"):
         superuser.execute(
