@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import sys
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
@@ -12,9 +10,8 @@ from uuid import UUID
 
 import click
 from pydantic import ValidationError
-from pythonjsonlogger.json import JsonFormatter
 
-from service import home, migrations, server
+from service import home, logs, migrations, server
 from service.commands.audit import audit
 from service.commands.ledger import keys, ledger
 from service.domain.demo import DEMO_TRADERS
@@ -80,7 +77,7 @@ def serve() -> None:
     Without BLOTTER_DATABASE_URL it starts an embedded PostgreSQL in .blotter/, migrates it and registers demo traders.
     """
     settings = Settings()
-    _set_up_logging(settings)
+    logs.set_up(settings)
     with home.served(settings) as database:
         asyncio.run(_serve(settings, database))
 
@@ -113,16 +110,6 @@ def _greet(settings: Settings) -> None:
     ):
         click.secho(f"  {line}", fg="green")
     click.echo(f"\n{name} is one of the demo traders (blotter traders list). The README goes on from here.")
-
-
-def _set_up_logging(settings: Settings) -> None:
-    handler = logging.StreamHandler()
-    if settings.log_format == "json" or (settings.log_format == "auto" and not sys.stderr.isatty()):
-        handler.setFormatter(JsonFormatter("{asctime}{levelname}{name}{message}", style="{"))
-    else:
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
-    logging.basicConfig(level="WARNING", handlers=[handler])
-    logging.getLogger("blotter").setLevel(settings.log_level)
 
 
 @main.group()

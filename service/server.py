@@ -25,7 +25,7 @@ from service.interceptors.backpressure import Backpressure
 from service.interceptors.errors import Errors
 from service.interceptors.identity import MetadataIdentity
 from service.interceptors.requests import Requests
-from service.interceptors.telemetry import Telemetry
+from service.interceptors.telemetry import StreamStarts, Telemetry, ignore_hang_ups
 from service.ledger.notes import Verifier
 from service.repositories.audit import Audit
 from service.repositories.database import Database
@@ -124,8 +124,17 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
         admission = Admission()
         backpressure = Backpressure(settings.slow_consumer_seconds)
 
+        ignore_hang_ups()
         server = aio.server(
-            interceptors=[Telemetry(), Errors(), admission, Requests(), MetadataIdentity(), backpressure],
+            interceptors=[
+                Telemetry(settings.log_calls, settings.log_slow_ms / 1000),
+                Errors(),
+                admission,
+                Requests(),
+                MetadataIdentity(),
+                StreamStarts(settings.log_calls),
+                backpressure,
+            ],
             options=[
                 # A second server must not silently share the port.
                 ("grpc.so_reuseport", 0),

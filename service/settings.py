@@ -81,6 +81,10 @@ class Settings(BaseSettings):
         "", description="C2SP witnesses that cosign checkpoints: URL VERIFIER-KEY, separated by commas."
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level that is logged.")
+    log_calls: Literal["all", "slow_and_failed", "none"] = Field(
+        "all", description="Which calls get a line in the log."
+    )
+    log_slow_ms: int = Field(1000, ge=0, description="From when a call is slow, for LOG_CALLS=slow_and_failed.")
     log_format: Literal["auto", "json", "text"] = Field("auto", description="auto: text on a terminal, else JSON.")
 
     @property

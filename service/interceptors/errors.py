@@ -14,7 +14,7 @@ from grpc_status import rpc_status
 
 from service.domain.errors import BlotterError
 from service.interceptors.around import Around, Context, unless_hung_up
-from service.interceptors.telemetry import REQUEST_ID
+from service.interceptors.telemetry import REQUEST_ID, note
 from service.status import status_of
 
 STATUS_SECONDS = 2.0
@@ -35,6 +35,7 @@ class Errors(Around):
         except Exception as error:
             if not isinstance(error, BlotterError):
                 log.exception("%s failed", method, extra={"method": method, "request_id": REQUEST_ID.get()})
+            note(reason=error.reason if isinstance(error, BlotterError) else "INTERNAL")
             status = rpc_status.to_status(status_of(error, REQUEST_ID.get()))
             trailing = (("x-request-id", REQUEST_ID.get()), *status.trailing_metadata)
             await _abort(context, status, trailing)

@@ -6,6 +6,7 @@ the client half-closes without a message. Outside this interceptor every method 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any
@@ -16,6 +17,9 @@ from grpc import aio
 
 from service.domain.errors import MalformedRequest
 from service.interceptors.around import Context, behaviour_of, streaming_request
+from service.interceptors.telemetry import note_message
+
+HANG_UP_SECONDS = 0.05
 
 
 class Requests(aio.ServerInterceptor):
@@ -37,8 +41,11 @@ class Requests(aio.ServerInterceptor):
         async def one(_: Any, context: Context) -> Any:
             request = await context.read()
             if request is aio.EOF:
+                # gRPC reports a hang-up in the same way, and cancels the call a moment later.
+                await asyncio.sleep(HANG_UP_SECONDS)
                 raise MalformedRequest("The call ended without a request message; send exactly one.")
-            return await inner(_checked(request), context)
+            note_message(_checked(request))
+            return await inner(request, context)
 
         async def many(requests: AsyncIterator[Any], context: Context) -> Any:
             async with aclosing(_each(requests)) as checked:

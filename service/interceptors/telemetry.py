@@ -1,4 +1,4 @@
-"""The request id and the log line of each call. Outermost, so that it sees every outcome."""
+"""The request id and the log lines of each call. Outermost, so that it sees every outcome."""
 
 from __future__ import annotations
 
@@ -8,55 +8,138 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Literal
 from uuid import uuid4
 
-from service.domain.identity import CALLER
+import grpc
+from grpc import aio
+
+from service.domain.identity import CALLER, UUID_TEXT
 from service.domain.text import KEY
-from service.interceptors.around import Around, Context
+from service.interceptors.around import Around, Context, Handler, behaviour_of, rebuilt
 
 REQUEST_ID: ContextVar[str] = ContextVar("request_id")
 """The id of the request under way: the client's `x-request-id`, or one made here."""
 
+_FACTS: ContextVar[dict[str, object]] = ContextVar("facts")
+
+LogCalls = Literal["all", "slow_and_failed", "none"]
+
 log = logging.getLogger("blotter.rpc")
 
 
-class Telemetry(Around):
-    """Names each request, returns the name in the trailing metadata, and logs one line when it ends."""
+def note(**facts: object) -> None:
+    """Add fields to the line of the call under way."""
+    _FACTS.get().update(facts)
+
+
+def note_message(message: Any) -> None:
+    """Add what a request or a response names: the order, and the failed items of a batch. Nothing of its content."""
+    fields = message.DESCRIPTOR.fields_by_name
+    order_id = message.order_id if "order_id" in fields else ""
+    if "order" in fields:
+        order_id = message.order.order_id
+    if UUID_TEXT.fullmatch(order_id):
+        note(order_id=order_id)
+    if "results" in fields:
+        note(items=len(message.results), items_failed=sum(result.HasField("error") for result in message.results))
+
+
+class Telemetry(aio.ServerInterceptor):
+    """Names each request, returns the name in the trailing metadata, and logs a line when the call ends.
+
+    `log_calls`: `all`; `slow_and_failed`, of which a unary call is slow from `slow_seconds` on; or `none`.
+    """
+
+    def __init__(self, log_calls: LogCalls, slow_seconds: float) -> None:
+        self._log_calls = log_calls
+        self._slow_seconds = slow_seconds
+
+    async def intercept_service(self, continuation: Any, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        """Wrap the handler of one call."""
+        handler = await continuation(handler_call_details)
+        if handler is None:
+            return None
+        inner, method, streaming = behaviour_of(handler), handler_call_details.method, handler.response_streaming
+
+        async def behaviour(request: Any, context: Context) -> Any:
+            request_id = _request_id(context)
+            REQUEST_ID.set(request_id)
+            _FACTS.set({})
+            context.set_trailing_metadata((("x-request-id", request_id),))
+            started = time.perf_counter()
+            outcome = "OK"
+            try:
+                response = await inner(request, context)
+            except asyncio.CancelledError:
+                # A status may have been given that the client has not read.
+                outcome = getattr(context.code(), "name", "CANCELLED")
+                raise
+            except BaseException:
+                outcome = getattr(context.code(), "name", "UNKNOWN")
+                raise
+            else:
+                if response is not None:  # a stream has none
+                    note_message(response)
+                return response
+            finally:
+                seconds = time.perf_counter() - started
+                if self._wants(outcome, seconds, streaming):
+                    milliseconds = round(seconds * 1000, 2)
+                    fields = {"code": outcome, "milliseconds": milliseconds, **_fields(method, context)}
+                    log.info("%s %s", method, outcome, extra=fields)
+
+        return rebuilt(handler, behaviour)
+
+    def _wants(self, outcome: str, seconds: float, streaming: bool) -> bool:
+        if self._log_calls != "slow_and_failed":
+            return self._log_calls == "all"
+        if streaming:  # it lasts as long as its reader wants
+            return outcome not in {"OK", "CANCELLED"}
+        return outcome != "OK" or seconds >= self._slow_seconds or bool(_FACTS.get().get("items_failed"))
+
+
+class StreamStarts(Around):
+    """Logs a line when a stream begins. Inside the identity interceptor, so that the line names the caller."""
+
+    def __init__(self, log_calls: LogCalls) -> None:
+        self._log_calls = log_calls
+
+    def applies(self, method: str, handler: Handler) -> bool:
+        """Return whether the method streams, and its start is logged."""
+        return handler.response_streaming and self._log_calls == "all"
 
     @asynccontextmanager
     async def around(self, method: str, request: Any, context: Context) -> AsyncIterator[None]:
-        """Name the request, then time it."""
-        given = [value for key, value in context.invocation_metadata() or () if key == "x-request-id"]
-        # An invalid one is refused by the identity interceptor; the answer and the log then carry one made here.
-        valid = len(given) == 1 and isinstance(given[0], str) and KEY.fullmatch(given[0])
-        request_id = str(given[0]) if valid else str(uuid4())
-        REQUEST_ID.set(request_id)
-        context.set_trailing_metadata((("x-request-id", request_id),))
-        started = time.perf_counter()
-        outcome = "OK"
-        try:
-            yield
-        except asyncio.CancelledError:
-            # A status may have been given that the client has not read.
-            outcome = getattr(context.code(), "name", "CANCELLED")
-            raise
-        except BaseException:
-            outcome = getattr(context.code(), "name", "UNKNOWN")
-            raise
-        finally:
-            caller = CALLER.get(None)
-            log.info(
-                "%s %s",
-                method,
-                outcome,
-                extra={
-                    "method": method,
-                    "code": outcome,
-                    "milliseconds": round((time.perf_counter() - started) * 1000, 2),
-                    "request_id": request_id,
-                    "caller": caller.kind if caller else None,
-                    "actor": caller.actor if caller else None,
-                    "trader_id": str(caller.trader_id) if caller and caller.trader_id else None,
-                },
-            )
+        """Log the start."""
+        log.info("%s started", method, extra=_fields(method, context))
+        yield
+
+
+def ignore_hang_ups() -> None:
+    """Keep gRPC from logging an error with a traceback for an answer whose client has hung up meanwhile."""
+    logging.getLogger("grpc._cython.cygrpc").addFilter(_is_no_hang_up)
+
+
+def _is_no_hang_up(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and isinstance(record.exc_info[1], aio.InternalError))
+
+
+def _request_id(context: Context) -> str:
+    given = [value for key, value in context.invocation_metadata() or () if key == "x-request-id"]
+    # An invalid one is refused by the identity interceptor; the answer and the log then carry one made here.
+    valid = len(given) == 1 and isinstance(given[0], str) and KEY.fullmatch(given[0])
+    return str(given[0]) if valid else str(uuid4())
+
+
+def _fields(method: str, context: Context) -> dict[str, object]:
+    caller = CALLER.get(None)
+    return {
+        "method": method,
+        "request_id": REQUEST_ID.get(),
+        "peer": context.peer(),
+        "caller": caller.kind if caller else None,
+        "actor": caller.actor if caller else None,
+        "trader_id": str(caller.trader_id) if caller and caller.trader_id else None,
+        **_FACTS.get(),
+    }
