@@ -121,7 +121,9 @@ class LedgerWriter:
         return tiles_of(await self._rows(TILES, tile_values(tiles)), tiles)
 
     async def append(self, tree: Edge, most: int) -> int:
-        """Append at most so many events of what was committed; return how many: none where there is no more.
+        """Append at most so many events of what was committed; return how many.
+
+        None means that there is no more, or that this step only moved the hints on: only two in a row mean no more.
 
         Raises LedgerMoved, ForeignLedger; `tree` is then of no more use.
         """

@@ -1,6 +1,7 @@
-"""A minute in real time: what others do meanwhile is sequenced, signed and delivered, and what comes late is too."""
+"""Ten seconds in real time (OPEN_SECONDS=60 for a minute): what others do meanwhile is sequenced, signed and delivered, and what comes late is too."""
 
 import asyncio
+import os
 from pathlib import Path
 from uuid import UUID
 
@@ -15,10 +16,10 @@ from tests.ledger.test_appending import entries, submit, trading
 from tests.ledger.test_checkpoints import ORIGIN, QUICK, until
 from tests.serving import COMPLIANCE, serving
 
-SECONDS = 60
+SECONDS = int(os.environ.get("OPEN_SECONDS", "10"))
 
 
-async def test_a_transaction_that_stays_open_for_a_minute_and_then_commits(database: Database, tmp_path: Path) -> None:
+async def test_a_transaction_that_stays_open_for_long_and_then_commits(database: Database, tmp_path: Path) -> None:
     keys = KeyFolder(tmp_path / "keys")
     keys.generate(ORIGIN)
     seen: list[tuple[int, UUID]] = []
