@@ -1,4 +1,4 @@
-"""Ten seconds in real time (OPEN_SECONDS=60 for a minute): what others do meanwhile is sequenced, signed and delivered, and what comes late is too."""
+"""OPEN_SECONDS in real time (10 by default): what others do is sequenced and signed, and what comes late is too."""
 
 import asyncio
 import os
