@@ -45,6 +45,8 @@ REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
 NEVER = {grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL}
 # What gRPC refuses before the service sees it has a status without details: metadata or messages that are too large.
 BY_GRPC = {grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNIMPLEMENTED}
+# What the client library itself reports, as INTERNAL, of a message that it sends after the server has ended the stream.
+WRITTEN_TOO_LATE = "Internal error from Core"
 TOKENS = ("next_page_token", "resume_token")
 
 
@@ -89,6 +91,8 @@ async def ended(call: Any, most: int, seconds: float) -> Answer:
     except TypeError:  # a stream that has ended cannot be awaited as a unary call can
         pass
     except aio.AioRpcError as error:
+        if error.details() == WRITTEN_TOO_LATE:
+            return Answer(grpc.StatusCode.CANCELLED, messages)
         return Answer(error.code(), messages, error)
     finally:
         call.cancel()
