@@ -97,7 +97,11 @@ class Checkpoints:
 
         Raises RefusedToSign.
         """
-        signers = await self.record_keys(writer, tree) if tree.size else await self.check_keys()
+        if not tree.size:
+            # Nothing to sign; what is appended from here on is signed next time, after the leaf that names the keys.
+            await self.check_keys()
+            return None
+        signers = await self.record_keys(writer, tree)
         size, root = await writer.head(tree)  # the tree grows on meanwhile
         if size == (self._newest.size if self._newest else 0):
             return None
