@@ -81,7 +81,7 @@ MUTANTS = (
            "    lines.next()\n", BUNDLES),
     Mutant(BUNDLE, "if older and verdict.since is None and verdict.good:", "if False:", BUNDLES),
     Mutant(BUNDLE, "canonical = rfc8785.dumps(content) == leaf", "canonical = True", BUNDLES),
-    Mutant(BUNDLE, 'elif content.get("type") not in {"keys", "baseline"}:', "elif False:", BUNDLES),
+    Mutant(BUNDLE, 'elif content.get("type") not in ("keys", "baseline"):', "elif False:", BUNDLES),
     Mutant(BUNDLE, "0 if self._verdict.start == 0 else sequence - 1", "sequence - 1", BUNDLES),
     Mutant(BUNDLE, "if sequence != expected:", "if sequence < expected:", BUNDLES),
     Mutant(BUNDLE, "if sequence != expected:", "if False:", BUNDLES),
