@@ -7,14 +7,20 @@ from tests.mutants.mutant import Mutant
 R013 = "alembic/versions/013_add_the_ledger.py"
 R015 = "alembic/versions/015_append_in_bounded_steps.py"
 
-APPEND = ("tests/ledger/test_appending.py",)
-SLOW = ("tests/ledger/test_appending.py -k interleaved", "tests/ledger/test_appending.py -k portions")
-PORTIONS = ("tests/ledger/test_appending.py -k portions", "tests/ledger/test_appending.py -k step")
+APPEND = ("tests/ledger/test_appending.py -k interleaved",)
+SLOW = ("tests/ledger/test_steps.py -k any_order", "tests/ledger/test_appending.py -k interleaved")
+PORTIONS = (
+    "tests/ledger/test_steps.py -k step_takes", "tests/ledger/test_steps.py -k any_order",
+    "tests/ledger/test_appending.py -k portions",
+)  # fmt: skip
 TWO = ("tests/ledger/test_appending.py -k two_sequencers", "tests/ledger/test_crashes.py -k forced")
 COPY = ("tests/ledger/test_appending.py -k copy", "tests/ledger/test_appending.py -k hints")
-LEAF = ("tests/ledger/test_appending.py -k canonical",)
-NOTES = ("tests/ledger/test_appending.py -k note",)
-DAMAGE = ("tests/ledger/test_appending.py -k damage",)
+LEAF = ("tests/ledger/test_leaves.py", "tests/ledger/test_appending.py -k canonical")
+NOTES = ("tests/ledger/test_appending.py -k note", "tests/ledger/test_checkpoints.py -k rotate")
+DAMAGE = (
+    "tests/ledger/test_steps.py -k may_not_write", "tests/ledger/test_steps.py -k head_stays",
+    "tests/ledger/test_appending.py -k damage", "tests/isolation/test_raw_words.py -k checkpoint",
+)  # fmt: skip
 
 MUTANTS = (
     # 013: what a leaf holds, and the walls.

@@ -18,7 +18,7 @@ COMPLETE = ("tests/isolation/test_lifecycle.py -k goes and PARTIAL-rest",)
 PARTIAL = ("tests/isolation/test_lifecycle.py -k goes and PENDING-some",)
 FILLS = ("tests/isolation/test_logins.py -k exactly_a_fill", "tests/isolation/test_logins.py -k another_order")
 OLD = ("tests/isolation/test_guards.py -k old_log",)
-STATE = ("tests/isolation/test_guards.py -k whatever_is_written", "tests/isolation/test_guards.py -k without_the_order")
+STATE = ("tests/isolation/test_log_state.py", "tests/isolation/test_guards.py -k without_the_order")
 SAYS = ("tests/isolation/test_lies.py -k became", "tests/isolation/test_guards.py -k did_not_happen")
 FIRST = ("tests/isolation/test_guards.py -k first_log",)
 SOURCE = ("tests/isolation/test_lies.py -k hide",)
@@ -32,7 +32,7 @@ ALL = ("tests/rpc/test_lifecycle.py -k cancel_all",)
 CONTENT = ("tests/rpc/test_idempotency.py -k key_is_not_used",)
 RACES = ("tests/rpc/test_idempotency.py -k fifty",)
 FOREIGN = ("tests/isolation/test_keys.py -k cancel_tells", "tests/rpc/test_lifecycle.py -k anothers_order")
-WORDS = ("tests/isolation/test_text.py",)
+WORDS = ("tests/isolation/test_raw_words.py",)
 EXPIRY = ("tests/rpc/test_idempotency.py -k expired",)
 
 MUTANTS = (
@@ -76,10 +76,10 @@ MUTANTS = (
         Mutant(R007, f"NEW.{column} := v_order.{column};", "", STATE)
         for column in ("symbol", "quantity", "price", "stop_loss", "expires_at", "filled_quantity", "filled_notional")
     ),
-    Mutant(R007, "NEW.timestamp := v_fill.timestamp;", "", ("tests/rpc/test_any_value.py -k decimal", "tests/rpc/test_lifecycle.py -k late_fill")),
-    Mutant(R007, "NEW.venue := v_fill.venue;", "", ("tests/rpc/test_any_value.py -k decimal", "tests/rpc/test_lifecycle.py -k late_fill")),
-    Mutant(R007, "NEW.fill_price := v_fill.price_at_fill;", "", ("tests/rpc/test_any_value.py -k decimal", "tests/rpc/test_lifecycle.py -k late_fill")),
-    Mutant(R007, "NEW.fill_commission := v_fill.commission;", "", ("tests/rpc/test_any_value.py -k decimal", "tests/rpc/test_lifecycle.py -k late_fill")),
+    Mutant(R007, "NEW.timestamp := v_fill.timestamp;", "", ("tests/isolation/test_log_state.py",)),
+    Mutant(R007, "NEW.venue := v_fill.venue;", "", ("tests/isolation/test_log_state.py",)),
+    Mutant(R007, "NEW.fill_price := v_fill.price_at_fill;", "", ("tests/isolation/test_log_state.py",)),
+    Mutant(R007, "NEW.fill_commission := v_fill.commission;", "", ("tests/isolation/test_log_state.py",)),
     Mutant(R007, "IF (NEW.action = 'SUBMITTED') <> v_first", "IF false", FIRST),
     Mutant(R007, "OR (NEW.action = 'SUBMITTED' AND NEW.status <> 'PENDING')", "", ("tests/isolation/test_lifecycle.py -k begins",)),
     Mutant(R007, "(NEW.refused OR NEW.action::text <> CASE", "(NEW.action::text <> CASE", SAYS),
