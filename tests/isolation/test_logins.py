@@ -217,8 +217,9 @@ def test_the_gateway_does_not_change_the_terms(database: Database, order_id: UUI
         (10, 9, "92.25"),
         (10, 10, "102.49"),
         (10, 10, "1025"),
+        (10, 9, "102.5"),
     ],
-    ids=["no fill", "more", "less", "a cent less", "ten times the money"],
+    ids=["no fill", "more", "less", "a cent less", "ten times the money", "fewer for the same money"],
 )
 def test_the_filled_quantity_and_notional_move_by_exactly_a_fill(
     database: Database, order_id: UUID, fill_of: int | None, filled_quantity: int, filled_notional: str

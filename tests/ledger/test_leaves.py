@@ -1,5 +1,6 @@
 """A leaf holds what the log holds: compared column by column with plain Python, for each kind of event."""
 
+import hashlib
 import json
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -49,6 +50,8 @@ async def test_each_column_of_a_log_is_in_its_leaf(database: Database, writer: L
         finally:
             superuser.execute("ALTER ROLE postgres RESET ALL")
         logs = superuser.execute("SELECT * FROM execution_logs ORDER BY sequence").fetchall()
+        hashes = superuser.execute("SELECT leaf, leaf_hash FROM ledger_entries").fetchall()
+    assert all(hashlib.sha256(b"\0" + row["leaf"]).digest() == row["leaf_hash"] for row in hashes)
     leaves = [json.loads(leaf) for leaf in await writer.leaves(0, 4)]
     for leaf, log in zip(leaves, logs, strict=True):
         expected = {name: plain(name, value) for name, value in log.items() if name not in {"xid", "previous_sequence"}}

@@ -25,7 +25,7 @@ DAMAGE = (
 MUTANTS = (
     # 013: what a leaf holds, and the walls.
     Mutant(R013, "DEFAULT pg_current_xact_id()::text::bigint", "DEFAULT 0", SLOW),
-    Mutant(R013, "sha256('\\\\x00'::bytea || leaf)", "sha256(leaf)", APPEND),
+    Mutant(R013, "sha256('\\\\x00'::bytea || leaf)", "sha256(leaf)", LEAF),
     Mutant(R013, "to_json(p_text)::text, 'null'", "'\"' || p_text || '\"', 'null'", LEAF),
     Mutant(R013, "HH24:MI:SS.US", "HH24:MI:SS.MS", LEAF),
     Mutant(R013, "AT TIME ZONE 'UTC'", "", LEAF),

@@ -16,7 +16,11 @@ REJECTED = ("tests/isolation/test_lifecycle.py -k goes and REJECTED-none",)
 CANCELLED = ("tests/isolation/test_lifecycle.py -k goes and CANCELLED-some",)
 COMPLETE = ("tests/isolation/test_lifecycle.py -k goes and PARTIAL-rest",)
 PARTIAL = ("tests/isolation/test_lifecycle.py -k goes and PENDING-some",)
-FILLS = ("tests/isolation/test_logins.py -k exactly_a_fill", "tests/isolation/test_logins.py -k another_order")
+FILLS = (
+    "tests/isolation/test_logins.py -k exactly_a_fill", "tests/isolation/test_logins.py -k another_order",
+    "tests/isolation/test_logins.py -k counted_once", "tests/isolation/test_logins.py -k leaves_its_order",
+    "tests/isolation/test_guards.py -k cannot_share",
+)  # fmt: skip
 OLD = ("tests/isolation/test_guards.py -k old_log",)
 STATE = ("tests/isolation/test_log_state.py", "tests/isolation/test_guards.py -k without_the_order")
 SAYS = ("tests/isolation/test_lies.py -k became", "tests/isolation/test_guards.py -k did_not_happen")
@@ -44,8 +48,8 @@ MUTANTS = (
     Mutant(R006, "BEFORE TRUNCATE ON execution_logs", "AFTER INSERT ON execution_logs", TRUNCATE),
     Mutant(R006, "BEFORE TRUNCATE ON fills", "AFTER INSERT ON fills", TRUNCATE),
     # 007: an order's own guard.
-    Mutant(R016, "NEW.created_at := clock_timestamp();", "", ("tests/isolation/test_logins.py -k times",)),
-    Mutant(R007, "greatest(clock_timestamp(), OLD.updated_at)", "clock_timestamp()", ("tests/isolation/test_logins.py -k times",)),
+    Mutant(R016, "NEW.created_at := clock_timestamp();", "", ("tests/isolation/test_log_state.py", "tests/isolation/test_logins.py -k times")),
+    Mutant(R007, "greatest(clock_timestamp(), OLD.updated_at)", "clock_timestamp()", ("tests/isolation/test_log_state.py", "tests/isolation/test_logins.py -k times")),
     Mutant(R007, "NEW.last_sequence <= OLD.last_sequence", "NEW.last_sequence < OLD.last_sequence", OLD),
     Mutant(R007, "NEW.last_sequence <= OLD.last_sequence", "false", OLD),
     *(
@@ -66,7 +70,7 @@ MUTANTS = (
            FILLS),
     Mutant(R007, "SELECT greatest(created_at, OLD.updated_at) INTO NEW.updated_at",
            "SELECT clock_timestamp() INTO NEW.updated_at", ("tests/rpc/test_lifecycle.py -k one_time",)),
-    Mutant(R007, "BEFORE UPDATE ON orders FOR EACH ROW", "AFTER UPDATE ON orders FOR EACH ROW", ("tests/isolation/test_logins.py -k times",)),
+    Mutant(R007, "BEFORE UPDATE ON orders FOR EACH ROW", "AFTER UPDATE ON orders FOR EACH ROW", ("tests/isolation/test_log_state.py", "tests/isolation/test_logins.py -k times")),
     # 007: a log takes the state of its order.
     Mutant(R007, "WHERE trader_id = NEW.trader_id AND id = NEW.order_id AND last_sequence = NEW.sequence;",
            "WHERE trader_id = NEW.trader_id AND id = NEW.order_id;", STATE),
@@ -87,7 +91,7 @@ MUTANTS = (
     Mutant(R007, "OR (NEW.action = 'CANCELLED' AND NEW.status <> 'CANCELLED')", "", SAYS),
     Mutant(R007, "(NEW.status <> 'REJECTED' OR v_status = 'REJECTED')", "NEW.status <> 'REJECTED'", ("tests/isolation/test_lies.py -k once",)),
     Mutant(R007, "OR (NEW.refused AND NEW.action <> 'REJECTED')", "", SAYS),
-    Mutant(R007, "OR (NEW.fill_quantity IS NOT NULL AND NEW.action <> 'FILLED' AND NOT NEW.refused)", "", SAYS),
+    Mutant(R007, "OR (NEW.fill_quantity IS NOT NULL AND NEW.action <> 'FILLED' AND NOT NEW.refused)", "", STATE),
     Mutant(R007, "ELSIF NEW.filled_quantity <> coalesce(v_filled_quantity, 0) + coalesce(v_fill.quantity_filled, 0)\n"
            "               OR ", "ELSIF ", FILLS + SOURCE),
     Mutant(R007, "OR NEW.filled_notional <> coalesce(v_filled_notional, 0)", "OR false AND 0 <> 0", FILLS + SOURCE),

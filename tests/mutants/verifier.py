@@ -12,7 +12,7 @@ HASHING = "service/ledger/hashing.py"
 TILES = "service/ledger/tiles.py"
 BUNDLE = "service/verifier/bundle.py"
 
-TREES = ("tests/ledger/test_proofs.py", "tests/ledger/test_trees.py")
+TREES = ("tests/ledger/test_hash_lengths.py", "tests/ledger/test_proofs.py", "tests/ledger/test_trees.py")
 NOTED = ("tests/ledger/test_proofs.py",)
 RECEIPTS = ("tests/ledger/test_verifier.py",)
 BUNDLES = ("tests/ledger/test_verifier.py",)
