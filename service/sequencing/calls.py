@@ -22,7 +22,7 @@ class Calls:
     def __init__(self, what: str) -> None:
         """`what` names the file system in the error, such as "The checkpoint directory /mnt/checkpoints"."""
         self._what = what
-        self._running: threading.Thread | None = None
+        self._running = False
 
     async def run(self, function: Callable[[], T]) -> T:
         """Return what the function returns, or raise what it raises.
@@ -30,7 +30,7 @@ class Calls:
         Raises TimeoutError when it takes longer than the bound, and at once while an earlier call still hangs: there
         is never more than one thread.
         """
-        if self._running is not None and self._running.is_alive():
+        if self._running:
             raise TimeoutError(self._sentence())
         loop = asyncio.get_running_loop()
         outcome: asyncio.Future[T] = loop.create_future()
@@ -44,11 +44,12 @@ class Calls:
                 deliver(outcome.set_result, result)
 
         def deliver(settle: Callable[..., None], value: object) -> None:
+            self._running = False  # before the result is seen: the next call may follow while this thread still ends
             with suppress(RuntimeError):  # the loop is closed: nothing waits for it any more
                 loop.call_soon_threadsafe(lambda: None if outcome.done() else settle(value))
 
-        self._running = threading.Thread(target=call, name=self._what, daemon=True)
-        self._running.start()
+        self._running = True
+        threading.Thread(target=call, name=self._what, daemon=True).start()
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 return await outcome

@@ -184,7 +184,7 @@ async def test_a_backlog_of_many_traders_costs_each_step_what_it_appends(
     many = [UUID(int=number) for number in range(1, 61)]
     with psycopg.connect(database.conninfo("postgres")) as superuser:
         for trader_id in many:
-            superuser.execute("INSERT INTO traders (id, name) VALUES (%s, 'one of many')", [trader_id])
+            superuser.execute("INSERT INTO traders (id, name) VALUES (%s, %s)", [trader_id, f"T {trader_id.int}"])
     with trading(database) as trader:
         for trader_id in many:
             for number in range(40):
@@ -313,9 +313,13 @@ async def test_a_leaf_is_canonical_json_and_says_all_that_the_log_says(
     database: Database, writer: LedgerWriter
 ) -> None:
     with trading(database) as trader:
-        for number, actor in enumerate(['"\\/', "\x7f\u2028ß😀", "a\u00a0b", "'"]):
-            submit(trader, ALICE, str(number), actor)
+        for number in range(4):
+            submit(trader, ALICE, str(number))
         trader.commit()
+    with psycopg.connect(database.conninfo("postgres")) as superuser:
+        superuser.execute("SET session_replication_role = replica")  # as before revision 016, which wants ASCII
+        for sequence, actor in enumerate(['"\\/', "\x7f\u2028ß😀", "a\u00a0b", "'"], start=1):
+            superuser.execute("UPDATE execution_logs SET actor = %s WHERE sequence = %s", [actor, sequence])
     await all_of(writer, await writer.edge())
     with psycopg.connect(database.conninfo("postgres")) as superuser:
         leaves = [leaf for (leaf,) in superuser.execute("SELECT leaf FROM ledger_entries ORDER BY position")]
