@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run demo test test-vectors mutants check generate verify contract baseline lock fmt schema clean
+.PHONY: help run demo test test-pgbouncer test-vectors mutants check generate verify contract baseline lock fmt schema clean
 
 PY := .venv/bin/python
 PIP := $(PY) -m pip --no-input --disable-pip-version-check -q install
@@ -32,6 +32,9 @@ VECTORS ?= ../shared/vectors
 
 test-vectors: .venv/.dev ## check proofs and notes against the published vectors in the folder VECTORS
 	VECTORS=$(VECTORS) $(PY) -m pytest -q -p no:cacheprovider tests_vectors
+
+test-pgbouncer: .venv/.dev ## run the service behind a real PgBouncer, which must be installed
+	$(PY) -m pytest -q -p no:cacheprovider tests_pgbouncer
 
 check: .venv/.dev ## everything that must hold before a change lands
 	$(PY) -m ruff format --check

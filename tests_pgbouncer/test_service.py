@@ -1,0 +1,44 @@
+"""Calls and streams through PgBouncer in transaction mode, with one server connection a login."""
+
+import asyncio
+from uuid import UUID
+
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from blotter.orders.v1 import order_service_pb2 as pb
+from tests.conftest import ALICE, BOB, Database
+from tests.serving import as_trader, order_request, serving
+from tests.streams.watching import watching
+from tests_pgbouncer.conftest import pgbouncer
+
+
+async def test_calls_and_streams_work(database: Database) -> None:
+    database.cluster.psql(f'ALTER DATABASE "{database.name}" SET "TimeZone" = \'Asia/Kolkata\'')
+    async with pgbouncer(database, 1) as pooled, serving(pooled, database_pooler=True) as blotter:
+        async with watching(blotter, ALICE) as alice:
+            await alice.until_snapshot()
+            order = await blotter.submit(expire_time=Timestamp(seconds=4_000_000_000))
+            assert order.expire_time == Timestamp(seconds=4_000_000_000)
+            await blotter.fill(order, 10)
+            batch = pb.BatchSubmitOrdersRequest(orders=[order_request() for _ in range(100)])
+            results = (await blotter.orders.BatchSubmitOrders(batch, metadata=as_trader(ALICE))).results
+            assert [result.response.order.last_sequence for result in results] == list(range(3, 103))
+            await alice.until(102)
+        page = await blotter.orders.ListOrders(pb.ListOrdersRequest(page_size=500), metadata=as_trader(ALICE))
+        assert len(page.orders) == 101
+
+
+@pytest.mark.parametrize("rounds", [20])
+async def test_two_traders_on_one_server_connection_see_their_own_rows(database: Database, rounds: int) -> None:
+    async with pgbouncer(database, 1) as pooled, serving(pooled, database_pooler=True) as blotter:
+
+        async def trade(trader_id: UUID) -> None:
+            for number in range(1, rounds + 1):
+                order = await blotter.submit(trader_id)
+                assert (order.trader_id, order.last_sequence) == (str(trader_id), number)
+                page = await blotter.orders.ListOrders(pb.ListOrdersRequest(), metadata=as_trader(trader_id))
+                assert {listed.trader_id for listed in page.orders} == {str(trader_id)}
+                assert len(page.orders) == number
+
+        await asyncio.gather(trade(ALICE), trade(BOB))
