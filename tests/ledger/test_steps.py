@@ -13,6 +13,7 @@ from tests.conftest import ALICE, Database
 from tests.ledger.test_appending import all_of, entries, submit, trading
 
 ENTRY = "INSERT INTO ledger_entries (position, kind, trader_id, sequence, leaf)"
+TWO_ENTRIES = f"{ENTRY} VALUES (2, 'EXECUTION_LOG', '{ALICE}', 3, ''), (3, 'EXECUTION_LOG', '{ALICE}', 4, '')"
 TRADERS = [UUID(int=number) for number in range(1, 9)]
 
 
@@ -107,6 +108,7 @@ async def test_transactions_that_begin_and_end_in_any_order(
         ("UPDATE ledger_head SET size = size + 1", "counts_the_entries"),
         ("UPDATE ledger_head SET size = size - 1", "counts_the_entries"),
         ("UPDATE ledger_head SET size = 1000000000000", "counts_the_entries"),
+        (f"{TWO_ENTRIES}; UPDATE ledger_head SET size = 3", "counts_the_entries"),
         ("INSERT INTO ledger_checkpoints (size, root_hash, note) VALUES (3, sha256(''), '')", "cover_entries"),
         ("INSERT INTO ledger_checkpoints (size, root_hash, note) VALUES (2, 'short', '')", "root_hash"),
         ("INSERT INTO ledger_tiles VALUES (8, 0, sha256(''), sha256(''))", "ck_ledger_tiles"),

@@ -14,13 +14,19 @@ PORTIONS = (
     "tests/ledger/test_appending.py -k portions",
 )  # fmt: skip
 TWO = ("tests/ledger/test_appending.py -k two_sequencers", "tests/ledger/test_crashes.py -k forced")
-COPY = ("tests/ledger/test_appending.py -k copy", "tests/ledger/test_appending.py -k hints")
+COPY = (
+    "tests/ledger/test_appending.py -k copy",
+    "tests/ledger/test_appending.py -k hints",
+    "tests/ledger/test_crashes.py -k restored",
+)
 LEAF = ("tests/ledger/test_leaves.py", "tests/ledger/test_appending.py -k canonical")
 NOTES = ("tests/ledger/test_appending.py -k note", "tests/ledger/test_checkpoints.py -k rotate")
 DAMAGE = (
     "tests/ledger/test_steps.py -k may_not_write", "tests/ledger/test_steps.py -k head_stays",
     "tests/ledger/test_appending.py -k damage", "tests/isolation/test_raw_words.py -k checkpoint",
 )  # fmt: skip
+
+WALLS = ("tests/isolation/test_ledger_walls.py",)
 
 MUTANTS = (
     # 013: what a leaf holds, and the walls.
@@ -36,7 +42,8 @@ MUTANTS = (
     ),
     *(Mutant(R013, f"canonical_time(p_log.{column})", "'null'", LEAF) for column in ("created_at", "expires_at")),
     Mutant(R013, "encode(p_log.report_digest, 'hex')", "''", LEAF),
-    Mutant(R013, "NEW.size >= OLD.size\n", "true\n", DAMAGE),
+    Mutant(R013, "NEW.size >= OLD.size\n", "true\n", DAMAGE,
+           explained="an entry stands at any smaller size, which the last condition refuses"),
     Mutant(R013, "AND (NEW.size = OLD.size OR EXISTS (SELECT FROM ledger_entries WHERE position = NEW.size - 1))", "",
            DAMAGE),
     Mutant(R013, "AND NOT EXISTS (SELECT FROM ledger_entries WHERE position = NEW.size) THEN", "THEN", DAMAGE),
@@ -49,11 +56,11 @@ MUTANTS = (
     Mutant(R013, "UPDATE ledger_head SET size = p_size + 1;", "", NOTES),
     Mutant(R013, "incarnation = ledger_incarnation(), next_xid = NULL, open_xids = '{}'",
            "incarnation = ledger_incarnation()", COPY),
-    Mutant(R013, "AS RESTRICTIVE FOR UPDATE USING (false)", "AS RESTRICTIVE FOR UPDATE USING (true)", DAMAGE),
-    Mutant(R013, "AS RESTRICTIVE FOR DELETE USING (false)", "AS RESTRICTIVE FOR DELETE USING (true)", DAMAGE),
-    Mutant(R013, "{table}_refuse_change BEFORE UPDATE OR DELETE ON", "{table}_refuse_change BEFORE UPDATE ON", DAMAGE),
-    Mutant(R013, "{table}_refuse_change BEFORE UPDATE OR DELETE ON", "{table}_refuse_change BEFORE DELETE ON", DAMAGE),
-    Mutant(R013, "{table}_refuse_truncate BEFORE TRUNCATE ON", "{table}_refuse_truncate AFTER INSERT ON", DAMAGE),
+    Mutant(R013, "AS RESTRICTIVE FOR UPDATE USING (false)", "AS RESTRICTIVE FOR UPDATE USING (true)", WALLS),
+    Mutant(R013, "AS RESTRICTIVE FOR DELETE USING (false)", "AS RESTRICTIVE FOR DELETE USING (true)", WALLS),
+    Mutant(R013, "{table}_refuse_change BEFORE UPDATE OR DELETE ON", "{table}_refuse_change BEFORE UPDATE ON", WALLS),
+    Mutant(R013, "{table}_refuse_change BEFORE UPDATE OR DELETE ON", "{table}_refuse_change BEFORE DELETE ON", WALLS),
+    Mutant(R013, "{table}_refuse_truncate BEFORE TRUNCATE ON", "{table}_refuse_truncate AFTER INSERT ON", WALLS),
     # 015: which traders have news.
     Mutant(R015, "WHERE xid <> ALL (v_running)", "", SLOW),
     Mutant(R015, "SELECT xid AS low, xid + 1 AS high FROM unnest(p_head.open_xids) AS xid WHERE xid <> ALL (v_running)",

@@ -93,8 +93,10 @@ MUTANTS = (
     Mutant(R007, "OR (NEW.refused AND NEW.action <> 'REJECTED')", "", SAYS),
     Mutant(R007, "OR (NEW.fill_quantity IS NOT NULL AND NEW.action <> 'FILLED' AND NOT NEW.refused)", "", STATE),
     Mutant(R007, "ELSIF NEW.filled_quantity <> coalesce(v_filled_quantity, 0) + coalesce(v_fill.quantity_filled, 0)\n"
-           "               OR ", "ELSIF ", FILLS + SOURCE),
-    Mutant(R007, "OR NEW.filled_notional <> coalesce(v_filled_notional, 0)", "OR false AND 0 <> 0", FILLS + SOURCE),
+           "               OR ", "ELSIF ", FILLS + SOURCE,
+           explained="the notional of the same condition, and orders_guard before it, refuse the same changes"),
+    Mutant(R007, "OR NEW.filled_notional <> coalesce(v_filled_notional, 0)", "OR false AND 0 <> 0", FILLS + SOURCE,
+           explained="the quantity of the same condition, and orders_guard before it, refuse the same changes"),
     Mutant(R007, "AND last_sequence >= NEW.sequence)", ")", ("tests/isolation/test_guards.py -k not_advanced",)),
     # 007: fills and the counter.
     Mutant(R016, "PERFORM FROM trader_sequences WHERE trader_id = NEW.trader_id FOR NO KEY UPDATE;", "", SOURCE),

@@ -1,0 +1,82 @@
+"""The ledger and the record of compliance's reads take no change: each wall is tested with the others down."""
+
+import psycopg
+import pytest
+
+from tests.conftest import Database
+from tests.isolation.desk import LOGINS, connected, refused
+
+TABLES = {
+    "ledger_entries": "kind = 'KEYS'",
+    "ledger_tiles": "root = root",
+    "ledger_checkpoints": "note = ''",
+    "ledger_cosignatures": "signature = ''",
+    "audit_accesses": "actor = 'nobody'",
+}
+EVERY_TABLE = pytest.mark.parametrize("table", TABLES)
+
+
+def filled(database: Database) -> None:
+    """A row in each table, put there with no wall in the way."""
+    with connected(database, "postgres") as superuser:
+        superuser.execute("SET LOCAL session_replication_role = replica")
+        superuser.execute("INSERT INTO ledger_entries (position, kind, leaf) VALUES (0, 'KEYS', '{}')")
+        superuser.execute("INSERT INTO ledger_tiles VALUES (0, 0, convert_to(repeat('x', 8192), 'UTF8'), sha256(''))")
+        superuser.execute("INSERT INTO ledger_checkpoints (size, root_hash, note) VALUES (1, sha256(''), 'note')")
+        superuser.execute("INSERT INTO ledger_cosignatures (size, witness, signature) VALUES (1, 'w', 's')")
+        superuser.execute(
+            "INSERT INTO audit_accesses (actor, request_id, method, request) VALUES ('a', 'r', 'm', '{}')"
+        )
+
+
+def changes(table: str) -> dict[str, str]:
+    """A statement of each kind that would change the table."""
+    return {
+        "UPDATE": f"UPDATE {table} SET {TABLES[table]}",
+        "DELETE": f"DELETE FROM {table}",
+        "TRUNCATE": f"TRUNCATE {table} CASCADE",
+    }
+
+
+@EVERY_TABLE
+def test_the_triggers_alone_hold(database: Database, table: str) -> None:
+    """The superuser has every grant and is under no policy."""
+    filled(database)
+    for command, statement in changes(table).items():
+        trigger = f"{table}_refuse_{'truncate' if command == 'TRUNCATE' else 'change'}"
+        with connected(database, "postgres") as superuser:
+            # TRUNCATE takes the cosignatures along, which would refuse by themselves.
+            superuser.execute("ALTER TABLE ledger_cosignatures DISABLE TRIGGER USER" * (table == "ledger_checkpoints"))
+            with refused("42501", trigger):
+                superuser.execute(statement.encode())
+            superuser.rollback()
+
+
+@EVERY_TABLE
+def test_the_restrictive_policies_alone_hold(database: Database, table: str) -> None:
+    """Against a grant and a permissive policy for everything, which somebody might add by mistake."""
+    filled(database)
+    with connected(database, "postgres") as superuser:
+        superuser.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER".encode())
+        superuser.execute(f"CREATE POLICY everything ON {table} USING (true) WITH CHECK (true)".encode())
+        for login in LOGINS:
+            superuser.execute(f"GRANT SELECT, UPDATE, DELETE ON {table} TO {login}".encode())
+    for login in LOGINS:
+        with connected(database, login) as connection:
+            assert connection.execute(f"SELECT count(*) FROM {table}".encode()).fetchone() == (1,)
+            for command in ("UPDATE", "DELETE"):
+                assert connection.execute(changes(table)[command].encode()).rowcount == 0, (login, command)
+
+
+@EVERY_TABLE
+def test_the_grants_alone_hold(database: Database, table: str) -> None:
+    filled(database)
+    with connected(database, "postgres") as superuser:
+        superuser.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER".encode())
+        superuser.execute(f"ALTER TABLE {table} DISABLE ROW LEVEL SECURITY".encode())
+    for login in LOGINS:
+        for statement in changes(table).values():
+            with connected(database, login) as connection:
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    connection.execute(statement.encode())
+                connection.rollback()
