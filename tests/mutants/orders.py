@@ -30,11 +30,15 @@ BACK = ("tests/isolation/test_guards.py -k set_back and postgres",)
 REPORTED = ("tests/rpc/test_lifecycle.py -k each_report",)
 LATE = ("tests/rpc/test_lifecycle.py -k late_fill",)
 OVERFILL = ("tests/rpc/test_lifecycle.py -k overfill",)
-TWICE = ("tests/rpc/test_lifecycle.py -k comes_twice", "tests/rpc/test_idempotency.py -k report_id")
-CANCEL = ("tests/rpc/test_lifecycle.py -k repeated",)
+TWICE = (
+    "tests/isolation/test_functions.py -k one_venue",
+    "tests/rpc/test_lifecycle.py -k comes_twice",
+    "tests/rpc/test_idempotency.py -k report_id",
+)
+CANCEL = ("tests/isolation/test_functions.py -k cancel", "tests/rpc/test_lifecycle.py -k repeated")
 ALL = ("tests/rpc/test_lifecycle.py -k cancel_all",)
 CONTENT = ("tests/rpc/test_idempotency.py -k key_is_not_used",)
-RACES = ("tests/rpc/test_idempotency.py -k fifty",)
+RACES = ("tests/isolation/test_functions.py -k one_lock", "tests/rpc/test_idempotency.py -k fifty")
 FOREIGN = ("tests/isolation/test_keys.py -k cancel_tells", "tests/rpc/test_lifecycle.py -k anothers_order")
 WORDS = ("tests/isolation/test_raw_words.py",)
 EXPIRY = ("tests/rpc/test_idempotency.py -k expired",)
@@ -118,7 +122,7 @@ MUTANTS = (
            explained="the policy of the trader's login shows that login's own rows only; the condition is for the plan"),
     Mutant(R016, "WHEN recorded.request_digest = p_request_digest", "WHEN true", CONTENT),
     Mutant(R016, "IF NEW.expires_at <= NEW.created_at THEN", "IF false THEN",
-           ("tests/rpc/test_idempotency.py -k batch", "tests/rpc/test_input.py -k wrong_fields")),
+           ("tests/isolation/test_raw_words.py -k expir",)),
     Mutant(R016, "ELSIF p_validate_only THEN", "ELSIF false THEN", ("tests/rpc/test_lifecycle.py -k validate_only",)),
     Mutant(R016, "IF NOT p_validate_only THEN", "IF true THEN",
            ("tests/rpc/test_lifecycle.py -k validate_only", "tests/isolation/test_keys.py -k dry")),
@@ -157,7 +161,7 @@ MUTANTS = (
            "recorded.status IN ('FILLED') THEN 'ORDER_CLOSED'", REPORTED),
     Mutant(R009, "recorded.status IN ('FILLED', 'REJECTED') THEN 'ORDER_CLOSED'",
            "recorded.status IN ('FILLED', 'REJECTED', 'CANCELLED') THEN 'ORDER_CLOSED'", REPORTED),
-    Mutant(R009, "v_reason := concat_ws(': ', format('%s refused', p_action), p_reason);", "", ("tests/rpc/test_lifecycle.py -k refus",)),
+    Mutant(R009, "v_reason := concat_ws(': ', format('%s refused', p_action), p_reason);", "", ("tests/isolation/test_functions.py -k refused",)),
     Mutant(R009, "IF recorded.status IN ('REJECTED', 'CANCELLED') THEN\n                    v_reason := 'LATE_FILL';",
            "IF false THEN\n                    v_reason := 'LATE_FILL';", LATE),
     Mutant(R009, "WHEN filled_quantity + p_quantity = quantity THEN 'FILLED'", "", LATE),

@@ -50,7 +50,8 @@ MUTANTS = (
     # Notes, checkpoints.
     Mutant(NOTES, "type_ not in {ED25519, COSIGNATURE} or len(key) != 32", "len(key) != 32", NOTED),
     Mutant(NOTES, "if verifier.key_id != key_id:", "if False:", NOTED),
-    Mutant(NOTES, "if len(signature) != 72:", "if len(signature) < 72:", NOTED),
+    Mutant(NOTES, "if len(signature) != 72:", "if len(signature) < 72:", NOTED,
+           explained="what is left after the time is then no Ed25519 signature, and is refused as false"),
     Mutant(NOTES, "if not 0 < time < 1 << 63:", "if False:", NOTED),
     Mutant(NOTES, "message = cosigned(text, time)", "message = text.encode()", NOTED),
     Mutant(NOTES, "raise InvalidNote(f\"the signature of {self.name} is false\") from error", "pass", NOTED),
