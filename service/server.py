@@ -27,12 +27,14 @@ from service.interceptors.identity import MetadataIdentity
 from service.interceptors.requests import Requests
 from service.interceptors.telemetry import StreamStarts, Telemetry, ignore_hang_ups
 from service.ledger.notes import Verifier
+from service.liveness import Liveness
 from service.repositories.audit import Audit
 from service.repositories.database import Database
 from service.repositories.events import Events
 from service.repositories.inspection import Inspection
 from service.repositories.ledger import Ledger
 from service.repositories.orders import Orders
+from service.repositories.probe import Probe
 from service.repositories.queueing import Limits
 from service.repositories.reconciliation import Reconciliation
 from service.sequencing import KeyFolder, Sequencer
@@ -97,12 +99,12 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
         limits=Limits(settings.max_calls, settings.max_calls_per_caller),
         pooler=settings.database_pooler,
     )
-    # Connections of their own: the service's tasks do not wait behind its callers.
+    # Connections of their own: the service's tasks do not wait behind its callers, nor for each other.
     own = Database(
         conninfo,
-        {CallerKind.EXECUTION: 2},
+        {CallerKind.EXECUTION: 3},
         _passwords(settings),
-        limits=Limits(connections_per_caller=2),
+        limits=Limits(connections_per_caller=3),
         pooler=settings.database_pooler,
     )
     # What stops the server, in reverse order; each step runs, whatever another one raises.
@@ -160,16 +162,19 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
             for name in ("", *SERVICES):
                 health.set(name, serving)
 
-        database_answers(True)
+        # Calls may come as soon as the server starts: health must be right by then.
+        liveness = Liveness(Probe(own), settings.health_seconds, database_answers)
+        await liveness.look()
         try:
             port = server.add_insecure_port(settings.listen)
         except RuntimeError as error:
             raise AddressInUse(f"{settings.listen} cannot be served on: it is in use, or not an address.") from error
         await server.start()
-        expiry = Expiry(Orders(own, committed), settings.expiry_poll_ms / 1000, database_answers)
+        expiry = Expiry(Orders(own, committed), settings.expiry_poll_ms / 1000)
         tasks = [
             asyncio.create_task(feed.run(), name="feed"),
             asyncio.create_task(expiry.run(), name="expiry"),
+            asyncio.create_task(liveness.run(), name="liveness"),
         ]
         if settings.sequencer:
             tasks.append(asyncio.create_task(sequencer.run(), name="sequencer"))

@@ -48,6 +48,9 @@ class Settings(BaseSettings):
     owner_password: SecretStr | None = Field(None, description="Password of blotter_owner, for migrate and traders.")
     feed_poll_ms: int = Field(100, ge=10, description="How often a process looks for the commits of other processes.")
     expiry_poll_ms: int = Field(250, ge=10, le=1000, description="How often expired orders are looked for.")
+    health_seconds: float = Field(
+        4, ge=0.5, description="Health is NOT_SERVING when the database has not answered for so long."
+    )
     slow_consumer_seconds: float = Field(10, gt=0, description="How long a stream waits for its reader.")
     grace_seconds: float = Field(5, ge=0, description="How long calls may go on after SIGTERM; streams end at once.")
     max_connection_age_seconds: int = Field(

@@ -9,7 +9,7 @@ from itertools import chain
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import TIMESTAMP, BigInteger, Uuid, bindparam, func, select, text, tuple_
+from sqlalchemy import TIMESTAMP, BigInteger, Uuid, bindparam, func, literal_column, select, text, tuple_
 
 from service import models
 from service.domain.errors import BlotterError, ExpireTimePast, OrderNotFound
@@ -110,10 +110,16 @@ _EXPIRED = compiled(
     .distinct()
     .order_by(models.Order.trader_id)
 )
-
+_LOCK_AT_ONCE = compiled(
+    select(literal_column("1"))
+    .select_from(models.TraderSequence)
+    .where(models.TraderSequence.trader_id == bindparam("trader_id"))
+    .with_for_update(key_share=True, nowait=True)
+)
 
 CANCELLED_AT_ONCE = 10_000
 EXPIRED_AT_ONCE = 1000
+EXPIRY_LOCK_TIMEOUT = "200ms"
 
 
 class Recorded(NamedTuple):
@@ -177,11 +183,15 @@ class Orders:
     async def expire(self, caller: Caller, trader_id: UUID) -> list[UUID]:
         """Cancel the trader's open orders that are past their expiry, at most 1,000. Returns their ids.
 
-        Raises Aborted when another transaction of the trader is under way and stays so.
+        Raises Aborted: at once when another transaction has the trader's counter, soon when one has an order of theirs.
         """
-        impatient = Statement("SELECT set_config('lock_timeout', '200ms', true)")
+        first = (
+            Statement("SELECT set_config('lock_timeout', %(timeout)s, true)", {"timeout": EXPIRY_LOCK_TIMEOUT}),
+            act_as(trader_id),
+            Statement(_LOCK_AT_ONCE, {"trader_id": trader_id}),
+        )
         return await self._cancel_open(
-            caller, trader_id, impatient, symbol=None, reason="EXPIRED", expired_only=True, most=EXPIRED_AT_ONCE
+            caller, trader_id, *first, symbol=None, reason="EXPIRED", expired_only=True, most=EXPIRED_AT_ONCE
         )
 
     async def traders_with_expired_orders(self, caller: Caller) -> list[UUID]:

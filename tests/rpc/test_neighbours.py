@@ -9,32 +9,11 @@ import pytest
 from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from blotter.audit.v1 import audit_service_pb2
 from blotter.orders.v1 import order_pb2, order_service_pb2
 from tests.conftest import ALICE, BOB, Database
 from tests.rpc.errors import details_of, fields_of, reason_of, refused
-from tests.rpc.expiring import cancelled, expiring
 from tests.serving import EXECUTION, Blotter, as_trader, order_request, report_request, serving
 from tests.streams.watching import watching
-
-
-async def test_a_trader_whose_counter_is_locked_does_not_hold_up_the_expiry_of_others(
-    database: Database, blotter: Blotter
-) -> None:
-    # The expiry takes traders by id: Alice, who is locked, before Bob.
-    assert ALICE < BOB
-    status = "SELECT act_as(%s), (SELECT status FROM orders WHERE id = %s)"
-    async for _, [alices] in expiring(blotter, ALICE):
-        with psycopg.connect(database.conninfo("blotter_trader")) as holder:
-            holder.execute("SELECT act_as(%s), lock_trader_sequence(%s)", (ALICE, ALICE))
-            row = holder.execute(status, (ALICE, alices.order_id)).fetchone()
-            if row is None or row[1] != "PENDING":
-                continue
-            async for _, [bobs] in expiring(blotter, BOB):
-                assert (await cancelled(blotter, bobs)).last_sequence == bobs.last_sequence + 1
-                break
-        break
-    assert (await cancelled(blotter, alices)).last_sequence == alices.last_sequence + 1
 
 
 async def test_a_trader_whose_calls_wait_does_not_keep_the_connections_from_others(blotter: Blotter) -> None:
@@ -79,19 +58,6 @@ async def test_a_statement_that_a_dba_cancels_is_not_told_as_the_clients_deadlin
         error = await waiting
     assert (error.code(), reason_of(error)) == (grpc.StatusCode.ABORTED, "ABORTED")
     assert details_of(error, error_details_pb2.RetryInfo)
-
-
-async def test_more_orders_expire_than_one_transaction_takes(blotter: Blotter, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.repositories.orders.EXPIRED_AT_ONCE", 7)
-    async for _, _orders in expiring(blotter, count=30):
-        break
-    history = audit_service_pb2.StreamExecutionLogsRequest(follow=True, actions=[order_pb2.ACTION_CANCELLED])
-    stream = blotter.audit.StreamExecutionLogs(history, metadata=as_trader(ALICE))
-    seen: list[int] = []
-    while len(seen) < 30:
-        seen += [log.sequence for log in (await stream.read()).logs.execution_logs]
-    assert seen == list(range(31, 61))
-    stream.cancel()
 
 
 async def test_a_mass_cancel_takes_more_orders_than_one_transaction_takes(

@@ -1,0 +1,148 @@
+"""Orders are cancelled when they are due: each once, no other, and no trader waits for another."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+from uuid import UUID
+
+import psycopg
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from blotter.audit.v1 import audit_service_pb2
+from blotter.orders.v1 import order_pb2, order_service_pb2
+from service.domain.errors import Aborted, DatabaseUnavailable
+from service.domain.identity import Caller, CallerKind
+from service.expiry import Expiry
+from service.repositories.database import Database as Pools
+from service.repositories.orders import Orders
+from tests.conftest import ALICE, BOB, Database
+from tests.serving import Blotter, as_trader, order_request, serving
+from tests.streams.watching import watching
+
+EXPIRY = Caller(CallerKind.EXECUTION, None, "blotter", "expiry")
+
+
+def tomorrow() -> Timestamp:
+    """A time at which an order may expire."""
+    moment = Timestamp()
+    moment.FromDatetime(datetime.now(UTC) + timedelta(days=1))
+    return moment
+
+
+def make_due(database: Database, condition: str) -> None:
+    """Let the orders expire a microsecond after their entry: a test need not wait for a moment, or come before it."""
+    expire = "UPDATE orders SET expires_at = created_at + interval '1 microsecond'"
+    database.cluster.psql(f"SET session_replication_role = replica; {expire} WHERE {condition}", dbname=database.name)
+
+
+async def until_cancelled(blotter: Blotter, trader_id: UUID, order: order_pb2.Order) -> None:
+    """Wait until the order is cancelled."""
+    async with watching(blotter, trader_id) as watch, asyncio.timeout(20):
+        await watch.until_snapshot()
+        while watch.orders[order.order_id].status != order_pb2.ORDER_STATUS_CANCELLED:
+            await watch.next()
+
+
+async def test_a_due_order_is_cancelled_and_another_of_its_trader_stays(blotter: Blotter) -> None:
+    later, due, never = [await blotter.submit(expire_time=moment) for moment in (tomorrow(), tomorrow(), None)]
+    make_due(blotter.database, f"id = '{due.order_id}'")
+    await until_cancelled(blotter, ALICE, due)
+    trail = blotter.audit.StreamExecutionLogs(audit_service_pb2.StreamExecutionLogsRequest(), metadata=as_trader(ALICE))
+    logs = [log for message in [m async for m in trail] for log in message.logs.execution_logs]
+    [cancelled] = [log for log in logs if log.action == order_pb2.ACTION_CANCELLED]
+    assert (cancelled.order_id, cancelled.reason, cancelled.actor) == (due.order_id, "EXPIRED", "blotter")
+    for order in (later, never):
+        get = order_service_pb2.GetOrderRequest(order_id=order.order_id)
+        found = (await blotter.orders.GetOrder(get, metadata=as_trader(ALICE))).order
+        assert (found.status, found.last_sequence) == (order_pb2.ORDER_STATUS_PENDING, order.last_sequence)
+
+
+async def test_twenty_locked_traders_do_not_hold_up_the_expiry_of_another(
+    database: Database, blotter: Blotter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # To wait this long for even a few of them would fail the test.
+    monkeypatch.setattr("service.repositories.orders.EXPIRY_LOCK_TIMEOUT", "10s")
+    locked = [UUID(int=number) for number in range(1, 21)]
+    values = ", ".join(f"('{trader}', 'trader {trader.int}')" for trader in locked)
+    database.cluster.psql(f"INSERT INTO traders (id, name) VALUES {values}", user="blotter_owner", dbname=database.name)
+    orders = [await blotter.submit(trader, expire_time=tomorrow()) for trader in (*locked, BOB)]
+    async with await psycopg.AsyncConnection.connect(database.conninfo("postgres")) as holder:
+        await holder.execute("SELECT FROM trader_sequences WHERE trader_id <> %s FOR UPDATE", (BOB,))
+        make_due(database, "true")
+        await until_cancelled(blotter, BOB, orders[-1])
+        await holder.rollback()
+    for trader, order in zip(locked, orders, strict=False):
+        await until_cancelled(blotter, trader, order)
+
+
+async def test_an_order_that_is_locked_does_not_hold_up_the_expiry_for_long(database: Database) -> None:
+    async with serving(database) as blotter:
+        await blotter.submit(expire_time=tomorrow())
+    make_due(database, "true")
+    pools = Pools(database.conninfo("blotter_execution"), {CallerKind.EXECUTION: 1})
+    await pools.open()
+    try:
+        async with await psycopg.AsyncConnection.connect(database.conninfo("postgres")) as holder:
+            await holder.execute("SELECT FROM orders FOR UPDATE")
+            # Without a bound of its own the statement would wait for the login's, ten seconds.
+            async with asyncio.timeout(5):
+                with pytest.raises(Aborted):
+                    await Orders(pools, lambda trader_id: None).expire(EXPIRY, ALICE)
+            await holder.rollback()
+        assert len(await Orders(pools, lambda trader_id: None).expire(EXPIRY, ALICE)) == 1
+    finally:
+        await pools.close()
+
+
+async def test_more_orders_expire_than_one_transaction_takes(blotter: Blotter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.repositories.orders.EXPIRED_AT_ONCE", 7)
+    orders = [order_request(expire_time=tomorrow()) for _ in range(30)]
+    batch = order_service_pb2.BatchSubmitOrdersRequest(orders=orders)
+    await blotter.orders.BatchSubmitOrders(batch, metadata=as_trader(ALICE))
+    make_due(blotter.database, "true")
+    history = audit_service_pb2.StreamExecutionLogsRequest(follow=True, actions=[order_pb2.ACTION_CANCELLED])
+    stream = blotter.audit.StreamExecutionLogs(history, metadata=as_trader(ALICE))
+    seen: list[int] = []
+    while len(seen) < 30:
+        seen += [log.sequence for log in (await stream.read()).logs.execution_logs]
+    assert seen == list(range(31, 61))
+    stream.cancel()
+
+
+async def test_expiry_goes_on_after_a_look_that_fails() -> None:
+    looks: list[None] = []
+    third = asyncio.Event()
+
+    class Failing:
+        async def traders_with_expired_orders(self, caller: Caller) -> list[UUID]:
+            looks.append(None)
+            if len(looks) == 3:
+                third.set()
+            raise (DatabaseUnavailable if len(looks) == 1 else RuntimeError)
+
+    expiry: Any = Expiry(cast("Orders", Failing()), poll_seconds=0)
+    running = asyncio.create_task(expiry.run())
+    await asyncio.wait_for(third.wait(), 10)
+    assert not running.done()
+    running.cancel()
+    await asyncio.wait([running])
+
+
+async def test_a_database_that_is_away_ends_the_look_and_a_locked_trader_does_not() -> None:
+    asked: list[UUID] = []
+
+    class Failing:
+        async def traders_with_expired_orders(self, caller: Caller) -> list[UUID]:
+            assert caller.deadline is not None
+            return [ALICE, BOB, UUID(int=7)]
+
+        async def expire(self, caller: Caller, trader_id: UUID) -> list[UUID]:
+            assert caller.deadline is not None
+            asked.append(trader_id)
+            raise (Aborted if trader_id == ALICE else DatabaseUnavailable)
+
+    expiry: Any = Expiry(cast("Orders", Failing()), poll_seconds=0)
+    with pytest.raises(DatabaseUnavailable):
+        await expiry.expire_due()
+    assert asked == [ALICE, BOB]

@@ -1,0 +1,120 @@
+"""Health is true: SERVING exactly while the database can take orders."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import psycopg
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from service.domain.errors import DatabaseUnavailable
+from service.domain.identity import CallerKind
+from service.repositories.database import SESSION
+from service.repositories.database import Database as Pools
+from service.repositories.probe import Probe
+from service.server import SERVICES
+from tests.conftest import ALICE, Database
+from tests.proxy import proxied
+from tests.rpc.written import written
+from tests.serving import Blotter, serving
+
+SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
+QUICK = {"health_seconds": 0.8}
+
+
+async def until_health(blotter: Blotter, expected: int) -> None:
+    """Wait until every name has the status."""
+    health: Any = health_pb2_grpc.HealthStub(blotter.channel)
+    async with asyncio.timeout(30):
+        for name in ("", *SERVICES):
+            while True:
+                answer = await health.Check(health_pb2.HealthCheckRequest(service=name))
+                if answer.status == expected:
+                    break
+                await asyncio.sleep(0.02)
+
+
+async def test_a_database_whose_packets_vanish_is_not_serving(database: Database) -> None:
+    async with proxied(database) as silent, serving(silent, **QUICK) as blotter:
+        await until_health(blotter, SERVING)
+        silent.proxy.deafen()
+        await until_health(blotter, NOT_SERVING)
+
+
+@asynccontextmanager
+async def stopped(database: Database) -> AsyncIterator[None]:
+    """Every backend of the service is stopped, as by a hung disk or hypervisor."""
+    backends = f"SELECT pid FROM pg_stat_activity WHERE datname = '{database.name}' AND usename LIKE 'blotter%'"
+    pids = [int(line) for line in database.cluster.psql(backends).split()]
+    postmaster = int(database.cluster.psql("SELECT split_part(pg_read_file('postmaster.pid'), E'\\n', 1)"))
+    # The postmaster first: no other backend takes the place of a stopped one.
+    for pid in (postmaster, *pids):
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in (*pids, postmaster):
+            os.kill(pid, signal.SIGCONT)
+
+
+async def test_a_stopped_postgres_is_not_serving(database: Database) -> None:
+    async with serving(database, **QUICK) as blotter:
+        await until_health(blotter, SERVING)
+        async with stopped(database):
+            await until_health(blotter, NOT_SERVING)
+        await until_health(blotter, SERVING)
+        assert (await blotter.submit()).last_sequence == 1
+
+
+@pytest.mark.parametrize(
+    "lock",
+    [
+        "orders IN ACCESS EXCLUSIVE",
+        "orders IN SHARE",
+        "trader_sequences IN SHARE",
+        "execution_logs IN ACCESS EXCLUSIVE",
+    ],
+)
+async def test_a_locked_table_that_a_submit_needs_is_not_serving(database: Database, lock: str) -> None:
+    async with serving(database, **QUICK) as blotter:
+        await until_health(blotter, SERVING)
+        async with await psycopg.AsyncConnection.connect(database.conninfo("postgres")) as holder:
+            await holder.execute(f"LOCK TABLE {lock} MODE")
+            await until_health(blotter, NOT_SERVING)
+            await holder.rollback()
+        await until_health(blotter, SERVING)
+
+
+async def test_the_probe_waits_for_no_row_and_writes_nothing(database: Database) -> None:
+    async with serving(database) as blotter:
+        await blotter.submit(ALICE)
+        before = written(blotter)
+    async with await psycopg.AsyncConnection.connect(database.conninfo("postgres")) as holder, probe(database) as ask:
+        await holder.execute("SELECT FROM trader_sequences FOR UPDATE")
+        await holder.execute("SELECT FROM orders FOR UPDATE")
+        await ask.write_nothing(within=20)
+        await holder.rollback()
+    assert written(blotter) == before
+
+
+@asynccontextmanager
+async def probe(database: Database) -> AsyncIterator[Probe]:
+    """A probe on a connection of its own."""
+    pools = Pools(database.conninfo("blotter_execution"), {CallerKind.EXECUTION: 1})
+    await pools.open()
+    try:
+        yield Probe(pools)
+    finally:
+        await pools.close()
+
+
+async def test_a_read_only_database_cannot_take_orders(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the standby that a name leads to after a failover."""
+    monkeypatch.setitem(SESSION, "default_transaction_read_only", "on")
+    async with probe(database) as ask:
+        with pytest.raises(DatabaseUnavailable):
+            await ask.write_nothing(within=20)
