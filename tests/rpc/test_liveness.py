@@ -38,11 +38,13 @@ async def until_health(blotter: Blotter, expected: int) -> None:
                 await asyncio.sleep(0.02)
 
 
-async def test_a_database_whose_packets_vanish_is_not_serving(database: Database) -> None:
+async def test_a_database_whose_packets_vanish_is_not_serving_until_they_arrive_again(database: Database) -> None:
     async with proxied(database) as silent, serving(silent, **QUICK) as blotter:
         await until_health(blotter, SERVING)
         silent.proxy.deafen()
         await until_health(blotter, NOT_SERVING)
+        silent.proxy.heal()
+        await until_health(blotter, SERVING)
 
 
 @asynccontextmanager
