@@ -69,3 +69,18 @@ def events(database: Database, order_id: UUID) -> list[str]:
     with connected(database, "postgres") as superuser:
         query = "SELECT action::text FROM execution_logs WHERE order_id = %s ORDER BY sequence"
         return [action for (action,) in superuser.execute(query, [order_id])]
+
+
+def test_open_orders_are_cancelled_the_oldest_first_and_no_more_than_asked(database: Database) -> None:
+    orders = [enter(database, ALICE, str(number)) for number in range(4)]
+    fill(database, ALICE, orders[0], 40, "execution-1")
+    some = """SELECT array_agg(id ORDER BY place)
+        FROM cancel_open_orders(%s, NULL, %s, NULL, 'desk', 'request', %s) WITH ORDINALITY AS _ (id, place)"""
+    with connected(database, "blotter_trader", ALICE) as trader:
+        assert one(trader, some, ALICE, True, None) is None, "none of them expires"
+        assert one(trader, some, ALICE, False, 1) == orders[:1]
+    # A change moves an order's row in the table; what counts is when the order was entered.
+    fill(database, ALICE, orders[1], 40, "execution-2")
+    with connected(database, "blotter_trader", ALICE) as trader:
+        assert one(trader, some, ALICE, False, 2) == orders[1:3]
+        assert one(trader, some, ALICE, False, None) == orders[3:]

@@ -36,12 +36,16 @@ TWICE = (
     "tests/rpc/test_idempotency.py -k report_id",
 )
 CANCEL = ("tests/isolation/test_functions.py -k cancel", "tests/rpc/test_lifecycle.py -k repeated")
-ALL = ("tests/rpc/test_lifecycle.py -k cancel_all",)
+ALL = ("tests/isolation/test_functions.py -k oldest", "tests/rpc/test_lifecycle.py -k cancel_all")
 CONTENT = ("tests/rpc/test_idempotency.py -k key_is_not_used",)
 RACES = ("tests/isolation/test_functions.py -k one_lock", "tests/rpc/test_idempotency.py -k fifty")
 FOREIGN = ("tests/isolation/test_keys.py -k cancel_tells", "tests/rpc/test_lifecycle.py -k anothers_order")
 WORDS = ("tests/isolation/test_raw_words.py",)
-EXPIRY = ("tests/rpc/test_idempotency.py -k expired",)
+EXPIRY = (
+    "tests/isolation/test_functions.py -k oldest",
+    "tests/isolation/test_raw_words.py -k due",
+    "tests/rpc/test_idempotency.py -k expired",
+)
 
 MUTANTS = (
     # 006: each wall of the trail alone.

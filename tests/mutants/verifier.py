@@ -14,8 +14,8 @@ BUNDLE = "service/verifier/bundle.py"
 
 TREES = ("tests/ledger/test_hash_lengths.py", "tests/ledger/test_proofs.py", "tests/ledger/test_trees.py")
 NOTED = ("tests/ledger/test_proofs.py",)
-RECEIPTS = ("tests/ledger/test_verifier.py",)
-BUNDLES = ("tests/ledger/test_verifier.py",)
+RECEIPTS = ("tests/ledger/test_verifier.py", "tests/ledger/test_commands.py")
+BUNDLES = ("tests/ledger/test_verifier.py", "tests/ledger/test_commands.py")
 
 MUTANTS = (
     # Proofs.
