@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+import signal
+import threading
+from typing import Any
 from uuid import UUID
 
 import click
@@ -17,13 +17,11 @@ from service.commands.ledger import keys, ledger
 from service.domain.demo import DEMO_TRADERS
 from service.domain.errors import BlotterError
 from service.embedded import EmbeddedError, keep_running
+from service.ledger.notes import InvalidKey
 from service.replay.command import demo, replay
 from service.repositories import traders as traders_repository
 from service.repositories.privileges import UnsafeDatabase
 from service.settings import Settings
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 def settings_help() -> str:
@@ -36,26 +34,29 @@ def settings_help() -> str:
     return "\n".join(lines)
 
 
-def plain_errors(function: Callable[P, R]) -> Callable[P, R]:
-    """Tell foreseeable failures in one sentence instead of a traceback."""
+class _Commands(click.Group):
+    """Prints foreseeable failures of any command in one sentence instead of a traceback."""
 
-    @wraps(function)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. Raises click.ClickException."""
         try:
-            return function(*args, **kwargs)
+            return super().invoke(ctx)
         except ValidationError as error:
             raise click.ClickException("\n".join(_setting_error(item) for item in error.errors())) from error
+        except OSError as error:
+            what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+            raise click.ClickException(what) from error
         except (
-            EmbeddedError,
-            home.WrongRevision,
             UnsafeDatabase,
             BlotterError,
+            EmbeddedError,
+            InvalidKey,
+            home.WrongRevision,
+            migrations.MigrationRefused,
             server.AddressInUse,
             traders_repository.TraderRefused,
         ) as error:
             raise click.ClickException(str(error)) from error
-
-    return wrapper
 
 
 def _setting_error(item: Any) -> str:
@@ -63,14 +64,20 @@ def _setting_error(item: Any) -> str:
     return name + str(item["msg"]).removeprefix("Value error, ")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def _end(_signal: int, _frame: object) -> None:
+    """End at SIGTERM by an exception, so that an embedded server that is starting is stopped."""
+    raise SystemExit(128 + signal.SIGTERM)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="blotter")
 def main() -> None:
     """Blotter: a trading desk's book of record of orders and fills."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _end)
 
 
 @main.command(epilog=settings_help())
-@plain_errors
 def serve() -> None:
     """Serve OrderService and AuditService until Ctrl-C or SIGTERM.
 
@@ -119,7 +126,6 @@ def migrate() -> None:
 
 @migrate.command()
 @click.argument("revision", default="head")
-@plain_errors
 def upgrade(revision: str) -> None:
     """Apply revisions up to REVISION (default: the newest)."""
     with home.owned(Settings()) as conninfo:
@@ -129,7 +135,6 @@ def upgrade(revision: str) -> None:
 
 @migrate.command()
 @click.argument("revision")
-@plain_errors
 def downgrade(revision: str) -> None:
     """Take revisions back to REVISION, `base` for all of them. What they added is dropped, data included."""
     with home.owned(Settings()) as conninfo:
@@ -153,7 +158,6 @@ def traders() -> None:
 @traders.command()
 @click.argument("name")
 @click.option("--id", "trader_id", type=click.UUID, help="The trader's id; default: a new one.")
-@plain_errors
 def add(name: str, trader_id: UUID | None) -> None:
     """Register a trader and print his id."""
     with home.owned(Settings()) as conninfo:
@@ -163,7 +167,6 @@ def add(name: str, trader_id: UUID | None) -> None:
 @traders.command()
 @click.argument("trader_id", type=click.UUID)
 @click.argument("name")
-@plain_errors
 def rename(trader_id: UUID, name: str) -> None:
     """Give the trader TRADER_ID another name."""
     with home.owned(Settings()) as conninfo:
@@ -172,7 +175,6 @@ def rename(trader_id: UUID, name: str) -> None:
 
 @traders.command()
 @click.argument("trader_id", type=click.UUID)
-@plain_errors
 def disable(trader_id: UUID) -> None:
     """Refuse the trader's own calls. Gateways still report on the trader's open orders, and these still expire."""
     with home.owned(Settings()) as conninfo:
@@ -181,7 +183,6 @@ def disable(trader_id: UUID) -> None:
 
 @traders.command()
 @click.argument("trader_id", type=click.UUID)
-@plain_errors
 def enable(trader_id: UUID) -> None:
     """Accept the trader's calls again."""
     with home.owned(Settings()) as conninfo:
@@ -189,7 +190,6 @@ def enable(trader_id: UUID) -> None:
 
 
 @traders.command("list")
-@plain_errors
 def list_() -> None:
     """List the traders, oldest first: id, time of registration, name, and whether they are disabled."""
     with home.owned(Settings()) as conninfo:

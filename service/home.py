@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from service import migrations
 from service.domain.demo import DEMO_TRADERS
+from service.domain.errors import DatabaseUnavailable
 from service.embedded import Cluster, lock
 from service.repositories import privileges, traders
 from service.repositories.database import login_to
+from service.repositories.errors import unavailable_if_unreachable
 from service.sequencing.keys import KeyFolder
 from service.settings import Settings
 
@@ -50,27 +52,21 @@ def served(settings: Settings) -> Iterator[Served]:
                 keys.generate(settings.ledger_origin)
             yield Served(owner, cluster)
         return
-    logins = {
-        "blotter_trader": settings.trader_password,
-        "blotter_execution": settings.execution_password,
-        "blotter_compliance": settings.compliance_password,
-    }
-    conninfos = [
-        login_to(
-            settings.database_url,
-            login,
-            password.get_secret_value() if password else None,
-            pooler=settings.database_pooler,
-        )
-        for login, password in logins.items()
-    ]
-    if not privileges.check(conninfos):
-        log.warning("%s", privileges.NOT_HARDENED)
-    found, needed = migrations.current(conninfos[0]), migrations.head()
-    if found != needed:
+    conninfos = {kind: _login(settings, kind) for kind in ("trader", "execution", "compliance")}
+    with suppress(DatabaseUnavailable):  # the login that is kept out is named below
+        privileges.check_settings(list(conninfos.values()))
+    for kind, conninfo in conninfos.items():
+        with _naming(kind):
+            migrations.connect(conninfo)
+    found = migrations.current(conninfos["trader"])
+    if found != (needed := migrations.head()):
+        state = "is empty" if found is None else f"is at revision {found}"
         raise WrongRevision(
-            f"The database is at revision {found}, this service needs {needed}: blotter migrate upgrade"
+            f"The database {state}, this service needs revision {needed}: "
+            + ("run `blotter migrate upgrade`." if found is None or found < needed else "run a newer service.")
         )
+    if not privileges.check_privileges(conninfos["trader"]):
+        log.warning("%s", privileges.NOT_HARDENED)
     yield Served(settings.database_url, None)
 
 
@@ -78,16 +74,37 @@ def served(settings: Settings) -> Iterator[Served]:
 def owned(settings: Settings) -> Iterator[str]:
     """Yield the libpq connection string of the database as its owner; an embedded server runs at least that long.
 
-    Raises EmbeddedError.
+    Raises EmbeddedError, DatabaseUnavailable.
     """
     if settings.database_url is not None:
-        password = settings.owner_password
-        yield login_to(settings.database_url, OWNER, password.get_secret_value() if password else None)
+        with _naming("owner"):
+            owner = _login(settings, "owner")
+            migrations.connect(owner)
+        yield owner
     elif (cluster := Cluster(settings.home)).running:
         yield cluster.conninfo(user=OWNER, dbname=DATABASE)
     else:
         with _embedded(settings) as (_, owner):
             yield owner
+
+
+def _login(settings: Settings, kind: str) -> str:
+    secret = getattr(settings, f"{kind}_password")
+    password = secret.get_secret_value() if secret else None
+    pooler = settings.database_pooler and kind != "owner"
+    return login_to(settings.database_url or "", f"blotter_{kind}", password, pooler=pooler)
+
+
+@contextmanager
+def _naming(kind: str) -> Iterator[None]:
+    """Name the settings that may be wrong when a login does not reach the database."""
+    try:
+        with unavailable_if_unreachable():
+            yield
+    except DatabaseUnavailable as error:
+        raise DatabaseUnavailable(
+            f"blotter_{kind} cannot log in. {error} (Check BLOTTER_DATABASE_URL and BLOTTER_{kind.upper()}_PASSWORD.)"
+        ) from error
 
 
 @contextmanager
@@ -108,9 +125,9 @@ def _prepared(cluster: Cluster) -> str:
     owner = cluster.conninfo(user=OWNER, dbname=DATABASE)
     if migrations.current(owner) != migrations.head():
         migrations.upgrade(owner, quiet=True)
+    if not privileges.check_privileges(owner):
         cluster.psql(migrations.ROOT / "sql" / "harden.sql", dbname=DATABASE)
         cluster.psql("REVOKE CONNECT ON DATABASE postgres, template1 FROM PUBLIC")
-    privileges.check([owner])
     known = {trader.id for trader in traders.list_all(owner)}
     if known < DEMO_TRADERS.keys():  # none yet, or not all because the first start was interrupted
         for trader_id in DEMO_TRADERS.keys() - known:

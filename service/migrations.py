@@ -11,12 +11,18 @@ from pathlib import Path
 import psycopg
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Engine, create_engine, pool
+from sqlalchemy.exc import DBAPIError
 
 from alembic import command
 from service.repositories.errors import unavailable_if_unreachable
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+class MigrationRefused(Exception):
+    """The revisions cannot be run as asked; the text gives the reason."""
 
 
 def configuration(*, quiet: bool = False) -> Config:
@@ -54,7 +60,16 @@ def check(conninfo: str) -> None:
 
 def print_sql(revisions: str = "head", *, down: bool = False) -> None:
     """Write the SQL of an upgrade, or of a downgrade `from:to`, to standard output; needs no database."""
-    (command.downgrade if down else command.upgrade)(configuration(quiet=True), revisions, sql=True)
+    try:
+        (command.downgrade if down else command.upgrade)(configuration(quiet=True), revisions, sql=True)
+    except CommandError as error:
+        raise MigrationRefused(f"{error}.") from error
+
+
+def connect(conninfo: str) -> None:
+    """Connect once. Raises DatabaseUnavailable."""
+    with unavailable_if_unreachable(), psycopg.connect(conninfo):
+        pass
 
 
 def current(conninfo: str) -> str | None:
@@ -71,7 +86,13 @@ def _engine(conninfo: str) -> Engine:
 
 
 def _run(step: Callable[[Config, str], None], conninfo: str, revision: str, *, quiet: bool) -> None:
+    current(conninfo)  # raises DatabaseUnavailable
     config = configuration(quiet=quiet)
-    with unavailable_if_unreachable(), _engine(conninfo).connect() as connection:
-        config.attributes["connection"] = connection
-        step(config, revision)
+    try:
+        with _engine(conninfo).connect() as connection:
+            config.attributes["connection"] = connection
+            step(config, revision)
+    except CommandError as error:
+        raise MigrationRefused(f"{error}.") from error
+    except DBAPIError as error:
+        raise MigrationRefused(f"The database refuses the revision: {' '.join(str(error.orig).split())}") from error

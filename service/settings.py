@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
+from urllib.parse import parse_qs, urlsplit
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.ledger.notes import Verifier, check_name
@@ -106,6 +111,34 @@ class Settings(BaseSettings):
         pairs = [pair.split() for pair in self.witnesses.split(",") if pair.strip()]
         return [(url, key) for url, key in pairs]
 
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown_variables(cls, values: object) -> object:
+        if unknown := unknown_variables(os.environ):
+            raise ValueError("; ".join(unknown))
+        return values
+
+    @field_validator("database_url", "sequencer_database_url")
+    @classmethod
+    def _require_url_without_login(cls, url: str | None) -> str | None:
+        # The value may hold a password, so that no message repeats it.
+        if url is None:
+            return url
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            raise ValueError("must be a URL, like postgresql://host:5432/blotter") from None
+        if parts.scheme not in {"postgresql", "postgres"} or not url.startswith(f"{parts.scheme}://"):
+            raise ValueError("must be a URL, like postgresql://host:5432/blotter")
+        if "@" in parts.netloc:
+            raise ValueError(
+                "must not name a user or a password: each login has its own password setting, "
+                "such as BLOTTER_TRADER_PASSWORD"
+            )
+        if refused := sorted({"user", "password", "options"} & parse_qs(parts.query).keys()):
+            raise ValueError(f"must not set {', '.join(refused)}: the service sets user, password and options itself")
+        return url
+
     @model_validator(mode="after")
     def _refuse_open_door(self) -> Settings:
         if not _is_address(self.listen):
@@ -122,6 +155,27 @@ class Settings(BaseSettings):
             Verifier.parse(key)
         check_name(self.ledger_origin)
         return self
+
+
+_OTHERS = {"BLOTTER_OWNER_URL"}  # read by alembic/env.py
+# Kubernetes describes each service of a namespace in variables, also one that is named blotter or blotter-...
+_KUBERNETES = re.compile(
+    r"BLOTTER_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
+)
+
+
+def unknown_variables(names: Iterable[str]) -> list[str]:
+    """Return a sentence for each variable that looks like a setting and is none, with the setting it may stand for."""
+    known = [f"BLOTTER_{name.upper()}" for name in Settings.model_fields]
+    found = []
+    for name in sorted(names):
+        variable = name.upper()
+        if not variable.startswith("BLOTTER_") or variable in {*known, *_OTHERS} or _KUBERNETES.fullmatch(variable):
+            continue
+        near = get_close_matches(variable, known, 1)
+        remedy = f"did you mean {near[0]}?" if near else "unset it, or see the settings in `blotter serve --help`"
+        found.append(f"{name} is not a setting: {remedy}")
+    return found
 
 
 def _is_address(listen: str) -> bool:

@@ -48,11 +48,19 @@ BY_OUTCOME: dict[str, Callable[[], BlotterError]] = {
 
 @contextmanager
 def unavailable_if_unreachable() -> Iterator[None]:
-    """For the command line: DatabaseUnavailable, with what the driver says, instead of the driver's error."""
+    """For the command line: DatabaseUnavailable in one line, with the driver's text, instead of the driver's error."""
     try:
         yield
+    except pg.UndefinedTable as error:
+        raise DatabaseUnavailable("The database has no schema of Blotter's: run `blotter migrate upgrade`.") from error
+    except psycopg.ProgrammingError as error:
+        raise DatabaseUnavailable(f"The database refuses this: {_one_line(error)}") from error
     except psycopg.OperationalError as error:
-        raise DatabaseUnavailable(f"The database cannot be reached: {error}") from error
+        raise DatabaseUnavailable(f"The database cannot be reached: {_one_line(error)}") from error
+
+
+def _one_line(error: psycopg.Error) -> str:
+    return " ".join(str(error).split())
 
 
 def translate(error: Exception) -> Exception:

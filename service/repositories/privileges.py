@@ -19,6 +19,8 @@ LOGINS = ["blotter_trader", "blotter_execution", "blotter_compliance", "blotter_
 # A login may set these on itself. They act before the first statement of a connection, so none can undo them there.
 UNPINNABLE = ["local_preload_libraries", "session_preload_libraries", "transaction_timeout"]
 
+_VALUES = {"logins": LOGINS, "unpinnable": UNPINNABLE}
+
 _REFUSED: LiteralString = """
     SELECT format('%%s may create temporary tables, which can stand in for the real ones: '
                   'REVOKE TEMPORARY ON DATABASE %%I FROM PUBLIC, %%I', login, current_database(), login)
@@ -32,7 +34,9 @@ _REFUSED: LiteralString = """
                   login, nspname, nspname, login)
     FROM unnest(%(logins)s::text[]) AS login, pg_namespace
     WHERE nspname !~ '^pg_(toast_)?temp_' AND has_schema_privilege(login, pg_namespace.oid, 'CREATE')
-    UNION ALL
+"""
+
+_LOCKED_OUT: LiteralString = """
     SELECT format('%%s has a setting that can keep the service out: ALTER ROLE %%I%%s RESET %%s', rolname, rolname,
                   ' IN DATABASE ' || quote_ident(datname), split_part(setting, '=', 1))
     FROM pg_db_role_setting JOIN pg_roles ON pg_roles.oid = setrole
@@ -53,26 +57,31 @@ NOT_HARDENED = (
 )
 
 
-def check(conninfos: Sequence[str]) -> bool:
-    """Return whether sql/harden.sql was run. Raises UnsafeDatabase, and DatabaseUnavailable when no login gets in.
+def check_settings(conninfos: Sequence[str]) -> None:
+    """Look for settings of the logins that can keep them out. Raises UnsafeDatabase, and DatabaseUnavailable.
 
-    `conninfos` name the same database under several logins: a setting may keep one of them out.
+    `conninfos` name the same database under several logins, tried in turn: a setting may keep one of them out.
     """
     with unavailable_if_unreachable():
         for conninfo in conninfos[:-1]:
             try:
-                return _checked(conninfo)
+                return _refuse(conninfo, _LOCKED_OUT)
             except psycopg.Error:
                 continue
-        return _checked(conninfos[-1])
+        return _refuse(conninfos[-1], _LOCKED_OUT)
 
 
-def _checked(conninfo: str) -> bool:
-    values = {"logins": LOGINS, "unpinnable": UNPINNABLE}
+def check_privileges(conninfo: str) -> bool:
+    """Return whether sql/harden.sql was run. Raises UnsafeDatabase, and DatabaseUnavailable."""
+    with unavailable_if_unreachable():
+        _refuse(conninfo, _REFUSED)
+        with psycopg.connect(conninfo) as connection:
+            return connection.execute(_HARDENED, _VALUES).fetchone() == (True,)
+
+
+def _refuse(conninfo: str, query: LiteralString) -> None:
     with psycopg.connect(conninfo) as connection:
-        refused = connection.execute(_REFUSED, values).fetchall()
-        hardened = connection.execute(_HARDENED, values).fetchone()
+        refused = connection.execute(query, _VALUES).fetchall()
     if refused:
         more = f" ({len(refused) - 1} more like it)" if refused[1:] else ""
         raise UnsafeDatabase(f"{refused[0][0]}{more}")
-    return hardened == (True,)

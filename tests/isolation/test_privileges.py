@@ -8,7 +8,13 @@ import psycopg
 import pytest
 
 from service.repositories.database import SESSION, login_to
-from service.repositories.privileges import LOGINS, UNPINNABLE, UnsafeDatabase, check
+from service.repositories.privileges import (
+    LOGINS,
+    UNPINNABLE,
+    UnsafeDatabase,
+    check_privileges,
+    check_settings,
+)
 from tests.conftest import ALICE, Database
 from tests.isolation.desk import Connection, one
 
@@ -26,6 +32,12 @@ def superuser(database: Database) -> Iterator[Connection]:
 
 def conninfos(database: Database) -> list[str]:
     return [database.conninfo(login) for login in LOGINS]
+
+
+def check(conninfos: list[str]) -> bool:
+    """What the service checks at its start."""
+    check_settings(conninfos)
+    return check_privileges(conninfos[0])
 
 
 def test_the_database_as_the_revisions_leave_it_is_safe_and_hardened(database: Database) -> None:
