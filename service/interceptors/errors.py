@@ -29,7 +29,8 @@ class Errors(Around):
     async def around(self, method: str, request: Any, context: Context) -> AsyncIterator[None]:
         """Turn an exception into a status. Cancellation passes: it is not an error."""
         try:
-            yield
+            with unless_hung_up():
+                yield
         except aio.AbortError:
             raise
         except Exception as error:

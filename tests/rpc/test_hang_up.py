@@ -1,0 +1,23 @@
+"""A caller that has gone is no error of the service."""
+
+import asyncio
+import logging
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+from grpc import aio
+
+from service.interceptors.errors import Errors
+
+
+async def test_a_status_that_a_servicer_cannot_send_ends_the_call_without_an_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Health aborts its calls itself; gRPC fails to send the status when the caller's deadline has passed."""
+    context: Any = Mock(spec=aio.ServicerContext)
+    with caplog.at_level(logging.ERROR), pytest.raises(asyncio.CancelledError):
+        async with Errors().around("/grpc.health.v1.Health/Check", None, context):
+            raise aio.InternalError("Failed execute_batch")
+    assert not caplog.records
+    context.abort.assert_not_called()
