@@ -9,8 +9,10 @@ import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.parse import urlencode
 
 from grpc import aio
+from psycopg.conninfo import conninfo_to_dict
 
 from service import home
 from service.sequencing import KeyFolder
@@ -33,7 +35,7 @@ async def serving(conninfo: str, **settings: str) -> AsyncIterator[None]:
         keys = KeyFolder(Path(folder) / "keys")
         keys.generate("localhost/blotter")
         environment = os.environ | {
-            "BLOTTER_DATABASE_URL": conninfo,
+            "BLOTTER_DATABASE_URL": _url(conninfo),
             "BLOTTER_LISTEN": TARGET,
             "BLOTTER_LOG_LEVEL": "WARNING",
             "BLOTTER_LEDGER_KEYS": str(keys.folder),
@@ -49,3 +51,9 @@ async def serving(conninfo: str, **settings: str) -> AsyncIterator[None]:
         finally:
             server.terminate()
             await server.wait()
+
+
+def _url(conninfo: str) -> str:
+    """Return the connection string as BLOTTER_DATABASE_URL takes it: a URL without user."""
+    parts = conninfo_to_dict(conninfo)
+    return f"postgresql:///{parts['dbname']}?{urlencode({'host': parts['host'], 'port': parts['port']})}"

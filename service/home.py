@@ -12,7 +12,7 @@ from service.domain.demo import DEMO_TRADERS
 from service.domain.errors import DatabaseUnavailable
 from service.embedded import Cluster, lock
 from service.repositories import privileges, traders
-from service.repositories.database import login_to
+from service.repositories.database import SESSION, login_to
 from service.repositories.errors import unavailable_if_unreachable
 from service.sequencing.keys import KeyFolder
 from service.settings import Settings
@@ -91,8 +91,9 @@ def owned(settings: Settings) -> Iterator[str]:
 def _login(settings: Settings, kind: str) -> str:
     secret = getattr(settings, f"{kind}_password")
     password = secret.get_secret_value() if secret else None
-    pooler = settings.database_pooler and kind != "owner"
-    return login_to(settings.database_url or "", f"blotter_{kind}", password, pooler=pooler)
+    owner = kind == "owner"  # a migration may take longer than a call
+    session, pooler = None if owner else SESSION, settings.database_pooler and not owner
+    return login_to(settings.database_url or "", f"blotter_{kind}", password, session, pooler=pooler)
 
 
 @contextmanager

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlencode
 from uuid import UUID
 
 import pytest
 from hypothesis import settings
+from psycopg.conninfo import conninfo_to_dict
 
 from service import migrations
 from service.embedded import Cluster
@@ -75,6 +77,12 @@ class Database:
     def conninfo(self, login: str) -> str:
         """The libpq connection string for a login, such as `blotter_trader`; `postgres` is the superuser."""
         return self.cluster.conninfo(user=login, dbname=self.name)
+
+    @property
+    def url(self) -> str:
+        """The database as BLOTTER_DATABASE_URL names it: without a login."""
+        parts = conninfo_to_dict(self.conninfo("nobody"))
+        return f"postgresql:///{parts['dbname']}?{urlencode({'host': parts['host'], 'port': parts['port']})}"
 
 
 @pytest.fixture(scope="session")

@@ -31,7 +31,7 @@ def superuser(database: Database) -> Iterator[Connection]:
 
 
 def conninfos(database: Database) -> list[str]:
-    return [database.conninfo(login) for login in LOGINS]
+    return [login_to(database.conninfo(login), login, session=SESSION) for login in LOGINS]
 
 
 def check(conninfos: list[str]) -> bool:

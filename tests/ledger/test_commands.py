@@ -203,7 +203,7 @@ def test_mistakes_are_told_in_a_sentence(tmp_path: Path) -> None:
 async def test_the_static_layout_holds_the_tree(database: Database, tmp_path: Path) -> None:
     async with signing(database, tmp_path) as (blotter, _, outside):
         await traded(blotter, outside)
-    environment = {"BLOTTER_DATABASE_URL": database.conninfo("blotter_owner")}
+    environment = {"BLOTTER_DATABASE_URL": database.url}
     folder = tmp_path / "tiles"
     for _ in range(2):
         done = await asyncio.to_thread(run, "ledger", "tiles", folder, **environment)
@@ -234,7 +234,7 @@ async def test_the_static_layout_holds_the_tree(database: Database, tmp_path: Pa
 
 
 async def test_a_rebaseline_by_hand(database: Database) -> None:
-    environment = {"BLOTTER_DATABASE_URL": database.conninfo("blotter_owner")}
+    environment = {"BLOTTER_DATABASE_URL": database.url}
     for _ in range(2):
         done = await asyncio.to_thread(run, "ledger", "rebaseline", "--yes", **environment)
         assert done.exit_code == 0, done.output

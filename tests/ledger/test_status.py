@@ -16,7 +16,7 @@ from tests.ledger.test_commands import run
 def environment(database: Database, folder: Path) -> dict[str, str]:
     """The settings of the command."""
     return {
-        "BLOTTER_DATABASE_URL": database.conninfo("blotter_owner"),
+        "BLOTTER_DATABASE_URL": database.url,
         "BLOTTER_LEDGER_ORIGIN": ORIGIN,
         "BLOTTER_LEDGER_KEYS": str(folder / "keys"),
         "BLOTTER_CHECKPOINT_DIRECTORY": str(folder / "outside"),

@@ -10,7 +10,6 @@ from uuid import uuid4
 import psycopg
 import pytest
 from alembic.script import ScriptDirectory
-from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 from service import migrations
 from tests.conftest import ALICE, BOB, Database
@@ -110,7 +109,7 @@ def test_rows_of_the_bare_seed_schema_stop_the_upgrade_and_stay_as_they_are(empt
             " 'MARKET')",
             [order_id, ALICE],
         )
-    with pytest.raises(IntegrityError, match=r'column "client_order_id" .* contains null values'):
+    with pytest.raises(migrations.MigrationRefused, match=r'column "client_order_id" .* contains null values'):
         to(empty, "head")
     assert migrations.current(empty.conninfo("blotter_owner")) == "003"
     with psycopg.connect(empty.conninfo("postgres")) as superuser:
@@ -121,7 +120,7 @@ def test_a_revision_that_fails_halfway_leaves_nothing_of_itself(empty: Database)
     before = to(empty, "004")
     with psycopg.connect(empty.conninfo("postgres")) as superuser:
         superuser.execute("CREATE TABLE trader_sequences (id integer)")
-    with pytest.raises(ProgrammingError, match='relation "trader_sequences" already exists'):
+    with pytest.raises(migrations.MigrationRefused, match='relation "trader_sequences" already exists'):
         to(empty, "head")
     with psycopg.connect(empty.conninfo("postgres")) as superuser:
         superuser.execute("DROP TABLE trader_sequences")

@@ -18,7 +18,7 @@ from tests.serving import Blotter, as_trader
 def blotter_traders(database: Database, monkeypatch: pytest.MonkeyPatch) -> object:
     """The command `blotter traders` on the test's database."""
     monkeypatch.setenv("BLOTTER_DATABASE_URL", "postgresql:///named-by-the-test")
-    monkeypatch.setattr(home, "login_to", lambda _url, login, *_: database.conninfo(login))
+    monkeypatch.setattr(home, "login_to", lambda _url, login, *_, **_pooler: database.conninfo(login))
 
     def run(*arguments: str) -> Result:
         return CliRunner().invoke(cli.main, ["traders", *arguments])

@@ -40,7 +40,7 @@ CODES = {
     "UNAVAILABLE": "LOG_NOT_YET_IN_LEDGER DRAINING DATABASE_UNAVAILABLE DATABASE_BUSY",
     "DATA_LOSS": "LEDGER_DAMAGED",
     "ABORTED": "ABORTED",
-    "DEADLINE_EXCEEDED": "DEADLINE_EXCEEDED",
+    "DEADLINE_EXCEEDED": "DEADLINE_EXCEEDED STATEMENT_TIMEOUT",
 }
 """What programs depend on: which reasons come with which code. Not read from the table that the test is about."""
 

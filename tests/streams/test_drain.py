@@ -27,7 +27,7 @@ from tests.streams.watching import Watch, watching
 async def served(database: Database) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
     """`blotter serve` on the database: the process and its address."""
     environment = os.environ | {
-        "BLOTTER_DATABASE_URL": database.conninfo("nobody"),
+        "BLOTTER_DATABASE_URL": database.url,
         "BLOTTER_LISTEN": "127.0.0.1:0",
         "BLOTTER_LOG_FORMAT": "json",
         "BLOTTER_GRACE_SECONDS": "30",

@@ -16,7 +16,8 @@ from tests.streams.watching import Watch, watching
 
 SUBMIT = """
 SELECT outcome FROM submit_order(
-    %(trader)s, %(key)s, sha256(%(key)s::text::bytea), 'AAPL', 'BUY', 'LIMIT', 100, 1, NULL, NULL, NULL, false, '', 'r')
+    %(trader)s, %(key)s, sha256(%(key)s::text::bytea), 'AAPL', 'BUY', 'LIMIT', 100, 1, NULL, NULL, NULL, false,
+    'raw', 'r')
 """
 WRITERS_A_TRADER = 4
 TRANSACTIONS_A_WRITER = 12
