@@ -67,24 +67,25 @@ class StreamRequest:
         return cursor
 
     async def bounds(self, events: Events) -> tuple[int, int]:
-        """Return the least cursor that a token may go on from, and that of now."""
-        return await self.read(lambda caller: events.bounds(caller, self.trader_id))
+        """Return the least cursor that a token may go on from, and that of now. Fails at once: nothing was sent yet."""
+        return await self.read(lambda caller: events.bounds(caller, self.trader_id), stale_seconds=0)
 
-    async def read(self, read: Callable[[Caller], Awaitable[T]]) -> T:
+    async def read(self, read: Callable[[Caller], Awaitable[T]], stale_seconds: float | None = None) -> T:
         """Return what `read` returns for the caller. A read that takes READ_SECONDS is given up.
 
-        A read that fails is repeated, on another connection. Raises DatabaseUnavailable when that goes on for
-        STALE_SECONDS: another server may see the database, and a client must not take a stale view for a quiet one.
+        A read that fails is repeated, on another connection. Raises DatabaseUnavailable or DatabaseBusy when that goes
+        on for `stale_seconds` (None: STALE_SECONDS): another server may be able to read, and a client must not take a
+        stale view for a quiet one.
         """
         clock = time.monotonic
-        stale = clock() + STALE_SECONDS
+        stale = clock() + (STALE_SECONDS if stale_seconds is None else stale_seconds)
         while True:
             deadline = min(clock() + READ_SECONDS, self.caller.deadline or math.inf)
             try:
                 return await read(replace(self.caller, deadline=deadline))
             except (DatabaseUnavailable, DatabaseBusy, DeadlineExceeded) as error:
-                if clock() > stale:
-                    raise DatabaseUnavailable from error
+                if clock() >= stale:
+                    raise (DatabaseBusy if isinstance(error, DatabaseBusy) else DatabaseUnavailable) from error
             await asyncio.sleep(RETRY_SECONDS)
 
     @property

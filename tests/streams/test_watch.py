@@ -1,13 +1,18 @@
 """What a watch delivers."""
 
 import asyncio
+from contextlib import AsyncExitStack
+from typing import Any
 
 import grpc
+import pytest
 from google.protobuf.duration_pb2 import Duration
+from grpc import aio
 
 from blotter.audit.v1 import audit_service_pb2
 from blotter.orders.v1 import execution_report_pb2 as reports_pb
-from blotter.orders.v1 import order_pb2, order_service_pb2, watch_pb2
+from blotter.orders.v1 import order_pb2, order_service_pb2, order_service_pb2_grpc, watch_pb2
+from service.repositories.events import Events
 from tests.conftest import ALICE, BOB, Database
 from tests.rpc.errors import reason_of, refused
 from tests.serving import Blotter, as_trader, order_request, serving
@@ -181,7 +186,61 @@ async def test_streams_cost_no_connection_each(database: Database, blotter: Blot
 
 async def test_all_clients_may_come_at_once(blotter: Blotter) -> None:
     """As after a restart: gRPC itself drops calls at random beyond 1,000 that wait to be taken."""
-    calls = [blotter.orders.WatchOrders(watch_pb2.WatchOrdersRequest(), metadata=as_trader(ALICE)) for _ in range(1500)]
-    await asyncio.gather(*(Watch(call).until_snapshot() for call in calls))
-    for call in calls:
-        call.cancel()
+    # A connection has at most 1,000 streams, and a trader at most 1,000 calls that wait for the database.
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    async with AsyncExitStack() as channels:
+        calls = []
+        for trader in (ALICE, BOB):
+            channel = await channels.enter_async_context(
+                aio.insecure_channel(f"127.0.0.1:{blotter.port}", options=options)
+            )
+            stub = order_service_pb2_grpc.OrderServiceStub(channel)
+            calls += [stub.WatchOrders(watch_pb2.WatchOrdersRequest(), metadata=as_trader(trader)) for _ in range(750)]
+        await asyncio.gather(*(Watch(call).until_snapshot() for call in calls))
+        for call in calls:
+            call.cancel()
+
+
+async def test_a_token_of_another_method_is_refused(blotter: Blotter) -> None:
+    await blotter.submit()
+    async with watching(blotter) as watch:
+        await watch.until_snapshot()
+    request = audit_service_pb2.StreamExecutionLogsRequest(resume_token=watch.token)
+    error = await refused(blotter.audit.StreamExecutionLogs(request, metadata=as_trader(ALICE)).read())
+    assert (error.code(), reason_of(error)) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_RESUME_TOKEN")
+
+
+async def test_an_order_that_changes_between_two_pages_of_the_snapshot_comes_as_an_event(
+    blotter: Blotter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.servicers.orders.SNAPSHOT_ORDERS_A_MESSAGE", 1)
+    orders = [await blotter.submit() for _ in range(4)]
+    sent, *others = sorted(orders, key=lambda order: order.order_id)
+    unsent = [order for order in others if order != orders[-1]][-1]
+    pages = Events.snapshot
+    read = 0
+
+    async def snapshot(self: Events, *arguments: Any) -> Any:
+        nonlocal read
+        read += 1
+        if read == 2:
+            await blotter.fill(sent, 1)
+            await blotter.fill(unsent, 1)
+        return await pages(self, *arguments)
+
+    monkeypatch.setattr(Events, "snapshot", snapshot)
+    async with watching(blotter) as watch:
+        complete = await watch.until_snapshot()
+        # The order whose last event is the cursor itself is in the snapshot; the one that changed since is not.
+        assert watch.orders == {order.order_id: order for order in orders if order != unsent}
+        assert (complete.order_count, complete.last_sequence) == (3, 4)
+        await watch.until(6)
+        assert watch.sequences == [5, 6]
+        assert [event.order.order_id for event in watch.events] == [sent.order_id, unsent.order_id]
+
+
+async def test_a_stream_that_is_opened_while_the_server_drains_is_refused(blotter: Blotter) -> None:
+    blotter.drain()
+    async with watching(blotter) as watch:
+        error = await refused(watch.call.read())
+    assert (error.code(), reason_of(error)) == (grpc.StatusCode.UNAVAILABLE, "DRAINING")

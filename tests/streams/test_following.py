@@ -1,0 +1,182 @@
+"""When a stream sends heartbeats, and what it does when a read fails: with scripted reads and no database."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import aclosing
+from typing import Any, cast
+
+import pytest
+
+from blotter.orders.v1 import watch_pb2
+from service.domain.errors import BlotterError, DatabaseBusy, DatabaseUnavailable, DeadlineExceeded, InvalidResumeToken
+from service.domain.filters import EventFilter
+from service.domain.identity import Caller, CallerKind
+from service.feed import Feed
+from service.repositories.events import Batch, Event, Events
+from service.servicers import streams
+from service.servicers.streams import Step, StreamRequest, follow
+from tests.conftest import ALICE
+
+CALLER = Caller(CallerKind.TRADER, ALICE, "trader", "request")
+INTERVAL = 0.05
+
+
+class Reads:
+    """Events that answer each read by a script: a batch, an error, or (None) not at all. The last answer repeats."""
+
+    def __init__(self, *answers: Callable[[int], Batch] | BlotterError | None) -> None:
+        self.answers = list(answers)
+        self.cursors: list[int] = []
+        self.hanging = 0
+
+    async def after(self, caller: Caller, trader_id: Any, filter_: Any, cursor: int, limit: int) -> Batch:
+        assert caller.deadline is not None, "a read that hangs must be given up"
+        self.cursors.append(cursor)
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        await asyncio.sleep(0)
+        if answer is None:
+            self.hanging += 1
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self.hanging -= 1
+        if isinstance(answer, BlotterError):
+            raise answer
+        assert answer is not None
+        return answer(cursor)
+
+    async def bounds(self, caller: Caller, trader_id: Any) -> tuple[int, int]:
+        raise DatabaseBusy
+
+
+def nothing(cursor: int) -> Batch:
+    return Batch([], cursor, more=False)
+
+
+def no_match(cursor: int) -> Batch:
+    return Batch([], cursor + 1, more=True)
+
+
+def event(cursor: int) -> Batch:
+    log: Any = type("Log", (), {"sequence": cursor + 1})
+    return Batch([Event(log, None)], cursor + 1, more=False)
+
+
+def following(reads: Reads, live: bool = True) -> tuple[Feed, Any]:
+    """A stream of ALICE from the beginning."""
+    feed = Feed(cast("Events", reads), poll_seconds=60)
+    wanted = StreamRequest("WatchOrders", CALLER, EventFilter(), INTERVAL, live)
+    return feed, follow(cast("Events", reads), feed, wanted, 0)
+
+
+async def take(steps: Any, count: int) -> list[Step]:
+    """The next so many steps."""
+    async with asyncio.timeout(30):
+        return [await anext(steps) for _ in range(count)]
+
+
+def beats(steps: list[Step]) -> list[tuple[int, int]]:
+    """The heartbeats among the steps."""
+    found: list[watch_pb2.Heartbeat] = [step.heartbeat for step in steps if step.heartbeat]
+    return [(beat.last_sequence, beat.last_event_sequence) for beat in found]
+
+
+async def test_a_stream_that_reads_much_and_matches_nothing_sends_heartbeats() -> None:
+    reads = Reads(no_match)
+    _, steps = following(reads)
+    async with aclosing(steps):
+        first, second = beats(await take(steps, 2))
+    assert 0 < first[0] < second[0], "the heartbeat is of how far the stream has read"
+    assert first[1] == second[1] == 0
+
+
+async def test_a_read_that_hangs_delays_no_heartbeat_and_ends_with_the_stream() -> None:
+    reads = Reads(event, None)
+    feed, steps = following(reads)
+    async with aclosing(steps):
+        taken = await take(steps, 1)
+        feed.hint(ALICE)
+        taken += await take(steps, 3)
+        await asyncio.sleep(0)
+        assert (len(taken[0].events), beats(taken)) == (1, [(1, 1)] * 3)
+        assert len({step.token for step in taken}) == 1
+    assert (reads.hanging, dict(feed._subscriptions)) == (0, {})
+
+
+async def test_a_pause_for_many_streams_delays_no_heartbeat(monkeypatch: pytest.MonkeyPatch) -> None:
+    feed, steps = following(Reads(nothing))
+    monkeypatch.setattr(feed, "pause", lambda trader_id: 3600.0)
+    async with aclosing(steps):
+        assert beats(await take(steps, 3)) == [(0, 0)] * 3
+
+
+async def test_a_busy_trader_does_not_make_a_stream_read_for_each_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads = Reads(event, event, None)
+    feed, steps = following(reads)
+    monkeypatch.setattr(feed, "pause", lambda trader_id: 3600.0)
+    async with aclosing(steps):
+        await take(steps, 1)
+        feed.hint(ALICE)
+        await take(steps, 2)
+        assert reads.cursors == [0]
+
+
+async def test_a_stream_looks_from_time_to_time_without_a_hint() -> None:
+    reads = Reads(nothing, event, nothing)
+    _, steps = following(reads)
+    async with aclosing(steps):
+        async with asyncio.timeout(30):
+            while not (await anext(steps)).events:
+                pass
+
+
+@pytest.mark.parametrize("error", [DatabaseUnavailable(), DatabaseBusy(), DeadlineExceeded()])
+async def test_a_read_that_fails_is_repeated_and_nothing_is_lost(
+    error: BlotterError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "RETRY_SECONDS", 0)
+    reads = Reads(event, error, error, event, nothing)
+    feed, steps = following(reads)
+    seen: list[int] = []
+    async with aclosing(steps), asyncio.timeout(30):
+        while len(seen) < 2:
+            feed.hint(ALICE)
+            seen += [event.log.sequence for event in (await anext(steps)).events]
+    assert seen == [1, 2]
+    assert reads.cursors[:4] == [0, 1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [
+        (DatabaseUnavailable(), DatabaseUnavailable),
+        (DatabaseBusy(), DatabaseBusy),
+        (DeadlineExceeded(), DatabaseUnavailable),
+        (InvalidResumeToken(), InvalidResumeToken),
+    ],
+)
+async def test_a_stream_ends_when_reads_fail_for_too_long(
+    error: BlotterError, raised: type[BlotterError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client set no deadline, so it is told of none."""
+    monkeypatch.setattr(streams, "RETRY_SECONDS", 0)
+    monkeypatch.setattr(streams, "STALE_SECONDS", 0)
+    feed, steps = following(Reads(error))
+    async with asyncio.timeout(30), aclosing(steps):
+        with pytest.raises(raised):
+            await anext(steps)
+    assert not feed._subscriptions
+
+
+async def test_a_stream_that_cannot_begin_is_refused_at_once() -> None:
+    wanted = StreamRequest("WatchOrders", CALLER, EventFilter(), INTERVAL)
+    async with asyncio.timeout(streams.STALE_SECONDS / 2):
+        with pytest.raises(DatabaseBusy):
+            await wanted.bounds(cast("Events", Reads(None)))
+
+
+async def test_a_stream_that_is_not_live_ends_with_a_heartbeat() -> None:
+    _, steps = following(Reads(no_match, event), live=False)
+    taken = [step async for step in steps]
+    assert [len(step.events) for step in taken] == [1, 0]
+    assert beats(taken) == [(2, 2)]
