@@ -14,6 +14,9 @@ from tests.rpc.test_expiry import make_due, tomorrow
 from tests.serving import serving
 from tests.streams.watching import watching
 
+REASONS = ("DATABASE_UNAVAILABLE", "DATABASE_BUSY")
+"""What a read is told that got no answer, or no connection."""
+
 EACH_SECOND = watch_pb2.WatchOrdersRequest(heartbeat_interval=Duration(seconds=1))
 
 
@@ -76,11 +79,11 @@ async def test_a_stream_that_is_stale_for_too_long_ends_with_its_token(
             silent.proxy.deafen()
             async with asyncio.timeout(60):
                 error = await refused(watch.until(2))
-            assert (error.code(), reason_of(error)) == (grpc.StatusCode.UNAVAILABLE, "DATABASE_UNAVAILABLE")
+            assert (error.code(), reason_of(error) in REASONS) == (grpc.StatusCode.UNAVAILABLE, True)
             assert info_of(error).metadata["resume_token"] == watch.token
         # Nor does a stream that begins now wait for ever.
         async with watching(blotter, ALICE) as late, asyncio.timeout(60):
-            assert reason_of(await refused(late.call.read())) == "DATABASE_UNAVAILABLE"
+            assert reason_of(await refused(late.call.read())) in REASONS
 
 
 async def test_a_drain_ends_a_stream_whose_read_hangs(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:

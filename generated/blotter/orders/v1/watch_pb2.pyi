@@ -222,7 +222,7 @@ class Heartbeat(_message.Message):
     """Sent after each heartbeat_interval in which nothing else was sent. It shows that the server and the connection work,
     and reveals a lost message. It does not show that the server could read the database: while the database does not
     answer, heartbeats continue with the same sequences and positions. After 20 seconds without an answer the stream ends
-    with UNAVAILABLE, reason DATABASE_UNAVAILABLE; another server may be able to read the database.
+    with UNAVAILABLE, reason DATABASE_UNAVAILABLE or DATABASE_BUSY; another server may be able to read the database.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
