@@ -29,9 +29,10 @@ test: .venv/.dev ## run the tests; PG_BIN=<folder> takes the Postgres found ther
 	$(PY) -m pytest -n $(JOBS) --maxprocesses=4 $(ARGS)
 
 VECTORS ?= ../shared/vectors
+ORDER_FLOW ?= ../shared/data/nasdaq-aapl-2012-06-21-messages.csv
 
-test-vectors: .venv/.dev ## check proofs and notes against the published vectors in the folder VECTORS
-	VECTORS=$(VECTORS) $(PY) -m pytest -q -p no:cacheprovider tests_vectors
+test-vectors: .venv/.dev ## check against published data: the folder VECTORS, and ORDER_FLOW, a file of LOBSTER messages
+	VECTORS=$(VECTORS) ORDER_FLOW=$(ORDER_FLOW) $(PY) -m pytest -q -p no:cacheprovider tests_vectors
 
 test-pgbouncer: .venv/.dev ## run the service behind a real PgBouncer, which must be installed
 	$(PY) -m pytest -q -p no:cacheprovider tests_pgbouncer

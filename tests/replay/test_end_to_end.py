@@ -15,13 +15,12 @@ from click.testing import CliRunner, Result
 from service.client import Action, Client, OrderStatus, OrderType, Side
 from service.replay import lobster
 from service.replay.book import Book
-from service.replay.command import demo, replay, run
+from service.replay.command import demo, run
 from service.replay.compare import Comparison, compare
 from service.replay.demo import generate
 from service.replay.flow import Flow
 from service.replay.player import Desk, Played, play, watching
 from tests.conftest import ALICE, BOB
-from tests.replay.test_lobster import REAL_FILE
 from tests.serving import Server
 
 TRADERS = (ALICE, BOB)
@@ -34,27 +33,6 @@ def played(flow: Flow, book: Book, server: Server) -> tuple[Played, Comparison]:
 
 def call(command: click.Command, *arguments: object) -> Result:
     return CliRunner().invoke(command, [str(argument) for argument in arguments])
-
-
-@pytest.mark.skipif(not REAL_FILE.exists(), reason="the real order flow lies outside of the repository, and not here")
-def test_real_order_flow_is_recorded_to_the_letter_and_once(server: Server) -> None:
-    with Client(server.target, trader_id=ALICE) as client:
-        client.submit_order("AAPL", Side.SELL, OrderType.MARKET, 5)
-    named = ("--symbol", "AAPL", "--date", "2012-06-21", "--trader-id", ALICE, "--trader-id", BOB)
-    first = call(replay, REAL_FILE, *named, "--target", server.target)
-    assert first.exit_code == 0, first.output
-    assert "471 submits, 364 cancels, 94 fills" in first.output
-    assert "61 executions of hidden orders" in first.output
-    assert "929 recorded, 0 replayed, 0 refused" in first.output
-    assert "929 events of streams" in first.output
-    assert "930 stream over all traders" in first.output
-    assert "930 verified export" in first.output
-    again = call(replay, REAL_FILE, *named, "--target", server.target)
-    assert again.exit_code == 0, again.output
-    assert "nothing new: 929 replayed" in again.output
-    with Desk(server.target, TRADERS) as desk:
-        logs = [list(desk.compliance.list_execution_logs(trader_id=trader_id)) for trader_id in TRADERS]
-    assert sum(map(len, logs)) == 930, "the file's, and the order that was there before"
 
 
 def test_the_demo_flow_is_recorded_to_the_letter_and_once(server: Server) -> None:

@@ -11,14 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.client import OrderStatus, OrderType, Side
-from service.migrations import ROOT
 from service.replay.book import Book
 from service.replay.flow import Cancel, CancelAtVenue, Fill, Flow, Submit
 from service.replay.lobster import MalformedFile, read, read_file
 from tests.conftest import ALICE
 
 DAY = date(2012, 6, 21)
-REAL_FILE = ROOT.parent / "shared" / "data" / "nasdaq-aapl-2012-06-21-messages.csv"
 
 
 def flow_of(*lines: str, day: date = DAY) -> Flow:
@@ -147,18 +145,3 @@ def test_a_file_that_is_no_text_is_malformed(tmp_path: Path) -> None:
     path.write_bytes(b"\x1f\x8b\x08\xff" * 20)
     with pytest.raises(MalformedFile, match="line 1"):
         read_file(path, "AAPL", DAY)
-
-
-@pytest.mark.skipif(not REAL_FILE.exists(), reason="the real order flow lies outside of the repository, and not here")
-def test_the_real_file() -> None:
-    flow = read_file(REAL_FILE, "AAPL", DAY)
-    kinds = [type(step) for step in flow.steps]
-    assert [kinds.count(kind) for kind in (Submit, Cancel, Fill, CancelAtVenue)] == [471, 364, 94, 0]
-    assert flow.left_out == {
-        "executions of hidden orders": 61,
-        "deletions of orders from before the file": 5,
-        "executions of orders from before the file": 4,
-    }
-    statuses = [state.status for state in Book.of(flow.steps, [ALICE]).orders.values()]
-    counts = {status.name: statuses.count(status) for status in OrderStatus}
-    assert counts == {"PENDING": 37, "PARTIAL": 1, "FILLED": 69, "REJECTED": 0, "CANCELLED": 364}

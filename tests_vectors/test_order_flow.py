@@ -1,0 +1,58 @@
+"""A published message file of a real exchange, played against a real server and compared to the letter."""
+
+from __future__ import annotations
+
+import os
+from datetime import date
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from service.client import Client, OrderStatus, OrderType, Side
+from service.replay.book import Book
+from service.replay.command import replay
+from service.replay.flow import Cancel, CancelAtVenue, Fill, Submit
+from service.replay.lobster import read_file
+from service.replay.player import Desk
+from tests.conftest import ALICE, BOB
+from tests.serving import Server
+
+DAY = date(2012, 6, 21)
+TRADERS = (ALICE, BOB)
+REAL_FILE = Path(os.environ.get("ORDER_FLOW") or "ORDER_FLOW-is-not-set")
+if not REAL_FILE.is_file():
+    raise FileNotFoundError(f"There is no order flow at {REAL_FILE}: make test-vectors ORDER_FLOW=<file>")
+
+
+def test_the_real_file() -> None:
+    flow = read_file(REAL_FILE, "AAPL", DAY)
+    kinds = [type(step) for step in flow.steps]
+    assert [kinds.count(kind) for kind in (Submit, Cancel, Fill, CancelAtVenue)] == [471, 364, 94, 0]
+    assert flow.left_out == {
+        "executions of hidden orders": 61,
+        "deletions of orders from before the file": 5,
+        "executions of orders from before the file": 4,
+    }
+    statuses = [state.status for state in Book.of(flow.steps, [ALICE]).orders.values()]
+    counts = {status.name: statuses.count(status) for status in OrderStatus}
+    assert counts == {"PENDING": 37, "PARTIAL": 1, "FILLED": 69, "REJECTED": 0, "CANCELLED": 364}
+
+
+def test_real_order_flow_is_recorded_to_the_letter_and_once(server: Server) -> None:
+    with Client(server.target, trader_id=ALICE) as client:
+        client.submit_order("AAPL", Side.SELL, OrderType.MARKET, 5)
+    named = ("--symbol", "AAPL", "--date", "2012-06-21", "--trader-id", str(ALICE), "--trader-id", str(BOB))
+    first = CliRunner().invoke(replay, [str(REAL_FILE), *named, "--target", server.target])
+    assert first.exit_code == 0, first.output
+    assert "471 submits, 364 cancels, 94 fills" in first.output
+    assert "61 executions of hidden orders" in first.output
+    assert "929 recorded, 0 replayed, 0 refused" in first.output
+    assert "929 events of streams" in first.output
+    assert "930 stream over all traders" in first.output
+    assert "930 verified export" in first.output
+    again = CliRunner().invoke(replay, [str(REAL_FILE), *named, "--target", server.target])
+    assert again.exit_code == 0, again.output
+    assert "nothing new: 929 replayed" in again.output
+    with Desk(server.target, TRADERS) as desk:
+        logs = [list(desk.compliance.list_execution_logs(trader_id=trader_id)) for trader_id in TRADERS]
+    assert sum(map(len, logs)) == 930, "the file's, and the order that was there before"
