@@ -103,6 +103,9 @@ async def _serve(settings: Settings, database: home.Served) -> None:
 
 
 def _greet(settings: Settings) -> None:
+    if settings.database_url is not None:
+        click.echo(f"Blotter serves on {settings.listen}. Ctrl-C stops it. `blotter traders list` shows the traders.")
+        return
     trader_id, name = next(iter(DEMO_TRADERS.items()))
     click.echo(f"Blotter serves on {settings.listen}. Ctrl-C stops it. Try, in another terminal:\n")
     order = (
@@ -116,7 +119,7 @@ def _greet(settings: Settings) -> None:
         "make demo",
     ):
         click.secho(f"  {line}", fg="green")
-    click.echo(f"\n{name} is one of the demo traders (blotter traders list). The README goes on from here.")
+    click.echo(f"\n{name} is one of the demo traders (.venv/bin/blotter traders list). The README goes on from here.")
 
 
 @main.group()

@@ -78,6 +78,16 @@ def _target(function: Callable[..., None]) -> Callable[..., None]:
     )(function)
 
 
+def _trader_ids(function: Callable[..., None]) -> Callable[..., None]:
+    return click.option(
+        "--trader-id",
+        "trader_ids",
+        type=click.UUID,
+        multiple=True,
+        help="A trader who takes part; may be repeated.  [default: the demo traders]",
+    )(function)
+
+
 @click.command(epilog=_EPILOG)
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--symbol", help="The instrument, such as AAPL; default: as LOBSTER's file names say it.")
@@ -90,13 +100,7 @@ def _target(function: Callable[..., None]) -> Callable[..., None]:
     type=click.IntRange(min=1),
     help="How many of the traders take part.  [default: all]",
 )
-@click.option(
-    "--trader-id",
-    "trader_ids",
-    type=click.UUID,
-    multiple=True,
-    help="A trader who takes part; may be repeated.  [default: the demo traders]",
-)
+@_trader_ids
 @_target
 def replay(
     file: Path, symbol: str | None, day: datetime | None, count: int | None, trader_ids: tuple[UUID, ...], target: str
@@ -129,15 +133,17 @@ def replay(
 @click.option(
     "--pace", type=click.FloatRange(min=0), default=40, show_default=True, help="Steps a second; 0: as fast as it goes."
 )
+@_trader_ids
 @_target
-def demo(seed: int | None, orders: int, pace: float, target: str) -> None:
+def demo(seed: int | None, orders: int, pace: float, trader_ids: tuple[UUID, ...], target: str) -> None:
     """Play an order flow of our own making, and watch orders live and die.
 
     It has partial and late fills, rejects, failed attempts to send, overfills that are refused, and reports that come
     twice. Everything is checked as by `replay`. The same --seed and --orders play the same flow again.
     """
     chosen = SystemRandom().randrange(1_000_000) if seed is None else seed
-    raise SystemExit(run(demo_flow.generate(chosen, orders), target, tuple(DEMO_TRADERS), pace=pace, show_events=True))
+    traders = _traders(trader_ids, None)
+    raise SystemExit(run(demo_flow.generate(chosen, orders), target, traders, pace=pace, show_events=True))
 
 
 def run(flow: Flow, target: str, traders: Sequence[UUID], *, pace: float = 0.0, show_events: bool = False) -> int:

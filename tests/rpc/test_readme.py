@@ -5,9 +5,11 @@ import re
 import subprocess
 import sys
 
+import click
 import grpc
 import pytest
 
+from service import cli
 from service.domain.demo import DEMO_TRADERS
 from service.migrations import ROOT
 from service.settings import Settings
@@ -50,3 +52,17 @@ def test_the_python_examples_run_as_they_stand(server: Server, program: str) -> 
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout
+
+
+@pytest.mark.parametrize("file", ["README.md", "alembic/README.md", "docs/ledger.md"])
+def test_every_command_shown_can_be_typed_as_it_stands(file: str) -> None:
+    """In a clone `blotter` is .venv/bin/blotter; each command and its subcommand exist."""
+    lines = re.findall(r"^(?:    |.*\.venv).*$", (ROOT / file).read_text("utf-8"), re.MULTILINE)
+    shown = [found for line in lines for found in re.findall(r"([./\w-]*\bblotter) ([a-z-]+)(?: ([a-z-]+))?", line)]
+    commands = [match for match in shown if match[1] in cli.main.commands]
+    assert commands
+    for program, name, action in commands:
+        assert program == ".venv/bin/blotter", (program, name)
+        command = cli.main.commands[name]
+        if isinstance(command, click.Group):
+            assert action in command.commands
