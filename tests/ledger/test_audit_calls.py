@@ -230,6 +230,28 @@ async def test_a_discrepancy_is_told_with_its_kind_and_ids(database: Database, b
     assert reason_of(error) == "UNKNOWN_TRADER"
 
 
+@pytest.mark.parametrize("moved", ["-", "+"])
+async def test_a_fill_recorded_at_another_time_than_its_log_is_reported(
+    database: Database, blotter: Blotter, moved: str
+) -> None:
+    """One time for all that one call records: the log and the row of a fill agree to the microsecond."""
+    order = await blotter.submit()
+    await blotter.fill(order, 40)
+    request = inspection_pb2.ReconcileOrdersRequest(trader_id=str(ALICE))
+    assert not await discrepancies(blotter, request)
+    with psycopg.connect(database.conninfo("postgres")) as superuser:
+        superuser.execute("SET session_replication_role = replica")
+        superuser.execute(f"UPDATE fills SET created_at = created_at {moved} interval '1 microsecond'".encode())
+    assert await discrepancies(blotter, request) == ["DISCREPANCY_KIND_FILL_DIFFERS_FROM_LOG"]
+
+
+async def discrepancies(blotter: Blotter, request: inspection_pb2.ReconcileOrdersRequest) -> list[str]:
+    """The kinds of all discrepancies."""
+    stream = blotter.audit.ReconcileOrders(request, metadata=COMPLIANCE)
+    found = [message.discrepancy async for message in stream if message.HasField("discrepancy")]
+    return [inspection_pb2.DiscrepancyKind.Name(one.kind) for one in found]
+
+
 async def test_more_discrepancies_than_anybody_reads_are_cut_short(database: Database, blotter: Blotter) -> None:
     with psycopg.connect(database.conninfo("blotter_trader")) as trader:
         for number in range(1100):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
@@ -97,6 +97,40 @@ def test_orders_keep_through_the_rollback_of_the_newest_revisions(database: Data
     with connected(database, "blotter_trader", ALICE) as trader:
         assert run(trader, "SELECT FROM orders") == 1
         assert run(trader, "SELECT FROM execution_logs") == 2
+
+
+def test_revision_016_keeps_what_it_would_refuse_today(empty: Database) -> None:
+    """Traders of one name get names of their own; an actor that is not ASCII stays in the trail as it was recorded."""
+    to(empty, "015")
+    names = {ALICE: "Desk", BOB: "desk"}
+    with psycopg.connect(empty.conninfo("blotter_owner")) as owner:
+        for trader_id, name in names.items():
+            owner.execute("INSERT INTO traders (id, name) VALUES (%s, %s)", [trader_id, name])
+    with connected(empty, "blotter_trader", ALICE) as trader:
+        trader.execute(
+            "SELECT submit_order(%s, 'first', sha256('x'), 'AAPL', 'BUY', 'LIMIT', 5, 1, NULL, NULL, NULL, false,"
+            " 'Zoë', 'r')",
+            [ALICE],
+        )
+    to(empty, "016")
+    query = "SELECT name FROM traders ORDER BY created_at, name"
+    with psycopg.connect(empty.conninfo("postgres")) as superuser:
+        kept = {name for (name,) in superuser.execute(query)}
+        assert superuser.execute("SELECT actor FROM execution_logs").fetchall() == [("Zoë",)]
+    assert len({name.lower() for name in kept}) == 2
+    assert len(kept & set(names.values())) == 1
+    assert cancel_as(empty, ALICE) == "APPLIED"
+    back_to(empty, "015")
+    with psycopg.connect(empty.conninfo("postgres")) as superuser:
+        assert {name for (name,) in superuser.execute(query)} == kept
+        assert superuser.execute("SELECT count(*) FROM execution_logs").fetchone() == (2,)
+
+
+def cancel_as(database: Database, trader_id: UUID) -> str:
+    """Cancel the trader's only order."""
+    with connected(database, "blotter_trader", trader_id) as trader:
+        [(order_id,)] = trader.execute("SELECT id FROM orders").fetchall()
+        return cancel(trader, trader_id, order_id)
 
 
 def test_rows_of_the_bare_seed_schema_stop_the_upgrade_and_stay_as_they_are(empty: Database) -> None:
