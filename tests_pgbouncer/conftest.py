@@ -31,8 +31,11 @@ class Pooled(Database):
 
 
 @asynccontextmanager
-async def pgbouncer(database: Database, pool_size: int) -> AsyncIterator[Pooled]:
-    """The database behind a PgBouncer in transaction mode, with so many server connections a login."""
+async def pgbouncer(database: Database, pool_size: int, more: str = "") -> AsyncIterator[Pooled]:
+    """The database behind a PgBouncer in transaction mode, with so many server connections a login.
+
+    `more` holds further lines of its configuration, each with its newline.
+    """
     program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
     assert program, "make test-pgbouncer needs PgBouncer: apt-get install pgbouncer"
     # PgBouncer's account may not enter the folder of the socket, so it connects through a proxy.
@@ -43,7 +46,7 @@ async def pgbouncer(database: Database, pool_size: int) -> AsyncIterator[Pooled]
             (folder / "users").write_text("")
             (folder / "pgbouncer.ini").write_text(
                 f"[databases]\n{database.name} = host=127.0.0.1 port={behind.proxy.port} dbname={database.name}\n"
-                f"[pgbouncer]\npool_mode = transaction\ndefault_pool_size = {pool_size}\nlisten_addr =\n"
+                f"[pgbouncer]\npool_mode = transaction\ndefault_pool_size = {pool_size}\nlisten_addr =\n{more}"
                 f"listen_port = 6432\nunix_socket_dir = {folder}\nauth_type = trust\nauth_file = {folder}/users\n"
             )
             users = ("trader", "execution", "compliance", "sequencer", "owner")
