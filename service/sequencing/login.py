@@ -27,7 +27,7 @@ async def check_login(conninfo: str, password: str | None) -> None:
         raise DatabaseUnavailable(
             f"The sequencer cannot log in as blotter_sequencer: {error} Set BLOTTER_SEQUENCER_PASSWORD; "
             "BLOTTER_SEQUENCER_DATABASE_URL, to a direct URL, where BLOTTER_DATABASE_URL is a pooler's; or "
-            " BLOTTER_SEQUENCER=false where another process sequences."
+            "BLOTTER_SEQUENCER=false where another process sequences."
         ) from error
     if pooled:
         raise DatabaseUnavailable(POOLED)

@@ -64,8 +64,9 @@ class Tap:
             downstream.write(head + body)
 
     def of_calls(self) -> list[bytes]:
-        """What was sent for RPCs: without the look for expired orders, which goes on by itself."""
-        return [message for message in self.sent if b"SELECT DISTINCT" not in message]
+        """What was sent for RPCs: without the look for expired orders and the probe, which go on by themselves."""
+        own = (b"SELECT DISTINCT", b"SET last_sequence = last_sequence")
+        return [message for message in self.sent if not any(mark in message for mark in own)]
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
