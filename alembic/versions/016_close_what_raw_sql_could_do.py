@@ -280,6 +280,8 @@ def downgrade() -> None:
             FOR v_table, v_column IN
                 SELECT attrelid::regclass, attname FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
                 WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND attstattarget = 0
+                  -- Before PostgreSQL 17 system columns and dropped ones have the target 0 too.
+                  AND attnum > 0 AND NOT attisdropped
             LOOP
                 EXECUTE format('ALTER TABLE %I ALTER COLUMN %I SET STATISTICS -1', v_table, v_column);
             END LOOP;
