@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 from grpc import aio
 from psycopg.conninfo import conninfo_to_dict
 
-from service import home
+from service.cli import provisioning as home
 from service.sequencing import KeyFolder
 from service.settings import Settings
 

@@ -20,7 +20,7 @@ from grpc import aio
 
 from benchmarks.serving import TARGET, database, serving
 from blotter.orders.v1 import order_pb2, order_service_pb2, order_service_pb2_grpc
-from service.domain.demo import DEMO_TRADERS
+from replay.traders import DEMO_TRADERS
 from service.domain.identity import Caller, CallerKind
 from service.repositories.database import Database
 from service.repositories.orders import Orders

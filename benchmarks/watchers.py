@@ -20,7 +20,7 @@ from grpc import aio
 from benchmarks.serving import TARGET, database, serving
 from benchmarks.submit import request
 from blotter.orders.v1 import order_service_pb2_grpc, watch_pb2
-from service.domain.demo import DEMO_TRADERS
+from replay.traders import DEMO_TRADERS
 
 METADATA = (("x-trader-id", str(next(iter(DEMO_TRADERS)))),)
 

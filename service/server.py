@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
 
+from blotter_verifier.notes import Verifier
 from grpc import aio
 from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
@@ -19,22 +20,20 @@ from blotter.audit.v1 import audit_service_pb2, audit_service_pb2_grpc
 from blotter.orders.v1 import order_service_pb2, order_service_pb2_grpc
 from service.domain.identity import CallerKind
 from service.expiry import Expiry
-from service.feed import Feed
 from service.interceptors.admission import Admission
 from service.interceptors.backpressure import Backpressure
 from service.interceptors.errors import Errors
 from service.interceptors.identity import MetadataIdentity
 from service.interceptors.requests import Requests
 from service.interceptors.telemetry import StreamStarts, Telemetry, ignore_hang_ups
-from service.ledger.notes import Verifier
 from service.liveness import Liveness
 from service.repositories.audit import Audit
 from service.repositories.database import Database
 from service.repositories.events import Events
 from service.repositories.inspection import Inspection
-from service.repositories.ledger import Ledger
 from service.repositories.orders import Orders
 from service.repositories.probe import Probe
+from service.repositories.proofs import Ledger
 from service.repositories.queueing import Limits
 from service.repositories.reconciliation import Reconciliation
 from service.sequencing import KeyFolder, Sequencer
@@ -44,6 +43,7 @@ from service.servicers.audit import AuditServicer
 from service.servicers.health import HealthServicer
 from service.servicers.orders import OrderServicer
 from service.settings import Settings
+from service.streams import Feed
 
 SERVICES = tuple(
     file.services_by_name[name].full_name

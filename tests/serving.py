@@ -16,10 +16,10 @@ from grpc import aio
 from blotter.audit.v1 import audit_service_pb2_grpc
 from blotter.orders.v1 import execution_report_pb2 as reports_pb
 from blotter.orders.v1 import order_pb2, order_service_pb2, order_service_pb2_grpc
-from service.feed import Feed
 from service.sequencing import KeyFolder
 from service.server import Running, running
 from service.settings import Settings
+from service.streams import Feed
 from tests.conftest import ALICE, Database
 
 EXECUTION = (("x-caller-role", "execution"),)

@@ -6,14 +6,14 @@ import os
 from datetime import date
 from pathlib import Path
 
+from blotter_client import Client, OrderStatus, OrderType, Side
 from click.testing import CliRunner
 
-from service.client import Client, OrderStatus, OrderType, Side
-from service.replay.book import Book
-from service.replay.command import replay
-from service.replay.flow import Cancel, CancelAtVenue, Fill, Submit
-from service.replay.lobster import read_file
-from service.replay.player import Desk
+from replay.book import Book
+from replay.flow import Cancel, CancelAtVenue, Fill, Submit
+from replay.lobster import read_file
+from replay.player import Desk
+from service.cli.replay import replay
 from tests.conftest import ALICE, BOB
 from tests.serving import Server
 

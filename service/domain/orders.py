@@ -15,6 +15,8 @@ from decimal import Decimal
 from typing import Literal
 from uuid import UUID
 
+from blotter_client.decimals import format_decimal
+
 Side = Literal["BUY", "SELL"]
 OrderType = Literal["MARKET", "LIMIT", "STOP"]
 OrderStatus = Literal["PENDING", "PARTIAL", "FILLED", "REJECTED", "CANCELLED"]
@@ -159,9 +161,3 @@ def _canonical(item: object) -> str:
     if isinstance(item, datetime):
         return item.isoformat()
     return str(item)
-
-
-def format_decimal(value: Decimal) -> str:
-    """Return the decimal without needless zeros and without an exponent: `585.33`, `0.0001`, `100`."""
-    text = format(value, "f")
-    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from service.ledger.hashing import full_root
+from blotter_verifier.hashing import full_root
+
 from service.ledger.tiles import TILE_HEIGHT, TILE_WIDTH, edge, root_over
 
 

@@ -6,7 +6,7 @@ from service.models.audit_access import AuditAccess
 from service.models.base import Base
 from service.models.execution_log import ExecutionLog
 from service.models.fill import Fill
-from service.models.ledger import LedgerCheckpoint, LedgerCosignature, LedgerEntry, LedgerHead, LedgerTile
+from service.models.merkle_tree import LedgerCheckpoint, LedgerCosignature, LedgerEntry, LedgerHead, LedgerTile
 from service.models.order import Order
 from service.models.trader import Trader, TraderSequence
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+from blotter_verifier.hashing import HASH_BYTES
+
 from service.domain.errors import LedgerDamaged
-from service.ledger.hashing import HASH_BYTES
 from service.ledger.tiles import Tile
 
 TILES = """

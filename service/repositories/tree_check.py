@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator, Iterator
 
+from blotter_verifier.checkpoint import Checkpoint
+from blotter_verifier.hashing import HASH_BYTES, leaf_hash
+from blotter_verifier.notes import InvalidNote, Verifier, parse_note
+
 from service.domain.discrepancies import Discrepancy
 from service.domain.identity import Caller
-from service.ledger.checkpoint import Checkpoint
 from service.ledger.edge import Edge, FullTile
-from service.ledger.hashing import HASH_BYTES, leaf_hash
-from service.ledger.notes import InvalidNote, Verifier, parse_note
 from service.ledger.tiles import TILE_WIDTH
 from service.repositories.database import Database, Statement
 

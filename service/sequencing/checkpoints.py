@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import logging
 
-from service.ledger.checkpoint import Checkpoint
+from blotter_verifier.checkpoint import Checkpoint
+from blotter_verifier.notes import Note, Signer, Verifier, parse_note, sign
+from blotter_verifier.proofs import InvalidProof, verify_consistency
+
 from service.ledger.edge import Edge
-from service.ledger.notes import Note, Signer, Verifier, parse_note, sign
-from service.ledger.proofs import InvalidProof, verify_consistency
 from service.ledger.tiles import consistency_spans, edge, needed, root_over
-from service.repositories.ledger_writer import LedgerWriter, StoredCheckpoint
+from service.repositories.append import LedgerWriter, StoredCheckpoint
 from service.sequencing.keys import KeyFolder
 from service.sequencing.sinks import DirectorySink
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from service.ledger.notes import ED25519, InvalidKey, Signer
+from blotter_verifier.notes import ED25519, InvalidKey, Signer
+
 from service.sequencing.calls import Calls
 
 SUFFIX = ".key"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from service.domain.errors import DatabaseUnavailable
-from service.repositories.ledger_writer import LedgerWriter
+from service.repositories.append import LedgerWriter
 
 LOOKS = 5
 PATIENCE_SECONDS = 20.0

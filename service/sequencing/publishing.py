@@ -10,12 +10,12 @@ from functools import partial
 from typing import Self
 
 import aiohttp
+from blotter_verifier.checkpoint import Checkpoint
+from blotter_verifier.notes import Note, parse_signatures
 
 from service.domain.errors import BlotterError
-from service.ledger.checkpoint import Checkpoint
-from service.ledger.notes import Note, parse_signatures
 from service.ledger.tiles import consistency_spans, needed, root_over
-from service.repositories.ledger_writer import LedgerWriter
+from service.repositories.append import LedgerWriter
 from service.sequencing.sinks import DirectorySink, SinkFailed, Witness, WitnessContradicts
 
 RETRY_SECONDS = 5.0

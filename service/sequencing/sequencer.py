@@ -13,11 +13,11 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 import aiohttp
+from blotter_verifier.notes import InvalidKey, InvalidNote
 
 from service.domain.errors import BlotterError, DatabaseUnavailable, LedgerDamaged
 from service.ledger.edge import Edge
-from service.ledger.notes import InvalidKey, InvalidNote
-from service.repositories.ledger_writer import ForeignLedger, LedgerMoved, LedgerWriter
+from service.repositories.append import ForeignLedger, LedgerMoved, LedgerWriter
 from service.sequencing.checkpoints import Checkpoints, RefusedToSign
 from service.sequencing.condition import Condition
 from service.sequencing.login import check_login

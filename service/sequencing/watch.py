@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
-from service.repositories.ledger_standing import Standing
-from service.repositories.ledger_writer import LedgerWriter
+from service.repositories.append import LedgerWriter
+from service.repositories.standing import Standing
 from service.sequencing.condition import Condition
 
 LOOK_SECONDS = 1.0

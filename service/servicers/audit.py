@@ -11,17 +11,17 @@ from grpc import aio
 
 from blotter.audit.v1 import audit_service_pb2 as pb
 from service.domain.identity import CALLER, CallerKind, require_caller
-from service.feed import Feed
 from service.repositories.audit import Audit, LogKey
 from service.repositories.events import Events
 from service.repositories.inspection import Inspection
-from service.repositories.ledger import Ledger
+from service.repositories.proofs import Ledger
 from service.repositories.reconciliation import Reconciliation
-from service.servicers import tokens, validation
+from service.servicers import validation
 from service.servicers.conversion import log_to_proto
 from service.servicers.inspection import InspectionServicer
-from service.servicers.ledger import LedgerServicer
-from service.servicers.streams import StreamRequest, follow
+from service.servicers.proofs import LedgerServicer
+from service.streams import Feed, tokens
+from service.streams.follow import StreamRequest, follow
 
 Context = aio.ServicerContext[Any, Any]
 

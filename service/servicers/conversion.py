@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_UP, Context, Decimal
 
-from google.protobuf.timestamp_pb2 import Timestamp
+from blotter_client.decimals import format_decimal
+from blotter_client.values import timestamp
 
 from blotter.audit.v1 import execution_log_pb2, inspection_pb2, ledger_pb2
 from blotter.orders.v1 import order_pb2
 from service.domain.discrepancies import Discrepancy, Progress
-from service.domain.orders import ExecutionLog, Fill, NewOrder, Order, format_decimal
+from service.domain.orders import ExecutionLog, Fill, NewOrder, Order
 from service.repositories.inspection import Access
-from service.repositories.ledger import SignedTree
+from service.repositories.proofs import SignedTree
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 _CENTIMILLIONTH = Decimal("0.00000001")
 _EXACT = Context(prec=60)
-
-
-def timestamp(moment: datetime | None) -> Timestamp | None:
-    """Return the moment as a Timestamp; None stays None, which leaves a field unset."""
-    if moment is None:
-        return None
-    seconds, microseconds = divmod((moment - _EPOCH) // _MICROSECOND, 1_000_000)
-    return Timestamp(seconds=seconds, nanos=microseconds * 1000)
 
 
 def decimal(value: Decimal | None) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence, Sized
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Protocol
 from uuid import UUID
 
+from blotter_client.values import moment_of
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -22,7 +23,6 @@ MAX_LABELS = 100
 NIL = UUID(int=0)
 
 _DECIMAL = re.compile(r"(?P<whole>[0-9]{1,10})(\.[0-9]{1,8})?")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
 _LONGEST_DURATION = 315_576_000_000  # seconds; google/protobuf/duration.proto
 
@@ -169,7 +169,7 @@ class Fields:
         if not (_FIRST_SECOND <= value.seconds <= _LAST_SECOND and 0 <= value.nanos <= 999_999_999):
             self.wrong(field, "must be a time between the years 1 and 9999 with 0 to 999999999 nanoseconds")
             return None
-        return _EPOCH + timedelta(seconds=value.seconds, microseconds=value.nanos // 1000)
+        return moment_of(value)
 
     def duration(self, field: str, message: Message) -> timedelta | None:
         """Accept a Duration field of the message, cut off to microseconds, or nothing."""

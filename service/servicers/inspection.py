@@ -14,7 +14,7 @@ from service.domain.discrepancies import Progress
 from service.domain.identity import CallerKind, require_caller
 from service.repositories.inspection import Inspection
 from service.repositories.reconciliation import Reconciliation
-from service.servicers import tokens, validation
+from service.servicers import validation
 from service.servicers.conversion import (
     access_to_proto,
     discrepancy_to_proto,
@@ -22,6 +22,7 @@ from service.servicers.conversion import (
     order_after,
     progress_to_proto,
 )
+from service.streams import tokens
 
 Context = aio.ServicerContext[Any, Any]
 

@@ -17,14 +17,14 @@ from service.domain.errors import BlotterError
 from service.domain.identity import CALLER, Caller, CallerKind, require_caller, require_trader
 from service.domain.orders import Order
 from service.domain.portions import in_portions
-from service.feed import Feed
 from service.repositories.events import Events
 from service.repositories.orders import Orders, Recorded, done
-from service.servicers import tokens, validation
+from service.servicers import validation
 from service.servicers.batches import each
 from service.servicers.conversion import event_to_proto, fill_to_proto, order_to_proto, valid_order_to_proto
-from service.servicers.streams import StreamRequest, follow
 from service.status import status_of
+from service.streams import Feed, tokens
+from service.streams.follow import StreamRequest, follow
 
 SNAPSHOT_ORDERS_A_MESSAGE = 500
 MAX_CANCELLED_IDS = 10_000

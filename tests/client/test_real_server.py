@@ -9,8 +9,7 @@ from itertools import islice
 
 import grpc
 import pytest
-
-from service.client import (
+from blotter_client import (
     Action,
     BlotterError,
     Client,
@@ -23,6 +22,7 @@ from service.client import (
     filled,
     new_order,
 )
+
 from tests.conftest import ALICE, BOB
 from tests.serving import Server
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from service.repositories.ledger_writer import LedgerWriter
+from service.repositories.append import LedgerWriter
 from tests.conftest import Database
 
 

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import psycopg
+from blotter_verifier.checkpoint import Checkpoint
+from blotter_verifier.notes import Signer, sign
 from psycopg import Connection, sql
 
-from service.ledger.checkpoint import Checkpoint
 from service.ledger.edge import Edge
-from service.ledger.notes import Signer, sign
 from tests.conftest import ALICE, BOB
 
 ORIGIN = "log.example/blotter"

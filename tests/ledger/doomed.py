@@ -17,10 +17,10 @@ from typing import Any
 
 import aiohttp
 import psycopg
+from blotter_verifier.notes import parse_note
 from psycopg import AsyncConnection
 
-from service.ledger.notes import parse_note
-from service.repositories.ledger_writer import LedgerWriter
+from service.repositories.append import LedgerWriter
 from service.sequencing.checkpoints import Checkpoints
 from service.sequencing.keys import KeyFolder
 from service.sequencing.publishing import Publishing

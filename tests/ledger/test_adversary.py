@@ -22,23 +22,23 @@ from uuid import UUID
 
 import psycopg
 import pytest
+from blotter_verifier.bundle import NotABundle, verify
+from blotter_verifier.notes import Note, Signer, parse_note
 from psycopg import ClientCursor, Connection
 
 from service.domain.discrepancies import Discrepancy
 from service.domain.errors import BlotterError
 from service.domain.identity import Caller, CallerKind
 from service.domain.orders import NewOrder, Order, Report
-from service.ledger import bundle
-from service.ledger.notes import Note, Signer, parse_note
+from service.ledger import bundles as bundle
+from service.repositories.append import LedgerWriter
 from service.repositories.database import Database as Pools
 from service.repositories.database import Rows, Statement
-from service.repositories.ledger import Ledger
-from service.repositories.ledger_writer import LedgerWriter
 from service.repositories.orders import Orders, done
+from service.repositories.proofs import Ledger
 from service.repositories.reconciliation import Reconciliation
 from service.sequencing.checkpoints import Checkpoints
 from service.sequencing.keys import KeyFolder
-from service.verifier.bundle import NotABundle, verify
 from tests.conftest import ALICE, BOB, Database, cloned
 from tests.ledger.crimes import (
     CRIMES,

@@ -14,7 +14,7 @@ from psycopg import Connection
 
 from service.domain.errors import LedgerDamaged
 from service.ledger.edge import Edge
-from service.repositories.ledger_writer import ForeignLedger, LedgerMoved, LedgerWriter
+from service.repositories.append import ForeignLedger, LedgerMoved, LedgerWriter
 from tests.conftest import ALICE, BOB, Database
 
 SUBMIT = (

@@ -15,18 +15,18 @@ from uuid import uuid4
 import grpc
 import psycopg
 import pytest
+from blotter_verifier.bundle import verify
+from blotter_verifier.checkpoint import Checkpoint
+from blotter_verifier.hashing import leaf_hash
+from blotter_verifier.notes import Verifier, parse_note
+from blotter_verifier.proofs import verify_consistency, verify_inclusion
+from blotter_verifier.receipt import Receipt
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from blotter.audit.v1 import audit_service_pb2 as audit_pb
 from blotter.audit.v1 import inspection_pb2, ledger_pb2
 from blotter.orders.v1 import order_pb2, order_service_pb2
-from service.ledger.checkpoint import Checkpoint
-from service.ledger.hashing import leaf_hash
-from service.ledger.notes import Verifier, parse_note
-from service.ledger.proofs import verify_consistency, verify_inclusion
-from service.ledger.receipt import Receipt
 from service.sequencing.keys import KeyFolder
-from service.verifier.bundle import verify
 from tests.conftest import ALICE, BOB, Database
 from tests.ledger.test_appending import submit
 from tests.ledger.test_checkpoints import ORIGIN, QUICK, published, until
@@ -136,7 +136,7 @@ async def test_a_damaged_ledger_proves_nothing(database: Database, tmp_path: Pat
 async def test_bundles_of_any_stretch_verify_offline(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.servicers.ledger.LEAVES_A_MESSAGE", 2)
+    monkeypatch.setattr("service.servicers.proofs.LEAVES_A_MESSAGE", 2)
     async with signing(database, tmp_path) as (blotter, verifier, outside):
         await traded(blotter, outside)
         older = await until(published(outside, 6))

@@ -10,15 +10,15 @@ from typing import Any
 import psycopg
 import pytest
 from aiohttp import web
+from blotter_verifier.bundle import verify
+from blotter_verifier.checkpoint import Checkpoint
+from blotter_verifier.notes import Note, Signer, Verifier, parse_note, sign
 
 from blotter.audit.v1 import audit_service_pb2, ledger_pb2
-from service.ledger.checkpoint import Checkpoint
-from service.ledger.notes import Note, Signer, Verifier, parse_note, sign
-from service.repositories.ledger_writer import LedgerWriter
+from service.repositories.append import LedgerWriter
 from service.sequencing.checkpoints import Checkpoints, RefusedToSign
 from service.sequencing.keys import KeyFolder, NoKey
 from service.sequencing.sinks import DirectorySink
-from service.verifier.bundle import verify
 from tests.conftest import ALICE, BOB, Database
 from tests.ledger.test_appending import all_of, submit, trading
 from tests.ledger.witness import SmallWitness

@@ -16,7 +16,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from service.domain.errors import DatabaseUnavailable
-from service.repositories.ledger_standing import Standing
+from service.repositories.standing import Standing
 from service.sequencing import KeyFolder, calls, publishing
 from service.sequencing.calls import Calls
 from service.sequencing.condition import Condition

@@ -14,7 +14,7 @@ from psycopg import AsyncConnection
 from blotter.audit.v1 import audit_service_pb2 as audit_pb
 from service.domain.errors import DatabaseUnavailable
 from service.ledger.edge import Edge
-from service.repositories.ledger_writer import LedgerMoved, LedgerWriter
+from service.repositories.append import LedgerMoved, LedgerWriter
 from service.sequencing.keys import KeyFolder
 from tests.conftest import ALICE, BOB, Database
 from tests.ledger.test_appending import all_of, entries, submit, trading

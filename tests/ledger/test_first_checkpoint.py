@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
+from blotter_verifier.checkpoint import Checkpoint
+from blotter_verifier.notes import Signer
 
-from service.ledger.checkpoint import Checkpoint
-from service.ledger.notes import Signer
-from service.repositories.ledger_writer import LedgerWriter
+from service.repositories.append import LedgerWriter
 from service.sequencing.checkpoints import Checkpoints
 from service.sequencing.keys import KeyFolder
 from tests.conftest import ALICE, Database

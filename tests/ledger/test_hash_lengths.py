@@ -3,8 +3,7 @@
 import hashlib
 
 import pytest
-
-from service.ledger.proofs import InvalidProof, verify_consistency, verify_inclusion
+from blotter_verifier.proofs import InvalidProof, verify_consistency, verify_inclusion
 
 LEFT, RIGHT = hashlib.sha256(b"left").digest(), hashlib.sha256(b"right").digest()
 ROOT = hashlib.sha256(b"\x01" + LEFT + RIGHT).digest()

@@ -12,7 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from psycopg.rows import dict_row
 
 from blotter.orders.v1 import execution_report_pb2 as reports_pb
-from service.repositories.ledger_writer import LedgerWriter
+from service.repositories.append import LedgerWriter
 from tests.conftest import Database
 from tests.ledger.test_appending import all_of
 from tests.rpc.errors import refused

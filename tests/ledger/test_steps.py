@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from service.ledger.edge import Edge
-from service.repositories.ledger_writer import LedgerWriter
+from service.repositories.append import LedgerWriter
 from tests.conftest import ALICE, Database
 from tests.ledger.test_appending import all_of, entries, submit, trading
 

@@ -4,12 +4,12 @@ import hashlib
 from collections.abc import Sequence
 
 import pytest
+from blotter_verifier.hashing import EMPTY_ROOT, full_root, leaf_hash, node_hash
+from blotter_verifier.proofs import InvalidProof, verify_consistency, verify_inclusion
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.ledger.edge import Edge
-from service.ledger.hashing import EMPTY_ROOT, full_root, leaf_hash, node_hash
-from service.ledger.proofs import InvalidProof, verify_consistency, verify_inclusion
 from service.ledger.tiles import (
     Tile,
     all_tiles,

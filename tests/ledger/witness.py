@@ -6,10 +6,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from aiohttp import web
-
-from service.ledger.checkpoint import Checkpoint
-from service.ledger.notes import COSIGNATURE, InvalidNote, Signer, Verifier, parse_note
-from service.ledger.proofs import InvalidProof, verify_consistency
+from blotter_verifier.checkpoint import Checkpoint
+from blotter_verifier.notes import COSIGNATURE, InvalidNote, Signer, Verifier, parse_note
+from blotter_verifier.proofs import InvalidProof, verify_consistency
 
 
 class SmallWitness:

@@ -8,10 +8,10 @@ SEQUENCER = "service/sequencing/sequencer.py"
 CHECKPOINTS = "service/sequencing/checkpoints.py"
 PUBLISHING = "service/sequencing/publishing.py"
 SINKS = "service/sequencing/sinks.py"
-FEED = "service/feed/feed.py"
-FOLLOW = "service/servicers/streams.py"
+FEED = "service/streams/feed.py"
+FOLLOW = "service/streams/follow.py"
 WRITES = "service/interceptors/backpressure.py"
-TOKENS = "service/servicers/tokens.py"
+TOKENS = "service/streams/tokens.py"
 
 SIGNING = ("tests/ledger/test_checkpoints.py",)
 SEQUENCING = ("tests/ledger/test_crashes.py", "tests/ledger/test_checkpoints.py")

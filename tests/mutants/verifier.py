@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from tests.mutants.mutant import Mutant
 
-PROOFS = "service/ledger/proofs.py"
-RECEIPT = "service/ledger/receipt.py"
-NOTES = "service/ledger/notes.py"
-CHECKPOINT = "service/ledger/checkpoint.py"
-HASHING = "service/ledger/hashing.py"
+PROOFS = "packages/verifier/blotter_verifier/proofs.py"
+RECEIPT = "packages/verifier/blotter_verifier/receipt.py"
+NOTES = "packages/verifier/blotter_verifier/notes.py"
+CHECKPOINT = "packages/verifier/blotter_verifier/checkpoint.py"
+HASHING = "packages/verifier/blotter_verifier/hashing.py"
 TILES = "service/ledger/tiles.py"
-BUNDLE = "service/verifier/bundle.py"
+BUNDLE = "packages/verifier/blotter_verifier/bundle.py"
 
 TREES = ("tests/ledger/test_hash_lengths.py", "tests/ledger/test_proofs.py", "tests/ledger/test_trees.py")
 NOTED = ("tests/ledger/test_proofs.py",)

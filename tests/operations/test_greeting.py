@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from service.cli import _greet
-from service.domain.demo import DEMO_TRADERS
+from replay.traders import DEMO_TRADERS
+from service.cli.main import _greet
 from service.settings import Settings
 
 

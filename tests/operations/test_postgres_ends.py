@@ -11,7 +11,7 @@ import grpc
 
 from blotter.orders.v1 import order_service_pb2_grpc as orders_grpc
 from blotter.orders.v1 import watch_pb2
-from service.domain.demo import DEMO_TRADERS
+from replay.traders import DEMO_TRADERS
 from tests.operations.command_line import serving, until
 from tests.serving import as_trader, order_request
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from service.client import OrderType, Side
-from service.replay.flow import Fill, Submit
+from blotter_client import OrderType, Side
+
+from replay.flow import Fill, Submit
 
 NOON = datetime(2012, 6, 21, 16, tzinfo=UTC)
 

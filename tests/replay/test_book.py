@@ -7,12 +7,12 @@ from decimal import Decimal
 from fractions import Fraction
 
 import pytest
+from blotter_client import Action, OrderStatus
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.client import Action, OrderStatus
-from service.replay.book import Book, Outcome
-from service.replay.flow import Approve, Cancel, CancelAtVenue, Execute, Fill, Recover, Reject, Step
+from replay.book import Book, Outcome
+from replay.flow import Approve, Cancel, CancelAtVenue, Execute, Fill, Recover, Reject, Step
 from tests.conftest import ALICE, BOB
 from tests.replay.orders import fill, submit
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from service.replay.command import demo, replay
+from service.cli.replay import demo, replay
 
 
 @pytest.fixture

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from itertools import pairwise
 
+from blotter_client import Action, OrderStatus, OrderType
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.client import Action, OrderStatus, OrderType
-from service.replay.book import OPEN, Book, Outcome
-from service.replay.demo import generate
-from service.replay.flow import Cancel, Submit
+from replay.book import OPEN, Book, Outcome
+from replay.demo import generate
+from replay.flow import Cancel, Submit
 from tests.conftest import ALICE, BOB
 
 SEEDS = st.integers(0, 2**63)

@@ -10,16 +10,16 @@ from uuid import UUID
 
 import click
 import pytest
+from blotter_client import Action, Client, OrderStatus, OrderType, Side
 from click.testing import CliRunner, Result
 
-from service.client import Action, Client, OrderStatus, OrderType, Side
-from service.replay import lobster
-from service.replay.book import Book
-from service.replay.command import demo, run
-from service.replay.compare import Comparison, compare
-from service.replay.demo import generate
-from service.replay.flow import Flow
-from service.replay.player import Desk, Played, play, watching
+from replay import lobster
+from replay.book import Book
+from replay.compare import Comparison, compare
+from replay.demo import generate
+from replay.flow import Flow
+from replay.player import Desk, Played, play, watching
+from service.cli.replay import demo, run
 from tests.conftest import ALICE, BOB
 from tests.serving import Server
 

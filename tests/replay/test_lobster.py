@@ -7,13 +7,13 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from blotter_client import OrderStatus, OrderType, Side
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.client import OrderStatus, OrderType, Side
-from service.replay.book import Book
-from service.replay.flow import Cancel, CancelAtVenue, Fill, Flow, Submit
-from service.replay.lobster import MalformedFile, read, read_file
+from replay.book import Book
+from replay.flow import Cancel, CancelAtVenue, Fill, Flow, Submit
+from replay.lobster import MalformedFile, read, read_file
 from tests.conftest import ALICE
 
 DAY = date(2012, 6, 21)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import io
 
+from blotter_client import Action, Fill, Order, OrderEvent, OrderStatus, OrderType, Side
 from rich.console import Console
 
-from service.client import Action, Fill, Order, OrderEvent, OrderStatus, OrderType, Side
-from service.replay.screen import Screen
+from replay.screen import Screen
 from tests.conftest import ALICE
 
 

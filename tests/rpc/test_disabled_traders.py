@@ -8,7 +8,8 @@ from click.testing import CliRunner, Result
 
 from blotter.orders.v1 import order_pb2
 from blotter.orders.v1 import order_service_pb2 as orders_pb
-from service import cli, home
+from service.cli import main as cli
+from service.cli import provisioning as home
 from tests.conftest import ALICE, BOB, Database
 from tests.rpc.errors import reason_of, refused
 from tests.serving import Blotter, as_trader

@@ -13,8 +13,8 @@ from blotter.orders.v1 import order_service_pb2
 from service.domain import errors
 from service.domain.errors import BlotterError, FieldViolation
 from service.repositories.inspection import Inspection
-from service.repositories.ledger import Ledger
 from service.repositories.orders import Orders
+from service.repositories.proofs import Ledger
 from service.status import INTERNAL, TABLE, status_of
 from tests.conftest import ALICE
 from tests.rpc.errors import info_of, reason_of, refused
@@ -131,7 +131,7 @@ async def test_a_stream_that_fails_tells_no_more(blotter: Blotter, monkeypatch: 
     def fail(*arguments: Any) -> Any:
         raise ZeroDivisionError(SECRET)
 
-    monkeypatch.setattr("service.servicers.streams.timestamp", fail)
+    monkeypatch.setattr("service.streams.follow.timestamp", fail)
     error = await refused(ask(blotter, "StreamExecutionLogs", METHODS["StreamExecutionLogs"].request()))
     assert (error.code(), error.details()) == (grpc.StatusCode.INTERNAL, INTERNAL)
 

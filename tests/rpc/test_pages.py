@@ -18,7 +18,7 @@ from blotter.orders.v1 import order_pb2
 from blotter.orders.v1 import order_service_pb2 as pb
 from service.domain.filters import FillFilter, LogFilter, OrderFilter
 from service.domain.identity import CallerKind
-from service.servicers import tokens
+from service.streams import tokens
 from tests.conftest import ALICE, BOB
 from tests.rpc.errors import reason_of, refused
 from tests.rpc.methods import ask

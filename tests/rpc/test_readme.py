@@ -9,8 +9,8 @@ import click
 import grpc
 import pytest
 
-from service import cli
-from service.domain.demo import DEMO_TRADERS
+from replay.traders import DEMO_TRADERS
+from service.cli import main as cli
 from service.migrations import ROOT
 from service.settings import Settings
 from service.status import TABLE

@@ -10,8 +10,8 @@ import pytest
 
 from service.domain.errors import DatabaseUnavailable
 from service.domain.identity import Caller
-from service.feed import Feed, Subscription
 from service.repositories.events import Events
+from service.streams import Feed, Subscription
 from tests.conftest import ALICE, BOB
 from tests.streams.watching import until
 

@@ -11,10 +11,10 @@ from blotter.orders.v1 import watch_pb2
 from service.domain.errors import BlotterError, DatabaseBusy, DatabaseUnavailable, DeadlineExceeded, InvalidResumeToken
 from service.domain.filters import EventFilter
 from service.domain.identity import Caller, CallerKind
-from service.feed import Feed
 from service.repositories.events import Batch, Event, Events
-from service.servicers import streams
-from service.servicers.streams import Step, StreamRequest, follow
+from service.streams import Feed
+from service.streams import follow as streams
+from service.streams.follow import Step, StreamRequest, follow
 from tests.conftest import ALICE
 
 CALLER = Caller(CallerKind.TRADER, ALICE, "trader", "request")

@@ -132,7 +132,7 @@ async def test_killing_the_connections_under_the_feed_delays_and_never_loses(
 
 
 async def test_catching_up_reads_page_after_page(blotter: Blotter, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.servicers.streams.EVENTS_A_MESSAGE", 7)
+    monkeypatch.setattr("service.streams.follow.EVENTS_A_MESSAGE", 7)
     for _ in range(30):
         await blotter.submit()
     stream = blotter.audit.StreamExecutionLogs(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.domain.errors import InvalidPageToken
-from service.servicers import tokens
+from service.streams import tokens
 
 VALUES = st.lists(st.text(st.characters(exclude_characters="|", exclude_categories=["Cs"])), min_size=1, max_size=4)
 BINDINGS = st.tuples(st.sampled_from(["ListOrders", "ListFills"]), st.uuids(), st.lists(st.text(), max_size=2))

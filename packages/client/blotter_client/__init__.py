@@ -1,0 +1,65 @@
+"""The typed, synchronous client.
+
+    from decimal import Decimal
+    from blotter_client import Client, OrderType, Side
+
+    with Client("127.0.0.1:50051", trader_id="11111111-0000-4000-8000-000000000000") as client:
+        order = client.submit_order("AAPL", Side.BUY, OrderType.LIMIT, 100, Decimal("585.33")).order
+        for message in client.watch_orders():
+            ...
+
+Answers are the contract's own messages. `decimal_of` and `moment_of` read their prices and times.
+"""
+
+from __future__ import annotations
+
+from blotter.audit.v1.audit_service_pb2 import StreamExecutionLogsResponse
+from blotter.audit.v1.execution_log_pb2 import ExecutionLog
+from blotter.orders.v1.execution_report_pb2 import ReportExecutionRequest, ReportExecutionResponse
+from blotter.orders.v1.order_pb2 import Fill, Order, OrderEvent
+from blotter.orders.v1.order_service_pb2 import CancelOrderResponse, SubmitOrderRequest, SubmitOrderResponse
+from blotter.orders.v1.watch_pb2 import WatchOrdersResponse
+from blotter_client.channel import CHANNEL_OPTIONS, SERVICE_CONFIG, open_channel
+from blotter_client.client import Client
+from blotter_client.enums import Action, ExportFormat, OrderStatus, OrderType, Side, SortOrder
+from blotter_client.errors import BlotterError
+from blotter_client.requests import approved, cancelled, executed, filled, new_order, recovered, rejected
+from blotter_client.streams import Stream, Timing
+from blotter_client.values import decimal_of, decimal_text, moment_of
+
+__all__ = [
+    "CHANNEL_OPTIONS",
+    "SERVICE_CONFIG",
+    "Action",
+    "BlotterError",
+    "CancelOrderResponse",
+    "Client",
+    "ExecutionLog",
+    "ExportFormat",
+    "Fill",
+    "Order",
+    "OrderEvent",
+    "OrderStatus",
+    "OrderType",
+    "ReportExecutionRequest",
+    "ReportExecutionResponse",
+    "Side",
+    "SortOrder",
+    "Stream",
+    "StreamExecutionLogsResponse",
+    "SubmitOrderRequest",
+    "SubmitOrderResponse",
+    "Timing",
+    "WatchOrdersResponse",
+    "approved",
+    "cancelled",
+    "decimal_of",
+    "decimal_text",
+    "executed",
+    "filled",
+    "moment_of",
+    "new_order",
+    "open_channel",
+    "recovered",
+    "rejected",
+]

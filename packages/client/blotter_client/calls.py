@@ -1,0 +1,94 @@
+"""What all calls share: identity, request id, deadline, errors, pages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar, cast
+
+import grpc
+
+from blotter_client.errors import error_of_call, error_of_closed_channel
+from blotter_client.metadata import Identity, new_request_id
+from blotter_client.streams import Call, Connection, Timing
+
+DEFAULT_TIMEOUT = 10.0
+"""Seconds until a call is given up, retries included."""
+
+BATCH_TIMEOUT = 60.0
+"""The same for batches and CancelAllOrders."""
+
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+Item = TypeVar("Item")
+
+
+class Page(Protocol):
+    """One page of a list."""
+
+    next_page_token: str
+
+
+PageType = TypeVar("PageType", bound=Page)
+
+
+@dataclass(frozen=True)
+class Calls:
+    """The caller and his channel. `timeout` replaces both default deadlines, in seconds."""
+
+    channel: grpc.Channel
+    identity: Identity
+    timeout: float | None = None
+    timing: Timing = field(default_factory=Timing)
+
+    def unary(
+        self,
+        method: grpc.UnaryUnaryMultiCallable[Request, Response],
+        request: Request,
+        timeout: float | None,
+        default: float = DEFAULT_TIMEOUT,
+    ) -> Response:
+        """Call and return the answer. Raises BlotterError."""
+        request_id = new_request_id()
+        try:
+            return method(
+                request,
+                timeout=next(seconds for seconds in (timeout, self.timeout, default) if seconds is not None),
+                metadata=self.identity.metadata(request_id),
+            )
+        except grpc.RpcError as error:
+            raise error_of_call(error, request_id) from error
+        except ValueError as error:
+            raise error_of_closed_channel(error, request_id) from error
+
+    def stream(self, method: grpc.UnaryStreamMultiCallable[Request, Response], request: Request) -> Iterator[Response]:
+        """Yield the messages of a stream that ends and is not resumed. Raises BlotterError."""
+        connection = self.open_stream(method, request)
+        try:
+            yield from connection.call
+        except grpc.RpcError as error:
+            raise error_of_call(error, connection.request_id) from error
+        finally:
+            connection.call.cancel()
+
+    def open_stream(
+        self, method: grpc.UnaryStreamMultiCallable[Request, Response], request: Request
+    ) -> Connection[Response]:
+        """Start a stream; its errors come with its messages. Raises BlotterError when the channel is closed."""
+        request_id = new_request_id()
+        try:
+            call = method(request, metadata=self.identity.metadata(request_id))
+        except ValueError as error:
+            raise error_of_closed_channel(error, request_id) from error
+        return Connection(cast("Call[Response]", call), request_id)
+
+
+def pages(fetch: Callable[[str], PageType], items: Callable[[PageType], Iterator[Item]]) -> Iterator[Item]:
+    """Yield the items of all pages. A page is fetched when the one before is used up."""
+    token = ""
+    while True:
+        page = fetch(token)
+        yield from items(page)
+        token = page.next_page_token
+        if not token:
+            return

@@ -1,0 +1,126 @@
+"""The steps of an order flow: what traders ask for, and what a gateway reports.
+
+Steps name their order by client_order_id and carry every key themselves, so that the same flow played again asks
+for and reports the same. Quantities are in shares, prices per share, times by the venue's clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+
+from blotter_client import OrderType, Side
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """A trader enters an order."""
+
+    order: str
+    symbol: str
+    side: Side
+    order_type: OrderType
+    quantity: int
+    price: Decimal | None = None
+    stop_loss: Decimal | None = None
+    take_profit: Decimal | None = None
+    expire_time: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """The trader cancels his order."""
+
+    order: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Approve:
+    """The gateway reports that the order passed its checks."""
+
+    order: str
+    report_id: str
+    venue: str = ""
+    event_time: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Execute:
+    """The gateway reports that it sent the order; with an error code, that it tried."""
+
+    order: str
+    report_id: str
+    venue: str = ""
+    event_time: datetime | None = None
+    retry_attempt: int = 0
+    error_code: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Recover:
+    """The gateway reports that a retry succeeded."""
+
+    order: str
+    report_id: str
+    retry_attempt: int
+    venue: str = ""
+    event_time: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """The gateway reports a fill."""
+
+    order: str
+    report_id: str
+    execution_id: str
+    quantity: int
+    price: Decimal
+    venue: str
+    event_time: datetime
+    commission: Decimal = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """The gateway reports that the order was rejected."""
+
+    order: str
+    report_id: str
+    reason: str
+    venue: str = ""
+    event_time: datetime | None = None
+    error_code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CancelAtVenue:
+    """The gateway reports that the venue cancelled the order, or confirms a cancel."""
+
+    order: str
+    report_id: str
+    reason: str = ""
+    venue: str = ""
+    event_time: datetime | None = None
+
+
+Report = Approve | Execute | Recover | Fill | Reject | CancelAtVenue
+Step = Submit | Cancel | Report
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """Steps in the order in which they happened.
+
+    `source` says where they are from, for people; `left_out` counts what the source holds and the flow does not
+    play, by kind; `noted` counts what is played in another shape than the source has it.
+    """
+
+    source: str
+    steps: tuple[Step, ...]
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    noted: Mapping[str, int] = field(default_factory=dict)

@@ -1,0 +1,89 @@
+"""What is shown while a flow is played: a bar and colours on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from threading import Lock
+from uuid import UUID
+
+from blotter_client import Action, OrderEvent, OrderStatus, OrderType, Side
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from replay.difference import name
+
+_COLOURS = {
+    "PENDING": "cyan",
+    "PARTIAL": "yellow",
+    "FILLED": "green",
+    "REJECTED": "red",
+    "CANCELLED": "magenta",
+}
+_PLAIN_LINES = 5
+"""How many lines of progress are printed where there is no terminal."""
+
+
+class Screen:
+    """Shows progress and events. `names` are the traders'."""
+
+    def __init__(self, names: Mapping[UUID, str], console: Console | None = None) -> None:
+        self._names = names
+        self._console = console or Console(highlight=False)
+        self._lock = Lock()
+
+    @contextmanager
+    def progress(self, total: int) -> Iterator[Callable[[int], None]]:
+        """Show how many of the steps are done; yields the function to tell it."""
+        if not self._console.is_terminal:
+            yield self._plain(total)
+            return
+        columns = (TextColumn("playing"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=self._console, transient=True) as progress:
+            task = progress.add_task("playing", total=total)
+            yield lambda done: progress.update(task, completed=done)
+
+    def event(self, trader_id: UUID, event: OrderEvent) -> None:
+        """Print one line about an event, from any thread."""
+        order = event.order
+        status = name(OrderStatus, order.status)
+        terms = f"{name(Side, order.side)} {order.quantity} {order.symbol} {name(OrderType, order.order_type)}"
+        line = (
+            f"{self._names[trader_id]:<8} {event.sequence:>6}  {terms + ' ' + order.price:<38} "
+            f"{_what(event):<34} {status} {_filled(event)}"
+        )
+        with self._lock:
+            # A styled text, not a styled print: the latter would colour the bar as well.
+            style = "bold red" if event.refused else _COLOURS.get(status, "")
+            self._console.print(Text(line.rstrip(), style), soft_wrap=True)
+
+    def ignore(self, trader_id: UUID, event: OrderEvent) -> None:
+        """Print nothing."""
+
+    def _plain(self, total: int) -> Callable[[int], None]:
+        shown = 0
+
+        def tell(done: int) -> None:
+            nonlocal shown
+            if total and done * _PLAIN_LINES // total > shown:
+                shown = done * _PLAIN_LINES // total
+                self._console.print(f"{done} of {total} steps")
+
+        return tell
+
+
+def _what(event: OrderEvent) -> str:
+    if event.refused:
+        return f"refused: {event.error_code}"
+    action = name(Action, event.action)
+    if event.HasField("fill"):
+        return f"{action} {event.fill.quantity} at {event.fill.price}"
+    return f"{action} {event.error_code or event.reason}".rstrip()
+
+
+def _filled(event: OrderEvent) -> str:
+    order = event.order
+    if not order.filled_quantity:
+        return ""
+    return f"{order.filled_quantity}/{order.quantity} at {order.average_fill_price}"

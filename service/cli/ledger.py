@@ -1,0 +1,214 @@
+"""`blotter keys` and `blotter ledger`: what the owner of a ledger does by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+from blotter_verifier.hashing import HASH_BYTES, leaf_hash
+from blotter_verifier.notes import InvalidKey
+
+from service.cli import provisioning as home
+from service.cli.ledger_status import look
+from service.domain.errors import BlotterError
+from service.ledger.edge import Edge
+from service.ledger.tiles import TILE_WIDTH, all_tiles
+from service.repositories.append import LedgerMoved, LedgerWriter
+from service.sequencing.keys import KeyFolder, NoKey
+from service.settings import Settings
+
+_ALTERED = "{} are not those that the {} of. ReconcileOrders says which differ."
+
+
+class Failed(click.ClickException):
+    """What was asked cannot be done."""
+
+
+def _folder(settings: Settings) -> KeyFolder:
+    if settings.keys_folder is None:
+        raise Failed("Say where the keys are: BLOTTER_LEDGER_KEYS=FOLDER.")
+    return KeyFolder(settings.keys_folder)
+
+
+@click.group()
+def keys() -> None:
+    """The keys that sign the ledger's checkpoints."""
+
+
+@keys.command()
+def generate() -> None:
+    """Make a key beside those that are there, and print its public part.
+
+    Choose BLOTTER_LEDGER_ORIGIN before: the key and each checkpoint carry this name for good.
+
+    To rotate: generate a new key, give its public part to those who verify, and retire the old one later. In between
+    both sign; the ledger records each change.
+    """
+    settings = Settings()
+    try:
+        folder = _folder(settings)
+        for signer in folder.signers():
+            if signer.name != settings.ledger_origin:
+                raise Failed(
+                    f"The key {signer.verifier.key_id.hex()} in {folder.folder} is named {signer.name}, and "
+                    f"BLOTTER_LEDGER_ORIGIN is {settings.ledger_origin}: the keys of one ledger carry one name. Set "
+                    "BLOTTER_LEDGER_ORIGIN to the ledger's name, or BLOTTER_LEDGER_KEYS to another folder."
+                )
+        click.echo(str(folder.generate(settings.ledger_origin).verifier))
+        click.echo(
+            f"The key and each checkpoint that it signs carry the name {settings.ledger_origin} "
+            "(BLOTTER_LEDGER_ORIGIN), which cannot be changed once a checkpoint has been signed.",
+            err=True,
+        )
+    except (InvalidKey, OSError) as error:
+        raise Failed(str(error)) from error
+
+
+@keys.command()
+def show() -> None:
+    """Print the public parts of the keys (vkey), one a line: what a verifier needs."""
+    folder = _folder(Settings())
+    try:
+        signers = folder.signers()
+    except (InvalidKey, OSError) as error:
+        raise Failed(str(error)) from error
+    if not signers:
+        raise Failed(f"There is no key in {folder.folder}: blotter keys generate, or start the service once.")
+    for signer in signers:
+        click.echo(str(signer.verifier))
+
+
+@keys.command()
+@click.argument("key_id")
+def retire(key_id: str) -> None:
+    """Remove the key KEY_ID (the eight digits between the plus signs of its vkey): it signs no more."""
+    try:
+        click.echo(f"{_folder(Settings()).retire(key_id.lower()).verifier} signs no more.")
+    except (NoKey, InvalidKey, OSError) as error:
+        raise Failed(str(error)) from error
+
+
+@click.group()
+def ledger() -> None:
+    """The ledger in the database."""
+
+
+@ledger.command()
+def status() -> None:
+    """Print where the ledger stands; exit with 1 when something hinders it.
+
+    The lag (events without a position), the newest checkpoint and its cosignatures, the session that sequences, and why
+    no checkpoint is signed: with the keys and the checkpoint directory of this command's settings.
+    """
+    settings = Settings()
+    with _database(settings) as conninfo:
+        found = asyncio.run(look(settings, _direct(settings, conninfo), _password(settings)))
+    for line in found.lines:
+        click.echo(line)
+    for fault in found.faults:
+        click.secho(fault, fg="red")
+    if found.faults:
+        raise SystemExit(1)
+    click.secho("The ledger is healthy.", fg="green")
+
+
+@ledger.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+def tiles(folder: Path) -> None:
+    """Write the ledger to FOLDER in the static layout of c2sp.org/tlog-tiles, for any web server.
+
+    The tree is that of the newest checkpoint. Written again, only what is new is added.
+    """
+    settings = Settings()
+    with _database(settings) as conninfo:
+        click.echo(asyncio.run(_write_tiles(settings, _direct(settings, conninfo), folder)))
+
+
+@ledger.command()
+@click.confirmation_option(
+    prompt="Has this database taken the place of the one that the ledger grew in, and is that one switched off?"
+)
+def rebaseline() -> None:
+    """Let the ledger go on in a restored copy of its database.
+
+    A copy knows nothing of what the original has signed since. Do this only when the original is gone for good: two
+    databases that sign under one name are a forgery, and witnesses will see it.
+    """
+    settings = Settings()
+    with _database(settings) as conninfo:
+        asyncio.run(_rebaseline(settings, _direct(settings, conninfo)))
+    click.echo("The ledger goes on here. A running service takes it up by itself.")
+
+
+@contextmanager
+def _database(settings: Settings) -> Iterator[str]:
+    """The database of a ledger that exists: nobody wants a new one for these commands. Raises Failed."""
+    if settings.database_url is None and not settings.home.exists():
+        raise Failed(
+            f"There is no ledger in {settings.home}: go to the folder that the service runs in, or set BLOTTER_HOME or "
+            "BLOTTER_DATABASE_URL."
+        )
+    try:
+        with home.owned(settings) as conninfo:
+            yield conninfo
+    except LedgerMoved as error:
+        raise Failed("The running sequencer was at work at that moment; try again.") from error
+    except (BlotterError, OSError) as error:
+        raise Failed(str(error)) from error
+
+
+def _direct(settings: Settings, conninfo: str) -> str:
+    return settings.sequencer_database_url or conninfo
+
+
+async def _rebaseline(settings: Settings, conninfo: str) -> None:
+    async with LedgerWriter.connected(conninfo, _password(settings)) as writer:
+        await writer.rebaseline()
+
+
+async def _write_tiles(settings: Settings, conninfo: str, folder: Path) -> str:
+    async with LedgerWriter.connected(conninfo, _password(settings)) as writer:
+        checkpoint = await writer.newest_checkpoint()
+        if checkpoint is None:
+            raise Failed("No checkpoint has been signed yet.")
+        written, tree = 0, Edge()
+        for tile in all_tiles(checkpoint.size):
+            file, entries = folder / tile.path, folder / tile.entries_path
+            if not file.exists():
+                hashes = await writer.tiles([tile])
+                _write(file, b"".join(hashes[tile.level, tile.index]))
+                written += 1
+            if tile.level > 0:
+                continue
+            content = file.read_bytes()
+            kept = [content[place : place + HASH_BYTES] for place in range(0, len(content), HASH_BYTES)]
+            tree.append(kept)
+            if not entries.exists():
+                start = tile.index * TILE_WIDTH
+                leaves = await writer.leaves(start, start + tile.width)
+                if list(map(leaf_hash, leaves)) != kept:
+                    raise Failed(_ALTERED.format(f"Entries {start} to {start + tile.width - 1}", "tree was built"))
+                _write(entries, b"".join(len(leaf).to_bytes(2, "big") + leaf for leaf in leaves))
+                written += 1
+        if tree.root() != checkpoint.root_hash:
+            raise Failed(_ALTERED.format("The entries", f"checkpoint of {checkpoint.size} entries was signed"))
+        note = checkpoint.note + "".join((await writer.cosignatures(checkpoint.size)).values())
+        _write(folder / "checkpoint", note.encode())  # last: what it promises is there
+        return f"{checkpoint.size} entries, {written} files written: {folder}"
+
+
+def _write(file: Path, content: bytes) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as temporary:
+        temporary.write(content)
+    Path(temporary.name).chmod(0o644)
+    os.replace(temporary.name, file)  # noqa: PTH105  # Path.replace of a name
+
+
+def _password(settings: Settings) -> str | None:
+    return settings.sequencer_password.get_secret_value() if settings.sequencer_password else None

@@ -1,0 +1,209 @@
+"""The command line: `blotter serve | migrate | traders | audit | keys | ledger | replay | demo`."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+from typing import Any
+from uuid import UUID
+
+import click
+from blotter_verifier.notes import InvalidKey
+from pydantic import ValidationError
+
+from replay.traders import DEMO_TRADERS
+from service import logs, migrations, server
+from service.cli import provisioning as home
+from service.cli.audit import audit
+from service.cli.ledger import keys, ledger
+from service.cli.replay import demo, replay
+from service.domain.errors import BlotterError
+from service.embedded import EmbeddedError, keep_running
+from service.repositories import traders as traders_repository
+from service.repositories.privileges import UnsafeDatabase
+from service.settings import Settings
+
+
+def settings_help() -> str:
+    """Return the settings, one a paragraph, for help texts."""
+    lines = ["\b", "Settings, from the environment:"]
+    for name, field in Settings.model_fields.items():
+        default = "none" if field.default is None else str(field.default)
+        lines.append(f"  BLOTTER_{name.upper()} [{default}]")
+        lines.append(f"      {field.description}")
+    return "\n".join(lines)
+
+
+class _Commands(click.Group):
+    """Prints foreseeable failures of any command in one sentence instead of a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. Raises click.ClickException."""
+        try:
+            return super().invoke(ctx)
+        except ValidationError as error:
+            raise click.ClickException("\n".join(_setting_error(item) for item in error.errors())) from error
+        except OSError as error:
+            what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+            raise click.ClickException(what) from error
+        except (
+            UnsafeDatabase,
+            BlotterError,
+            EmbeddedError,
+            InvalidKey,
+            home.WrongRevision,
+            migrations.MigrationRefused,
+            server.AddressInUse,
+            traders_repository.TraderRefused,
+        ) as error:
+            raise click.ClickException(str(error)) from error
+
+
+def _setting_error(item: Any) -> str:
+    name = f"BLOTTER_{str(item['loc'][0]).upper()}: " if item["loc"] else ""
+    return name + str(item["msg"]).removeprefix("Value error, ")
+
+
+def _end(_signal: int, _frame: object) -> None:
+    """End at SIGTERM by an exception, so that an embedded server that is starting is stopped."""
+    raise SystemExit(128 + signal.SIGTERM)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="blotter")
+def main() -> None:
+    """Blotter: a trading desk's book of record of orders and fills."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _end)
+
+
+@main.command(epilog=settings_help())
+def serve() -> None:
+    """Serve OrderService and AuditService until Ctrl-C or SIGTERM.
+
+    Without BLOTTER_DATABASE_URL it starts an embedded PostgreSQL in .blotter/, migrates it and registers demo traders.
+    """
+    settings = Settings()
+    logs.set_up(settings)
+    with home.served(settings) as database:
+        asyncio.run(_serve(settings, database))
+
+
+async def _serve(settings: Settings, database: home.Served) -> None:
+    """Serve until a signal ends it; an embedded database that ends is started again, or ends the service."""
+    tasks = [asyncio.create_task(server.serve(settings, database.conninfo, lambda: _greet(settings)))]
+    if database.cluster:
+        tasks.append(asyncio.create_task(keep_running(database.cluster)))
+    done, others = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+    for task in done:
+        await task
+
+
+def _greet(settings: Settings) -> None:
+    if settings.database_url is not None:
+        click.echo(f"Blotter serves on {settings.listen}. Ctrl-C stops it. `blotter traders list` shows the traders.")
+        return
+    trader_id, name = next(iter(DEMO_TRADERS.items()))
+    click.echo(f"Blotter serves on {settings.listen}. Ctrl-C stops it. Try, in another terminal:\n")
+    order = (
+        '{"client_order_id": "first", "symbol": "AAPL", "side": "SIDE_BUY", "order_type": "ORDER_TYPE_LIMIT", '
+        '"quantity": 100, "price": "585.33"}'
+    )
+    submit = f"{settings.listen} blotter.orders.v1.OrderService/SubmitOrder"
+    for line in (
+        f"grpcurl -plaintext {settings.listen} list",
+        f"grpcurl -plaintext -H 'x-trader-id: {trader_id}' -d '{order}' {submit}",
+        "make demo",
+    ):
+        click.secho(f"  {line}", fg="green")
+    click.echo(f"\n{name} is one of the demo traders (.venv/bin/blotter traders list). The README goes on from here.")
+
+
+@main.group()
+def migrate() -> None:
+    """Bring the database's schema to a revision."""
+
+
+@migrate.command()
+@click.argument("revision", default="head")
+def upgrade(revision: str) -> None:
+    """Apply revisions up to REVISION (default: the newest)."""
+    with home.owned(Settings()) as conninfo:
+        migrations.upgrade(conninfo, revision)
+        click.echo(f"The database is at revision {migrations.current(conninfo)}.")
+
+
+@migrate.command()
+@click.argument("revision")
+def downgrade(revision: str) -> None:
+    """Take revisions back to REVISION, `base` for all of them. What they added is dropped, data included."""
+    with home.owned(Settings()) as conninfo:
+        migrations.downgrade(conninfo, revision)
+        click.echo(f"The database is at revision {migrations.current(conninfo)}.")
+
+
+@migrate.command()
+@click.argument("revisions", default="head")
+@click.option("--down", is_flag=True, help="The SQL of a downgrade, FROM:TO.")
+def sql(revisions: str, down: bool) -> None:
+    """Print the SQL of an upgrade to REVISIONS (or FROM:TO); needs no database."""
+    migrations.print_sql(revisions, down=down)
+
+
+@main.group()
+def traders() -> None:
+    """Register and list traders."""
+
+
+@traders.command()
+@click.argument("name")
+@click.option("--id", "trader_id", type=click.UUID, help="The trader's id; default: a new one.")
+def add(name: str, trader_id: UUID | None) -> None:
+    """Register a trader and print his id."""
+    with home.owned(Settings()) as conninfo:
+        click.echo(traders_repository.add(conninfo, name, trader_id).id)
+
+
+@traders.command()
+@click.argument("trader_id", type=click.UUID)
+@click.argument("name")
+def rename(trader_id: UUID, name: str) -> None:
+    """Give the trader TRADER_ID another name."""
+    with home.owned(Settings()) as conninfo:
+        traders_repository.rename(conninfo, trader_id, name)
+
+
+@traders.command()
+@click.argument("trader_id", type=click.UUID)
+def disable(trader_id: UUID) -> None:
+    """Refuse the trader's own calls. Gateways still report on the trader's open orders, and these still expire."""
+    with home.owned(Settings()) as conninfo:
+        traders_repository.disable(conninfo, trader_id)
+
+
+@traders.command()
+@click.argument("trader_id", type=click.UUID)
+def enable(trader_id: UUID) -> None:
+    """Accept the trader's calls again."""
+    with home.owned(Settings()) as conninfo:
+        traders_repository.enable(conninfo, trader_id)
+
+
+@traders.command("list")
+def list_() -> None:
+    """List the traders, oldest first: id, time of registration, name, and whether they are disabled."""
+    with home.owned(Settings()) as conninfo:
+        for trader in traders_repository.list_all(conninfo):
+            disabled = "  (disabled)" if trader.disabled_at else ""
+            click.echo(f"{trader.id}  {trader.created_at:%Y-%m-%d %H:%M:%S}  {trader.name}{disabled}")
+
+
+main.add_command(audit)
+main.add_command(keys)
+main.add_command(ledger)
+main.add_command(replay)
+main.add_command(demo)

@@ -1,0 +1,136 @@
+"""The database of the command line: the embedded one, or the one that BLOTTER_DATABASE_URL names."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import NamedTuple
+
+from replay.traders import DEMO_TRADERS
+from service import migrations
+from service.domain.errors import DatabaseUnavailable
+from service.embedded import Cluster, lock
+from service.repositories import privileges, traders
+from service.repositories.database import SESSION, login_to
+from service.repositories.errors import unavailable_if_unreachable
+from service.sequencing.keys import KeyFolder
+from service.settings import Settings
+
+# Plans that were made while the tables were empty choose among indexes by chance; the first statistics mend them.
+OPTIONS = {"autovacuum_naptime": "5s"}
+DATABASE = "blotter"
+OWNER = "blotter_owner"
+
+log = logging.getLogger("blotter.home")
+
+
+class WrongRevision(Exception):
+    """The database is not at the revision that this service needs."""
+
+
+class Served(NamedTuple):
+    """A database to serve from: its libpq connection string, to which the service adds its logins."""
+
+    conninfo: str
+    cluster: Cluster | None
+    """The embedded server, None for an external database."""
+
+
+@contextmanager
+def served(settings: Settings) -> Iterator[Served]:
+    """Yield the database to serve from.
+
+    The embedded server is held for this process alone, started, brought up to the newest revision, and stopped at the
+    end; a new one gets the demo traders. An external database is only looked at. Raises EmbeddedError, WrongRevision,
+    UnsafeDatabase, DatabaseUnavailable.
+    """
+    if settings.database_url is None:
+        with _embedded(settings) as (cluster, owner):
+            keys = KeyFolder(settings.home / "keys")
+            if settings.ledger_keys is None and not keys.signers():
+                keys.generate(settings.ledger_origin)
+            yield Served(owner, cluster)
+        return
+    conninfos = {kind: _login(settings, kind) for kind in ("trader", "execution", "compliance")}
+    with suppress(DatabaseUnavailable):  # the login that is kept out is named below
+        privileges.check_settings(list(conninfos.values()))
+    for kind, conninfo in conninfos.items():
+        with _naming(kind):
+            migrations.connect(conninfo)
+    found = migrations.current(conninfos["trader"])
+    if found != (needed := migrations.head()):
+        state = "is empty" if found is None else f"is at revision {found}"
+        raise WrongRevision(
+            f"The database {state}, this service needs revision {needed}: "
+            + ("run `blotter migrate upgrade`." if found is None or found < needed else "run a newer service.")
+        )
+    if not privileges.check_privileges(conninfos["trader"]):
+        log.warning("%s", privileges.NOT_HARDENED)
+    yield Served(settings.database_url, None)
+
+
+@contextmanager
+def owned(settings: Settings) -> Iterator[str]:
+    """Yield the libpq connection string of the database as its owner; an embedded server runs at least that long.
+
+    Raises EmbeddedError, DatabaseUnavailable.
+    """
+    if settings.database_url is not None:
+        with _naming("owner"):
+            owner = _login(settings, "owner")
+            migrations.connect(owner)
+        yield owner
+    elif (cluster := Cluster(settings.home)).running:
+        yield cluster.conninfo(user=OWNER, dbname=DATABASE)
+    else:
+        with _embedded(settings) as (_, owner):
+            yield owner
+
+
+def _login(settings: Settings, kind: str) -> str:
+    secret = getattr(settings, f"{kind}_password")
+    password = secret.get_secret_value() if secret else None
+    owner = kind == "owner"  # a migration may take longer than a call
+    session, pooler = None if owner else SESSION, settings.database_pooler and not owner
+    return login_to(settings.database_url or "", f"blotter_{kind}", password, session, pooler=pooler)
+
+
+@contextmanager
+def _naming(kind: str) -> Iterator[None]:
+    """Name the settings that may be wrong when a login does not reach the database."""
+    try:
+        with unavailable_if_unreachable():
+            yield
+    except DatabaseUnavailable as error:
+        raise DatabaseUnavailable(
+            f"blotter_{kind} cannot log in. {error} (Check BLOTTER_DATABASE_URL and BLOTTER_{kind.upper()}_PASSWORD.)"
+        ) from error
+
+
+@contextmanager
+def _embedded(settings: Settings) -> Iterator[tuple[Cluster, str]]:
+    cluster = Cluster(settings.home, options=OPTIONS)
+    with lock(settings.home):
+        cluster.start()
+        try:
+            yield cluster, _prepared(cluster)
+        finally:
+            cluster.stop()
+
+
+def _prepared(cluster: Cluster) -> str:
+    if DATABASE not in cluster.psql("SELECT datname FROM pg_database").split():
+        cluster.psql(migrations.ROOT / "sql" / "roles.sql")
+        cluster.psql(f"CREATE DATABASE {DATABASE} OWNER {OWNER}")
+    owner = cluster.conninfo(user=OWNER, dbname=DATABASE)
+    if migrations.current(owner) != migrations.head():
+        migrations.upgrade(owner, quiet=True)
+    if not privileges.check_privileges(owner):
+        cluster.psql(migrations.ROOT / "sql" / "harden.sql", dbname=DATABASE)
+        cluster.psql("REVOKE CONNECT ON DATABASE postgres, template1 FROM PUBLIC")
+    known = {trader.id for trader in traders.list_all(owner)}
+    if known < DEMO_TRADERS.keys():  # none yet, or not all because the first start was interrupted
+        for trader_id in DEMO_TRADERS.keys() - known:
+            traders.add(owner, DEMO_TRADERS[trader_id], trader_id)
+    return owner

@@ -1,0 +1,249 @@
+"""`blotter replay` and `blotter demo`."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime
+from pathlib import Path
+from random import SystemRandom
+from uuid import UUID
+
+import click
+from blotter_client import BlotterError
+
+from replay import demo as demo_flow
+from replay import lobster
+from replay.book import Book, Outcome
+from replay.compare import Comparison, compare
+from replay.flow import (
+    Approve,
+    Cancel,
+    CancelAtVenue,
+    Execute,
+    Fill,
+    Flow,
+    Recover,
+    Reject,
+    Step,
+    Submit,
+)
+from replay.player import Desk, Played, PlayStopped, play, watching
+from replay.screen import Screen
+from replay.traders import DEMO_TRADERS
+
+DEFAULT_TARGET = "127.0.0.1:50051"
+DIFFERENT = 1
+NOT_PLAYED = 3
+INTERRUPTED = 130
+
+_LOBSTER_NAME = re.compile(r"(?P<symbol>[^_]+)_(?P<date>\d{4}-\d\d-\d\d)_\d+_\d+_message_\d+\.csv")
+
+_KINDS: dict[type[Step], str] = {
+    Submit: "submits",
+    Cancel: "cancels",
+    Approve: "approvals",
+    Execute: "attempts to send",
+    Recover: "recoveries",
+    Fill: "fills",
+    Reject: "rejects",
+    CancelAtVenue: "cancels at the venue",
+}
+
+_EPILOG = """\b
+Exit status:
+  0    all is as it must be
+  1    the service differs from the book; each difference is printed
+  2    wrong usage
+  3    not played: no service there, traders unknown, a malformed file
+  130  interrupted
+"""
+
+
+class NotPlayed(click.ClickException):
+    """Nothing could be played, or not to the end."""
+
+    exit_code = NOT_PLAYED
+
+
+def _target(function: Callable[..., None]) -> Callable[..., None]:
+    return click.option(
+        "--target",
+        metavar="HOST:PORT",
+        envvar="BLOTTER_LISTEN",
+        default=DEFAULT_TARGET,
+        show_default=True,
+        help="Where the service listens.",
+    )(function)
+
+
+def _trader_ids(function: Callable[..., None]) -> Callable[..., None]:
+    return click.option(
+        "--trader-id",
+        "trader_ids",
+        type=click.UUID,
+        multiple=True,
+        help="A trader who takes part; may be repeated.  [default: the demo traders]",
+    )(function)
+
+
+@click.command(epilog=_EPILOG)
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--symbol", help="The instrument, such as AAPL; default: as LOBSTER's file names say it.")
+@click.option(
+    "--date", "day", type=click.DateTime(["%Y-%m-%d"]), help="The day in New York; default: as in the file's name."
+)
+@click.option(
+    "--traders",
+    "count",
+    type=click.IntRange(min=1),
+    help="How many of the traders take part.  [default: all]",
+)
+@_trader_ids
+@_target
+def replay(
+    file: Path, symbol: str | None, day: datetime | None, count: int | None, trader_ids: tuple[UUID, ...], target: str
+) -> None:
+    """Play the real order flow of a LOBSTER message FILE, and check every answer, stream and record.
+
+    Each order is entered by one of the traders, worked by an execution gateway, and watched on its trader's stream.
+    At the end orders, fills, streams and the audit trail are compared with an independent book. Played again, the
+    same file changes nothing.
+    """
+    named = _LOBSTER_NAME.fullmatch(file.name)
+    symbol = symbol or (named["symbol"] if named else None)
+    chosen = day.date() if day else _date(named["date"] if named else None)
+    if symbol is None or chosen is None:
+        raise click.UsageError(f"{file.name} does not say its symbol and date: give --symbol and --date.")
+    try:
+        flow = lobster.read_file(file, symbol, chosen)
+    except lobster.MalformedFile as error:
+        raise NotPlayed(f"{file}, {error}") from error
+    except OSError as error:
+        raise NotPlayed(f"{file} cannot be read: {error.strerror}") from error
+    raise SystemExit(run(flow, target, _traders(trader_ids, count)))
+
+
+@click.command(epilog=_EPILOG)
+@click.option("--seed", type=click.IntRange(min=0), help="Play the flow of this number.  [default: a new one]")
+@click.option(
+    "--orders", type=click.IntRange(1, 100_000), default=40, show_default=True, help="How many orders are entered."
+)
+@click.option(
+    "--pace", type=click.FloatRange(min=0), default=40, show_default=True, help="Steps a second; 0: as fast as it goes."
+)
+@_trader_ids
+@_target
+def demo(seed: int | None, orders: int, pace: float, trader_ids: tuple[UUID, ...], target: str) -> None:
+    """Play an order flow of our own making, and watch orders live and die.
+
+    It has partial and late fills, rejects, failed attempts to send, overfills that are refused, and reports that come
+    twice. Everything is checked as by `replay`. The same --seed and --orders play the same flow again.
+    """
+    chosen = SystemRandom().randrange(1_000_000) if seed is None else seed
+    traders = _traders(trader_ids, None)
+    raise SystemExit(run(demo_flow.generate(chosen, orders), target, traders, pace=pace, show_events=True))
+
+
+def run(flow: Flow, target: str, traders: Sequence[UUID], *, pace: float = 0.0, show_events: bool = False) -> int:
+    """Play a flow, compare, print what came of it, and return the exit status. Raises NotPlayed."""
+    screen = Screen({trader_id: DEMO_TRADERS.get(trader_id, str(trader_id)[:8]) for trader_id in traders})
+    book = Book.of(flow.steps, traders)
+    _introduce(flow, target, len(traders))
+    try:
+        with Desk(target, traders) as desk:
+            _greet(desk, target)
+            said = screen.event if show_events else screen.ignore
+            with watching(desk, book, said) as watchers:
+                with screen.progress(len(flow.steps)) as progress:
+                    played = play(flow, book, desk, progress, pace)
+                comparison = compare(book, desk, watchers)
+    except PlayStopped as stopped:
+        raise NotPlayed(_sentence(stopped.error, target) if stopped.error else f"{target}: {stopped}.") from stopped
+    except BlotterError as error:
+        raise NotPlayed(_sentence(error, target)) from error
+    except KeyboardInterrupt:
+        click.echo(
+            "Interrupted. What was played stays recorded; played again, the same flow goes on from there.", err=True
+        )
+        return INTERRUPTED
+    return _conclude(played, comparison)
+
+
+def _traders(trader_ids: tuple[UUID, ...], count: int | None) -> tuple[UUID, ...]:
+    traders = tuple(dict.fromkeys(trader_ids)) or tuple(DEMO_TRADERS)
+    if count is None:
+        return traders
+    if count > len(traders):
+        raise click.BadParameter(
+            f"there are {len(traders)} traders; name others with --trader-id.", param_hint="--traders"
+        )
+    return traders[:count]
+
+
+def _date(text: str | None) -> date | None:
+    if text is None:
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def _introduce(flow: Flow, target: str, traders: int) -> None:
+    kinds = Counter(_KINDS[type(step)] for step in flow.steps)
+    click.echo(f"{flow.source}: {_counted(kinds)}")
+    if flow.noted:
+        click.echo(f"Played as the rest of their orders' lives: {_counted(flow.noted)}")
+    if flow.left_out:
+        click.echo(f"Not played: {_counted(flow.left_out)}")
+    click.echo(f"Playing {len(flow.steps)} steps as {traders} {'trader' if traders == 1 else 'traders'} on {target}")
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {kind}" for kind, count in counts.items())
+
+
+def _greet(desk: Desk, target: str) -> None:
+    """Find out before anything is played whether somebody is there."""
+    for client in desk.traders.values():
+        try:
+            next(client.list_orders(page_size=1), None)
+        except BlotterError as error:
+            raise NotPlayed(_sentence(error, target)) from error
+
+
+def _sentence(error: BlotterError, target: str) -> str:
+    if error.reason == "UNKNOWN_TRADER":
+        return (
+            f"The service at {target} does not know the traders. "
+            "Register some with `blotter traders add` and name them with --trader-id."
+        )
+    if error.code.name == "UNAVAILABLE":
+        return f"No service answers at {target}. Start it with `make run`, or name another with --target. ({error})"
+    return f"The service at {target} cannot be played against: {error} (request {error.request_id or 'unknown'})"
+
+
+def _conclude(played: Played, comparison: Comparison) -> int:
+    differences = played.differences + comparison.differences
+    for difference in differences:
+        click.echo(f"DIFFERENT  {difference}", err=True)
+    recorded = played.outcomes[Outcome.RECORDED]
+    refused = sum(
+        count for outcome, count in played.outcomes.items() if outcome not in {Outcome.RECORDED, Outcome.REPLAYED}
+    )
+    replayed = played.outcomes[Outcome.REPLAYED]
+    events = comparison.counts.get("events of streams", 0)
+    for kind, count in comparison.counts.items():
+        click.echo(f"{count:>8} {kind}")
+    took = f"in {played.seconds:.1f} s"
+    if not recorded and not events:
+        click.echo(f"nothing new: {replayed} replayed, {refused} refused as before, {took}")
+    else:
+        click.echo(f"{recorded} recorded, {replayed} replayed, {refused} refused as they must be, {took}")
+    if differences:
+        click.echo(f"{len(differences)} differences", err=True)
+        return DIFFERENT
+    click.echo("No difference.")
+    return 0

@@ -1,0 +1,179 @@
+"""Following events, one trader's or all traders': what WatchOrders and StreamExecutionLogs have in common."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TypeVar
+from uuid import UUID
+
+from blotter_client.values import timestamp
+
+from blotter.orders.v1 import watch_pb2
+from service.domain.errors import (
+    DatabaseBusy,
+    DatabaseUnavailable,
+    DeadlineExceeded,
+    InvalidResumeToken,
+    ResumeTokenOutOfRange,
+)
+from service.domain.filters import EventFilter
+from service.domain.identity import Caller
+from service.repositories.events import Batch, Event, Events
+from service.streams import Feed, tokens
+
+T = TypeVar("T")
+
+EVENTS_A_MESSAGE = 500
+READ_SECONDS = 5.0
+STALE_SECONDS = 20.0
+RETRY_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRequest:
+    """What a caller wants to follow. `method` is the RPC's, of which a token is good for no other."""
+
+    method: str
+    caller: Caller
+    filter: EventFilter
+    heartbeat_seconds: float
+    live: bool = True
+
+    @property
+    def trader_id(self) -> UUID | None:
+        """Whose events: the trader's own; None for callers that see all."""
+        return self.caller.trader_id
+
+    def token(self, cursor: int) -> str:
+        """Return the token that goes on beyond a cursor."""
+        return tokens.encode(self._binding, cursor)
+
+    async def resume_after(self, events: Events, token: str) -> int:
+        """Return the cursor beyond which a token goes on. Raises InvalidResumeToken, ResumeTokenOutOfRange."""
+        try:
+            cursor = tokens.decode(self._binding, token, tokens.sequence)
+        except tokens.BadToken as error:
+            raise InvalidResumeToken from error
+        least, most = await self.bounds(events)
+        if not least <= cursor <= most:
+            if self.trader_id is None:
+                raise ResumeTokenOutOfRange(first_position=str(least), last_position=str(most - 1))
+            raise ResumeTokenOutOfRange(first_sequence=str(least + 1), last_sequence=str(most))
+        return cursor
+
+    async def bounds(self, events: Events) -> tuple[int, int]:
+        """Return the least cursor that a token may go on from, and that of now. Fails at once: nothing was sent yet."""
+        return await self.read(lambda caller: events.bounds(caller, self.trader_id), stale_seconds=0)
+
+    async def read(self, read: Callable[[Caller], Awaitable[T]], stale_seconds: float | None = None) -> T:
+        """Return what `read` returns for the caller. A read that takes READ_SECONDS is given up.
+
+        A read that fails is repeated, on another connection. Raises DatabaseUnavailable or DatabaseBusy when that goes
+        on for `stale_seconds` (None: STALE_SECONDS): another server may be able to read, and a client must not take a
+        stale view for a quiet one.
+        """
+        clock = time.monotonic
+        stale = clock() + (STALE_SECONDS if stale_seconds is None else stale_seconds)
+        while True:
+            deadline = min(clock() + READ_SECONDS, self.caller.deadline or math.inf)
+            try:
+                return await read(replace(self.caller, deadline=deadline))
+            except (DatabaseUnavailable, DatabaseBusy, DeadlineExceeded) as error:
+                if clock() >= stale:
+                    raise (DatabaseBusy if isinstance(error, DatabaseBusy) else DatabaseUnavailable) from error
+            await asyncio.sleep(RETRY_SECONDS)
+
+    @property
+    def _binding(self) -> tuple[object, ...]:
+        return self.method, self.trader_id or self.caller.kind, self.filter
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one message of a stream says: some events, or the heartbeat."""
+
+    token: str
+    events: list[Event]
+    heartbeat: watch_pb2.Heartbeat | None
+
+
+@dataclass(slots=True)
+class Position:
+    """How far a stream has come: every matching event up to the cursor was delivered, `last_event` last."""
+
+    cursor: int
+    last_event: Event | None = None
+
+
+async def follow(events: Events, feed: Feed, wanted: StreamRequest, cursor: int) -> AsyncGenerator[Step, None]:
+    """Yield the events beyond the cursor, in order, each once, and a heartbeat after each interval without events.
+
+    A live stream goes on until cancelled; another ends at the present with a heartbeat. A heartbeat is due whether or
+    not the database answers. Raises DatabaseUnavailable.
+    """
+    position = Position(cursor)
+    steps = _follow(events, feed, wanted, position)
+    step: asyncio.Task[Step | None] | None = None
+    try:
+        while True:
+            step = step or asyncio.create_task(_next(steps))
+            await asyncio.wait([step], timeout=wanted.heartbeat_seconds)
+            if not step.done():
+                yield _heartbeat(wanted, position)
+                continue
+            result, step = step.result(), None
+            yield result or _heartbeat(wanted, position)
+            if result is None:
+                return
+    finally:
+        if step:
+            step.cancel()
+            await asyncio.wait([step])
+        await steps.aclose()
+
+
+async def _next(steps: AsyncGenerator[Step, None]) -> Step | None:
+    return await anext(steps, None)
+
+
+async def _follow(events: Events, feed: Feed, wanted: StreamRequest, position: Position) -> AsyncGenerator[Step, None]:
+    """Yield the events; keep the position. Between two steps the position says what was delivered."""
+    clock = asyncio.get_running_loop().time
+
+    async def after(caller: Caller) -> Batch:
+        return await events.after(caller, wanted.trader_id, wanted.filter, position.cursor, EVENTS_A_MESSAGE)
+
+    with feed.subscribe(wanted.trader_id) as subscription:
+        while True:
+            subscription.forget_hints()
+            looked = clock()
+            batch = await wanted.read(after)
+            position.cursor = subscription.seen = batch.cursor
+            if batch.events:
+                position.last_event = batch.events[-1]
+                yield Step(wanted.token(batch.cursor), batch.events, None)
+            if batch.more:
+                continue
+            if not wanted.live:
+                return
+            # The feed may fail to look: look without a hint from time to time.
+            await subscription.wait(wanted.heartbeat_seconds)
+            # A trader that writes without a pause must not make each of its watchers read for each event.
+            await asyncio.sleep(looked + feed.pause(wanted.trader_id) - clock())
+
+
+def _heartbeat(wanted: StreamRequest, position: Position) -> Step:
+    beat = watch_pb2.Heartbeat(server_time=timestamp(datetime.now(UTC)))
+    last = position.last_event
+    if wanted.trader_id is None:
+        beat.last_position = position.cursor - 1
+        beat.last_event_position = -1 if last is None or last.position is None else last.position
+    else:
+        beat.last_sequence = position.cursor
+        beat.last_event_sequence = last.log.sequence if last else 0
+    return Step(wanted.token(position.cursor), [], beat)
