@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run demo test test-pgbouncer test-vectors mutants check generate verify contract baseline lock fmt schema clean
+.PHONY: help run demo wheels test test-pgbouncer test-vectors mutants check generate verify contract baseline lock fmt schema clean
 
 PY := .venv/bin/python
 PIP := $(PY) -m pip --no-input --disable-pip-version-check -q install
@@ -10,7 +10,8 @@ PROTOS = $$(cd protos && find . -name '*.proto' | sed 's,^\./,,' | LC_ALL=C sort
 # The second folder holds google/rpc/*.proto, from googleapis-common-protos.
 PROTOC := $(PY) -m grpc_tools.protoc -I protos -I .venv/lib/python3.*/site-packages
 STUBS := --plugin=protoc-gen-mypy=.venv/bin/protoc-gen-mypy --plugin=protoc-gen-mypy_grpc=.venv/bin/protoc-gen-mypy_grpc
-LOCK := $(PY) -m uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header -q
+LOCK := $(PY) -m uv pip compile pyproject.toml --extra embedded --universal --python-version 3.11 --generate-hashes --no-header -q \
+  --no-emit-package blotter-client --no-emit-package blotter-verifier
 BUF := .venv/bin/buf
 # Extra arguments of pytest (ARGS="-k sequence") and the number of its workers; each worker has a Postgres of its own.
 ARGS ?=
@@ -81,6 +82,11 @@ lock: .venv/.dev ## choose the newest versions that pyproject.toml allows and pi
 	$(LOCK) --upgrade --group build -o requirements.lock
 	$(LOCK) --upgrade --group dev -c requirements.lock -o requirements-dev.lock
 
+wheels: .venv/.dev ## build the three distributions into dist/
+	@rm -rf dist && root=$$PWD && for folder in packages/client packages/verifier .; do \
+	  (cd "$$folder" && "$$root/$(PY)" -m hatchling build -t wheel -d "$$root/dist") || exit 1; \
+	done
+
 clean: ## remove what was built, the packages and the local database
 	rm -rf .venv .blotter dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -94,10 +100,10 @@ clean: ## remove what was built, the packages and the local database
 	done; echo 'Blotter needs Python 3.11, 3.12, 3.13 or 3.14 with its venv module on the PATH (or PYTHON=<path>).' >&2; exit 1
 
 # Every package comes from a lock, by hash, as a wheel; the project itself is linked, built by the locked hatchling.
-.venv/.runtime: requirements.lock pyproject.toml | .venv/bin/python
+.venv/.runtime: requirements.lock pyproject.toml packages/client/pyproject.toml packages/verifier/pyproject.toml | .venv/bin/python
 	@echo 'Installing the pinned packages into .venv (once) ...'
 	@$(PIP) --only-binary :all: --require-hashes -r requirements.lock
-	@$(PIP) --no-deps --no-build-isolation -e .
+	@$(PIP) --no-deps --no-build-isolation -e packages/client -e packages/verifier -e .
 	@touch $@
 
 .venv/.dev: requirements-dev.lock .venv/.runtime

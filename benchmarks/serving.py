@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 from grpc import aio
 from psycopg.conninfo import conninfo_to_dict
 
-from service.cli import provisioning as home
+from service.cli import provisioning
 from service.sequencing import KeyFolder
 from service.settings import Settings
 
@@ -24,7 +24,7 @@ TARGET = "127.0.0.1:50061"
 @asynccontextmanager
 async def database() -> AsyncIterator[str]:
     """Run a database for as long as the context lasts; yield its conninfo."""
-    with tempfile.TemporaryDirectory() as folder, home.owned(Settings(home=Path(folder))) as conninfo:
+    with tempfile.TemporaryDirectory() as folder, provisioning.owned(Settings(home=Path(folder))) as conninfo:
         yield conninfo
 
 

@@ -6,7 +6,6 @@ A database is named by a libpq connection string whose user is blotter_owner.
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import psycopg
 from alembic.config import Config
@@ -16,9 +15,8 @@ from sqlalchemy import Engine, create_engine, pool
 from sqlalchemy.exc import DBAPIError
 
 from alembic import command
+from service import resources
 from service.repositories.errors import unavailable_if_unreachable
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 class MigrationRefused(Exception):
@@ -27,7 +25,7 @@ class MigrationRefused(Exception):
 
 def configuration(*, quiet: bool = False) -> Config:
     """Return Alembic's configuration; `quiet` leaves logging as it is."""
-    config = Config(ROOT / "alembic.ini")
+    config = Config(resources.folder() / "alembic.ini")
     config.attributes["quiet"] = quiet
     return config
 

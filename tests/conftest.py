@@ -16,6 +16,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from service import migrations
 from service.embedded import Cluster
+from tests.paths import ROOT
 
 pytest_plugins = ["tests.serving"]
 
@@ -88,7 +89,7 @@ class Database:
 @pytest.fixture(scope="session")
 def logins(cluster: Cluster) -> Cluster:
     """The server, with the logins of sql/roles.sql."""
-    cluster.psql(migrations.ROOT / "sql" / "roles.sql")
+    cluster.psql(ROOT / "sql" / "roles.sql")
     return cluster
 
 
@@ -108,7 +109,7 @@ def template(logins: Cluster) -> Iterator[Database]:
     with created(logins, "template_blotter") as database:
         owner = database.conninfo("blotter_owner")
         migrations.upgrade(owner, quiet=True)
-        logins.psql(migrations.ROOT / "sql" / "harden.sql", dbname=database.name)
+        logins.psql(ROOT / "sql" / "harden.sql", dbname=database.name)
         logins.psql(
             f"INSERT INTO traders (id, name) VALUES ('{ALICE}', 'Alice'), ('{BOB}', 'Bob')",
             user="blotter_owner",

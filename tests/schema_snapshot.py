@@ -10,8 +10,9 @@ from pathlib import Path
 from service import migrations
 from service.embedded import Cluster
 from tests.conftest import UNSAFE_BUT_FAST, Database, created
+from tests.paths import ROOT
 
-SNAPSHOT = migrations.ROOT / "sql" / "schema.sql"
+SNAPSHOT = ROOT / "sql" / "schema.sql"
 
 VERSION = 18
 """The major version of PostgreSQL that the snapshot is dumped with: the one that Blotter ships with."""
@@ -49,7 +50,7 @@ def snapshot() -> str:
         server = Cluster(Path(folder), options=UNSAFE_BUT_FAST)
         server.start()
         try:
-            server.psql(migrations.ROOT / "sql" / "roles.sql")
+            server.psql(ROOT / "sql" / "roles.sql")
             with created(server, "blotter") as database:
                 migrations.upgrade(database.conninfo("blotter_owner"), quiet=True)
                 return f"{HEADER}\n{dump(database)}"

@@ -13,7 +13,7 @@ import click
 from blotter_verifier.hashing import HASH_BYTES, leaf_hash
 from blotter_verifier.notes import InvalidKey
 
-from service.cli import provisioning as home
+from service.cli import provisioning
 from service.cli.ledger_status import look
 from service.domain.errors import BlotterError
 from service.ledger.edge import Edge
@@ -154,7 +154,7 @@ def _database(settings: Settings) -> Iterator[str]:
             "BLOTTER_DATABASE_URL."
         )
     try:
-        with home.owned(settings) as conninfo:
+        with provisioning.owned(settings) as conninfo:
             yield conninfo
     except LedgerMoved as error:
         raise Failed("The running sequencer was at work at that moment; try again.") from error

@@ -1,10 +1,11 @@
-"""The command line: `blotter serve | migrate | traders | audit | keys | ledger | replay | demo`."""
+"""The command line: `blotter serve | migrate | traders | audit | keys | ledger`, and `replay | demo` in a clone."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
 import threading
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -12,12 +13,10 @@ import click
 from blotter_verifier.notes import InvalidKey
 from pydantic import ValidationError
 
-from replay.traders import DEMO_TRADERS
-from service import logs, migrations, server
-from service.cli import provisioning as home
+from service import logs, migrations, resources, server
+from service.cli import provisioning
 from service.cli.audit import audit
 from service.cli.ledger import keys, ledger
-from service.cli.replay import demo, replay
 from service.domain.errors import BlotterError
 from service.embedded import EmbeddedError, keep_running
 from service.repositories import traders as traders_repository
@@ -52,7 +51,7 @@ class _Commands(click.Group):
             BlotterError,
             EmbeddedError,
             InvalidKey,
-            home.WrongRevision,
+            provisioning.WrongRevision,
             migrations.MigrationRefused,
             server.AddressInUse,
             traders_repository.TraderRefused,
@@ -86,11 +85,11 @@ def serve() -> None:
     """
     settings = Settings()
     logs.set_up(settings)
-    with home.served(settings) as database:
+    with provisioning.served(settings) as database:
         asyncio.run(_serve(settings, database))
 
 
-async def _serve(settings: Settings, database: home.Served) -> None:
+async def _serve(settings: Settings, database: provisioning.Served) -> None:
     """Serve until a signal ends it; an embedded database that ends is started again, or ends the service."""
     tasks = [asyncio.create_task(server.serve(settings, database.conninfo, lambda: _greet(settings)))]
     if database.cluster:
@@ -107,7 +106,12 @@ def _greet(settings: Settings) -> None:
     if settings.database_url is not None:
         click.echo(f"Blotter serves on {settings.listen}. Ctrl-C stops it. `blotter traders list` shows the traders.")
         return
-    trader_id, name = next(iter(DEMO_TRADERS.items()))
+    if not provisioning.DEMO_TRADERS:
+        click.echo(
+            f"Blotter serves on {settings.listen}. Ctrl-C stops it. `blotter traders add NAME` registers a trader."
+        )
+        return
+    trader_id, name = next(iter(provisioning.DEMO_TRADERS.items()))
     click.echo(f"Blotter serves on {settings.listen}. Ctrl-C stops it. Try, in another terminal:\n")
     order = (
         '{"client_order_id": "first", "symbol": "AAPL", "side": "SIDE_BUY", "order_type": "ORDER_TYPE_LIMIT", '
@@ -132,7 +136,7 @@ def migrate() -> None:
 @click.argument("revision", default="head")
 def upgrade(revision: str) -> None:
     """Apply revisions up to REVISION (default: the newest)."""
-    with home.owned(Settings()) as conninfo:
+    with provisioning.owned(Settings()) as conninfo:
         migrations.upgrade(conninfo, revision)
         click.echo(f"The database is at revision {migrations.current(conninfo)}.")
 
@@ -141,9 +145,21 @@ def upgrade(revision: str) -> None:
 @click.argument("revision")
 def downgrade(revision: str) -> None:
     """Take revisions back to REVISION, `base` for all of them. What they added is dropped, data included."""
-    with home.owned(Settings()) as conninfo:
+    with provisioning.owned(Settings()) as conninfo:
         migrations.downgrade(conninfo, revision)
         click.echo(f"The database is at revision {migrations.current(conninfo)}.")
+
+
+@migrate.command()
+def roles() -> None:
+    """Print the SQL that makes the logins: a superuser runs it once per server, before the first upgrade."""
+    click.echo(resources.sql("roles.sql").read_text("utf-8"), nl=False)
+
+
+@migrate.command()
+def harden() -> None:
+    """Print the SQL that a superuser runs in the database after the first upgrade."""
+    click.echo(resources.sql("harden.sql").read_text("utf-8"), nl=False)
 
 
 @migrate.command()
@@ -164,7 +180,7 @@ def traders() -> None:
 @click.option("--id", "trader_id", type=click.UUID, help="The trader's id; default: a new one.")
 def add(name: str, trader_id: UUID | None) -> None:
     """Register a trader and print his id."""
-    with home.owned(Settings()) as conninfo:
+    with provisioning.owned(Settings()) as conninfo:
         click.echo(traders_repository.add(conninfo, name, trader_id).id)
 
 
@@ -173,7 +189,7 @@ def add(name: str, trader_id: UUID | None) -> None:
 @click.argument("name")
 def rename(trader_id: UUID, name: str) -> None:
     """Give the trader TRADER_ID another name."""
-    with home.owned(Settings()) as conninfo:
+    with provisioning.owned(Settings()) as conninfo:
         traders_repository.rename(conninfo, trader_id, name)
 
 
@@ -181,7 +197,7 @@ def rename(trader_id: UUID, name: str) -> None:
 @click.argument("trader_id", type=click.UUID)
 def disable(trader_id: UUID) -> None:
     """Refuse the trader's own calls. Gateways still report on the trader's open orders, and these still expire."""
-    with home.owned(Settings()) as conninfo:
+    with provisioning.owned(Settings()) as conninfo:
         traders_repository.disable(conninfo, trader_id)
 
 
@@ -189,14 +205,14 @@ def disable(trader_id: UUID) -> None:
 @click.argument("trader_id", type=click.UUID)
 def enable(trader_id: UUID) -> None:
     """Accept the trader's calls again."""
-    with home.owned(Settings()) as conninfo:
+    with provisioning.owned(Settings()) as conninfo:
         traders_repository.enable(conninfo, trader_id)
 
 
 @traders.command("list")
 def list_() -> None:
     """List the traders, oldest first: id, time of registration, name, and whether they are disabled."""
-    with home.owned(Settings()) as conninfo:
+    with provisioning.owned(Settings()) as conninfo:
         for trader in traders_repository.list_all(conninfo):
             disabled = "  (disabled)" if trader.disabled_at else ""
             click.echo(f"{trader.id}  {trader.created_at:%Y-%m-%d %H:%M:%S}  {trader.name}{disabled}")
@@ -205,5 +221,8 @@ def list_() -> None:
 main.add_command(audit)
 main.add_command(keys)
 main.add_command(ledger)
-main.add_command(replay)
-main.add_command(demo)
+with suppress(ModuleNotFoundError):  # the package that plays order flow is in a clone, not in the server's wheel
+    from service.cli.replay import demo, replay
+
+    main.add_command(replay)
+    main.add_command(demo)

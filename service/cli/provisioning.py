@@ -6,9 +6,9 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
+from uuid import UUID
 
-from replay.traders import DEMO_TRADERS
-from service import migrations
+from service import migrations, resources
 from service.domain.errors import DatabaseUnavailable
 from service.embedded import Cluster, lock
 from service.repositories import privileges, traders
@@ -16,6 +16,11 @@ from service.repositories.database import SESSION, login_to
 from service.repositories.errors import unavailable_if_unreachable
 from service.sequencing.keys import KeyFolder
 from service.settings import Settings
+
+DEMO_TRADERS: dict[UUID, str] = {}
+"""Who is registered in a new embedded database: nobody where the package that plays order flow is not installed."""
+with suppress(ModuleNotFoundError):
+    from replay.traders import DEMO_TRADERS
 
 # Plans that were made while the tables were empty choose among indexes by chance; the first statistics mend them.
 OPTIONS = {"autovacuum_naptime": "5s"}
@@ -121,13 +126,13 @@ def _embedded(settings: Settings) -> Iterator[tuple[Cluster, str]]:
 
 def _prepared(cluster: Cluster) -> str:
     if DATABASE not in cluster.psql("SELECT datname FROM pg_database").split():
-        cluster.psql(migrations.ROOT / "sql" / "roles.sql")
+        cluster.psql(resources.sql("roles.sql"))
         cluster.psql(f"CREATE DATABASE {DATABASE} OWNER {OWNER}")
     owner = cluster.conninfo(user=OWNER, dbname=DATABASE)
     if migrations.current(owner) != migrations.head():
         migrations.upgrade(owner, quiet=True)
     if not privileges.check_privileges(owner):
-        cluster.psql(migrations.ROOT / "sql" / "harden.sql", dbname=DATABASE)
+        cluster.psql(resources.sql("harden.sql"), dbname=DATABASE)
         cluster.psql("REVOKE CONNECT ON DATABASE postgres, template1 FROM PUBLIC")
     known = {trader.id for trader in traders.list_all(owner)}
     if known < DEMO_TRADERS.keys():  # none yet, or not all because the first start was interrupted

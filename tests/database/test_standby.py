@@ -12,6 +12,7 @@ import pytest
 from service import migrations
 from service.embedded import Cluster
 from tests.conftest import ALICE, Database, created
+from tests.paths import ROOT
 from tests.rpc.errors import refused
 from tests.rpc.test_outages import number, until
 from tests.rpc.written import written
@@ -28,7 +29,7 @@ def replicated(bin_dir: Path | None) -> Iterator[Database]:
         cluster = Cluster(Path(folder), bin_dir=bin_dir, options=options)
         cluster.start()
         try:
-            cluster.psql(migrations.ROOT / "sql" / "roles.sql")
+            cluster.psql(ROOT / "sql" / "roles.sql")
             with created(cluster, "blotter") as database:
                 migrations.upgrade(database.conninfo("blotter_owner"), quiet=True)
                 trader = f"INSERT INTO traders (id, name) VALUES ('{ALICE}', 'Alice')"

@@ -11,8 +11,9 @@ from alembic.script import ScriptDirectory
 
 import alembic
 from service import migrations
+from tests.paths import ROOT
 
-FOLDER = migrations.ROOT / "alembic"
+FOLDER = ROOT / "alembic"
 FILES = sorted((FOLDER / "versions").glob("*.py"))
 SCRIPTS = list(reversed(list(ScriptDirectory.from_config(migrations.configuration(quiet=True)).walk_revisions())))
 
@@ -78,6 +79,6 @@ def test_a_revision_asks_the_database_nothing(file: Path) -> None:
 
 def test_the_released_contract_is_the_one_that_was_released() -> None:
     """protos/baseline.binpb moves at a release only, with `make baseline`, which writes its digest beside it."""
-    digest, name = (migrations.ROOT / "protos" / "baseline.sha256").read_text("utf-8").split()
+    digest, name = (ROOT / "protos" / "baseline.sha256").read_text("utf-8").split()
     assert name == "baseline.binpb"
-    assert hashlib.sha256((migrations.ROOT / "protos" / name).read_bytes()).hexdigest() == digest
+    assert hashlib.sha256((ROOT / "protos" / name).read_bytes()).hexdigest() == digest

@@ -14,6 +14,7 @@ from alembic.script import ScriptDirectory
 from service import migrations
 from tests.conftest import ALICE, BOB, Database
 from tests.isolation.desk import cancel, connected, enter, fill, run
+from tests.paths import ROOT
 from tests.schema_snapshot import dump
 
 REVISIONS = [
@@ -49,7 +50,7 @@ def cli(*arguments: str) -> str:
         capture_output=True,
         encoding="utf-8",
         env=environment,
-        cwd=migrations.ROOT,
+        cwd=ROOT,
     ).stdout
 
 
@@ -197,7 +198,7 @@ def test_plain_alembic_takes_the_database_from_its_one_variable(empty: Database)
         capture_output=True,
         encoding="utf-8",
         env=os.environ | {"BLOTTER_OWNER_URL": url},
-        cwd=migrations.ROOT,
+        cwd=ROOT,
     )
     assert done.returncode == 0, done.stderr
     assert migrations.current(empty.conninfo("blotter_owner")) == migrations.head()
@@ -210,7 +211,7 @@ def test_plain_alembic_without_the_variable_asks_for_it() -> None:
         capture_output=True,
         encoding="utf-8",
         env={name: value for name, value in os.environ.items() if name != "BLOTTER_OWNER_URL"},
-        cwd=migrations.ROOT,
+        cwd=ROOT,
     )
     assert done.returncode == 1
     assert done.stderr.startswith("Say which database: BLOTTER_OWNER_URL=")

@@ -7,13 +7,13 @@ import re
 import psycopg
 import pytest
 
-from service import migrations
 from service.embedded import EmbeddedError
 from tests.conftest import ALICE, BOB, Database
 from tests.isolation.desk import LOGINS, enter
+from tests.paths import ROOT
 from tests.schema_snapshot import HEADER, SNAPSHOT, VERSION, dump
 
-POLICIES = migrations.ROOT / "sql" / "policies" / "order_execution_rls.sql"
+POLICIES = ROOT / "sql" / "policies" / "order_execution_rls.sql"
 
 
 def test_schema_sql_is_what_the_revisions_build(empty: Database, database: Database) -> None:

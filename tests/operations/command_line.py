@@ -14,7 +14,7 @@ from pathlib import Path
 
 import grpc
 
-from service.migrations import ROOT
+from tests.paths import PYTHONPATH
 
 DEADLINE = 60
 
@@ -22,7 +22,7 @@ DEADLINE = 60
 def environment(**settings: str) -> dict[str, str]:
     """Return our environment with these settings as the only ones of Blotter's."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("BLOTTER_", "PG"))}
-    return kept | {"PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "generated")))} | settings
+    return kept | {"PYTHONPATH": PYTHONPATH} | settings
 
 
 def run(*arguments: str, cwd: Path, answer: str | None = None, **settings: str) -> subprocess.CompletedProcess[str]:

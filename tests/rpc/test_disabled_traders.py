@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 from blotter.orders.v1 import order_pb2
 from blotter.orders.v1 import order_service_pb2 as orders_pb
 from service.cli import main as cli
-from service.cli import provisioning as home
+from service.cli import provisioning
 from tests.conftest import ALICE, BOB, Database
 from tests.rpc.errors import reason_of, refused
 from tests.serving import Blotter, as_trader
@@ -19,7 +19,7 @@ from tests.serving import Blotter, as_trader
 def blotter_traders(database: Database, monkeypatch: pytest.MonkeyPatch) -> object:
     """The command `blotter traders` on the test's database."""
     monkeypatch.setenv("BLOTTER_DATABASE_URL", "postgresql:///named-by-the-test")
-    monkeypatch.setattr(home, "login_to", lambda _url, login, *_, **_pooler: database.conninfo(login))
+    monkeypatch.setattr(provisioning, "login_to", lambda _url, login, *_, **_pooler: database.conninfo(login))
 
     def run(*arguments: str) -> Result:
         return CliRunner().invoke(cli.main, ["traders", *arguments])

@@ -23,6 +23,7 @@ from service.domain.identity import CallerKind
 from service.embedded import Cluster
 from service.repositories.database import Database as Pools
 from tests.conftest import ALICE, BOB, UNSAFE_BUT_FAST, Database, created
+from tests.paths import ROOT
 from tests.rpc.errors import details_of, reason_of, refused
 from tests.rpc.methods import ask, sound_requests
 from tests.rpc.written import written
@@ -188,7 +189,7 @@ def fragile(bin_dir: Path | None) -> Iterator[Fragile]:
         database = Fragile("blotter", cluster, Path(folder) / "sockets")
         database.start()
         try:
-            cluster.psql(migrations.ROOT / "sql" / "roles.sql")
+            cluster.psql(ROOT / "sql" / "roles.sql")
             with created(cluster, database.name):
                 migrations.upgrade(database.conninfo("blotter_owner"), quiet=True)
                 trader = f"INSERT INTO traders (id, name) VALUES ('{ALICE}', 'Alice')"

@@ -11,10 +11,10 @@ import pytest
 
 from replay.traders import DEMO_TRADERS
 from service.cli import main as cli
-from service.migrations import ROOT
 from service.settings import Settings
 from service.status import TABLE
 from tests.conftest import ALICE
+from tests.paths import PYTHONPATH, ROOT
 from tests.serving import Server
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -44,7 +44,7 @@ def test_the_python_examples_run_as_they_stand(server: Server, program: str) -> 
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", changed],
         cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "generated")))},
+        env=os.environ | {"PYTHONPATH": PYTHONPATH},
         capture_output=True,
         text=True,
         timeout=60,

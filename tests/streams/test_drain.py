@@ -16,8 +16,8 @@ from google.rpc import error_details_pb2
 from grpc import aio
 
 from blotter.orders.v1 import order_service_pb2_grpc, watch_pb2
-from service.migrations import ROOT
 from tests.conftest import ALICE, Database
+from tests.paths import PYTHONPATH
 from tests.rpc.errors import details_of, info_of, refused
 from tests.serving import Blotter, as_trader, order_request
 from tests.streams.watching import Watch, watching
@@ -31,7 +31,7 @@ async def served(database: Database) -> AsyncIterator[tuple[asyncio.subprocess.P
         "BLOTTER_LISTEN": "127.0.0.1:0",
         "BLOTTER_LOG_FORMAT": "json",
         "BLOTTER_GRACE_SECONDS": "30",
-        "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "generated"))),
+        "PYTHONPATH": PYTHONPATH,
     }
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "service", "serve", env=environment, stderr=asyncio.subprocess.PIPE

@@ -1,0 +1,18 @@
+"""Adds the revisions and the SQL to the wheel, as data of `service`; `service/resources.py` finds them in both places."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+DATA = {name: f"service/data/{name}" for name in ("alembic", "alembic.ini", "sql")}
+
+
+class Data(BuildHookInterface[Any]):
+    """The design fixes `alembic/`, `alembic.ini` and `sql/` at the top level, which is outside of any package."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Add the files, unless the install is editable and reads them where they are."""
+        if version != "editable":
+            build_data["force_include"].update(DATA)

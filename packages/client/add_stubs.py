@@ -1,0 +1,18 @@
+"""Adds the stubs to the wheel. An editable install takes them from `generated/` itself, so that they are never stale."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+STUBS = {"../../generated/blotter": "blotter", "blotter_client/py.typed": "blotter/py.typed"}
+
+
+class Stubs(BuildHookInterface[Any]):
+    """`generated/` lies outside of this folder, where hatchling's `packages` does not reach."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Add the stubs, unless the install is editable."""
+        if version != "editable":
+            build_data["force_include"].update(STUBS)
