@@ -1,4 +1,4 @@
-"""Adds the revisions and the SQL to the wheel, as data of `service`; `service/resources.py` finds them in both places."""
+"""Adds the revisions and the SQL to the wheel as data of `service`, where `service/resources.py` finds them."""
 
 from __future__ import annotations
 

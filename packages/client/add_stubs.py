@@ -1,4 +1,4 @@
-"""Adds the stubs to the wheel. An editable install takes them from `generated/` itself, so that they are never stale."""
+"""Adds the stubs to the wheel. An editable install takes them from `generated/` itself, so they are never stale."""
 
 from __future__ import annotations
 
