@@ -12,9 +12,25 @@ from packaging.utils import canonicalize_name
 
 from tests.paths import ROOT
 
-PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-GROUPS = PROJECT["dependency-groups"]
-RUNTIME = [*PROJECT["project"]["dependencies"], *PROJECT["build-system"]["requires"], *GROUPS["build"]]
+def project(folder: str) -> dict[str, Any]:
+    """Return the pyproject.toml of a distribution."""
+    return tomllib.loads((ROOT / folder / "pyproject.toml").read_text("utf-8"))
+
+
+SERVER, CLIENT, VERIFIER = project("."), project("packages/client"), project("packages/verifier")
+OURS = {"blotter-client", "blotter-verifier"}
+GROUPS = SERVER["dependency-groups"]
+RUNTIME = [
+    *(
+        requirement
+        for distribution in (SERVER, CLIENT, VERIFIER)
+        for requirement in distribution["project"]["dependencies"]
+        if Requirement(requirement).name not in OURS
+    ),
+    *SERVER["project"]["optional-dependencies"]["embedded"],
+    *SERVER["build-system"]["requires"],
+    *GROUPS["build"],
+]
 DEVELOPMENT = [*RUNTIME, *(item for item in GROUPS["dev"] if isinstance(item, str))]
 
 
@@ -43,6 +59,13 @@ def test_a_lock_satisfies_every_requirement_of_the_project(lock: str, required: 
         if not requirement.specifier.contains(versions[canonicalize_name(requirement.name)], prereleases=True)
     ]
     assert not stale, f"{lock} pins other versions than {stale}: run make lock"
+
+
+def test_the_three_distributions_have_one_version() -> None:
+    version = SERVER["project"]["version"]
+    assert [made["project"]["version"] for made in (CLIENT, VERIFIER)] == [version, version]
+    ours = [text for text in SERVER["project"]["dependencies"] if Requirement(text).name in OURS]
+    assert sorted(ours) == [f"{name}=={version}" for name in sorted(OURS)]
 
 
 def test_both_locks_pin_the_same_versions() -> None:

@@ -1,0 +1,1 @@
+"""The tests of Blotter: docs/testing.md describes the suites."""
