@@ -12,6 +12,7 @@ from packaging.utils import canonicalize_name
 
 from tests.paths import ROOT
 
+
 def project(folder: str) -> dict[str, Any]:
     """Return the pyproject.toml of a distribution."""
     return tomllib.loads((ROOT / folder / "pyproject.toml").read_text("utf-8"))
