@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run demo wheels test test-pgbouncer test-vectors mutants check generate verify contract baseline lock fmt schema clean
+.PHONY: help run demo wheels test test-pgbouncer test-vectors test-wheels mutants check generate verify contract baseline lock fmt schema clean
 
 PY := .venv/bin/python
 PIP := $(PY) -m pip --no-input --disable-pip-version-check -q install
@@ -37,6 +37,9 @@ test-vectors: .venv/.dev ## check against published data: the folder VECTORS, an
 
 test-pgbouncer: .venv/.dev ## run the service behind a real PgBouncer, which must be installed
 	$(PY) -m pytest -q -p no:cacheprovider tests_pgbouncer
+
+test-wheels: .venv/.dev ## build the three distributions and try each from its wheel in an environment of its own (needs the network)
+	$(PY) -m pytest -q -p no:cacheprovider tests_wheels
 
 check: .venv/.dev ## everything that must hold before a change lands
 	$(PY) -m ruff format --check

@@ -22,13 +22,13 @@ import time
 from collections.abc import Iterator, Sequence
 
 import psycopg
-from blotter_verifier.hashing import leaf_hash
 from grpc import aio
 
 from benchmarks.serving import TARGET, database, serving
 from benchmarks.submit import measure, request
 from blotter.audit.v1 import audit_service_pb2, audit_service_pb2_grpc, ledger_pb2
 from blotter.orders.v1 import order_service_pb2_grpc
+from blotter_verifier.hashing import leaf_hash
 from replay.traders import DEMO_TRADERS
 from service.domain.identity import Caller, CallerKind
 from service.ledger.edge import Edge

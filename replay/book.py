@@ -14,7 +14,6 @@ from enum import Enum
 from uuid import UUID
 
 from blotter_client import Action, OrderStatus
-
 from replay.flow import Approve, Cancel, CancelAtVenue, Execute, Fill, Recover, Reject, Report, Step, Submit
 
 OPEN = (OrderStatus.PENDING, OrderStatus.PARTIAL)

@@ -8,7 +8,6 @@ from typing import Protocol, TypeVar
 from uuid import UUID
 
 from blotter_client import Client, ExecutionLog, Fill, Order, OrderEvent
-
 from replay import exports
 from replay.book import Book, Event, OrderState
 from replay.difference import (

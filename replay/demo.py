@@ -14,7 +14,6 @@ from random import Random
 from typing import TypedDict
 
 from blotter_client import OrderType, Side
-
 from replay.flow import (
     Approve,
     Cancel,

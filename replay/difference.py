@@ -21,7 +21,6 @@ from blotter_client import (
 from blotter_client import (
     Fill as FillMessage,
 )
-
 from replay.book import Event, OrderState
 from replay.flow import Fill
 

@@ -13,7 +13,6 @@ from uuid import UUID
 from blotter_client import BlotterError, Client, ExecutionLog
 from blotter_verifier.bundle import NotABundle, verify
 from blotter_verifier.notes import Verifier
-
 from replay.difference import Difference
 from replay.player import PATIENCE
 

@@ -24,7 +24,6 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from blotter_client import OrderType, Side
-
 from replay.flow import Cancel, CancelAtVenue, Fill, Flow, Step, Submit
 
 VENUE = "NASDAQ"

@@ -27,7 +27,6 @@ from blotter_client import (
     recovered,
     rejected,
 )
-
 from replay.book import Book, OrderState, Outcome
 from replay.difference import Difference, order_differences
 from replay.flow import (

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from threading import Lock
 from uuid import UUID
 
-from blotter_client import Action, OrderEvent, OrderStatus, OrderType, Side
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from blotter_client import Action, OrderEvent, OrderStatus, OrderType, Side
 from replay.difference import name
 
 _COLOURS = {

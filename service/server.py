@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
 
-from blotter_verifier.notes import Verifier
 from grpc import aio
 from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from blotter.audit.v1 import audit_service_pb2, audit_service_pb2_grpc
 from blotter.orders.v1 import order_service_pb2, order_service_pb2_grpc
+from blotter_verifier.notes import Verifier
 from service.domain.identity import CallerKind
 from service.expiry import Expiry
 from service.interceptors.admission import Admission

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import parse_qs, urlsplit
 
-from blotter_verifier.notes import Verifier, check_name
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from blotter_verifier.notes import Verifier, check_name
 
 
 class Settings(BaseSettings):

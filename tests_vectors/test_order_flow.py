@@ -6,9 +6,9 @@ import os
 from datetime import date
 from pathlib import Path
 
-from blotter_client import Client, OrderStatus, OrderType, Side
 from click.testing import CliRunner
 
+from blotter_client import Client, OrderStatus, OrderType, Side
 from replay.book import Book
 from replay.flow import Cancel, CancelAtVenue, Fill, Submit
 from replay.lobster import read_file

@@ -5,11 +5,11 @@ import json
 from typing import Any
 
 import pytest
+
 from blotter_verifier import hashing, notes
 from blotter_verifier.checkpoint import Checkpoint
 from blotter_verifier.notes import InvalidKey, Signer, Verifier, parse_note
 from blotter_verifier.proofs import InvalidProof, verify_consistency, verify_inclusion
-
 from tests_vectors.vectors import VECTORS, cases, hashes
 
 NOTES: Any = json.loads((VECTORS / "signed-note.json").read_text())

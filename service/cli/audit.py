@@ -12,13 +12,14 @@ from typing import BinaryIO, Self
 from uuid import UUID
 
 import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
 from blotter_client import BlotterError, Client, ExportFormat
 from blotter_verifier.command import main as verify_command
 from blotter_verifier.notes import parse_note
 from blotter_verifier.receipt import Receipt
 from blotter_verifier.report import Status, printable
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 _FORWARDED = {"ignore_unknown_options": True, "allow_extra_args": True}
 _EPILOG_SERVICE = """\b

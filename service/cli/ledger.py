@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
+
 from blotter_verifier.hashing import HASH_BYTES, leaf_hash
 from blotter_verifier.notes import InvalidKey
-
 from service.cli import provisioning
 from service.cli.ledger_status import look
 from service.domain.errors import BlotterError

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from blotter_verifier.checkpoint import Checkpoint
 from blotter_verifier.notes import InvalidKey, InvalidNote, parse_note
-
 from service.domain.errors import LedgerDamaged
 from service.repositories.append import LedgerWriter
 from service.repositories.standing import Holder, Standing

@@ -10,9 +10,9 @@ from typing import Any
 from uuid import UUID
 
 import click
-from blotter_verifier.notes import InvalidKey
 from pydantic import ValidationError
 
+from blotter_verifier.notes import InvalidKey
 from service import logs, migrations, resources, server
 from service.cli import provisioning
 from service.cli.audit import audit

@@ -11,8 +11,8 @@ from random import SystemRandom
 from uuid import UUID
 
 import click
-from blotter_client import BlotterError
 
+from blotter_client import BlotterError
 from replay import demo as demo_flow
 from replay import lobster
 from replay.book import Book, Outcome

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from blotter_verifier.hashing import full_root
-
 from service.ledger.tiles import TILE_HEIGHT, TILE_WIDTH, edge, root_over
 
 

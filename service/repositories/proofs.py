@@ -9,7 +9,6 @@ from uuid import UUID
 
 from blotter_verifier.hashing import leaf_hash
 from blotter_verifier.proofs import InvalidProof, verify_consistency, verify_inclusion
-
 from service.domain.errors import (
     CheckpointNotFound,
     LedgerDamaged,

@@ -6,7 +6,6 @@ from collections.abc import Collection
 from typing import Any
 
 from blotter_verifier.hashing import HASH_BYTES
-
 from service.domain.errors import LedgerDamaged
 from service.ledger.tiles import Tile
 

@@ -8,7 +8,6 @@ from collections.abc import AsyncGenerator, Iterator
 from blotter_verifier.checkpoint import Checkpoint
 from blotter_verifier.hashing import HASH_BYTES, leaf_hash
 from blotter_verifier.notes import InvalidNote, Verifier, parse_note
-
 from service.domain.discrepancies import Discrepancy
 from service.domain.identity import Caller
 from service.ledger.edge import Edge, FullTile

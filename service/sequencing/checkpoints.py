@@ -8,7 +8,6 @@ import logging
 from blotter_verifier.checkpoint import Checkpoint
 from blotter_verifier.notes import Note, Signer, Verifier, parse_note, sign
 from blotter_verifier.proofs import InvalidProof, verify_consistency
-
 from service.ledger.edge import Edge
 from service.ledger.tiles import consistency_spans, edge, needed, root_over
 from service.repositories.append import LedgerWriter, StoredCheckpoint

@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 from blotter_verifier.notes import ED25519, InvalidKey, Signer
-
 from service.sequencing.calls import Calls
 
 SUFFIX = ".key"

@@ -10,9 +10,9 @@ from functools import partial
 from typing import Self
 
 import aiohttp
+
 from blotter_verifier.checkpoint import Checkpoint
 from blotter_verifier.notes import Note, parse_signatures
-
 from service.domain.errors import BlotterError
 from service.ledger.tiles import consistency_spans, needed, root_over
 from service.repositories.append import LedgerWriter

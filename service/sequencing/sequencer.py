@@ -13,8 +13,8 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 import aiohttp
-from blotter_verifier.notes import InvalidKey, InvalidNote
 
+from blotter_verifier.notes import InvalidKey, InvalidNote
 from service.domain.errors import BlotterError, DatabaseUnavailable, LedgerDamaged
 from service.ledger.edge import Edge
 from service.repositories.append import ForeignLedger, LedgerMoved, LedgerWriter

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Protocol
 
 import aiohttp
+
 from blotter_verifier.checkpoint import Checkpoint
 from blotter_verifier.notes import InvalidNote, Note, Signature, Verifier, parse_note, parse_signatures
-
 from service.sequencing.calls import Calls
 
 _SIZE = re.compile(r"(0|[1-9][0-9]{0,18})\n?")

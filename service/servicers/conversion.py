@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from decimal import ROUND_HALF_UP, Context, Decimal
 
-from blotter_client.decimals import format_decimal
-from blotter_client.values import timestamp
-
 from blotter.audit.v1 import execution_log_pb2, inspection_pb2, ledger_pb2
 from blotter.orders.v1 import order_pb2
+from blotter_client.decimals import format_decimal
+from blotter_client.values import timestamp
 from service.domain.discrepancies import Discrepancy, Progress
 from service.domain.orders import ExecutionLog, Fill, NewOrder, Order
 from service.repositories.inspection import Access

@@ -9,11 +9,11 @@ from decimal import Decimal
 from typing import Any, Protocol
 from uuid import UUID
 
-from blotter_client.values import moment_of
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from blotter_client.values import moment_of
 from service.domain.errors import FieldViolation, InvalidRequest
 from service.domain.identity import UUID_TEXT
 from service.domain.text import CODE, KEY, RESERVED_REASONS, SYMBOL, is_reserved, is_visible

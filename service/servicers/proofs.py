@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
-from blotter_verifier.hashing import leaf_hash
 from grpc import aio
 
 from blotter.audit.v1 import audit_service_pb2_grpc
 from blotter.audit.v1 import ledger_pb2 as pb
+from blotter_verifier.hashing import leaf_hash
 from service.domain.identity import CallerKind, require_caller
 from service.ledger import bundles as bundle
 from service.repositories.proofs import Ledger

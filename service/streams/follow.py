@@ -11,9 +11,8 @@ from datetime import UTC, datetime
 from typing import TypeVar
 from uuid import UUID
 
-from blotter_client.values import timestamp
-
 from blotter.orders.v1 import watch_pb2
+from blotter_client.values import timestamp
 from service.domain.errors import (
     DatabaseBusy,
     DatabaseUnavailable,

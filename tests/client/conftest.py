@@ -7,8 +7,8 @@ from threading import Thread
 
 import grpc
 import pytest
-from blotter_client import Client
 
+from blotter_client import Client
 from tests.client.fake_time import Time
 from tests.client.scripted import Script, playing, quick_options
 from tests.conftest import ALICE

@@ -6,6 +6,7 @@ import threading
 from dataclasses import dataclass, field
 
 import grpc_testing  # type: ignore[import-untyped]  # it ships no types
+
 from blotter_client import Timing
 
 

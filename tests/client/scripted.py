@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import grpc
-from blotter_client import SERVICE_CONFIG
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from blotter.audit.v1 import audit_service_pb2, audit_service_pb2_grpc, execution_log_pb2
 from blotter.orders.v1 import order_pb2, order_service_pb2_grpc, watch_pb2
+from blotter_client import SERVICE_CONFIG
 
 Play = Callable[[Any, grpc.ServicerContext], Any]
 

@@ -12,6 +12,12 @@ from uuid import UUID
 import grpc
 import grpc_testing  # type: ignore[import-untyped]  # it ships no types
 import pytest
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from blotter.audit.v1 import audit_service_pb2
+from blotter.orders.v1 import execution_report_pb2 as reports_pb
+from blotter.orders.v1 import order_pb2, order_service_pb2
 from blotter_client import (
     BlotterError,
     Client,
@@ -26,12 +32,6 @@ from blotter_client import (
     recovered,
     rejected,
 )
-from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
-
-from blotter.audit.v1 import audit_service_pb2
-from blotter.orders.v1 import execution_report_pb2 as reports_pb
-from blotter.orders.v1 import order_pb2, order_service_pb2
 from tests.client.scripted import status
 from tests.conftest import ALICE
 

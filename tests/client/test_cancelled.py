@@ -12,9 +12,9 @@ from typing import Any
 
 import grpc
 import pytest
-from blotter_client import BlotterError, Client, OrderType, Side
 
 from blotter.orders.v1 import order_pb2, order_service_pb2
+from blotter_client import BlotterError, Client, OrderType, Side
 from tests.client.scripted import Script, answers, cancels, complete, events, log_heartbeat, logs, says
 
 PATIENCE = 20

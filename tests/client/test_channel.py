@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import grpc
 import pytest
-from blotter_client import BlotterError, Client, open_channel
 
 from blotter.orders.v1 import order_pb2, order_service_pb2
+from blotter_client import BlotterError, Client, open_channel
 from tests.client.scripted import Script, answers, playing
 from tests.conftest import ALICE
 

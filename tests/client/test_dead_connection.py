@@ -9,8 +9,8 @@ from typing import Any
 
 import grpc
 import pytest
-from blotter_client import BlotterError, Client, Order, OrderStatus, OrderType, Side, SubmitOrderResponse
 
+from blotter_client import BlotterError, Client, Order, OrderStatus, OrderType, Side, SubmitOrderResponse
 from tests.client.cuttable import Cuttable, cuttable
 from tests.conftest import ALICE
 from tests.serving import Server

@@ -9,11 +9,11 @@ from datetime import timedelta
 
 import grpc
 import pytest
-from blotter_client import SERVICE_CONFIG, BlotterError, Client, OrderType, Side, approved
 from google.rpc import error_details_pb2
 
 from blotter.audit.v1 import audit_service_pb2
 from blotter.orders.v1 import execution_report_pb2, order_service_pb2
+from blotter_client import SERVICE_CONFIG, BlotterError, Client, OrderType, Side, approved
 from tests.client.scripted import Script, answers, refuses, retry_after
 from tests.conftest import ALICE
 

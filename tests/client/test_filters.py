@@ -7,8 +7,8 @@ from typing import Any
 
 import grpc
 import pytest
-from blotter_client import Action, Client, OrderStatus
 
+from blotter_client import Action, Client, OrderStatus
 from tests.client.scripted import Script, complete, events, logs, says
 from tests.conftest import ALICE
 

@@ -9,6 +9,7 @@ from itertools import islice
 
 import grpc
 import pytest
+
 from blotter_client import (
     Action,
     BlotterError,
@@ -22,7 +23,6 @@ from blotter_client import (
     filled,
     new_order,
 )
-
 from tests.conftest import ALICE, BOB
 from tests.serving import Server
 

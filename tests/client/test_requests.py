@@ -11,7 +11,6 @@ from typing import Any
 
 import grpc
 import pytest
-from blotter_client import Action, Client, ExportFormat, OrderStatus, OrderType, Side, SortOrder, approved, new_order
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -21,6 +20,7 @@ from blotter.audit.v1 import execution_log_pb2, inspection_pb2, ledger_pb2
 from blotter.orders.v1 import execution_report_pb2 as reports_pb
 from blotter.orders.v1 import order_pb2, watch_pb2
 from blotter.orders.v1 import order_service_pb2 as orders_pb
+from blotter_client import Action, Client, ExportFormat, OrderStatus, OrderType, Side, SortOrder, approved, new_order
 from tests.client.scripted import Script, answers, complete, events, logs, says
 from tests.conftest import ALICE
 

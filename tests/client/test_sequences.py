@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from blotter_client.sequences import MessageLost, Sequences
 
 from blotter.orders.v1.order_pb2 import OrderEvent
 from blotter.orders.v1.watch_pb2 import Heartbeat, SnapshotComplete
+from blotter_client.sequences import MessageLost, Sequences
 
 
 def events(*sequences: int) -> list[OrderEvent]:

@@ -13,9 +13,9 @@ from typing import Any
 
 import grpc
 import pytest
-from blotter_client import BlotterError, Client
 
 from blotter.orders.v1 import watch_pb2
+from blotter_client import BlotterError, Client
 from tests.client.fake_time import Time
 from tests.client.scripted import Script, complete, events, log_heartbeat, logs, refuses, says, snapshot
 from tests.conftest import ALICE

@@ -9,8 +9,8 @@ from typing import Any
 
 import grpc
 import pytest
-from blotter_client import BlotterError, Client, OrderStatus, Timing
 
+from blotter_client import BlotterError, Client, OrderStatus, Timing
 from tests.client.fake_time import Time
 from tests.client.scripted import (
     Play,

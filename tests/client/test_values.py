@@ -8,6 +8,12 @@ from enum import IntEnum
 from typing import Any
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+from hypothesis import given
+from hypothesis import strategies as st
+
+from blotter.audit.v1 import audit_service_pb2
+from blotter.orders.v1 import order_pb2
 from blotter_client import (
     Action,
     OrderStatus,
@@ -19,12 +25,6 @@ from blotter_client import (
     moment_of,
 )
 from blotter_client.values import timestamp
-from google.protobuf.timestamp_pb2 import Timestamp
-from hypothesis import given
-from hypothesis import strategies as st
-
-from blotter.audit.v1 import audit_service_pb2
-from blotter.orders.v1 import order_pb2
 
 PRICES = st.decimals(
     min_value=0, max_value=Decimal("9999999999.99999999"), allow_nan=False, allow_infinity=False, places=8

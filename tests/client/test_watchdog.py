@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 
 import pytest
+
 from blotter_client import Timing
 from blotter_client.streams import Watchdog
-
 from tests.client.fake_time import Time
 
 

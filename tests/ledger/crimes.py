@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import psycopg
-from blotter_verifier.checkpoint import Checkpoint
-from blotter_verifier.notes import Signer, sign
 from psycopg import Connection, sql
 
+from blotter_verifier.checkpoint import Checkpoint
+from blotter_verifier.notes import Signer, sign
 from service.ledger.edge import Edge
 from tests.conftest import ALICE, BOB
 

@@ -17,9 +17,9 @@ from typing import Any
 
 import aiohttp
 import psycopg
-from blotter_verifier.notes import parse_note
 from psycopg import AsyncConnection
 
+from blotter_verifier.notes import parse_note
 from service.repositories.append import LedgerWriter
 from service.sequencing.checkpoints import Checkpoints
 from service.sequencing.keys import KeyFolder

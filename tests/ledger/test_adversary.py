@@ -22,10 +22,10 @@ from uuid import UUID
 
 import psycopg
 import pytest
-from blotter_verifier.bundle import NotABundle, verify
-from blotter_verifier.notes import Note, Signer, parse_note
 from psycopg import ClientCursor, Connection
 
+from blotter_verifier.bundle import NotABundle, verify
+from blotter_verifier.notes import Note, Signer, parse_note
 from service.domain.discrepancies import Discrepancy
 from service.domain.errors import BlotterError
 from service.domain.identity import Caller, CallerKind

@@ -15,17 +15,17 @@ from uuid import uuid4
 import grpc
 import psycopg
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from blotter.audit.v1 import audit_service_pb2 as audit_pb
+from blotter.audit.v1 import inspection_pb2, ledger_pb2
+from blotter.orders.v1 import order_pb2, order_service_pb2
 from blotter_verifier.bundle import verify
 from blotter_verifier.checkpoint import Checkpoint
 from blotter_verifier.hashing import leaf_hash
 from blotter_verifier.notes import Verifier, parse_note
 from blotter_verifier.proofs import verify_consistency, verify_inclusion
 from blotter_verifier.receipt import Receipt
-from google.protobuf.timestamp_pb2 import Timestamp
-
-from blotter.audit.v1 import audit_service_pb2 as audit_pb
-from blotter.audit.v1 import inspection_pb2, ledger_pb2
-from blotter.orders.v1 import order_pb2, order_service_pb2
 from service.sequencing.keys import KeyFolder
 from tests.conftest import ALICE, BOB, Database
 from tests.ledger.test_appending import submit

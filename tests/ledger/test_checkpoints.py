@@ -10,11 +10,11 @@ from typing import Any
 import psycopg
 import pytest
 from aiohttp import web
+
+from blotter.audit.v1 import audit_service_pb2, ledger_pb2
 from blotter_verifier.bundle import verify
 from blotter_verifier.checkpoint import Checkpoint
 from blotter_verifier.notes import Note, Signer, Verifier, parse_note, sign
-
-from blotter.audit.v1 import audit_service_pb2, ledger_pb2
 from service.repositories.append import LedgerWriter
 from service.sequencing.checkpoints import Checkpoints, RefusedToSign
 from service.sequencing.keys import KeyFolder, NoKey

@@ -10,12 +10,12 @@ from uuid import UUID
 
 import psycopg
 import pytest
-from blotter_verifier.checkpoint import Checkpoint
-from blotter_verifier.hashing import full_root, leaf_hash
-from blotter_verifier.notes import Signer, parse_note, sign
 from click.testing import CliRunner, Result
 
 from blotter.audit.v1 import audit_service_pb2 as audit_pb
+from blotter_verifier.checkpoint import Checkpoint
+from blotter_verifier.hashing import full_root, leaf_hash
+from blotter_verifier.notes import Signer, parse_note, sign
 from service.cli.main import main
 from service.ledger.tiles import all_tiles
 from tests.conftest import Database

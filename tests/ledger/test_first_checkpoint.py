@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
+
 from blotter_verifier.checkpoint import Checkpoint
 from blotter_verifier.notes import Signer
-
 from service.repositories.append import LedgerWriter
 from service.sequencing.checkpoints import Checkpoints
 from service.sequencing.keys import KeyFolder

@@ -3,6 +3,7 @@
 import hashlib
 
 import pytest
+
 from blotter_verifier.proofs import InvalidProof, verify_consistency, verify_inclusion
 
 LEFT, RIGHT = hashlib.sha256(b"left").digest(), hashlib.sha256(b"right").digest()

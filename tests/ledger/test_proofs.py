@@ -8,11 +8,11 @@ import base64
 from collections.abc import Callable, Iterator
 
 import pytest
+
 from blotter_verifier import hashing, notes
 from blotter_verifier.checkpoint import Checkpoint
 from blotter_verifier.notes import InvalidKey, InvalidNote, Signer, Verifier, parse_note, sign
 from blotter_verifier.proofs import InvalidProof, verify_consistency, verify_inclusion
-
 from service.ledger.tiles import consistency_spans, inclusion_spans
 from tests.ledger import plain
 

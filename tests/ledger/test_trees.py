@@ -4,11 +4,11 @@ import hashlib
 from collections.abc import Sequence
 
 import pytest
-from blotter_verifier.hashing import EMPTY_ROOT, full_root, leaf_hash, node_hash
-from blotter_verifier.proofs import InvalidProof, verify_consistency, verify_inclusion
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from blotter_verifier.hashing import EMPTY_ROOT, full_root, leaf_hash, node_hash
+from blotter_verifier.proofs import InvalidProof, verify_consistency, verify_inclusion
 from service.ledger.edge import Edge
 from service.ledger.tiles import (
     Tile,

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 import rfc8785
+
 from blotter_verifier.bundle import Verdict, verify
 from blotter_verifier.notes import InvalidNote, Verifier, parse_note
 from blotter_verifier.proofs import InvalidProof
 from blotter_verifier.receipt import NotAReceipt, Receipt, UnknownKey
-
 from tests.ledger import plain
 
 LOG = plain.Key("log.example/blotter", b"\x01" * 32)

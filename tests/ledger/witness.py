@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from aiohttp import web
+
 from blotter_verifier.checkpoint import Checkpoint
 from blotter_verifier.notes import COSIGNATURE, InvalidNote, Signer, Verifier, parse_note
 from blotter_verifier.proofs import InvalidProof, verify_consistency

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from blotter_client import OrderType, Side
-
 from replay.flow import Fill, Submit
 
 NOON = datetime(2012, 6, 21, 16, tzinfo=UTC)

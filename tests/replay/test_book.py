@@ -7,10 +7,10 @@ from decimal import Decimal
 from fractions import Fraction
 
 import pytest
-from blotter_client import Action, OrderStatus
 from hypothesis import given
 from hypothesis import strategies as st
 
+from blotter_client import Action, OrderStatus
 from replay.book import Book, Outcome
 from replay.flow import Approve, Cancel, CancelAtVenue, Execute, Fill, Recover, Reject, Step
 from tests.conftest import ALICE, BOB

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from itertools import pairwise
 
-from blotter_client import Action, OrderStatus, OrderType
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from blotter_client import Action, OrderStatus, OrderType
 from replay.book import OPEN, Book, Outcome
 from replay.demo import generate
 from replay.flow import Cancel, Submit

@@ -10,9 +10,9 @@ from uuid import UUID
 
 import click
 import pytest
-from blotter_client import Action, Client, OrderStatus, OrderType, Side
 from click.testing import CliRunner, Result
 
+from blotter_client import Action, Client, OrderStatus, OrderType, Side
 from replay import lobster
 from replay.book import Book
 from replay.compare import Comparison, compare

@@ -7,10 +7,10 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from blotter_client import OrderStatus, OrderType, Side
 from hypothesis import given
 from hypothesis import strategies as st
 
+from blotter_client import OrderStatus, OrderType, Side
 from replay.book import Book
 from replay.flow import Cancel, CancelAtVenue, Fill, Flow, Submit
 from replay.lobster import MalformedFile, read, read_file

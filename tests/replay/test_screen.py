@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 
-from blotter_client import Action, Fill, Order, OrderEvent, OrderStatus, OrderType, Side
 from rich.console import Console
 
+from blotter_client import Action, Fill, Order, OrderEvent, OrderStatus, OrderType, Side
 from replay.screen import Screen
 from tests.conftest import ALICE
 
