@@ -55,13 +55,15 @@ fmt: .venv/.dev ## format the code and mend what ruff can mend
 mutants: .venv/.dev ## put each known fault into a copy of the code and see whether a test fails (an hour; ARGS="proofs" takes some)
 	$(PY) -m tests.mutants $(ARGS)
 
-generate: .venv/.dev ## write generated/ anew from protos/
+generate: .venv/.dev ## write generated/ anew from protos/, and the synchronous client from the asyncio one
 	@tmp=$$(mktemp -d) && trap 'rm -rf "$$tmp"' EXIT && $(call emit,"$$tmp") && rm -rf generated && cp -R "$$tmp" generated
 	@chmod 755 generated
+	@$(PY) packages/client/generate_sync.py
 
-verify: .venv/.dev ## fail unless generated/ is what protos/ generate
+verify: .venv/.dev ## fail unless what is generated is what `make generate` writes
 	@tmp=$$(mktemp -d) && trap 'rm -rf "$$tmp"' EXIT && $(call emit,"$$tmp") && \
 	diff -r -x __pycache__ generated "$$tmp" || { echo 'generated/ is stale: run make generate' >&2; exit 1; }
+	@$(PY) packages/client/generate_sync.py --check
 
 emit = $(PROTOC) $(STUBS) --python_out=$(1) --grpc_python_out=$(1) --mypy_out=quiet:$(1) --mypy_grpc_out=quiet:$(1) $(PROTOS)
 

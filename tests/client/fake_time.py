@@ -12,12 +12,12 @@ from blotter_client import Timing
 
 @dataclass
 class Time:
-    """Time that passes only in pauses. Each pause is noted, in seconds, and how long the watchdog dozes."""
+    """Time that passes only in pauses. Each pause is noted, and how long the watchdog waits, in seconds."""
 
     fake: grpc_testing.Time = field(default_factory=lambda: grpc_testing.strict_fake_time(0))
     pauses: list[float] = field(default_factory=list)
-    dozes: set[float] = field(default_factory=set)
-    dice: float = 0.5
+    watchdog_waits: set[float] = field(default_factory=set)
+    random: float = 0.5
     mute: threading.Event = field(default_factory=threading.Event)
 
     def pause(self, over: threading.Event, seconds: float) -> None:
@@ -27,9 +27,9 @@ class Time:
             self.pauses.append(seconds)
             self.fake.sleep_for(seconds)
 
-    def doze(self, over: threading.Event, seconds: float) -> None:
-        """Sleep, in the watchdog's thread, until a test says that the server is mute; then let the time pass."""
-        self.dozes.add(seconds)
+    def watchdog_wait(self, over: threading.Event, seconds: float) -> None:
+        """Wait, in the watchdog's thread, until a test says that the server is mute; then let the time pass."""
+        self.watchdog_waits.add(seconds)
         while not (over.is_set() or self.mute.wait(0.01)):
             pass
         if not over.is_set():
@@ -38,4 +38,9 @@ class Time:
     @property
     def timing(self) -> Timing:
         """For the client."""
-        return Timing(clock=self.fake.time, pause=self.pause, doze=self.doze, dice=lambda: self.dice)
+        return Timing(
+            clock=self.fake.time,
+            pause=self.pause,
+            watchdog_wait=self.watchdog_wait,
+            random=lambda: self.random,
+        )

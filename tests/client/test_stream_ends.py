@@ -141,7 +141,7 @@ def test_a_silence_lasts_three_intervals_of_15_seconds_where_none_is_asked_for(
         time.mute.set()
         next(watch)
         assert time.fake.time() >= 45
-    assert time.dozes == {7.5}
+    assert time.watchdog_waits == {7.5}
 
 
 def test_a_message_without_a_token_does_not_take_the_last_one_away(client: Client, script: Script) -> None:

@@ -225,7 +225,7 @@ def test_a_mute_stream_is_taken_for_dead(client: Client, script: Script, time: T
         time.mute.set()
         assert sequences(islice(watch, 1)) == [2]
         assert time.fake.time() >= 6, "three heartbeat intervals"
-    assert time.dozes == {1}, "it looks twice in each interval"
+    assert time.watchdog_waits == {1}, "it looks twice in each interval"
     assert script.tokens == ["", "after-1"]
     assert script.requests[0].heartbeat_interval.seconds == 2
 
@@ -286,7 +286,7 @@ def test_a_forgotten_stream_ends(client: Client, script: Script) -> None:
         assert not thread.is_alive()
 
 
-def test_a_token_of_the_user_goes_on_after_his_message(client: Client, script: Script) -> None:
+def test_a_token_of_the_user_goes_on_after_its_message(client: Client, script: Script) -> None:
     script.plays = [says(events(41), then=script.silence)]
     with client.watch_orders(resume_token="after-40") as watch:
         assert sequences(islice(watch, 1)) == [41]

@@ -1,4 +1,4 @@
-"""When the watchdog bites."""
+"""When the watchdog cancels a call."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_each_message_starts_the_time_anew(watchdog: Watchdog, time: Time) -> No
     assert call.cancels == 0
 
 
-def test_a_reader_may_take_his_time(watchdog: Watchdog, time: Time) -> None:
+def test_a_slow_reader_is_no_silence(watchdog: Watchdog, time: Time) -> None:
     call = Silent()
     watchdog.waiting(call)
     watchdog.arrived()
@@ -67,7 +67,7 @@ def test_it_notices_a_silence_within_half_a_heartbeat(time: Time) -> None:
     call = Silent()
     cancelled_at: list[float] = []
 
-    def doze(_stop: threading.Event, seconds: float) -> None:
+    def wait(_stop: threading.Event, seconds: float) -> None:
         if time.fake.time() == 0:
             time.fake.sleep_for(1)
             looking.waiting(call)
@@ -78,7 +78,7 @@ def test_it_notices_a_silence_within_half_a_heartbeat(time: Time) -> None:
             stop.set()
         time.fake.sleep_for(seconds)
 
-    looking = Watchdog(45, Timing(clock=time.fake.time, doze=doze), stop)
+    looking = Watchdog(45, Timing(clock=time.fake.time, watchdog_wait=wait), stop)
     looking.start()
     assert stop.wait(10)
     assert 46 <= cancelled_at[0] <= 53.5

@@ -1,4 +1,4 @@
-"""The typed, synchronous client.
+"""The typed client: Client, and AsyncClient for asyncio, with the same methods.
 
     from decimal import Decimal
     from blotter_client import Client, OrderType, Side
@@ -6,6 +6,11 @@
     with Client("127.0.0.1:50051", trader_id="11111111-0000-4000-8000-000000000000") as client:
         order = client.submit_order("AAPL", Side.BUY, OrderType.LIMIT, 100, Decimal("585.33")).order
         for message in client.watch_orders():
+            ...
+
+    async with AsyncClient("127.0.0.1:50051", trader_id="11111111-0000-4000-8000-000000000000") as client:
+        order = (await client.submit_order("AAPL", Side.BUY, OrderType.MARKET, 100)).order
+        async for message in client.watch_orders():
             ...
 
 Answers are the contract's own messages. `decimal_of` and `moment_of` read their prices and times.
@@ -19,7 +24,9 @@ from blotter.orders.v1.execution_report_pb2 import ReportExecutionRequest, Repor
 from blotter.orders.v1.order_pb2 import Fill, Order, OrderEvent
 from blotter.orders.v1.order_service_pb2 import CancelOrderResponse, SubmitOrderRequest, SubmitOrderResponse
 from blotter.orders.v1.watch_pb2 import WatchOrdersResponse
-from blotter_client.channel import CHANNEL_OPTIONS, SERVICE_CONFIG, open_channel
+from blotter_client.aio.client import AsyncClient
+from blotter_client.aio.streams import AsyncStream, AsyncTiming
+from blotter_client.channel import CHANNEL_OPTIONS, SERVICE_CONFIG, open_async_channel, open_channel
 from blotter_client.client import Client
 from blotter_client.enums import Action, ExportFormat, OrderStatus, OrderType, Side, SortOrder
 from blotter_client.errors import BlotterError
@@ -31,6 +38,9 @@ __all__ = [
     "CHANNEL_OPTIONS",
     "SERVICE_CONFIG",
     "Action",
+    "AsyncClient",
+    "AsyncStream",
+    "AsyncTiming",
     "BlotterError",
     "CancelOrderResponse",
     "Client",
@@ -59,6 +69,7 @@ __all__ = [
     "filled",
     "moment_of",
     "new_order",
+    "open_async_channel",
     "open_channel",
     "recovered",
     "rejected",

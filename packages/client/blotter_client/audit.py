@@ -1,17 +1,19 @@
+# Generated from aio/audit.py by packages/client/generate_sync.py; change that file, and run `make generate`.
 """The calls of AuditService."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from blotter.audit.v1 import audit_service_pb2 as pb
 from blotter.audit.v1 import audit_service_pb2_grpc, execution_log_pb2, inspection_pb2, ledger_pb2
 from blotter_client.calls import Calls, pages
 from blotter_client.enums import Action, ExportFormat, SortOrder
-from blotter_client.sequences import MessageLost, Sequences
+from blotter_client.readers import LogReader
+from blotter_client.requests import given
+from blotter_client.sequences import Sequences
 from blotter_client.streams import Connection, Stream
 from blotter_client.values import duration, time_range, timestamp
 
@@ -53,7 +55,7 @@ class AuditCalls:
             request.page_token = token
             return self._calls.unary(self._audit.ListExecutionLogs, request, timeout)
 
-        return pages(fetch, lambda page: iter(page.execution_logs))
+        return pages(fetch, lambda page: page.execution_logs)
 
     def stream_execution_logs(
         self,
@@ -87,7 +89,7 @@ class AuditCalls:
 
         return Stream(
             connect,
-            _LogReader(Sequences(dense=dense, start=start), follow=follow),
+            LogReader(Sequences(dense=dense, start=start), follow=follow),
             resume_token=resume_token,
             heartbeat=heartbeat_interval,
             timing=self._calls.timing,
@@ -103,7 +105,7 @@ class AuditCalls:
     ) -> inspection_pb2.GetOrderAsOfResponse:
         """Return an order as it was at a time, or at a position of the ledger; one of the two. For compliance."""
         request = inspection_pb2.GetOrderAsOfRequest(
-            order_id=str(order_id), **_given(position=position, time=timestamp(time))
+            order_id=str(order_id), **given(position=position, time=timestamp(time))
         )
         return self._calls.unary(self._audit.GetOrderAsOf, request, timeout)
 
@@ -123,7 +125,8 @@ class AuditCalls:
     def get_checkpoint(self, tree_size: int | None = None, *, timeout: float | None = None) -> ledger_pb2.Checkpoint:
         """Return the signed head of the ledger of a size, or the newest. For compliance."""
         request = ledger_pb2.GetCheckpointRequest(tree_size=tree_size)
-        return self._calls.unary(self._audit.GetCheckpoint, request, timeout).checkpoint
+        response = self._calls.unary(self._audit.GetCheckpoint, request, timeout)
+        return response.checkpoint
 
     def get_inclusion_proof(
         self,
@@ -135,7 +138,7 @@ class AuditCalls:
     ) -> ledger_pb2.GetInclusionProofResponse:
         """Return the proof that a log, or the leaf at a position, is in the ledger. For compliance."""
         request = ledger_pb2.GetInclusionProofRequest(
-            tree_size=tree_size, **_given(log_id=None if log_id is None else str(log_id), position=position)
+            tree_size=tree_size, **given(log_id=None if log_id is None else str(log_id), position=position)
         )
         return self._calls.unary(self._audit.GetInclusionProof, request, timeout)
 
@@ -177,34 +180,4 @@ class AuditCalls:
             request.page_token = token
             return self._calls.unary(self._audit.ListAuditAccess, request, timeout)
 
-        return pages(fetch, lambda page: iter(page.accesses))
-
-
-def _given(**values: Any) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
-
-
-class _LogReader:
-    """Knows a complete end from one that came too soon."""
-
-    def __init__(self, sequences: Sequences, *, follow: bool) -> None:
-        self.ends = not follow
-        self._sequences = sequences
-        self._complete = False
-
-    def connected(self) -> None:
-        self._sequences.reconnected()
-        self._complete = False
-
-    def take(self, message: pb.StreamExecutionLogsResponse) -> list[pb.StreamExecutionLogsResponse]:
-        match message.WhichOneof("message"):
-            case "logs":
-                self._sequences.events(message.logs.execution_logs)
-            case "heartbeat":
-                self._sequences.heartbeat(message.heartbeat)
-                self._complete = True
-        return [message]
-
-    def ended(self) -> None:
-        if self.ends and not self._complete:
-            raise MessageLost("the stream ended without its last heartbeat")
+        return pages(fetch, lambda page: page.accesses)

@@ -1,40 +1,27 @@
-"""What all calls share: identity, request id, deadline, errors, pages."""
+"""What all synchronous calls share: identity, request id, deadline, errors, pages."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar, cast
+from typing import TypeVar, cast
 
 import grpc
 
+from blotter_client.deadlines import DEFAULT_TIMEOUT, deadline
 from blotter_client.errors import error_of_call, error_of_closed_channel
 from blotter_client.metadata import Identity, new_request_id
+from blotter_client.pages import PageType
 from blotter_client.streams import Call, Connection, Timing
-
-DEFAULT_TIMEOUT = 10.0
-"""Seconds until a call is given up, retries included."""
-
-BATCH_TIMEOUT = 60.0
-"""The same for batches and CancelAllOrders."""
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
 Item = TypeVar("Item")
 
 
-class Page(Protocol):
-    """One page of a list."""
-
-    next_page_token: str
-
-
-PageType = TypeVar("PageType", bound=Page)
-
-
 @dataclass(frozen=True)
 class Calls:
-    """The caller and his channel. `timeout` replaces both default deadlines, in seconds."""
+    """The caller and its channel. `timeout` replaces both default deadlines, in seconds."""
 
     channel: grpc.Channel
     identity: Identity
@@ -53,7 +40,7 @@ class Calls:
         try:
             return method(
                 request,
-                timeout=next(seconds for seconds in (timeout, self.timeout, default) if seconds is not None),
+                timeout=deadline(timeout, self.timeout, default),
                 metadata=self.identity.metadata(request_id),
             )
         except grpc.RpcError as error:
@@ -83,7 +70,7 @@ class Calls:
         return Connection(cast("Call[Response]", call), request_id)
 
 
-def pages(fetch: Callable[[str], PageType], items: Callable[[PageType], Iterator[Item]]) -> Iterator[Item]:
+def pages(fetch: Callable[[str], PageType], items: Callable[[PageType], Iterable[Item]]) -> Iterator[Item]:
     """Yield the items of all pages. A page is fetched when the one before is used up."""
     token = ""
     while True:

@@ -6,6 +6,7 @@ import json
 from importlib import resources
 
 import grpc
+import grpc.aio
 
 SERVICE_CONFIG = resources.files(__package__).joinpath("service_config.json").read_text(encoding="utf-8")
 """gRPC's service config: which errors are tried again, and only for methods that may be repeated.
@@ -41,3 +42,10 @@ def open_channel(target: str, credentials: grpc.ChannelCredentials | None = None
     if credentials is None:
         return grpc.insecure_channel(target, options=CHANNEL_OPTIONS)
     return grpc.secure_channel(target, credentials, options=CHANNEL_OPTIONS)
+
+
+def open_async_channel(target: str, credentials: grpc.ChannelCredentials | None = None) -> grpc.aio.Channel:
+    """Return such a channel for AsyncClient, bound to the running event loop."""
+    if credentials is None:
+        return grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS)
+    return grpc.aio.secure_channel(target, credentials, options=CHANNEL_OPTIONS)

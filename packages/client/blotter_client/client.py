@@ -1,3 +1,4 @@
+# Generated from aio/client.py by packages/client/generate_sync.py; change that file, and run `make generate`.
 """The client: both services, one identity."""
 
 from __future__ import annotations
@@ -43,8 +44,10 @@ class Client(OrderCalls, AuditCalls):
         timing: Timing | None = None,
     ) -> None:
         identity = Identity(trader_id, role, actor)
-        self._owned = open_channel(channel, credentials) if isinstance(channel, str) else None
-        calls = Calls(self._owned or _given(channel), identity, timeout, timing or Timing())
+        self._owned: grpc.Channel | None = None
+        if isinstance(channel, str):
+            self._owned = channel = open_channel(channel, credentials)
+        calls = Calls(channel, identity, timeout, timing or Timing())
         OrderCalls.__init__(self, calls)
         AuditCalls.__init__(self, calls)
 
@@ -60,9 +63,3 @@ class Client(OrderCalls, AuditCalls):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _given(channel: grpc.Channel | str) -> grpc.Channel:
-    if isinstance(channel, str):
-        raise TypeError("a target is opened, not given")
-    return channel

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import grpc
+import grpc.aio
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
@@ -15,6 +16,9 @@ from grpc_status import rpc_status
 DOMAIN = "blotter"
 _CANCELLED_HERE = {"Channel closed!", "Locally cancelled by application!"}
 """What grpc gives as the details of a call that its own channel or its caller has cancelled."""
+
+_CLOSED = ("Cannot invoke RPC", "Channel is closed")
+"""How grpc's texts begin where a closed channel is called: the first is the synchronous channel's."""
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _Detail = TypeVar("_Detail", bound=Message)
@@ -81,10 +85,10 @@ def error_of_call(error: grpc.RpcError, request_id: str = "") -> BlotterError:
     UNAVAILABLE, its reason `CANCELLED`.
     """
     call: object = error  # the type stubs keep RpcError and Call apart; what gRPC raises is both
-    if not isinstance(call, grpc.Call):
+    if not isinstance(call, grpc.Call | grpc.aio.AioRpcError):
         return BlotterError(str(error), code=grpc.StatusCode.UNKNOWN, request_id=request_id)
     try:
-        status = rpc_status.from_call(call)
+        status = rpc_status.from_call(cast("grpc.Call", call))
     except (ValueError, DecodeError):
         status = None
     if call.code() is grpc.StatusCode.CANCELLED and call.details() not in _CANCELLED_HERE:
@@ -99,10 +103,15 @@ def error_of_call(error: grpc.RpcError, request_id: str = "") -> BlotterError:
     return error_of_status(status, request_id)
 
 
-def error_of_closed_channel(error: ValueError, request_id: str) -> BlotterError:
+def error_of_closed_channel(error: Exception, request_id: str) -> BlotterError:
     """Return CANCELLED for the error that grpc raises on a closed channel. Raises any other error itself."""
-    if not str(error).startswith("Cannot invoke RPC"):
+    if not str(error).startswith(_CLOSED):
         raise error
+    return closed_channel_error(request_id)
+
+
+def closed_channel_error(request_id: str) -> BlotterError:
+    """Return the error of a call whose channel is closed, or was closed meanwhile."""
     return BlotterError("the channel is closed", code=grpc.StatusCode.CANCELLED, request_id=request_id)
 
 

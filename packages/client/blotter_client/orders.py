@@ -1,3 +1,4 @@
+# Generated from aio/orders.py by packages/client/generate_sync.py; change that file, and run `make generate`.
 """The calls of OrderService."""
 
 from __future__ import annotations
@@ -5,17 +6,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 from uuid import UUID
 
 from blotter.orders.v1 import execution_report_pb2 as reports_pb
 from blotter.orders.v1 import order_pb2, order_service_pb2_grpc, watch_pb2
 from blotter.orders.v1 import order_service_pb2 as pb
 from blotter_client import requests
-from blotter_client.calls import BATCH_TIMEOUT, Calls, pages
+from blotter_client.calls import Calls, pages
+from blotter_client.deadlines import BATCH_TIMEOUT
 from blotter_client.enums import OrderStatus, OrderType, Side
 from blotter_client.errors import BlotterError, error_of_status
-from blotter_client.sequences import MessageLost, Sequences
+from blotter_client.readers import WatchReader
 from blotter_client.streams import Connection, Stream
 from blotter_client.values import duration, time_range
 
@@ -87,8 +88,9 @@ class OrderCalls:
         timeout: float | None = None,
     ) -> order_pb2.Order:
         """Return an order as it stands now. For traders."""
-        request = pb.GetOrderRequest(**_named(order_id, client_order_id))
-        return self._calls.unary(self._orders.GetOrder, request, timeout).order
+        request = pb.GetOrderRequest(**requests.order_name(order_id, client_order_id))
+        response = self._calls.unary(self._orders.GetOrder, request, timeout)
+        return response.order
 
     def list_orders(
         self,
@@ -118,7 +120,7 @@ class OrderCalls:
             request.page_token = token
             return self._calls.unary(self._orders.ListOrders, request, timeout)
 
-        return pages(fetch, lambda page: iter(page.orders))
+        return pages(fetch, lambda page: page.orders)
 
     def list_fills(
         self,
@@ -135,7 +137,7 @@ class OrderCalls:
         `page_size` is 1 to 500; `timeout` is that of a page.
         """
         request = pb.ListFillsRequest(
-            **_named(order_id, client_order_id),
+            **requests.order_name(order_id, client_order_id),
             traded=time_range(traded_from, traded_before),
             page_size=page_size,
         )
@@ -144,7 +146,7 @@ class OrderCalls:
             request.page_token = token
             return self._calls.unary(self._orders.ListFills, request, timeout)
 
-        return pages(fetch, lambda page: iter(page.fills))
+        return pages(fetch, lambda page: page.fills)
 
     def cancel_order(
         self,
@@ -155,7 +157,7 @@ class OrderCalls:
         timeout: float | None = None,
     ) -> pb.CancelOrderResponse:
         """Cancel an open order; `replayed` says that it had been cancelled before. For traders."""
-        request = pb.CancelOrderRequest(**_named(order_id, client_order_id), reason=reason)
+        request = pb.CancelOrderRequest(**requests.order_name(order_id, client_order_id), reason=reason)
         return self._calls.unary(self._orders.CancelOrder, request, timeout)
 
     def cancel_all_orders(
@@ -220,51 +222,8 @@ class OrderCalls:
 
         return Stream(
             connect,
-            _WatchReader(dense=not (filtered or self._calls.identity.role)),
+            WatchReader(dense=not (filtered or self._calls.identity.role)),
             resume_token=resume_token,
             heartbeat=heartbeat_interval,
             timing=self._calls.timing,
         )
-
-
-def _named(order_id: UUID | str | None, client_order_id: str | None) -> dict[str, Any]:
-    if order_id is not None and client_order_id is not None:
-        raise ValueError("name an order by its order_id or by its client_order_id, not by both")
-    named = {"order_id": order_id, "client_order_id": client_order_id}
-    return {name: str(value) for name, value in named.items() if value is not None}
-
-
-class _WatchReader:
-    """Holds a snapshot back until it is complete."""
-
-    ends = False
-
-    def __init__(self, *, dense: bool) -> None:
-        self._sequences = Sequences(dense=dense)
-        self._snapshot: list[watch_pb2.WatchOrdersResponse] = []
-
-    def connected(self) -> None:
-        self._sequences.reconnected()
-        self._snapshot = []
-
-    def take(self, message: watch_pb2.WatchOrdersResponse) -> list[watch_pb2.WatchOrdersResponse]:
-        match message.WhichOneof("message"):
-            case "snapshot":
-                self._snapshot.append(message)
-                return []
-            case "snapshot_complete":
-                held = self._snapshot
-                count = sum(len(part.snapshot.orders) for part in held)
-                if count != message.snapshot_complete.order_count:
-                    raise MessageLost(f"{message.snapshot_complete.order_count} orders were sent, {count} came")
-                self._sequences.snapshot(message.snapshot_complete)
-                self._snapshot = []
-                return [*held, message]
-            case "events":
-                self._sequences.events(message.events.events)
-            case "heartbeat":
-                self._sequences.heartbeat(message.heartbeat)
-        return [message]
-
-    def ended(self) -> None:
-        """An endless stream that ends is resumed, whatever its status."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 from uuid import UUID, uuid4
 
 from blotter.orders.v1 import execution_report_pb2 as reports_pb
@@ -144,6 +145,19 @@ def cancelled(
     report = _report(trader_id, order_id, report_id, venue, event_time)
     report.cancelled.CopyFrom(reports_pb.CancelledReport(reason=reason))
     return report
+
+
+def order_name(order_id: UUID | str | None, client_order_id: str | None) -> dict[str, Any]:
+    """Return the fields that name an order. Raises ValueError for both ids."""
+    if order_id is not None and client_order_id is not None:
+        raise ValueError("name an order by its order_id or by its client_order_id, not by both")
+    named = {"order_id": order_id, "client_order_id": client_order_id}
+    return {name: str(value) for name, value in given(**named).items()}
+
+
+def given(**values: Any) -> dict[str, Any]:
+    """Return the values that are not None."""
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _report(

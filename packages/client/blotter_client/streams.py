@@ -1,74 +1,37 @@
-"""Streams that resume by themselves after a lost connection, a lost message, a silence or a drain."""
+"""The synchronous stream, which resumes after a lost connection, a lost message, a silence or a drain."""
 
 from __future__ import annotations
 
-import logging
 import random
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
 from types import TracebackType
 from typing import Generic, Protocol, Self, TypeVar
 
 import grpc
 
 from blotter_client.errors import BlotterError, error_of_call
+from blotter_client.resumption import SILENT_HEARTBEATS, MessageT, Reader, Resumption, silent_error
 from blotter_client.sequences import MessageLost
 
-DEFAULT_HEARTBEAT = 15.0
-"""Seconds between heartbeats when the request does not say."""
-
-SILENT_HEARTBEATS = 3
-"""After so many heartbeat intervals without a message the stream is taken for dead."""
-
-MOST_LOSSES = 5
-"""After so many losses of a message at one and the same place it is missing on the server."""
-
-FIRST_BACKOFF = 0.2
-LONGEST_BACKOFF = 5.0
-"""A blotter that is back is found again within seconds; jitter keeps its clients from coming all at once."""
-
-LONGEST_ASKED = 60.0
-"""Seconds of a RetryInfo that are honoured: a wrong one must not keep a watcher away for hours."""
-
-log = logging.getLogger("blotter.client")
-
-
-class Resumable(Protocol):
-    """A message that says where to go on."""
-
-    resume_token: str
-
-
-MessageT = TypeVar("MessageT", bound=Resumable)
 AnyMessageT = TypeVar("AnyMessageT")
 MessageT_co = TypeVar("MessageT_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """The clock, the pauses and the dice; tests bring their own.
+    """The clock, the waits and the random numbers of streams; tests replace them.
 
-    `pause`, before another connection, and `doze`, of the watchdog, return as soon as the event is set, or after
-    so many seconds. `dice` gives 0 <= x < 1.
+    `pause`, before another connection, and `watchdog_wait`, between two looks of the watchdog, return as soon as
+    the event is set, or after so many seconds. `random` gives 0 <= x < 1.
     """
 
     clock: Callable[[], float] = time.monotonic
     pause: Callable[[threading.Event, float], object] = threading.Event.wait
-    doze: Callable[[threading.Event, float], object] = threading.Event.wait
-    dice: Callable[[], float] = random.random
-
-    def backoff(self, failures: int, retry_after: timedelta | None) -> float:
-        """Return the seconds to wait after the n-th failure in a row: what the server asks, and full jitter.
-
-        What the server asks is honoured up to a minute. It gives all clients the same RetryInfo when it drains;
-        the jitter keeps them from coming back all at once.
-        """
-        longest = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2.0 ** min(failures - 1, 16))
-        asked = retry_after.total_seconds() if retry_after else 0.0
-        return min(asked, LONGEST_ASKED) + self.dice() * longest
+    watchdog_wait: Callable[[threading.Event, float], object] = threading.Event.wait
+    random: Callable[[], float] = random.random
 
 
 class Call(Iterator[MessageT_co], Protocol[MessageT_co]):
@@ -86,23 +49,8 @@ class Connection(Generic[AnyMessageT]):
     request_id: str
 
 
-class Reader(Protocol[MessageT]):
-    """Checks the messages of one kind of stream."""
-
-    ends: bool
-
-    def connected(self) -> None:
-        """Begin a connection."""
-
-    def take(self, message: MessageT) -> list[MessageT]:
-        """Return the messages that may be handed on now. Raises MessageLost."""
-
-    def ended(self) -> None:
-        """Take the end of the stream. Raises MessageLost when something is missing before it."""
-
-
 class Watchdog:
-    """Cancels a call that is waited for too long, from a thread of its own."""
+    """Cancels a call that is waited for too long, from a thread of its own: gRPC's iterator takes no timeout."""
 
     def __init__(self, limit: float, timing: Timing, stop: threading.Event) -> None:
         self._limit = limit
@@ -120,7 +68,7 @@ class Watchdog:
         self._waiting = (call, self._timing.clock() + self._limit)
 
     def arrived(self) -> None:
-        """Say that nothing is awaited. A reader who takes his time is not the stream's silence."""
+        """Say that nothing is awaited. A caller that is slow to ask for the next message is no silence."""
         self._waiting = None
 
     def cancelled(self, call: Call[object]) -> bool:
@@ -136,7 +84,7 @@ class Watchdog:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            self._timing.doze(self._stop, self._limit / SILENT_HEARTBEATS / 2)
+            self._timing.watchdog_wait(self._stop, self._limit / SILENT_HEARTBEATS / 2)
             self.look()
 
 
@@ -144,7 +92,7 @@ class Stream(Iterator[MessageT]):
     """The messages of a stream, each once, over as many connections as it takes. Raises BlotterError.
 
     It goes on by itself after UNAVAILABLE, SLOW_CONSUMER and any other error that carries a RetryInfo,
-    after a gap in the sequences, after a heartbeat that tells of more than came, and after a silence of
+    after a gap in the sequences, after a heartbeat that reports more than came, and after a silence of
     three heartbeat intervals. It ends on other errors, and with DATA_LOSS (reason SEQUENCE_GAP) when the
     same message is missing again and again. A snapshot is handed on once it is complete, so that nobody
     sees half of one, or one twice.
@@ -161,17 +109,18 @@ class Stream(Iterator[MessageT]):
         heartbeat: float | None = None,
         timing: Timing,
     ) -> None:
-        self.resume_token = resume_token
-        """The token of the last message that was handed on, to go on after it in another process."""
+        self._resumption = Resumption(reader, resume_token=resume_token, heartbeat=heartbeat, random=timing.random)
         self._connect = connect
-        self._reader = reader
         self._timing = timing
         self._over = threading.Event()
-        self._watchdog = Watchdog(SILENT_HEARTBEATS * (heartbeat or DEFAULT_HEARTBEAT), timing, self._over)
+        self._watchdog = Watchdog(self._resumption.silence, timing, self._over)
         self._call: Call[object] | None = None
-        self._failures = 0
-        self._losses = 0
         self._messages = self._run()
+
+    @property
+    def resume_token(self) -> str:
+        """The token of the last message that was handed on, to go on after it in another process."""
+        return self._resumption.resume_token
 
     def __iter__(self) -> Self:
         return self
@@ -197,21 +146,14 @@ class Stream(Iterator[MessageT]):
         self._watchdog.start()
         try:
             while not self._over.is_set():
-                retry_after = None
+                failure: BlotterError | MessageLost | None = None
                 try:
                     yield from self._connection()
-                except MessageLost as lost:
-                    self._lost(lost)
-                except BlotterError as error:
-                    if not _goes_on(error):
-                        raise
-                    log.warning("The stream is cut off and goes on: %s", error)
-                    retry_after = error.retry_after
-                else:
-                    if self._reader.ends:
+                    if self._over.is_set() or self._resumption.ended():
                         return
-                self._failures += 1
-                self._timing.pause(self._over, self._timing.backoff(self._failures, retry_after))
+                except (BlotterError, MessageLost) as error:
+                    failure = error
+                self._timing.pause(self._over, self._resumption.failed(failure))
         finally:
             self.cancel()
 
@@ -220,17 +162,12 @@ class Stream(Iterator[MessageT]):
         self._call = connection.call
         if self._over.is_set():
             connection.call.cancel()
-        self._reader.connected()
+        self._resumption.connected()
         try:
             for message in self._received(connection):
-                for ready in self._reader.take(message):
-                    if ready.resume_token:
-                        self._losses = 0 if ready.resume_token != self.resume_token else self._losses
-                        self.resume_token = ready.resume_token
-                    self._failures = 0
+                self._resumption.received(message)
+                while (ready := self._resumption.next_message()) is not None:
                     yield ready
-            if not self._over.is_set():
-                self._reader.ended()
         finally:
             connection.call.cancel()
 
@@ -246,27 +183,8 @@ class Stream(Iterator[MessageT]):
                 if self._over.is_set():
                     return
                 if self._watchdog.cancelled(call):
-                    raise _silent(connection.request_id) from error
+                    raise silent_error(connection.request_id) from error
                 raise error_of_call(error, connection.request_id) from error
             finally:
                 self._watchdog.arrived()
             yield message
-
-    def _lost(self, lost: MessageLost) -> None:
-        self._losses += 1
-        if self._losses >= MOST_LOSSES:
-            raise BlotterError(str(lost), code=grpc.StatusCode.DATA_LOSS, reason="SEQUENCE_GAP") from lost
-        log.warning("A message of the stream was lost, it is fetched again: %s", lost)
-
-
-def _goes_on(error: BlotterError) -> bool:
-    return error.code is grpc.StatusCode.UNAVAILABLE or error.reason == "SLOW_CONSUMER" or error.retry_after is not None
-
-
-def _silent(request_id: str) -> BlotterError:
-    return BlotterError(
-        "no message came for three heartbeat intervals",
-        code=grpc.StatusCode.UNAVAILABLE,
-        reason="SILENT",
-        request_id=request_id,
-    )

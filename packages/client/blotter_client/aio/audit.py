@@ -1,0 +1,184 @@
+"""The calls of AuditService."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from datetime import datetime
+from uuid import UUID
+
+from blotter.audit.v1 import audit_service_pb2 as pb
+from blotter.audit.v1 import audit_service_pb2_grpc, execution_log_pb2, inspection_pb2, ledger_pb2
+from blotter_client.aio.calls import AsyncCalls, pages
+from blotter_client.aio.streams import AsyncConnection, AsyncStream
+from blotter_client.enums import Action, ExportFormat, SortOrder
+from blotter_client.readers import LogReader
+from blotter_client.requests import given
+from blotter_client.sequences import Sequences
+from blotter_client.values import duration, time_range, timestamp
+
+
+class AsyncAuditCalls:
+    """Reading the audit trail. Each call raises BlotterError; `timeout` is in seconds."""
+
+    def __init__(self, calls: AsyncCalls) -> None:
+        self._calls = calls
+        self._audit = audit_service_pb2_grpc.AuditServiceStub(calls.channel)
+
+    def list_execution_logs(
+        self,
+        *,
+        trader_id: UUID | str | None = None,
+        order_id: UUID | str | None = None,
+        actions: Iterable[Action] = (),
+        happened_from: datetime | None = None,
+        happened_before: datetime | None = None,
+        sort_order: SortOrder = SortOrder.OLDEST_FIRST,
+        page_size: int = 1000,
+        timeout: float | None = None,
+    ) -> AsyncIterator[execution_log_pb2.ExecutionLog]:
+        """Yield the execution logs that match all filters. For traders and compliance.
+
+        One trader's logs come by sequence, those of all traders by event time. Only compliance names a
+        trader. Pages are fetched as they are needed; `page_size` is 1 to 1000; `timeout` is that of a page.
+        """
+        request = pb.ListExecutionLogsRequest(
+            trader_id=str(trader_id or ""),
+            order_id=str(order_id or ""),
+            actions=[action.value for action in actions],
+            happened=time_range(happened_from, happened_before),
+            sort_order=sort_order.value,
+            page_size=page_size,
+        )
+
+        async def fetch(token: str) -> pb.ListExecutionLogsResponse:
+            request.page_token = token
+            return await self._calls.unary(self._audit.ListExecutionLogs, request, timeout)
+
+        return pages(fetch, lambda page: page.execution_logs)
+
+    def stream_execution_logs(
+        self,
+        *,
+        follow: bool = True,
+        order_ids: Iterable[UUID | str] = (),
+        actions: Iterable[Action] = (),
+        trader_ids: Iterable[UUID | str] = (),
+        resume_token: str = "",
+        heartbeat_interval: float | None = None,
+    ) -> AsyncStream[pb.StreamExecutionLogsResponse]:
+        """Stream logs from the first on, or from after a token. A trader's own; for roles, all or those named.
+
+        With `follow` it goes on into the present, without it ends with a heartbeat that says how far it went.
+        Resumes by itself; see AsyncStream.
+        """
+        request = pb.StreamExecutionLogsRequest(
+            follow=follow,
+            order_ids=map(str, order_ids),
+            actions=[action.value for action in actions],
+            trader_ids=map(str, trader_ids),
+            heartbeat_interval=duration(heartbeat_interval),
+        )
+        role = self._calls.identity.role
+        dense = not (request.order_ids or request.actions or role)
+        start = None if resume_token or role else 0
+
+        def connect(token: str) -> AsyncConnection[pb.StreamExecutionLogsResponse]:
+            request.resume_token = token
+            return self._calls.open_stream(self._audit.StreamExecutionLogs, request)
+
+        return AsyncStream(
+            connect,
+            LogReader(Sequences(dense=dense, start=start), follow=follow),
+            resume_token=resume_token,
+            heartbeat=heartbeat_interval,
+            timing=self._calls.timing,
+        )
+
+    async def get_order_as_of(
+        self,
+        order_id: UUID | str,
+        *,
+        time: datetime | None = None,
+        position: int | None = None,
+        timeout: float | None = None,
+    ) -> inspection_pb2.GetOrderAsOfResponse:
+        """Return an order as it was at a time, or at a position of the ledger; one of the two. For compliance."""
+        request = inspection_pb2.GetOrderAsOfRequest(
+            order_id=str(order_id), **given(position=position, time=timestamp(time))
+        )
+        return await self._calls.unary(self._audit.GetOrderAsOf, request, timeout)
+
+    def reconcile_orders(
+        self,
+        *,
+        trader_id: UUID | str | None = None,
+        recorded_from: datetime | None = None,
+        recorded_before: datetime | None = None,
+    ) -> AsyncIterator[inspection_pb2.ReconcileOrdersResponse]:
+        """Compare the record with itself; yield what does not agree, and the progress. For compliance."""
+        request = inspection_pb2.ReconcileOrdersRequest(
+            trader_id=str(trader_id or ""), recorded=time_range(recorded_from, recorded_before)
+        )
+        return self._calls.stream(self._audit.ReconcileOrders, request)
+
+    async def get_checkpoint(
+        self, tree_size: int | None = None, *, timeout: float | None = None
+    ) -> ledger_pb2.Checkpoint:
+        """Return the signed head of the ledger of a size, or the newest. For compliance."""
+        request = ledger_pb2.GetCheckpointRequest(tree_size=tree_size)
+        response = await self._calls.unary(self._audit.GetCheckpoint, request, timeout)
+        return response.checkpoint
+
+    async def get_inclusion_proof(
+        self,
+        log_id: UUID | str | None = None,
+        *,
+        position: int | None = None,
+        tree_size: int | None = None,
+        timeout: float | None = None,
+    ) -> ledger_pb2.GetInclusionProofResponse:
+        """Return the proof that a log, or the leaf at a position, is in the ledger. For compliance."""
+        request = ledger_pb2.GetInclusionProofRequest(
+            tree_size=tree_size, **given(log_id=None if log_id is None else str(log_id), position=position)
+        )
+        return await self._calls.unary(self._audit.GetInclusionProof, request, timeout)
+
+    async def get_consistency_proof(
+        self, old_tree_size: int, new_tree_size: int | None = None, *, timeout: float | None = None
+    ) -> ledger_pb2.GetConsistencyProofResponse:
+        """Return the proof that the ledger has only grown between two sizes. For compliance."""
+        request = ledger_pb2.GetConsistencyProofRequest(old_tree_size=old_tree_size, new_tree_size=new_tree_size)
+        return await self._calls.unary(self._audit.GetConsistencyProof, request, timeout)
+
+    def export_execution_logs(
+        self,
+        *,
+        from_position: int = 0,
+        to_position: int | None = None,
+        format_: ExportFormat = ExportFormat.BUNDLE,
+    ) -> AsyncIterator[ledger_pb2.ExportExecutionLogsResponse]:
+        """Yield a stretch of the ledger as the pieces of a file, which ends where they end. For compliance."""
+        request = ledger_pb2.ExportExecutionLogsRequest(
+            from_position=from_position, to_position=to_position, format=format_.value
+        )
+        return self._calls.stream(self._audit.ExportExecutionLogs, request)
+
+    def list_audit_access(
+        self,
+        *,
+        accessed_from: datetime | None = None,
+        accessed_before: datetime | None = None,
+        actor: str = "",
+        page_size: int = 1000,
+        timeout: float | None = None,
+    ) -> AsyncIterator[inspection_pb2.AuditAccess]:
+        """Yield who of compliance has read what, newest first. For compliance."""
+        request = inspection_pb2.ListAuditAccessRequest(
+            accessed=time_range(accessed_from, accessed_before), actor=actor, page_size=page_size
+        )
+
+        async def fetch(token: str) -> inspection_pb2.ListAuditAccessResponse:
+            request.page_token = token
+            return await self._calls.unary(self._audit.ListAuditAccess, request, timeout)
+
+        return pages(fetch, lambda page: page.accesses)

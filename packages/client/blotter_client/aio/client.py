@@ -1,0 +1,65 @@
+"""The client: both services, one identity."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+from uuid import UUID
+
+import grpc
+import grpc.aio
+
+from blotter_client.aio.audit import AsyncAuditCalls
+from blotter_client.aio.calls import AsyncCalls
+from blotter_client.aio.orders import AsyncOrderCalls
+from blotter_client.aio.streams import AsyncTiming
+from blotter_client.channel import open_async_channel
+from blotter_client.metadata import Identity, Role
+
+
+class AsyncClient(AsyncOrderCalls, AsyncAuditCalls):
+    """Calls the blotter as one trader, or in one role. To be made and used in one running event loop.
+
+    Args:
+        channel: A channel, which stays the caller's to close; or a target such as `127.0.0.1:50051`, whose
+            channel the client opens, with its retry policy, and closes with itself.
+        trader_id: The trader who calls; or
+        role: `execution` for a gateway, `compliance` for an auditor. Exactly one of the two, else ValueError.
+        actor: Who or what acts, recorded in the audit trail; the kind of the caller when not given.
+        credentials: For a target that is not in the clear.
+        timeout: Deadline of each call in seconds, retries included; default 10, for batches 60.
+            Streams have none.
+        timing: For tests.
+    """
+
+    def __init__(
+        self,
+        channel: grpc.aio.Channel | str,
+        *,
+        trader_id: UUID | str | None = None,
+        role: Role | None = None,
+        actor: str | None = None,
+        credentials: grpc.ChannelCredentials | None = None,
+        timeout: float | None = None,
+        timing: AsyncTiming | None = None,
+    ) -> None:
+        identity = Identity(trader_id, role, actor)
+        self._owned: grpc.aio.Channel | None = None
+        if isinstance(channel, str):
+            self._owned = channel = open_async_channel(channel, credentials)
+        calls = AsyncCalls(channel, identity, timeout, timing or AsyncTiming())
+        AsyncOrderCalls.__init__(self, calls)
+        AsyncAuditCalls.__init__(self, calls)
+
+    async def close(self) -> None:
+        """Close the channel, if the client opened it. Calls and streams under way and later end with CANCELLED."""
+        if self._owned is not None:
+            await self._owned.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()

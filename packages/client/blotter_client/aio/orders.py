@@ -1,0 +1,228 @@
+"""The calls of OrderService."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+from blotter.orders.v1 import execution_report_pb2 as reports_pb
+from blotter.orders.v1 import order_pb2, order_service_pb2_grpc, watch_pb2
+from blotter.orders.v1 import order_service_pb2 as pb
+from blotter_client import requests
+from blotter_client.aio.calls import AsyncCalls, pages
+from blotter_client.aio.streams import AsyncConnection, AsyncStream
+from blotter_client.deadlines import BATCH_TIMEOUT
+from blotter_client.enums import OrderStatus, OrderType, Side
+from blotter_client.errors import BlotterError, error_of_status
+from blotter_client.readers import WatchReader
+from blotter_client.values import duration, time_range
+
+
+class AsyncOrderCalls:
+    """Entering, working and watching orders. Each call raises BlotterError; `timeout` is in seconds.
+
+    An order is named by the blotter's `order_id` or by the trader's own `client_order_id`, by one of the two.
+    """
+
+    def __init__(self, calls: AsyncCalls) -> None:
+        self._calls = calls
+        self._orders = order_service_pb2_grpc.OrderServiceStub(calls.channel)
+
+    async def submit_order(
+        self,
+        symbol: str,
+        side: Side,
+        order_type: OrderType,
+        quantity: int,
+        price: Decimal | None = None,
+        *,
+        stop_loss: Decimal | None = None,
+        take_profit: Decimal | None = None,
+        expire_time: datetime | None = None,
+        client_order_id: str | None = None,
+        validate_only: bool = False,
+        timeout: float | None = None,
+    ) -> pb.SubmitOrderResponse:
+        """Enter an order; `replayed` says that it had been entered before. For traders.
+
+        Without a client_order_id one is made, so that gRPC may send the call again. Give your own to be
+        able to ask again yourself after a timeout: the order is then entered once, whatever became of the
+        first call.
+        """
+        request = requests.new_order(
+            symbol,
+            side,
+            order_type,
+            quantity,
+            price,
+            stop_loss=stop_loss,
+            take_profit=take_profit,
+            expire_time=expire_time,
+            client_order_id=client_order_id,
+        )
+        request.validate_only = validate_only
+        return await self._calls.unary(self._orders.SubmitOrder, request, timeout)
+
+    async def batch_submit_orders(
+        self, orders: Iterable[pb.SubmitOrderRequest], *, timeout: float | None = None
+    ) -> list[pb.SubmitOrderResponse | BlotterError]:
+        """Enter 1 to 1,000 orders, made by `new_order`. For traders.
+
+        Returns one result each, in their order: what was entered, or why it was not.
+        """
+        request = pb.BatchSubmitOrdersRequest(orders=orders)
+        response = await self._calls.unary(self._orders.BatchSubmitOrders, request, timeout, BATCH_TIMEOUT)
+        return [
+            result.response if result.HasField("response") else error_of_status(result.error)
+            for result in response.results
+        ]
+
+    async def get_order(
+        self,
+        order_id: UUID | str | None = None,
+        *,
+        client_order_id: str | None = None,
+        timeout: float | None = None,
+    ) -> order_pb2.Order:
+        """Return an order as it stands now. For traders."""
+        request = pb.GetOrderRequest(**requests.order_name(order_id, client_order_id))
+        response = await self._calls.unary(self._orders.GetOrder, request, timeout)
+        return response.order
+
+    def list_orders(
+        self,
+        *,
+        statuses: Iterable[OrderStatus] = (),
+        symbols: Iterable[str] = (),
+        created_from: datetime | None = None,
+        created_before: datetime | None = None,
+        updated_from: datetime | None = None,
+        updated_before: datetime | None = None,
+        page_size: int = 500,
+        timeout: float | None = None,
+    ) -> AsyncIterator[order_pb2.Order]:
+        """Yield the orders that match all filters, newest first. For traders.
+
+        Pages are fetched as they are needed; `page_size` is 1 to 500; `timeout` is that of a page.
+        """
+        request = pb.ListOrdersRequest(
+            statuses=[status.value for status in statuses],
+            symbols=symbols,
+            created=time_range(created_from, created_before),
+            updated=time_range(updated_from, updated_before),
+            page_size=page_size,
+        )
+
+        async def fetch(token: str) -> pb.ListOrdersResponse:
+            request.page_token = token
+            return await self._calls.unary(self._orders.ListOrders, request, timeout)
+
+        return pages(fetch, lambda page: page.orders)
+
+    def list_fills(
+        self,
+        order_id: UUID | str | None = None,
+        *,
+        client_order_id: str | None = None,
+        traded_from: datetime | None = None,
+        traded_before: datetime | None = None,
+        page_size: int = 500,
+        timeout: float | None = None,
+    ) -> AsyncIterator[order_pb2.Fill]:
+        """Yield the fills of one order or, without an id, of all, newest recorded first. For traders.
+
+        `page_size` is 1 to 500; `timeout` is that of a page.
+        """
+        request = pb.ListFillsRequest(
+            **requests.order_name(order_id, client_order_id),
+            traded=time_range(traded_from, traded_before),
+            page_size=page_size,
+        )
+
+        async def fetch(token: str) -> pb.ListFillsResponse:
+            request.page_token = token
+            return await self._calls.unary(self._orders.ListFills, request, timeout)
+
+        return pages(fetch, lambda page: page.fills)
+
+    async def cancel_order(
+        self,
+        order_id: UUID | str | None = None,
+        *,
+        client_order_id: str | None = None,
+        reason: str = "",
+        timeout: float | None = None,
+    ) -> pb.CancelOrderResponse:
+        """Cancel an open order; `replayed` says that it had been cancelled before. For traders."""
+        request = pb.CancelOrderRequest(**requests.order_name(order_id, client_order_id), reason=reason)
+        return await self._calls.unary(self._orders.CancelOrder, request, timeout)
+
+    async def cancel_all_orders(
+        self, *, symbol: str = "", reason: str = "", timeout: float | None = None
+    ) -> pb.CancelAllOrdersResponse:
+        """Cancel all open orders, or those in one symbol. For traders.
+
+        It is not tried again. After UNAVAILABLE or DEADLINE_EXCEEDED the orders may or may not be cancelled; the
+        same call may then be made again. It cancels what is open by then, orders entered since included, and its
+        answer counts only these.
+        """
+        request = pb.CancelAllOrdersRequest(symbol=symbol, reason=reason)
+        return await self._calls.unary(self._orders.CancelAllOrders, request, timeout, BATCH_TIMEOUT)
+
+    async def report_execution(
+        self, report: reports_pb.ReportExecutionRequest, *, timeout: float | None = None
+    ) -> reports_pb.ReportExecutionResponse:
+        """Record a report, made by `filled` or its siblings. For execution gateways."""
+        return await self._calls.unary(self._orders.ReportExecution, report, timeout)
+
+    async def batch_report_executions(
+        self, reports: Iterable[reports_pb.ReportExecutionRequest], *, timeout: float | None = None
+    ) -> list[reports_pb.ReportExecutionResponse | BlotterError]:
+        """Record 1 to 1,000 reports. For execution gateways.
+
+        Returns one result each, in their order: what was recorded, or why it was not.
+        """
+        request = reports_pb.BatchReportExecutionsRequest(reports=reports)
+        response = await self._calls.unary(self._orders.BatchReportExecutions, request, timeout, BATCH_TIMEOUT)
+        return [
+            result.response if result.HasField("response") else error_of_status(result.error)
+            for result in response.results
+        ]
+
+    def watch_orders(
+        self,
+        *,
+        order_ids: Iterable[UUID | str] = (),
+        symbols: Iterable[str] = (),
+        statuses: Iterable[OrderStatus] = (),
+        trader_ids: Iterable[UUID | str] = (),
+        resume_token: str = "",
+        heartbeat_interval: float | None = None,
+    ) -> AsyncStream[watch_pb2.WatchOrdersResponse]:
+        """Watch orders: a snapshot, then each event once. A trader's own; for roles, all traders' or those named.
+
+        With the token of a message, goes on after that message instead. Resumes by itself; see AsyncStream.
+        `heartbeat_interval` is 1 to 60 seconds.
+        """
+        request = watch_pb2.WatchOrdersRequest(
+            order_ids=map(str, order_ids),
+            symbols=symbols,
+            statuses=[status.value for status in statuses],
+            trader_ids=map(str, trader_ids),
+            heartbeat_interval=duration(heartbeat_interval),
+        )
+        filtered = request.order_ids or request.symbols or request.statuses
+
+        def connect(token: str) -> AsyncConnection[watch_pb2.WatchOrdersResponse]:
+            request.resume_token = token
+            return self._calls.open_stream(self._orders.WatchOrders, request)
+
+        return AsyncStream(
+            connect,
+            WatchReader(dense=not (filtered or self._calls.identity.role)),
+            resume_token=resume_token,
+            heartbeat=heartbeat_interval,
+            timing=self._calls.timing,
+        )

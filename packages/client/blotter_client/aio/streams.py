@@ -1,0 +1,187 @@
+"""The asyncio stream, which resumes after a lost connection, a lost message, a silence or a drain."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
+
+import grpc
+import grpc.aio
+
+from blotter_client.errors import BlotterError, closed_channel_error, error_of_call
+from blotter_client.resumption import MessageT, Reader, Resumption, silent_error
+from blotter_client.sequences import MessageLost
+
+AnyMessageT = TypeVar("AnyMessageT")
+
+
+async def wait_for_event(event: asyncio.Event, seconds: float) -> None:
+    """Return when the event is set, or after so many seconds."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+
+
+@dataclass(frozen=True, slots=True)
+class AsyncTiming:
+    """The waits and the random numbers of asyncio streams; tests replace them.
+
+    `pause`, before another connection, returns as soon as the event is set, or after so many seconds. `timeout`
+    limits the wait for a message. `random` gives 0 <= x < 1.
+    """
+
+    pause: Callable[[asyncio.Event, float], Coroutine[Any, Any, None]] = wait_for_event
+    timeout: Callable[[float], AbstractAsyncContextManager[object]] = asyncio.timeout
+    random: Callable[[], float] = random.random
+
+
+def task_is_cancelled() -> bool:
+    """Return whether somebody asked the current task to end.
+
+    gRPC raises CancelledError also where only the call was cancelled: by `cancel()` of its stream, or when its
+    channel is closed. In doubt the task is the one that is cancelled, so that a cancellation is never swallowed.
+    """
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
+
+
+class AsyncConnection(Generic[AnyMessageT]):
+    """One call of a stream, and the id of its request."""
+
+    def __init__(self, call: grpc.aio.UnaryStreamCall[Any, AnyMessageT], request_id: str) -> None:
+        self.request_id = request_id
+        self.cancelled = False
+        self._call = call
+        # Not `call.read()`: once the status has come, it no longer returns messages that came before it.
+        self._messages = aiter(call)
+
+    def cancel(self) -> None:
+        """End the call."""
+        self.cancelled = True
+        self._call.cancel()
+
+    async def read(self) -> AnyMessageT | None:
+        """Return the next message; None at the end, and once `cancel` was called. Raises BlotterError."""
+        try:
+            return await anext(self._messages)
+        except StopAsyncIteration:
+            return None
+        except grpc.RpcError as error:
+            if self.cancelled:
+                return None
+            raise error_of_call(error, self.request_id) from error
+        except asyncio.CancelledError as error:
+            if task_is_cancelled():
+                raise
+            if self.cancelled:
+                return None
+            raise closed_channel_error(self.request_id) from error
+
+
+class AsyncStream(AsyncIterator[MessageT]):
+    """The messages of a stream, each once, over as many connections as it takes. Raises BlotterError.
+
+    It goes on by itself after UNAVAILABLE, SLOW_CONSUMER and any other error that carries a RetryInfo,
+    after a gap in the sequences, after a heartbeat that reports more than came, and after a silence of
+    three heartbeat intervals. It ends on other errors, and with DATA_LOSS (reason SEQUENCE_GAP) when the
+    same message is missing again and again. A snapshot is handed on once it is complete, so that nobody
+    sees half of one, or one twice.
+
+    End it with `cancel()`, from its event loop, or by leaving its `async with` block. A task that is cancelled
+    while it waits for a message ends the stream; `asyncio.timeout` around the wait does the same. Another stream
+    goes on from its `resume_token`.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[str], AsyncConnection[MessageT]],
+        reader: Reader[MessageT],
+        *,
+        resume_token: str = "",
+        heartbeat: float | None = None,
+        timing: AsyncTiming,
+    ) -> None:
+        self._resumption = Resumption(reader, resume_token=resume_token, heartbeat=heartbeat, random=timing.random)
+        self._connect = connect
+        self._timing = timing
+        self._over = asyncio.Event()
+        self._connection: AsyncConnection[MessageT] | None = None
+        self._busy = False
+
+    @property
+    def resume_token(self) -> str:
+        """The token of the last message that was handed on, to go on after it in another process."""
+        return self._resumption.resume_token
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> MessageT:
+        if self._busy:
+            raise RuntimeError("another task is waiting for the next message of this stream")
+        self._busy = True
+        try:
+            while not self._over.is_set():
+                message = self._resumption.next_message()
+                if message is not None:
+                    return message
+                await self._advance()
+        except BaseException:
+            self.cancel()
+            raise
+        finally:
+            self._busy = False
+        raise StopAsyncIteration
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.cancel()
+
+    def cancel(self) -> None:
+        """End the stream: who waits for its next message finds it ended. Safe to call twice."""
+        self._over.set()
+        self._disconnect()
+
+    async def _advance(self) -> None:
+        """Take the next message from the connection, or wait until it is time for another connection."""
+        failure: BlotterError | MessageLost | None = None
+        try:
+            message = await self._read()
+            if message is not None:
+                self._resumption.received(message)
+                return
+            if self._over.is_set():
+                return
+            if self._resumption.ended():
+                self.cancel()
+                return
+        except (BlotterError, MessageLost) as error:
+            failure = error
+        self._disconnect()
+        await self._timing.pause(self._over, self._resumption.failed(failure))
+
+    async def _read(self) -> MessageT | None:
+        connection = self._connection
+        if connection is None:
+            self._connection = connection = self._connect(self.resume_token)
+            self._resumption.connected()
+        try:
+            async with self._timing.timeout(self._resumption.silence):
+                return await connection.read()
+        except TimeoutError as error:
+            raise silent_error(connection.request_id) from error
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.cancel()
+            self._connection = None

@@ -1,0 +1,14 @@
+"""What the pages of all lists have in common."""
+
+from __future__ import annotations
+
+from typing import Protocol, TypeVar
+
+
+class Page(Protocol):
+    """One page of a list."""
+
+    next_page_token: str
+
+
+PageType = TypeVar("PageType", bound=Page)
