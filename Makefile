@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run demo wheels test test-pgbouncer test-vectors test-wheels mutants check generate verify contract baseline lock fmt schema clean
+.PHONY: help run demo protos wheels test test-node test-pgbouncer test-vectors test-wheels mutants check generate verify contract baseline lock fmt schema clean
 
 PY := .venv/bin/python
 PIP := $(PY) -m pip --no-input --disable-pip-version-check -q install
@@ -34,6 +34,9 @@ ORDER_FLOW ?= ../shared/data/nasdaq-aapl-2012-06-21-messages.csv
 
 test-vectors: .venv/.dev ## check against published data: the folder VECTORS, and ORDER_FLOW, a file of LOBSTER messages
 	VECTORS=$(VECTORS) ORDER_FLOW=$(ORDER_FLOW) $(PY) -m pytest -q -p no:cacheprovider tests_vectors
+
+test-node: .venv/.dev ## run the example for Node against a real server (needs node, npm and the network)
+	$(PY) -m pytest -q -p no:cacheprovider tests_node
 
 test-pgbouncer: .venv/.dev ## run the service behind a real PgBouncer, which must be installed
 	$(PY) -m pytest -q -p no:cacheprovider tests_pgbouncer
@@ -86,6 +89,10 @@ schema: .venv/.dev ## write sql/schema.sql anew from the revisions
 lock: .venv/.dev ## choose the newest versions that pyproject.toml allows and pin them (needs the network)
 	$(LOCK) --upgrade --group build -o requirements.lock
 	$(LOCK) --upgrade --group dev -c requirements.lock -o requirements-dev.lock
+
+protos: .venv/.runtime ## write the contract into the folder DIR, for clients in other languages (ARGS=--force overwrites)
+	@test -n "$(DIR)" || { echo 'Name a folder: make protos DIR=<folder>' >&2; exit 1; }
+	@$(PY) -m service protos $(ARGS) "$(DIR)"
 
 wheels: .venv/.dev ## build the three distributions into dist/
 	@rm -rf dist && root=$$PWD && for folder in packages/client packages/verifier .; do \

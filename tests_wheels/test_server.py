@@ -11,6 +11,7 @@ from pathlib import Path
 
 from service.embedded import Cluster
 from tests.operations.command_line import free_port
+from tests.paths import ROOT
 from tests_wheels.conftest import COMMAND_SECONDS, Environment
 
 SUBMIT = """
@@ -78,6 +79,14 @@ def test_it_offers_what_was_installed(server: Environment, empty: Path) -> None:
     ).stdout
     top = {Path(line).parts[0] for line in files.splitlines() if not line.startswith("..")}
     assert {name for name in top if not name.endswith(".dist-info")} == {"service"}
+
+
+def test_it_writes_the_contract(server: Environment, empty: Path) -> None:
+    written = server.run("blotter", "protos", "contract", cwd=empty)
+    assert written.returncode == 0, written.stderr
+    own = {path.relative_to(ROOT / "protos") for path in (ROOT / "protos").rglob("*.proto")}
+    google = {Path("google/rpc/error_details.proto"), Path("google/rpc/status.proto")}
+    assert {path.relative_to(empty / "contract") for path in empty.rglob("*.proto")} == own | google
 
 
 def test_a_database_of_ones_own_is_prepared_and_served(server: Environment, empty: Path, tmp_path: Path) -> None:

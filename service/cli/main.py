@@ -1,4 +1,4 @@
-"""The command line: `blotter serve | migrate | traders | audit | keys | ledger`, and `replay | demo` in a clone."""
+"""The command line: `serve | migrate | traders | audit | keys | ledger | protos`, and `replay | demo` in a clone."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from service import logs, migrations, resources, server
 from service.cli import provisioning
 from service.cli.audit import audit
 from service.cli.ledger import keys, ledger
+from service.cli.protos import protos
 from service.domain.errors import BlotterError
 from service.embedded import EmbeddedError, keep_running
 from service.repositories import traders as traders_repository
@@ -221,6 +222,7 @@ def list_() -> None:
 main.add_command(audit)
 main.add_command(keys)
 main.add_command(ledger)
+main.add_command(protos)
 with suppress(ModuleNotFoundError):  # the package that plays order flow is in a clone, not in the server's wheel
     from service.cli.replay import demo, replay
 
