@@ -100,7 +100,7 @@ wheels: .venv/.dev ## build the three distributions into dist/
 	done
 
 clean: ## remove what was built, the packages and the local database
-	rm -rf .venv .blotter dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .blotter dist examples/node/node_modules examples/node/protos .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The first Python that can serve; a name on the PATH may be a shim that runs nothing, so each is asked.

@@ -56,15 +56,15 @@ def free_port() -> int:
 
 
 class Serving:
-    """A `blotter serve` process, what it prints, and a channel to it."""
+    """A `blotter serve` process, what it prints, and a channel to it. It listens on a free port unless told where."""
 
     def __init__(self, cwd: Path, **settings: str) -> None:
-        self.target = f"127.0.0.1:{free_port()}"
+        self.target = settings.get("BLOTTER_LISTEN") or f"127.0.0.1:{free_port()}"
         self.output: list[str] = []
         self.process = subprocess.Popen(
             [sys.executable, "-m", "service", "serve"],
             cwd=cwd,
-            env=environment(BLOTTER_LISTEN=self.target, **settings),
+            env=environment(**settings | {"BLOTTER_LISTEN": self.target}),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -1,0 +1,77 @@
+'use strict';
+// Enters orders, one a second, and watches them. Stop and start the server meanwhile: every event comes once.
+
+const { randomUUID } = require('node:crypto');
+const { setTimeout: sleep } = require('node:timers/promises');
+const { Trader } = require('./blotter');
+
+const {
+  BLOTTER_TARGET: target = 'localhost:50051',
+  TRADER_ID: traderId = '11111111-0000-4000-8000-000000000000', // Ada, of the embedded database
+  PROTOS: folder = `${__dirname}/protos`,
+  ORDERS: count = '10',
+} = process.env;
+
+async function main() {
+  const trader = new Trader(target, traderId, folder);
+  const run = randomUUID().slice(0, 8);
+  const order = (number) => ({
+    client_order_id: `${run}-${number}`,
+    symbol: 'AAPL',
+    side: 'SIDE_BUY',
+    order_type: 'ORDER_TYPE_LIMIT',
+    quantity: 100,
+    price: '585.33',
+  });
+
+  // Wrong fields come all at once.
+  await trader.call('SubmitOrder', { ...order(0), quantity: -1, price: 'much' }).catch(show);
+
+  let watching;
+  await new Promise((ready) => { watching = watch(trader, run, ready); });
+  for (let number = 1; number <= Number(count); number += 1) {
+    await trader.callAgain('SubmitOrder', order(number));
+    await sleep(1000);
+  }
+
+  // The same again is the same order; the same key with other content is an error.
+  const { replayed } = await trader.callAgain('SubmitOrder', order(1));
+  console.log(`submitted again: replayed ${replayed}`);
+  await trader.callAgain('SubmitOrder', { ...order(1), quantity: 200 }).catch(show);
+  await trader.callAgain('CancelOrder', { client_order_id: `${run}-${count}`, reason: 'the last one' });
+  console.log(`${await watching} events, each once and in order`);
+  trader.close();
+}
+
+/** Print the events of this run's orders until one is cancelled; return how many there were. */
+async function watch(trader, run, ready) {
+  let events = 0;
+  let last = 0n; // a trader's events are numbered without a gap
+  for await (const message of trader.watchOrders({ onCut: show })) {
+    if (message.message === 'snapshot_complete') {
+      last = BigInt(message.snapshot_complete.last_sequence);
+      console.log(`the snapshot is complete up to event ${last}`);
+      ready();
+    }
+    for (const { sequence, action, order, reason } of message.events?.events ?? []) {
+      if (BigInt(sequence) !== last + 1n) throw new Error(`event ${sequence} came after event ${last}`);
+      last += 1n;
+      if (!order.client_order_id.startsWith(run)) continue;
+      events += 1;
+      console.log(`${sequence} ${action} ${order.client_order_id} ${order.quantity} at ${order.price} ${reason}`);
+      if (action === 'ACTION_CANCELLED') return events;
+    }
+  }
+  throw new Error('the server has ended the stream');
+}
+
+function show(error) {
+  console.log(`${error.code} ${error.reason ?? ''}: ${error.message}`);
+  for (const { field, description } of error.violations ?? []) console.log(`  ${field}: ${description}`);
+  if (error.retryAfter !== undefined) console.log(`  again after ${error.retryAfter} ms`);
+}
+
+main().catch((error) => {
+  console.error(error);
+  process.exit(1);
+});

@@ -1,0 +1,1 @@
+"""The example for Node against a real server: make test-node."""

@@ -1,0 +1,48 @@
+"""The example as a user has it: its files, the packages of its lock, and the folder that `blotter protos` writes."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import bin_dir, cluster, database, logins, template
+from tests.operations.command_line import environment, run
+from tests.paths import ROOT
+
+__all__ = ["bin_dir", "cluster", "database", "logins", "template"]
+
+SOURCE = ROOT / "examples" / "node"
+NPM_SECONDS = 180
+
+
+def program(name: str) -> str:
+    """Return the path of node or npm."""
+    path = shutil.which(name)
+    assert path, f"make test-node needs Node 20 or newer with npm; {name} is not on the PATH"
+    return path
+
+
+@pytest.fixture
+def example(tmp_path: Path) -> Path:
+    """The folder of the example, ready to run."""
+    folder = tmp_path / "example"
+    folder.mkdir()
+    for name in ("package.json", "package-lock.json", "blotter.js", "example.js"):
+        shutil.copy(SOURCE / name, folder)
+    installed = subprocess.run(
+        [program("npm"), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"],
+        cwd=folder,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=NPM_SECONDS,
+        check=False,
+    )
+    assert installed.returncode == 0, f"make test-node needs npm's registry: {installed.stderr}"
+    written = run("protos", str(folder / "protos"), cwd=tmp_path)
+    assert written.returncode == 0, written.stderr
+    return folder
