@@ -1,4 +1,4 @@
-"""A client of a scripted server, with time that tests can see pass."""
+"""A client of a scripted server, of either face, with time that tests can see pass."""
 
 from __future__ import annotations
 
@@ -9,11 +9,22 @@ import grpc
 import pytest
 
 from blotter_client import Client
+from tests.client.faces import Face, Synchronous, asyncio_face
 from tests.client.fake_time import Time
 from tests.client.scripted import Script, playing, quick_options
 from tests.conftest import ALICE
 
 CLOSE_SECONDS = 10
+
+
+@pytest.fixture(params=["synchronous", "asyncio"])
+def face(request: pytest.FixtureRequest) -> Iterator[Face]:
+    """Each face of the client in turn; `synchronous_only` is for tests of what only that face has."""
+    if request.param == "synchronous":
+        yield Synchronous()
+        return
+    with asyncio_face() as face:
+        yield face
 
 
 @pytest.fixture
@@ -29,10 +40,10 @@ def time() -> Time:
 
 
 @pytest.fixture
-def channel(script: Script) -> Iterator[grpc.Channel]:
-    """A channel to the scripted server, with the client's retry policy, in a hurry."""
+def channel(script: Script, face: Face) -> Iterator[grpc.Channel]:
+    """A channel to the scripted server, with the client's retry policy and shorter pauses."""
     with playing(script) as target:
-        channel = grpc.insecure_channel(target, options=quick_options())
+        channel = face.channel(target, quick_options())
         yield channel
         # grpc waits without limit for the last events of cancelled calls. Once in four runs of the whole suite one did
         # not come; that must not hang the run.
@@ -42,6 +53,6 @@ def channel(script: Script) -> Iterator[grpc.Channel]:
 
 
 @pytest.fixture
-def client(channel: grpc.Channel, time: Time) -> Client:
+def client(channel: grpc.Channel, face: Face, time: Time) -> Client:
     """Alice's client."""
-    return Client(channel, trader_id=ALICE, actor="alice's algo", timing=time.timing)
+    return face.client(channel, trader_id=ALICE, actor="alice's algo", timing=time.timing(face.name))

@@ -15,6 +15,7 @@ import pytest
 
 from blotter.orders.v1 import order_pb2, order_service_pb2
 from blotter_client import BlotterError, Client, OrderType, Side
+from tests.client.faces import Face
 from tests.client.scripted import Script, answers, cancels, complete, events, log_heartbeat, logs, says
 
 PATIENCE = 20
@@ -81,11 +82,11 @@ def test_a_stream_of_logs_that_the_server_cancels_goes_on_after_its_last_message
 
 
 def test_a_stream_that_is_not_resumed_reports_the_servers_cancelled_as_unavailable(
-    channel: grpc.Channel, script: Script
+    face: Face, channel: grpc.Channel, script: Script
 ) -> None:
     script.plays = [cancels]
     with pytest.raises(BlotterError) as raised:
-        list(Client(channel, role="compliance").reconcile_orders())
+        list(face.client(channel, role="compliance").reconcile_orders())
     assert raised.value.code is grpc.StatusCode.UNAVAILABLE
 
 

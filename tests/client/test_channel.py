@@ -6,41 +6,42 @@ import grpc
 import pytest
 
 from blotter.orders.v1 import order_pb2, order_service_pb2
-from blotter_client import BlotterError, Client, open_channel
+from blotter_client import BlotterError
+from tests.client.faces import Face
 from tests.client.scripted import Script, answers, playing
 from tests.conftest import ALICE
 
 FIVE_MEBIBYTES = order_service_pb2.GetOrderResponse(order=order_pb2.Order(symbol="x" * (5 * 1024 * 1024)))
 
 
-def test_answers_above_grpcs_default_of_4_mib_arrive(script: Script) -> None:
+def test_answers_above_grpcs_default_of_4_mib_arrive(face: Face, script: Script) -> None:
     script.plays = [answers(FIVE_MEBIBYTES)]
-    with playing(script) as target, Client(target, trader_id=ALICE) as client:
+    with playing(script) as target, face.client(target, trader_id=ALICE) as client:
         assert client.get_order(client_order_id="x") == FIVE_MEBIBYTES.order
 
 
-def test_the_client_closes_the_channel_that_it_opened(script: Script) -> None:
+def test_the_client_closes_the_channel_that_it_opened(face: Face, script: Script) -> None:
     with playing(script) as target:
-        with Client(target, trader_id=ALICE) as client:
+        with face.client(target, trader_id=ALICE) as client:
             pass
         with pytest.raises(BlotterError) as raised:
             client.get_order(client_order_id="x")
     assert raised.value.code is grpc.StatusCode.CANCELLED
 
 
-def test_the_client_leaves_a_channel_open_that_it_was_given(script: Script) -> None:
+def test_the_client_leaves_a_channel_open_that_it_was_given(face: Face, script: Script) -> None:
     script.plays = [answers(FIVE_MEBIBYTES)] * 2
-    with playing(script) as target, open_channel(target) as channel:
+    with playing(script) as target, face.channel(target) as channel:
         for _ in range(2):
-            with Client(channel, trader_id=ALICE) as client:
+            with face.client(channel, trader_id=ALICE) as client:
                 assert client.get_order(client_order_id="x").symbol
 
 
-def test_with_credentials_nothing_goes_in_the_clear(script: Script) -> None:
+def test_with_credentials_nothing_goes_in_the_clear(face: Face, script: Script) -> None:
     credentials = grpc.ssl_channel_credentials()
     with (
         playing(script) as target,
-        Client(target, trader_id=ALICE, credentials=credentials, timeout=5) as client,
+        face.client(target, trader_id=ALICE, credentials=credentials, timeout=5) as client,
         pytest.raises(BlotterError) as raised,
     ):
         client.get_order(client_order_id="x")

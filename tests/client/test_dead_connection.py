@@ -12,6 +12,7 @@ import pytest
 
 from blotter_client import BlotterError, Client, Order, OrderStatus, OrderType, Side, SubmitOrderResponse
 from tests.client.cuttable import Cuttable, cuttable
+from tests.client.faces import Face
 from tests.conftest import ALICE
 from tests.serving import Server
 
@@ -25,16 +26,16 @@ def proxy(server: Server) -> Iterator[Cuttable]:
 
 
 @pytest.fixture
-def far(proxy: Cuttable) -> Iterator[Client]:
+def far(face: Face, proxy: Cuttable) -> Iterator[Client]:
     """Alice's client, behind the connection that dies."""
-    with Client(proxy.target, trader_id=ALICE, timeout=PATIENCE) as client:
+    with face.client(proxy.target, trader_id=ALICE, timeout=PATIENCE) as client:
         yield client
 
 
 @pytest.fixture
-def near(server: Server) -> Iterator[Client]:
+def near(face: Face, server: Server) -> Iterator[Client]:
     """Another client of Alice's, to look with."""
-    with Client(server.target, trader_id=ALICE) as client:
+    with face.client(server.target, trader_id=ALICE) as client:
         yield client
 
 

@@ -14,6 +14,7 @@ from google.rpc import error_details_pb2
 from blotter.audit.v1 import audit_service_pb2
 from blotter.orders.v1 import execution_report_pb2, order_service_pb2
 from blotter_client import SERVICE_CONFIG, BlotterError, Client, OrderType, Side, approved
+from tests.client.faces import Face
 from tests.client.scripted import Script, answers, refuses, retry_after
 from tests.conftest import ALICE
 
@@ -92,7 +93,13 @@ CALLS: dict[str, Callable[[Client, float | None], object]] = {
     ],
 )
 def test_every_unary_call_has_a_deadline(
-    call: str, own: float | None, clients: float | None, expected: float, channel: grpc.Channel, script: Script
+    call: str,
+    own: float | None,
+    clients: float | None,
+    expected: float,
+    face: Face,
+    channel: grpc.Channel,
+    script: Script,
 ) -> None:
     remaining: list[float] = []
 
@@ -102,13 +109,13 @@ def test_every_unary_call_has_a_deadline(
 
     script.plays = [play]
     with pytest.raises(BlotterError):
-        CALLS[call](Client(channel, trader_id=ALICE, timeout=clients), own)
+        CALLS[call](face.client(channel, trader_id=ALICE, timeout=clients), own)
     assert expected * 0.6 < remaining[0] < expected * 1.4  # the clocks of the two ends differ by a little
 
 
 @pytest.mark.parametrize(("own", "clients"), [(0, None), (0, 5), (None, 0)])
 def test_a_timeout_of_zero_has_passed_already(
-    own: float | None, clients: float | None, channel: grpc.Channel, script: Script
+    own: float | None, clients: float | None, face: Face, channel: grpc.Channel, script: Script
 ) -> None:
     remaining: list[float] = []
 
@@ -118,15 +125,15 @@ def test_a_timeout_of_zero_has_passed_already(
 
     script.plays = [play]
     with pytest.raises(BlotterError) as raised:
-        Client(channel, trader_id=ALICE, timeout=clients).get_order(client_order_id="x", timeout=own)
+        face.client(channel, trader_id=ALICE, timeout=clients).get_order(client_order_id="x", timeout=own)
     # On a quick machine the call may reach the server before gRPC looks at the clock.
     assert raised.value.code is grpc.StatusCode.DEADLINE_EXCEEDED or remaining[0] < 1
 
 
-def test_where_nobody_listens() -> None:
+def test_where_nobody_listens(face: Face) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        with Client(f"127.0.0.1:{taken.getsockname()[1]}", trader_id=ALICE, timeout=5) as client:
+        with face.client(f"127.0.0.1:{taken.getsockname()[1]}", trader_id=ALICE, timeout=5) as client:
             with pytest.raises(BlotterError) as raised:
                 client.get_order(client_order_id="x")
             assert raised.value.code is grpc.StatusCode.UNAVAILABLE

@@ -9,6 +9,7 @@ import grpc
 import pytest
 
 from blotter_client import Action, Client, OrderStatus
+from tests.client.faces import Face
 from tests.client.scripted import Script, complete, events, logs, says
 from tests.conftest import ALICE
 
@@ -56,8 +57,8 @@ def test_a_traders_logs_leap_with_a_filter_alone(
     assert script.tokens == ([""] if leaps else ["", "after-1"])
 
 
-def test_the_streams_of_a_role_leap(channel: grpc.Channel, script: Script) -> None:
-    gateway = Client(channel, role="execution")
+def test_the_streams_of_a_role_leap(face: Face, channel: grpc.Channel, script: Script) -> None:
+    gateway = face.client(channel, role="execution")
     script.plays = [says(complete(0), events(1), events(3), then=script.silence)]
     with gateway.watch_orders() as watch:
         assert numbers(islice(watch, 3)) == [1, 3]

@@ -23,6 +23,7 @@ from blotter_client import (
     filled,
     new_order,
 )
+from tests.client.faces import Face
 from tests.conftest import ALICE, BOB
 from tests.serving import Server
 
@@ -30,14 +31,14 @@ NOON = datetime(2012, 6, 21, 16, tzinfo=UTC)
 
 
 @pytest.fixture
-def alice(server: Server) -> Iterator[Client]:
-    with Client(server.target, trader_id=ALICE, actor="alice's algo") as client:
+def alice(face: Face, server: Server) -> Iterator[Client]:
+    with face.client(server.target, trader_id=ALICE, actor="alice's algo") as client:
         yield client
 
 
 @pytest.fixture
-def gateway(server: Server) -> Iterator[Client]:
-    with Client(server.target, role="execution") as client:
+def gateway(face: Face, server: Server) -> Iterator[Client]:
+    with face.client(server.target, role="execution") as client:
         yield client
 
 
@@ -100,10 +101,10 @@ def test_streams(alice: Client) -> None:
         assert [log.order.quantity for message in stream for log in message.logs.execution_logs] == [1, 2]
 
 
-def test_a_token_of_another_trader_is_an_error(alice: Client, server: Server) -> None:
+def test_a_token_of_another_trader_is_an_error(face: Face, alice: Client, server: Server) -> None:
     with alice.watch_orders() as watch:
         token = next(watch).resume_token
-    with Client(server.target, trader_id=BOB) as bob, bob.watch_orders(resume_token=token) as watch:
+    with face.client(server.target, trader_id=BOB) as bob, bob.watch_orders(resume_token=token) as watch:
         with pytest.raises(BlotterError) as raised:
             next(watch)
         assert raised.value.reason == "INVALID_RESUME_TOKEN"

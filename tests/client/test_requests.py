@@ -21,6 +21,7 @@ from blotter.orders.v1 import execution_report_pb2 as reports_pb
 from blotter.orders.v1 import order_pb2, watch_pb2
 from blotter.orders.v1 import order_service_pb2 as orders_pb
 from blotter_client import Action, Client, ExportFormat, OrderStatus, OrderType, Side, SortOrder, approved, new_order
+from tests.client.faces import Face
 from tests.client.scripted import Script, answers, complete, events, logs, says
 from tests.conftest import ALICE
 
@@ -349,9 +350,10 @@ def first(stream: Any) -> list[Any]:
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.method)
 def test_a_call_sends_its_request_and_returns_the_answer(
-    example: Example, channel: grpc.Channel, script: Script
+    example: Example, face: Face, channel: grpc.Channel, script: Script
 ) -> None:
-    client = Client(channel, trader_id=ALICE) if example.caller == "trader" else Client(channel, role=example.caller)  # type: ignore[arg-type]  # a role
+    identity = {"trader_id": ALICE} if example.caller == "trader" else {"role": example.caller}
+    client = face.client(channel, **identity)
     streaming = CONTRACT[example.method].server_streaming
     script.plays = [(says if streaming else answers)(example.response)]
     assert example.call(client) == example.result

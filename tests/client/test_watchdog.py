@@ -29,7 +29,7 @@ class Silent:
 
 @pytest.fixture
 def watchdog(time: Time) -> Watchdog:
-    return Watchdog(45, time.timing, threading.Event())
+    return Watchdog(45, Timing(clock=time.fake.time), threading.Event())
 
 
 def test_it_cancels_a_call_that_is_silent_for_too_long(watchdog: Watchdog, time: Time) -> None:

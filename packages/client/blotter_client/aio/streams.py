@@ -56,6 +56,7 @@ class AsyncConnection(Generic[AnyMessageT]):
 
     def __init__(self, call: grpc.aio.UnaryStreamCall[Any, AnyMessageT], request_id: str) -> None:
         self.request_id = request_id
+        self.loop = asyncio.get_running_loop()
         self.cancelled = False
         self._call = call
         # Not `call.read()`: once the status has come, it no longer returns messages that came before it.
@@ -107,11 +108,11 @@ class AsyncStream(AsyncIterator[MessageT]):
         heartbeat: float | None = None,
         timing: AsyncTiming,
     ) -> None:
+        self._connection: AsyncConnection[MessageT] | None = None
         self._resumption = Resumption(reader, resume_token=resume_token, heartbeat=heartbeat, random=timing.random)
         self._connect = connect
         self._timing = timing
         self._over = asyncio.Event()
-        self._connection: AsyncConnection[MessageT] | None = None
         self._busy = False
 
     @property
@@ -151,6 +152,13 @@ class AsyncStream(AsyncIterator[MessageT]):
         """End the stream: who waits for its next message finds it ended. Safe to call twice."""
         self._over.set()
         self._disconnect()
+
+    def __del__(self) -> None:
+        # gRPC keeps a reference to each call until it has ended. The collector may run in another thread.
+        connection = self._connection
+        if connection is not None:
+            with contextlib.suppress(RuntimeError):
+                connection.loop.call_soon_threadsafe(connection.cancel)
 
     async def _advance(self) -> None:
         """Take the next message from the connection, or wait until it is time for another connection."""

@@ -1,0 +1,241 @@
+"""What only the asyncio client has: tasks that are cancelled, a silence found by a timeout, calls at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from typing import Any
+
+import grpc
+import pytest
+
+from blotter.orders.v1 import order_pb2, order_service_pb2
+from blotter_client import AsyncClient, AsyncTiming, BlotterError, open_async_channel
+from blotter_client.aio.streams import wait_for_event
+from tests.client.scripted import Script, answers, complete, events, playing, refuses, retry_after, says
+from tests.conftest import ALICE
+
+PATIENCE = 20
+ORDER = order_service_pb2.GetOrderResponse(order=order_pb2.Order(quantity=7))
+
+
+@pytest.fixture
+def target(script: Script) -> Iterator[str]:
+    with playing(script) as target:
+        yield target
+
+
+@pytest.fixture
+async def client(target: str) -> AsyncIterator[AsyncClient]:
+    """Alice's client, in real time."""
+    async with AsyncClient(target, trader_id=ALICE) as client:
+        yield client
+
+
+async def until(event: threading.Event, *, is_set: bool = True) -> None:
+    """Wait until the server has set or cleared an event."""
+    async with asyncio.timeout(PATIENCE):
+        while event.is_set() is not is_set:  # noqa: ASYNC110 - another thread sets it
+            await asyncio.sleep(0.01)
+
+
+async def cancelled_once(reached: threading.Event, call: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+    """Return the ended task of a call that is cancelled once the server has been reached."""
+    task = asyncio.create_task(call)
+    await until(reached)
+    task.cancel()
+    await asyncio.wait([task], timeout=PATIENCE)
+    return task
+
+
+def numbers(message: Any) -> list[int]:
+    """The sequences of a message's events."""
+    return [event.sequence for event in message.events.events]
+
+
+async def test_a_cancelled_task_ends_its_call(client: AsyncClient, script: Script) -> None:
+    script.plays = [script.hold] * 9
+    task = await cancelled_once(script.mute, client.get_order(client_order_id="x"))
+    assert task.cancelled()
+    await until(script.mute, is_set=False)
+    assert len(script.requests) == 1, "it was not sent again"
+
+
+async def test_a_cancelled_task_ends_its_list(client: AsyncClient, script: Script) -> None:
+    script.plays = [script.hold]
+
+    async def read() -> None:
+        async for _ in client.list_orders():
+            pass
+
+    task = await cancelled_once(script.mute, read())
+    assert task.cancelled()
+    await until(script.mute, is_set=False)
+
+
+async def test_a_cancelled_task_ends_the_stream_that_it_waits_for(client: AsyncClient, script: Script) -> None:
+    script.plays = [says(complete(0), then=script.silence), says(events(1), then=script.silence)]
+    watch = client.watch_orders()
+    await anext(watch)
+    task = await cancelled_once(script.mute, watch.__anext__())
+    assert task.cancelled()
+    await until(script.mute, is_set=False)
+    assert [message async for message in watch] == []
+    async with client.watch_orders(resume_token=watch.resume_token) as again:
+        assert numbers(await anext(again)) == [1]
+    assert script.tokens == ["", "after-0"]
+
+
+async def test_a_cancelled_task_ends_the_wait_for_another_connection(target: str, script: Script) -> None:
+    script.plays = [refuses("DRAINING", grpc.StatusCode.UNAVAILABLE, details=(retry_after(60),))]
+    pausing = threading.Event()
+
+    async def pause(over: asyncio.Event, seconds: float) -> None:
+        pausing.set()
+        await wait_for_event(over, seconds)
+
+    async with AsyncClient(target, trader_id=ALICE, timing=AsyncTiming(pause=pause)) as client:
+        watch = client.watch_orders()
+        task = await cancelled_once(pausing, watch.__anext__())
+        assert task.cancelled()
+        assert await anext(watch, "over") == "over"
+    assert len(script.requests) == 1
+
+
+async def test_a_timeout_around_a_call_ends_it(client: AsyncClient, script: Script) -> None:
+    script.plays = [script.hold]
+
+    async def call() -> None:
+        async with asyncio.timeout(None) as limit:
+            reached = asyncio.create_task(until(script.mute))
+            reached.add_done_callback(lambda _: limit.reschedule(0))
+            await client.get_order(client_order_id="x")
+
+    with pytest.raises(TimeoutError):
+        await call()
+    await until(script.mute, is_set=False)
+
+
+async def test_cancel_ends_the_wait_of_another_task(client: AsyncClient, script: Script) -> None:
+    script.plays = [says(complete(0), then=script.silence)]
+    watch = client.watch_orders()
+
+    async def read() -> list[Any]:
+        return [message async for message in watch]
+
+    task = asyncio.create_task(read())
+    await until(script.mute)
+    watch.cancel()
+    watch.cancel()
+    assert await asyncio.wait_for(task, PATIENCE) == [complete(0)]
+
+
+async def test_cancel_ends_the_wait_for_another_connection(target: str, script: Script) -> None:
+    script.plays = [refuses("DRAINING", grpc.StatusCode.UNAVAILABLE, details=(retry_after(60),))]
+
+    async def pause(over: asyncio.Event, seconds: float) -> None:
+        watch.cancel()
+        await asyncio.wait_for(over.wait(), PATIENCE)
+
+    async with AsyncClient(target, trader_id=ALICE, timing=AsyncTiming(pause=pause)) as client:
+        watch = client.watch_orders()
+        assert [message async for message in watch] == []
+    assert len(script.requests) == 1
+
+
+async def test_leaving_its_block_ends_the_call_of_a_stream(client: AsyncClient, script: Script) -> None:
+    script.plays = [says(complete(0), then=script.silence)]
+    async with client.watch_orders() as watch:
+        await anext(watch)
+        await until(script.mute)
+    await until(script.mute, is_set=False)
+    assert await anext(watch, "over") == "over"
+
+
+async def test_a_forgotten_stream_ends_its_call(client: AsyncClient, script: Script) -> None:
+    script.plays = [says(complete(0), then=script.silence)]
+    watch = client.watch_orders()
+    await anext(watch)
+    await until(script.mute)
+    del watch
+    gc.collect()
+    await until(script.mute, is_set=False)
+
+
+async def test_a_stream_is_read_by_one_task_at_a_time(client: AsyncClient, script: Script) -> None:
+    script.plays = [says(complete(0), then=script.silence)]
+    watch = client.watch_orders()
+    await anext(watch)
+    first = asyncio.create_task(watch.__anext__())
+    await asyncio.sleep(0)
+    with pytest.raises(RuntimeError, match="another task"):
+        await anext(watch)
+    assert not first.done(), "the first reader goes on"
+    watch.cancel()
+    await asyncio.wait([first], timeout=PATIENCE)
+    assert isinstance(first.exception(), StopAsyncIteration)
+
+
+async def test_a_silence_is_found_by_a_timeout(client: AsyncClient, script: Script) -> None:
+    script.plays = [says(complete(0), then=script.silence), says(events(1), then=script.silence)]
+    async with client.watch_orders(heartbeat_interval=0.5) as watch:
+        assert [numbers(await anext(watch)) for _ in range(2)] == [[], [1]]
+    assert script.tokens == ["", "after-0"]
+
+
+async def test_a_caller_that_takes_long_for_a_message_is_not_the_streams_silence(
+    client: AsyncClient, script: Script
+) -> None:
+    script.plays = [says(complete(0), events(1), then=script.silence)]
+    async with client.watch_orders(heartbeat_interval=0.5) as watch:
+        await anext(watch)
+        await asyncio.sleep(2)
+        assert numbers(await anext(watch)) == [1]
+    assert script.tokens == [""]
+
+
+async def test_calls_of_one_client_run_at_the_same_time(client: AsyncClient, script: Script) -> None:
+    together = threading.Barrier(4, timeout=PATIENCE)
+
+    def meet(_request: Any, _context: grpc.ServicerContext) -> Any:
+        together.wait()
+        return ORDER
+
+    script.plays = [meet] * 4
+    orders = await asyncio.gather(*(client.get_order(client_order_id=str(number)) for number in range(4)))
+    assert [order.quantity for order in orders] == [7] * 4
+
+
+async def test_close_ends_what_is_under_way(client: AsyncClient, script: Script) -> None:
+    script.plays = [says(complete(0), then=script.silence)]
+    watch = client.watch_orders()
+    await anext(watch)
+    waiting: list[asyncio.Task[Any]] = [asyncio.create_task(watch.__anext__())]
+    await until(script.mute)
+    script.plays = [script.hold] * 4
+    waiting.append(asyncio.create_task(client.get_order(client_order_id="x")))
+    async with asyncio.timeout(PATIENCE):
+        while len(script.requests) < 2:  # noqa: ASYNC110 - the server's threads append to them
+            await asyncio.sleep(0.01)
+    await asyncio.wait_for(client.close(), PATIENCE)
+    await asyncio.wait(waiting, timeout=PATIENCE)
+    errors = [task.exception() for task in waiting]
+    assert [error.code for error in errors if isinstance(error, BlotterError)] == [grpc.StatusCode.CANCELLED] * 2
+    await client.close()
+
+
+async def test_a_channel_that_was_given_stays_open(target: str, script: Script) -> None:
+    script.plays = [answers(ORDER)] * 2
+    async with open_async_channel(target) as channel:
+        for _ in range(2):
+            async with AsyncClient(channel, trader_id=ALICE) as client:
+                assert (await client.get_order(client_order_id="x")).quantity == 7
+
+
+async def test_the_pause_ends_with_its_event_or_its_time() -> None:
+    event = asyncio.Event()
+    await asyncio.wait_for(wait_for_event(event, 0.01), PATIENCE)
+    event.set()
+    await asyncio.wait_for(wait_for_event(event, 3600), PATIENCE)
