@@ -25,6 +25,13 @@ def program(name: str) -> str:
     return path
 
 
+@pytest.fixture(scope="session", autouse=True)
+def installed() -> None:
+    """Look for both programs before a database is made."""
+    assert program("node")
+    assert program("npm")
+
+
 @pytest.fixture
 def example(tmp_path: Path) -> Path:
     """The folder of the example, ready to run."""
@@ -32,7 +39,7 @@ def example(tmp_path: Path) -> Path:
     folder.mkdir()
     for name in ("package.json", "package-lock.json", "blotter.js", "example.js"):
         shutil.copy(SOURCE / name, folder)
-    installed = subprocess.run(
+    packages = subprocess.run(
         [program("npm"), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"],
         cwd=folder,
         env=environment(),
@@ -42,7 +49,7 @@ def example(tmp_path: Path) -> Path:
         timeout=NPM_SECONDS,
         check=False,
     )
-    assert installed.returncode == 0, f"make test-node needs npm's registry: {installed.stderr}"
+    assert packages.returncode == 0, f"make test-node needs npm's registry: {packages.stderr}"
     written = run("protos", str(folder / "protos"), cwd=tmp_path)
     assert written.returncode == 0, written.stderr
     return folder
