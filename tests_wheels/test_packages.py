@@ -12,6 +12,7 @@ from tests_wheels.conftest import Environment, environment
 from tests_wheels.test_server import SUBMIT, served
 
 EXPORTED = ROOT / "tests" / "ledger" / "exported"
+ASYNCIO = ROOT / "examples" / "python" / "watch_and_submit_async.py"
 FOUND = "import pkgutil, sys; print(sorted({module.name for module in pkgutil.iter_modules()} & set(sys.argv[1:])))"
 
 
@@ -33,6 +34,8 @@ def test_the_client_needs_nothing_of_the_server(
         trader = server.run("blotter", "traders", "add", "Zoe", cwd=empty).stdout.strip()
         submitted = client.run("python", "-W", "error", "-c", SUBMIT, target, trader, cwd=empty)
         assert submitted.returncode == 0, submitted.stderr
+        example = client.run("python", "-W", "error", ASYNCIO, target, trader, cwd=empty)
+        assert (example.returncode, example.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("versions", ["lowest", "newest"])

@@ -1,0 +1,57 @@
+"""The examples for Python, and those of the client's README, run against a real server."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import ALICE
+from tests.paths import PYTHONPATH, ROOT
+from tests.serving import Server
+
+SECONDS = 60
+EXAMPLES = sorted(path.name for path in (ROOT / "examples" / "python").glob("*.py"))
+README = (ROOT / "packages" / "client" / "README.md").read_text("utf-8")
+SNIPPETS = re.findall(r"^```python\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+
+
+def run(*arguments: str) -> str:
+    """Return what a program prints; it must end well, without a warning."""
+    ended = subprocess.run(
+        [sys.executable, "-W", "error", *arguments],
+        env=os.environ | {"PYTHONPATH": PYTHONPATH},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    return ended.stdout
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example(name: str, server: Server) -> None:
+    printed = run(str(ROOT / "examples" / "python" / name), server.target, str(ALICE)).splitlines()
+    assert printed[0] == "snapshot of 0 orders"
+    assert [line.split()[:3] for line in printed[1:3]] == [
+        ["1", "SUBMITTED", "PENDING"],
+        ["2", "CANCELLED", "CANCELLED"],
+    ]
+    assert printed[3].startswith("INVALID_ARGUMENT INVALID_REQUEST request ")
+    assert {line.split(":")[0].strip() for line in printed[4:]} == {"quantity", "price"}
+
+
+@pytest.mark.parametrize("number", range(len(SNIPPETS)))
+def test_a_snippet_of_the_readme(number: int, server: Server) -> None:
+    program = SNIPPETS[number].replace("localhost:50051", server.target)
+    program = program.replace("11111111-0000-4000-8000-000000000000", str(ALICE))
+    assert "SUBMITTED PENDING" in run("-c", program)
+
+
+def test_there_are_examples_of_both_clients() -> None:
+    assert EXAMPLES == ["watch_and_submit.py", "watch_and_submit_async.py"]
+    assert ["AsyncClient" in snippet for snippet in SNIPPETS] == [False, True]
