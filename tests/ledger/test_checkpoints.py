@@ -3,6 +3,7 @@
 import asyncio
 import io
 import logging
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from service.ledger.checkpoint import Checkpoint
 from service.ledger.notes import Note, Signer, Verifier, parse_note, sign
 from service.repositories.ledger_writer import LedgerWriter
 from service.sequencing.checkpoints import Checkpoints, RefusedToSign
+from service.sequencing.condition import Condition
 from service.sequencing.keys import KeyFolder, NoKey
 from service.sequencing.sinks import DirectorySink
 from service.verifier.bundle import verify
@@ -167,9 +169,22 @@ async def test_what_a_witness_does_wrong_hinders_neither_signing_nor_the_other_s
 
 @pytest.mark.parametrize(("status", "text"), [(409, "1000"), (422, "inconsistent")])
 async def test_a_tree_that_a_witness_contradicts_is_signed_no_further(
-    database: Database, keys: KeyFolder, outside: Path, status: int, text: str, caplog: pytest.LogCaptureFixture
+    database: Database,
+    keys: KeyFolder,
+    outside: Path,
+    status: int,
+    text: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It grows on, unsigned: the witness has seen entries that are gone, or other ones."""
+    hinder, refusals = Condition.hinder, Counter[str]()
+
+    def counted(self: Condition, work: str, sentence: str, **options: Any) -> None:
+        refusals[work] += 1
+        hinder(self, work, sentence, **options)
+
+    monkeypatch.setattr(Condition, "hinder", counted)
     witness = SmallWitness(keys.signers()[0].verifier)
     witness.lie = lambda _: web.Response(status=status, text=text)
     async with witness.serving():
@@ -180,7 +195,8 @@ async def test_a_tree_that_a_witness_contradicts_is_signed_no_further(
             await until(lambda: "No checkpoint is signed. The witness" in caplog.text)
             await blotter.submit(ALICE)
             await until(lambda: grown(database) == 3)
-            await asyncio.sleep(0.3)
+            before = refusals["signing"]
+            await until(lambda: refusals["signing"] >= before + 2)  # the second of them began at that size
     newest = Checkpoint.parse(parse_note((outside / "checkpoint").read_text()).text)
     assert newest.size == 2
 
