@@ -43,9 +43,9 @@ def bin_dir() -> Path | None:
 def cluster(bin_dir: Path | None) -> Iterator[Cluster]:
     """A running server with nothing in it. Where none can run the tests fail; they never skip.
 
-    With BLOTTER_TEST_CLUSTER=<folder>, the server that runs there: mutation testing (tests/mutants) starts one for all.
+    With TEST_CLUSTER=<folder>, the server that runs there: mutation testing (tests/mutants) starts one for all.
     """
-    if shared := os.environ.get("BLOTTER_TEST_CLUSTER"):
+    if shared := os.environ.get("TEST_CLUSTER"):
         server = Cluster(Path(shared), bin_dir=bin_dir)
         server.start()  # adopts it
         left = server.psql("SELECT datname FROM pg_database WHERE NOT datistemplate AND datname <> 'postgres'")

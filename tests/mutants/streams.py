@@ -14,6 +14,8 @@ WRITES = "service/interceptors/backpressure.py"
 TOKENS = "service/servicers/tokens.py"
 
 SIGNING = ("tests/ledger/test_checkpoints.py",)
+REFUSALS = ("tests/ledger/test_refusals.py", "tests/ledger/test_checkpoints.py -k one_process")
+KEYS = ("tests/ledger/test_checkpoints.py -k keys or right_key",)
 SEQUENCING = ("tests/ledger/test_crashes.py", "tests/ledger/test_checkpoints.py")
 WATCH = ("tests/streams/test_watch.py", "tests/streams/test_all_traders.py")
 FIRE = ("tests/streams/test_under_fire.py", "tests/streams/test_watch.py")
@@ -26,17 +28,17 @@ TOKEN = (
 )
 
 MUTANTS = (
-    Mutant(CHECKPOINTS, "if not note.signed_by(verifiers):", "if False:", SIGNING),
-    Mutant(CHECKPOINTS, "+ ([self._newest] if self._newest else [])", "", SIGNING),
-    Mutant(CHECKPOINTS, "            await self._compare(writer, size, checkpoint)\n", "            pass\n", SIGNING),
-    Mutant(CHECKPOINTS, "if signer.name != self._origin:", "if False:", SIGNING),
-    Mutant(CHECKPOINTS, "if self._recorded != vkeys:", "if False:", SIGNING),
-    Mutant(CHECKPOINTS, "if Edge(size, await writer.tiles(edge(size))).root() != root:", "if False:", SIGNING),
+    Mutant(CHECKPOINTS, "if not note.signed_by(verifiers):", "if False:", REFUSALS),
+    Mutant(CHECKPOINTS, "+ ([self._newest] if self._newest else [])", "", REFUSALS),
+    Mutant(CHECKPOINTS, "            await self._compare(writer, size, checkpoint)\n", "            pass\n", REFUSALS),
+    Mutant(CHECKPOINTS, "if signer.name != self._origin:", "if False:", KEYS),
+    Mutant(CHECKPOINTS, "if self._recorded != vkeys:", "if False:", KEYS),
+    Mutant(CHECKPOINTS, "if Edge(size, await writer.tiles(edge(size))).root() != root:", "if False:", REFUSALS),
     Mutant(CHECKPOINTS, "            await self._prove(writer, self._newest, size, root)\n", "            pass\n",
-           SIGNING),
-    Mutant(CHECKPOINTS, "if checkpoint.origin != self._origin:", "if False:", SIGNING),
-    Mutant(CHECKPOINTS, "if checkpoint.size > size:", "if False:", SIGNING),
-    Mutant(CHECKPOINTS, "if root_over((0, checkpoint.size), tiles) != checkpoint.root:", "if False:", SIGNING),
+           REFUSALS),
+    Mutant(CHECKPOINTS, "if checkpoint.origin != self._origin:", "if False:", REFUSALS),
+    Mutant(CHECKPOINTS, "if checkpoint.size > size:", "if False:", REFUSALS),
+    Mutant(CHECKPOINTS, "if root_over((0, checkpoint.size), tiles) != checkpoint.root:", "if False:", REFUSALS),
     Mutant(PUBLISHING, "RETRY_SECONDS if trouble else None", "None", SIGNING),
     Mutant(PUBLISHING, "if newest is None or newest.size == size or", "if", SIGNING),
     Mutant(PUBLISHING, "self.contradiction = str(error)", "pass", SIGNING),
