@@ -43,6 +43,8 @@ class _Commands(click.Group):
             return super().invoke(ctx)
         except ValidationError as error:
             raise click.ClickException("\n".join(_setting_error(item) for item in error.errors())) from error
+        except BrokenPipeError:  # whoever reads the output has enough, such as `head`; Click ends without a word
+            raise
         except OSError as error:
             what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
             raise click.ClickException(what) from error
@@ -133,7 +135,7 @@ def upgrade(revision: str) -> None:
     """Apply revisions up to REVISION (default: the newest)."""
     with home.owned(Settings()) as conninfo:
         migrations.upgrade(conninfo, revision)
-        click.echo(f"The database is at revision {migrations.current(conninfo)}.")
+        _tell_revision(conninfo)
 
 
 @migrate.command()
@@ -142,7 +144,12 @@ def downgrade(revision: str) -> None:
     """Take revisions back to REVISION, `base` for all of them. What they added is dropped, data included."""
     with home.owned(Settings()) as conninfo:
         migrations.downgrade(conninfo, revision)
-        click.echo(f"The database is at revision {migrations.current(conninfo)}.")
+        _tell_revision(conninfo)
+
+
+def _tell_revision(conninfo: str) -> None:
+    revision = migrations.current(conninfo)
+    click.echo(f"The database is at revision {revision}." if revision else "The database is empty.")
 
 
 @migrate.command()
