@@ -165,6 +165,7 @@ async def test_what_a_witness_does_wrong_hinders_neither_signing_nor_the_other_s
                 await until(lambda: [record for record in caplog.records if record.name == "blotter.checkpoints"])
     told = [record for record in caplog.records if record.name == "blotter.checkpoints"]
     assert {record.levelname for record in told} <= {"WARNING"}
+    assert lie != "large" or "its answer is too large" in caplog.text
 
 
 @pytest.mark.parametrize(("status", "text"), [(409, "1000"), (422, "inconsistent")])

@@ -7,18 +7,20 @@ from tests.mutants.mutant import Mutant
 R013 = "alembic/versions/013_add_the_ledger.py"
 R015 = "alembic/versions/015_append_in_bounded_steps.py"
 
-APPEND = ("tests/ledger/test_appending.py -k interleaved",)
-SLOW = ("tests/ledger/test_steps.py -k any_order", "tests/ledger/test_appending.py -k interleaved")
-PORTIONS = (
-    "tests/ledger/test_steps.py -k step_takes", "tests/ledger/test_steps.py -k any_order",
-    "tests/ledger/test_appending.py -k portions",
-)  # fmt: skip
-TWO = ("tests/ledger/test_appending.py -k two_sequencers", "tests/ledger/test_crashes.py -k forced")
+SLOW = ("tests/ledger/test_steps.py", "tests/ledger/test_appending.py -k interleaved")
+PORTIONS = ("tests/ledger/test_steps.py", "tests/ledger/test_appending.py -k portions")
+TWO = (
+    "tests/ledger/test_steps.py -k changed_while or another_size",
+    "tests/ledger/test_appending.py -k two_sequencers",
+    "tests/ledger/test_crashes.py -k forced",
+)
 COPY = (
+    "tests/ledger/test_steps.py -k incarnation",
     "tests/ledger/test_appending.py -k copy",
     "tests/ledger/test_appending.py -k hints",
     "tests/ledger/test_crashes.py -k restored",
 )
+LEAVES = ("tests/ledger/test_steps.py -k own_trader",)
 LEAF = ("tests/ledger/test_leaves.py", "tests/ledger/test_appending.py -k canonical")
 NOTES = ("tests/ledger/test_appending.py -k note", "tests/ledger/test_checkpoints.py -k rotate")
 DAMAGE = (
@@ -131,7 +133,7 @@ MUTANTS = (
            "WHERE sequence = NEW.sequence - 1) THEN", DAMAGE),
     Mutant(R015, "SELECT execution_log_leaf(execution_logs) INTO NEW.leaf FROM execution_logs\n"
            "                WHERE trader_id = NEW.trader_id AND", "SELECT execution_log_leaf(execution_logs) INTO "
-           "NEW.leaf FROM execution_logs\n                WHERE", APPEND),
+           "NEW.leaf FROM execution_logs\n                WHERE", LEAVES),
     Mutant(R015, "ORDER BY key COLLATE \"C\"", "ORDER BY key DESC", NOTES),
     Mutant(R015, "canonical_json(v_note ->> 'origin')", "(v_note ->> 'origin')", NOTES),
     Mutant(R015, "',\"type\":\"' || lower(NEW.kind)", "',\"type\":\"' || (v_note ->> 'type')", NOTES),

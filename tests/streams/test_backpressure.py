@@ -127,7 +127,8 @@ async def test_draining_again_while_a_stream_ends_is_harmless() -> None:
 async def test_a_client_that_reads_nothing_is_cut_off_with_the_token_of_what_was_begun() -> None:
     client = Client(reads=2)
     with pytest.raises(SlowConsumer) as caught:
-        await run(Backpressure(patience=0.05), endless, client)
+        async with asyncio.timeout(20):
+            await run(Backpressure(patience=0.05), endless, client)
     assert client.taken == ["metadata", message("token 0"), message("token 1")]
     assert caught.value.metadata == {"resume_token": "token 2"}
 
