@@ -80,19 +80,25 @@ def _try(mutant: Mutant, copy: Path, postgres: Path, tick: int, *, broader: bool
     original = file.read_text("utf-8")
     write(file, mutant.text(copy), 2 * tick)
     try:
-        outcome = _run(copy, postgres, mutant.tests)
+        schema = mutant.file.startswith("alembic/")
+        outcome = _run(copy, postgres, mutant.tests, schema=schema)
         if outcome == "SURVIVED" and broader and not mutant.explained:
             # Many tests, and slow ones: out of time is no proof that one of them noticed anything.
-            broad = _run(copy, postgres, BROADER[mutant.file.split("/")[0]])
+            broad = _run(copy, postgres, BROADER[mutant.file.split("/")[0]], schema=schema)
             outcome = "killed" if broad == "killed" else "SURVIVED"
     finally:
         write(file, original, 2 * tick + 1)
     return "explained" if outcome == "SURVIVED" and mutant.explained else outcome
 
 
-def _run(copy: Path, postgres: Path, tests: tuple[str, ...]) -> str:
-    """Run tests in the copy, on the one Postgres. A mutant that hangs them counts as noticed, under its own name."""
+def _run(copy: Path, postgres: Path, tests: tuple[str, ...], *, schema: bool = False) -> str:
+    """Run tests in the copy, on the one Postgres; with `schema`, on a schema made anew.
+
+    A mutant that hangs them counts as noticed, under its own name.
+    """
     environment = os.environ | {"TEST_CLUSTER": str(postgres)}
+    if not schema:
+        environment["TEST_TEMPLATE"] = "template_of_mutants"
     chosen = [test.partition(" -k ")[::2] for test in tests]
     # One -k serves all files: a file that is wanted whole is chosen by its own name.
     words = " or ".join(f"({word or Path(file).stem})" for file, word in chosen)
