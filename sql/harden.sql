@@ -9,8 +9,8 @@
 
 -- Every login may end the backends of its own name, take any advisory lock (the sequencer's election is one) and fill
 -- the disk with large objects. No login of Blotter needs any of that, but the sequencer its locks.
-SELECT format('REVOKE EXECUTE ON FUNCTION pg_catalog.%I(%s) FROM PUBLIC',
-              proname, pg_get_function_identity_arguments(oid))
+SELECT format('REVOKE EXECUTE ON FUNCTION pg_catalog.%I(%s) FROM PUBLIC, blotter_trader, blotter_execution, '
+              'blotter_compliance, blotter_sequencer', proname, pg_get_function_identity_arguments(oid))
 FROM pg_proc
 WHERE pronamespace = 'pg_catalog'::regnamespace
   AND (proname IN ('pg_terminate_backend', 'pg_cancel_backend', 'loread', 'lowrite')

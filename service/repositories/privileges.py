@@ -21,7 +21,35 @@ UNPINNABLE = ["local_preload_libraries", "session_preload_libraries", "transacti
 
 _VALUES = {"logins": LOGINS, "unpinnable": UNPINNABLE}
 
+# A role that a login is a member of is refused where it has rights: predefined ones, such as pg_write_all_data, others'
+# attributes, or privileges on what is in schema public. A managed server may have roles without rights, which say how
+# a login proves who it is. A membership is refused where it is given, which may be to a role in between.
 _REFUSED: LiteralString = """
+    SELECT format('%%s is not bound by row level security: ALTER ROLE %%I NO%%s', rolname, rolname, attribute)
+    FROM pg_roles, LATERAL (VALUES ('SUPERUSER', rolsuper), ('BYPASSRLS', rolbypassrls),
+        ('REPLICATION', rolreplication), ('CREATEROLE', rolcreaterole)) AS attributes (attribute, is_set)
+    WHERE rolname = ANY (%(logins)s::text[]) AND is_set
+    UNION ALL
+    SELECT format('%%s may act as %%s: REVOKE %%I FROM %%I', login.rolname, taken.rolname, taken.rolname, given.rolname)
+    FROM pg_roles AS login
+    JOIN pg_roles AS given ON pg_has_role(login.oid, given.oid, 'MEMBER')
+    JOIN pg_auth_members AS membership ON membership.member = given.oid
+    JOIN pg_roles AS taken ON taken.oid = membership.roleid
+    WHERE login.rolname = ANY (%(logins)s::text[]) AND NOT login.rolsuper
+      AND (taken.rolname ~ '^(pg|blotter)_'
+        OR taken.rolsuper OR taken.rolbypassrls OR taken.rolreplication OR taken.rolcreaterole
+        OR taken.oid IN (SELECT datdba FROM pg_database WHERE datname = current_database())
+        OR EXISTS (
+            SELECT FROM pg_class LEFT JOIN pg_attribute ON attrelid = pg_class.oid AND attacl IS NOT NULL
+            WHERE relnamespace = 'public'::regnamespace AND (relowner = taken.oid
+                OR EXISTS (SELECT FROM aclexplode(relacl) WHERE grantee = taken.oid)
+                OR EXISTS (SELECT FROM aclexplode(attacl) WHERE grantee = taken.oid))))
+    UNION ALL
+    SELECT format('%%s owns a table, and its owner is bound by no privilege: ALTER TABLE public.%%I OWNER TO '
+                  'blotter_owner', login, relname)
+    FROM unnest(%(logins)s::text[]) AS login JOIN pg_roles ON rolname = login JOIN pg_class ON relowner = pg_roles.oid
+    WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
+    UNION ALL
     SELECT format('%%s may create temporary tables, which can stand in for the real ones: '
                   'REVOKE TEMPORARY ON DATABASE %%I FROM PUBLIC, %%I', login, current_database(), login)
     FROM unnest(%(logins)s::text[]) AS login WHERE has_database_privilege(login, current_database(), 'TEMPORARY')
@@ -45,15 +73,26 @@ _LOCKED_OUT: LiteralString = """
       AND setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
 """
 
+# Every part of sql/harden.sql but the removal of old statistics, which no login can see.
 _HARDENED: LiteralString = """
-    SELECT count(*) = 0 FROM unnest(%(logins)s::text[]) AS login
-    WHERE has_function_privilege(login, 'pg_catalog.pg_terminate_backend(integer, bigint)', 'EXECUTE')
-       OR has_function_privilege(login, 'pg_catalog.lo_create(oid)', 'EXECUTE')
+    SELECT NOT EXISTS (
+        SELECT FROM unnest(%(logins)s::text[]) AS login, pg_proc
+        WHERE pronamespace = 'pg_catalog'::regnamespace
+          AND (proname IN ('pg_terminate_backend', 'pg_cancel_backend', 'loread', 'lowrite')
+            OR proname ~ '^(lo|be_lo)_'
+            OR proname ~ '^pg_(try_)?advisory_' AND login <> 'blotter_sequencer')
+          AND has_function_privilege(login, pg_proc.oid, 'EXECUTE'))
+    AND coalesce((
+        SELECT NOT split_part(setting, '=', 2)::boolean
+        FROM pg_db_role_setting JOIN pg_roles ON pg_roles.oid = setrole, unnest(setconfig) AS setting
+        WHERE rolname = 'blotter_trader' AND split_part(setting, '=', 1) = 'track_activities'
+          AND setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
+        ORDER BY setdatabase = 0 LIMIT 1), false)
 """
 
 NOT_HARDENED = (
-    "The service's logins may end each other's connections, take advisory locks and create large objects: "
-    "a superuser closes that with sql/harden.sql."
+    "The service's logins may end each other's connections, take advisory locks, create large objects or see each "
+    "other's statements: a superuser closes that with sql/harden.sql."
 )
 
 

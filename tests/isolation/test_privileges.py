@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
+from service import migrations
 from service.repositories.database import SESSION, login_to
 from service.repositories.privileges import (
     LOGINS,
@@ -21,6 +22,9 @@ from tests.isolation.desk import Connection, one
 EVERY_LOGIN = pytest.mark.parametrize("login", LOGINS)
 
 
+MEMBERSHIPS = "SELECT roleid::regrole::text FROM pg_auth_members WHERE member = %s::regrole"
+
+
 @pytest.fixture
 def superuser(database: Database) -> Iterator[Connection]:
     """What a login has set on itself is taken back at the end: roles outlive the test's database."""
@@ -28,6 +32,10 @@ def superuser(database: Database) -> Iterator[Connection]:
         yield connection
         for login in LOGINS:
             connection.execute(f"ALTER ROLE {login} IN DATABASE {database.name} RESET ALL".encode())
+            connection.execute(f"ALTER ROLE {login} NOSUPERUSER NOBYPASSRLS NOREPLICATION NOCREATEROLE".encode())
+            for (role,) in connection.execute(MEMBERSHIPS, [login]).fetchall():
+                connection.execute(f"REVOKE {role} FROM {login}".encode())
+        connection.execute("ALTER ROLE blotter_trader SET track_activities = off")
 
 
 def conninfos(database: Database) -> list[str]:
@@ -63,9 +71,89 @@ def test_a_login_that_may_create_keeps_the_service_from_starting(
     assert check(conninfos(database))
 
 
-def test_without_harden_sql_the_service_is_warned(database: Database, superuser: Connection) -> None:
-    superuser.execute("GRANT EXECUTE ON FUNCTION pg_terminate_backend(integer, bigint) TO PUBLIC")
+@EVERY_LOGIN
+@pytest.mark.parametrize("attribute", ["SUPERUSER", "BYPASSRLS", "REPLICATION", "CREATEROLE"])
+def test_a_login_that_is_not_bound_by_row_level_security_keeps_the_service_from_starting(
+    database: Database, superuser: Connection, login: str, attribute: str
+) -> None:
+    superuser.execute(f"ALTER ROLE {login} {attribute}".encode())
+    refuses(database, superuser, f"ALTER ROLE {login} NO{attribute}")
+
+
+@pytest.mark.parametrize(
+    ("role", "login"),
+    [
+        ("blotter_owner", "blotter_trader"),
+        ("blotter_compliance", "blotter_trader"),
+        ("blotter_execution", "blotter_compliance"),
+        ("pg_write_all_data", "blotter_trader"),
+        ("pg_read_all_data", "blotter_execution"),
+        ("pg_signal_backend", "blotter_sequencer"),
+    ],
+)
+def test_a_login_that_is_a_member_of_a_role_with_rights_keeps_the_service_from_starting(
+    database: Database, superuser: Connection, role: str, login: str
+) -> None:
+    superuser.execute(f"GRANT {role} TO {login}".encode())
+    refuses(database, superuser, f"REVOKE {role} FROM {login}")
+
+
+def test_a_login_that_is_a_member_by_way_of_another_role_keeps_the_service_from_starting(
+    database: Database, superuser: Connection
+) -> None:
+    superuser.execute("CREATE ROLE desk NOLOGIN")
+    try:
+        superuser.execute("GRANT desk TO blotter_trader")
+        assert check(conninfos(database))  # a role without rights, as managed servers have for their ways to log in
+        superuser.execute("GRANT SELECT (name) ON traders TO desk")
+        refuses(database, superuser, "REVOKE desk FROM blotter_trader")
+        superuser.execute("REVOKE ALL ON traders FROM desk; GRANT desk TO blotter_trader")
+        assert check(conninfos(database))
+        superuser.execute("GRANT blotter_owner TO desk")
+        with pytest.raises(UnsafeDatabase, match="REVOKE blotter_owner FROM desk"):
+            check(conninfos(database))
+    finally:
+        superuser.execute("REVOKE ALL ON traders FROM desk; DROP ROLE desk")
+    assert check(conninfos(database))
+
+
+def test_a_login_that_owns_a_table_keeps_the_service_from_starting(database: Database, superuser: Connection) -> None:
+    superuser.execute("ALTER TABLE execution_logs OWNER TO blotter_trader")
+    refuses(database, superuser, "ALTER TABLE public.execution_logs OWNER TO blotter_owner")
+
+
+def refuses(database: Database, superuser: Connection, remedy: str) -> None:
+    """The service does not start, names the remedy, and starts after it."""
+    with pytest.raises(UnsafeDatabase) as caught:
+        check(conninfos(database))
+    assert str(caught.value).partition(": ")[2].partition(" (")[0] == remedy
+    superuser.execute(remedy.encode())
+    assert check(conninfos(database))
+
+
+@pytest.mark.parametrize(
+    "softened",
+    [
+        "GRANT EXECUTE ON FUNCTION pg_terminate_backend(integer, bigint) TO PUBLIC",
+        "GRANT EXECUTE ON FUNCTION pg_cancel_backend(integer) TO blotter_execution",
+        "GRANT EXECUTE ON FUNCTION pg_try_advisory_lock(bigint) TO blotter_trader",
+        "GRANT EXECUTE ON FUNCTION pg_advisory_xact_lock_shared(integer, integer) TO PUBLIC",
+        "GRANT EXECUTE ON FUNCTION lo_from_bytea(oid, bytea) TO blotter_compliance",
+        "GRANT EXECUTE ON FUNCTION lowrite(integer, bytea) TO PUBLIC",
+        "ALTER ROLE blotter_trader RESET track_activities",
+        "ALTER ROLE blotter_trader SET track_activities = on",
+        "ALTER ROLE blotter_trader IN DATABASE {0} SET track_activities = on",
+    ],
+)
+def test_without_any_part_of_harden_sql_the_service_is_warned(
+    database: Database, superuser: Connection, softened: str
+) -> None:
+    superuser.execute(softened.format(database.name).encode())
     assert not check(conninfos(database))
+    assert not check([database.conninfo("blotter_owner")])
+    superuser.execute(f"ALTER ROLE blotter_trader IN DATABASE {database.name} RESET ALL".encode())
+    database.cluster.psql(migrations.ROOT / "sql" / "harden.sql", dbname=database.name)
+    assert check(conninfos(database))
 
 
 @EVERY_LOGIN
