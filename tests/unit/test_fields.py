@@ -1,0 +1,21 @@
+"""The checks of fields that a call cannot show."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+
+from service.servicers.fields import Fields
+
+
+def test_a_text_that_is_too_long_is_not_normalised(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run of 200,000 combining marks takes minutes, in which the event loop serves nobody."""
+
+    def normalize(form: str, text: str) -> str:
+        raise AssertionError(f"{len(text)} characters are normalised")
+
+    monkeypatch.setattr(unicodedata, "normalize", normalize)
+    fields = Fields()
+    fields.reason("reason", "a" + "\u0300\u0316" * 100_000)
+    assert [violation.field for violation in fields._violations] == ["reason"]
