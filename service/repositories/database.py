@@ -41,6 +41,8 @@ def act_as(trader_id: UUID | None) -> Statement:
 WRITERS_A_TRADER = 2
 """One active and one queued writer per trader; more would only hold connections that others need."""
 
+MAY_BE_DONE = "The database did not answer, and the work may have been done; repeat the call with the same key."
+
 # A login may change its own defaults (ALTER ROLE ... SET); what a connection asks for at its start goes before them.
 # What cannot be asked for here is looked for at the start of the service: see privileges.py.
 SESSION = {
@@ -140,6 +142,12 @@ class _Call:
         """What the queue knows the caller by."""
         return self.caller.trader_id or self.caller.actor
 
+    def hint(self) -> None:
+        """Say that there may be new events: after a commit, and when nobody knows whether there was one."""
+        if self.committed:
+            for trader_id in self.writes_of:
+                self.committed(trader_id)
+
     def identity(self) -> Statement:
         """Return the first statement of the message, which is sent now."""
         settings = ["act_as(%(trader_id)s)"]
@@ -214,11 +222,13 @@ class Database:
         """Run the statements in one transaction under the caller's login and identity.
 
         `writes_of` names the traders whose counters they lock; `committed` is called for each of them after the
-        commit, also when the caller has gone. When the connection turns out to be dead, what is `repeatable` is sent
-        again on another. `timeout_seconds` bounds the call as the caller's deadline does.
+        commit, or when it is not known whether there was one, also when the caller has gone. When the connection turns
+        out to be dead, what is `repeatable` is sent again on another. `timeout_seconds` bounds the call as the
+        caller's deadline does.
 
         Returns the rows of each statement. Raises a BlotterError for whatever the database refuses; then nothing was
-        written, except that DatabaseUnavailable cannot know.
+        written, except that DatabaseUnavailable cannot know: it is raised also for what a later attempt of a write
+        meets, because an earlier one may have committed.
         """
         deadline = caller.deadline
         if timeout_seconds is not None:
@@ -258,12 +268,15 @@ class Database:
         pool = self._pools[call.caller.kind]
         with pool.queue.admitted(call.key):
             async with self._turns(call):
-                [[[known, *_]], *results] = await self._send(pool, call)
+                try:
+                    [[[known, *_]], *results] = await self._send(pool, call)
+                except DatabaseUnavailable:
+                    if call.sent:
+                        call.hint()
+                    raise
         if not known:
             raise UnknownTrader
-        if call.committed:
-            for trader_id in call.writes_of:
-                call.committed(trader_id)
+        call.hint()
         return results
 
     @asynccontextmanager
@@ -288,13 +301,14 @@ class Database:
                     except OperationalError as error:
                         if not call.repeatable or not connection.closed or attempt == pool.size:
                             raise translate(error) from error
-            except DatabaseBusy as error:
-                # What was sent before may have been done.
-                raise (DatabaseUnavailable if attempt else DatabaseBusy) from error
-            except BlotterError:
-                raise
             except Exception as error:
-                raise translate(error) from error
+                told = translate(error)
+                # An earlier attempt may have committed. What a later one meets says nothing of that.
+                if attempt and isinstance(told, BlotterError if call.writes_of else DatabaseBusy):
+                    told = DatabaseUnavailable(MAY_BE_DONE if call.writes_of else None)
+                if told is error:
+                    raise
+                raise told from error
         raise AssertionError("unreachable")
 
     async def _exchange(self, connection: Connection, call: _Call) -> list[Rows]:
