@@ -49,6 +49,7 @@ TEXTS: tuple[str, ...] = (
     "\ud7ff",
     "\ufffe",
 )
+TEXTS += ("a" + "\u0300\u0316" * 100_000,)  # to normalise it takes minutes
 TEXTS += (
     "\U0010ffff",
     "e\u0301" * 300,
