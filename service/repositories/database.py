@@ -40,6 +40,8 @@ def act_as(trader_id: UUID | None) -> Statement:
 
 WRITERS_A_TRADER = 2
 """One active and one queued writer per trader; more would only hold connections that others need."""
+WAIT_WITH_TURNS = 0.2
+"""Seconds for which a call that has the turns of some traders waits for that of another one."""
 
 MAY_BE_DONE = "The database did not answer, and the work may have been done; repeat the call with the same key."
 
@@ -281,16 +283,32 @@ class Database:
 
     @asynccontextmanager
     async def _turns(self, call: _Call) -> AsyncIterator[None]:
-        """Wait for a turn of each trader before a connection is taken, so that no connection waits for a lock."""
+        """Wait for a turn of each trader before a connection is taken, so that one at most waits for its lock."""
         async with AsyncExitStack() as turns:
             try:
                 async with asyncio.timeout_at(call.deadlines.waits_until):
-                    for trader_id in sorted(call.writes_of):
-                        turn = self._writers.setdefault(trader_id, asyncio.Semaphore(WRITERS_A_TRADER))
-                        await turns.enter_async_context(turn)
+                    order = sorted(call.writes_of)
+                    while (awaited := await self._enter(turns, order)) is not None:
+                        await turns.aclose()
+                        order = [awaited, *(trader_id for trader_id in order if trader_id != awaited)]
             except TimeoutError as error:
                 raise DatabaseBusy from error
             yield
+
+    async def _enter(self, turns: AsyncExitStack, trader_ids: list[UUID]) -> UUID | None:
+        """Take the traders' turns in this order. Returns the first one that is not to be had soon.
+
+        A call that has turns of other traders keeps them from these while it waits: it should give them back, and wait
+        for the one that it did not get before it takes the others.
+        """
+        for index, trader_id in enumerate(trader_ids):
+            turn = self._writers.setdefault(trader_id, asyncio.Semaphore(WRITERS_A_TRADER))
+            try:
+                async with asyncio.timeout(WAIT_WITH_TURNS if index else None):
+                    await turns.enter_async_context(turn)
+            except TimeoutError:
+                return trader_id
+        return None
 
     async def _send(self, pool: Pool, call: _Call) -> list[Rows]:
         for attempt in range(1 + pool.size):
