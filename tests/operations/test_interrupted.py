@@ -76,7 +76,7 @@ def test_a_start_that_is_ended_leaves_nothing_that_runs(
         server.send_signal(by)
         printed, _ = server.communicate(timeout=DEADLINE)
     assert server.returncode in {0, 1, 128 + by}, printed
-    assert "Traceback" not in printed
+    assert "Traceback" not in printed, printed
     assert not processes_of(home)
     assert not list(temporary.glob("blotter-pg-*"))
 
