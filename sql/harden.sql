@@ -29,6 +29,22 @@ GRANT EXECUTE ON FUNCTION pg_catalog.pg_terminate_backend(integer, bigint), pg_c
 -- pg_stat_activity shows a login the statements of all sessions of that login, with the ids of traders in them.
 ALTER ROLE blotter_trader SET track_activities = off;
 
+-- DROP OWNED BY itself needs no privilege and removes the policies that name the login: the service would be locked out
+-- until somebody puts them back. No login of the service has any use for a statement that defines something. The schema
+-- is a superuser's, because the function runs in the sessions of superusers as well.
+CREATE SCHEMA IF NOT EXISTS blotter_hardening;
+CREATE OR REPLACE FUNCTION blotter_hardening.refuse_definitions() RETURNS event_trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF session_user IN ('blotter_trader', 'blotter_execution', 'blotter_compliance', 'blotter_sequencer') THEN
+        RAISE insufficient_privilege USING MESSAGE = format('%s is refused to %s.', tg_tag, session_user);
+    END IF;
+END $$;
+REVOKE EXECUTE ON FUNCTION blotter_hardening.refuse_definitions() FROM PUBLIC;
+DROP EVENT TRIGGER IF EXISTS blotter_refuse_definitions;
+CREATE EVENT TRIGGER blotter_refuse_definitions ON ddl_command_start
+    EXECUTE FUNCTION blotter_hardening.refuse_definitions();
+
 -- Statistics from before revision 016, which keeps none of these columns.
 DELETE FROM pg_statistic USING pg_attribute
 WHERE starelid = attrelid AND staattnum = attnum AND attstattarget = 0

@@ -88,11 +88,47 @@ _HARDENED: LiteralString = """
         WHERE rolname = 'blotter_trader' AND split_part(setting, '=', 1) = 'track_activities'
           AND setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
         ORDER BY setdatabase = 0 LIMIT 1), false)
+    AND EXISTS (
+        SELECT FROM pg_event_trigger JOIN pg_proc ON pg_proc.oid = evtfoid
+        WHERE evtname = 'blotter_refuse_definitions' AND evtevent = 'ddl_command_start' AND evttags IS NULL
+          AND evtenabled IN ('O', 'A') AND proname = 'refuse_definitions')
 """
 
+# By names only: PostgreSQL may print the same expression otherwise in another version.
+_POLICIES_AND_GRANTS: LiteralString = """
+    WITH login AS (SELECT oid, rolname FROM pg_roles WHERE rolname = ANY (%(logins)s::text[])),
+    relation AS (SELECT * FROM pg_class WHERE relnamespace = 'public'::regnamespace),
+    line AS (
+        SELECT format('policy %%s %%s %%s %%s %%s', relname, polname, polcmd, polpermissive,
+                      ARRAY(SELECT rolname FROM login WHERE oid = ANY (polroles) ORDER BY rolname)) AS text
+        FROM pg_policy JOIN relation ON relation.oid = polrelid
+        WHERE polroles = '{0}' OR EXISTS (SELECT FROM login WHERE oid = ANY (polroles))
+        UNION ALL
+        SELECT format('bound %%s', relname) FROM relation
+        WHERE relrowsecurity AND relforcerowsecurity AND oid IN (SELECT polrelid FROM pg_policy)
+        UNION ALL
+        SELECT format('grant %%s %%s %%s', name, rolname, privilege_type)
+        FROM (SELECT relname AS name, relacl AS acl FROM relation
+              UNION ALL
+              SELECT relname || '.' || attname, attacl FROM pg_attribute JOIN relation ON relation.oid = attrelid
+              UNION ALL
+              SELECT proname, proacl FROM pg_proc WHERE pronamespace = 'public'::regnamespace) AS granted,
+            aclexplode(acl) JOIN login ON login.oid = grantee
+    )
+    SELECT encode(sha256(convert_to(string_agg(text, E'\n' ORDER BY text COLLATE "C"), 'UTF8')), 'hex') FROM line
+"""
+
+EXPECTED_POLICIES_AND_GRANTS = "797be591dc28dbffbbd75c4caa945b38089a54b615336750e288065dd36d5667"
+"""What the newest revision gives the logins, as a digest: a new one where a revision changes a policy or a grant."""
+
+OTHER_POLICIES = (
+    "The row policies or grants of the logins are not those of sql/policies/order_execution_rls.sql: "
+    'see alembic/README.md, "When it does not work".'
+)
+
 NOT_HARDENED = (
-    "The service's logins may end each other's connections, take advisory locks, create large objects or see each "
-    "other's statements: a superuser closes that with sql/harden.sql."
+    "The service's logins may end each other's connections, take advisory locks, create large objects, see each "
+    "other's statements or drop their own policies: a superuser closes that with sql/harden.sql."
 )
 
 
@@ -115,6 +151,8 @@ def check_privileges(conninfo: str) -> bool:
     with unavailable_if_unreachable():
         _refuse(conninfo, _REFUSED)
         with psycopg.connect(conninfo) as connection:
+            if connection.execute(_POLICIES_AND_GRANTS, _VALUES).fetchone() != (EXPECTED_POLICIES_AND_GRANTS,):
+                raise UnsafeDatabase(OTHER_POLICIES)
             return connection.execute(_HARDENED, _VALUES).fetchone() == (True,)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from contextlib import suppress
 
 import psycopg
 import pytest
@@ -119,7 +121,14 @@ def test_a_login_that_is_a_member_by_way_of_another_role_keeps_the_service_from_
 
 def test_a_login_that_owns_a_table_keeps_the_service_from_starting(database: Database, superuser: Connection) -> None:
     superuser.execute("ALTER TABLE execution_logs OWNER TO blotter_trader")
-    refuses(database, superuser, "ALTER TABLE public.execution_logs OWNER TO blotter_owner")
+    remedy = "ALTER TABLE public.execution_logs OWNER TO blotter_owner"
+    with pytest.raises(UnsafeDatabase, match=remedy):
+        check(conninfos(database))
+    superuser.execute(remedy.encode())
+    with pytest.raises(UnsafeDatabase, match="row policies or grants"):  # the login's became the owner's
+        check(conninfos(database))
+    put_back(database)
+    assert check(conninfos(database))
 
 
 def refuses(database: Database, superuser: Connection, remedy: str) -> None:
@@ -143,6 +152,8 @@ def refuses(database: Database, superuser: Connection, remedy: str) -> None:
         "ALTER ROLE blotter_trader RESET track_activities",
         "ALTER ROLE blotter_trader SET track_activities = on",
         "ALTER ROLE blotter_trader IN DATABASE {0} SET track_activities = on",
+        "DROP EVENT TRIGGER blotter_refuse_definitions",
+        "ALTER EVENT TRIGGER blotter_refuse_definitions DISABLE",
     ],
 )
 def test_without_any_part_of_harden_sql_the_service_is_warned(
@@ -154,6 +165,57 @@ def test_without_any_part_of_harden_sql_the_service_is_warned(
     superuser.execute(f"ALTER ROLE blotter_trader IN DATABASE {database.name} RESET ALL".encode())
     database.cluster.psql(migrations.ROOT / "sql" / "harden.sql", dbname=database.name)
     assert check(conninfos(database))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        *(f"DROP OWNED BY {login}" for login in LOGINS),
+        "DROP POLICY orders_trader_isolation ON orders",
+        "DROP POLICY execution_logs_immutable ON execution_logs",
+        "CREATE POLICY everything ON orders USING (true)",
+        "ALTER POLICY orders_compliance_reads_all ON orders TO blotter_trader",
+        "ALTER TABLE fills DISABLE ROW LEVEL SECURITY",
+        "ALTER TABLE fills NO FORCE ROW LEVEL SECURITY",
+        "REVOKE INSERT (price) ON orders FROM blotter_trader",
+        "REVOKE EXECUTE ON FUNCTION act_as FROM blotter_execution",
+        "GRANT UPDATE ON orders TO blotter_trader",
+    ],
+)
+def test_other_policies_or_grants_keep_the_service_from_starting(
+    database: Database, superuser: Connection, changed: str
+) -> None:
+    superuser.execute(changed.encode())
+    with pytest.raises(UnsafeDatabase, match="row policies or grants"):
+        check_privileges(database.conninfo("blotter_owner"))
+
+
+def test_policies_of_others_are_their_own(database: Database, superuser: Connection) -> None:
+    superuser.execute("CREATE ROLE monitoring LOGIN")
+    try:
+        superuser.execute("CREATE POLICY counted ON orders FOR SELECT TO monitoring USING (true)")
+        superuser.execute("GRANT SELECT ON orders TO monitoring")
+        assert check(conninfos(database))
+    finally:
+        superuser.execute("DROP OWNED BY monitoring; DROP ROLE monitoring")
+
+
+def test_what_a_login_has_dropped_is_put_back_as_the_instructions_say(
+    database: Database, superuser: Connection
+) -> None:
+    superuser.execute("DROP OWNED BY blotter_trader")
+    superuser.execute(f"GRANT CONNECT ON DATABASE {database.name} TO blotter_trader".encode())
+    put_back(database)
+    assert check(conninfos(database))
+
+
+def put_back(database: Database) -> None:
+    """As alembic/README.md says."""
+    text = (migrations.ROOT / "sql" / "policies" / "order_execution_rls.sql").read_text("utf-8")
+    with psycopg.connect(database.conninfo("blotter_owner"), autocommit=True) as owner:
+        for statement in re.findall(r"^(?:CREATE POLICY|GRANT) [^;]*;", text, re.MULTILINE):
+            with suppress(psycopg.errors.DuplicateObject):
+                owner.execute(statement.encode())
 
 
 @EVERY_LOGIN
