@@ -140,6 +140,9 @@ def upgrade(revision: str) -> None:
 
 @migrate.command()
 @click.argument("revision")
+@click.confirmation_option(
+    prompt="What the revisions have added is dropped with its data. Is the service stopped, and is there a backup?"
+)
 def downgrade(revision: str) -> None:
     """Take revisions back to REVISION, `base` for all of them. What they added is dropped, data included."""
     with home.owned(Settings()) as conninfo:

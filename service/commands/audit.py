@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from service.client import BlotterError, Client, ExportFormat
+from service.domain.text import ACTOR, RESERVED_ACTORS, is_reserved
 from service.ledger.checkpoint import Checkpoint
 from service.ledger.notes import InvalidKey, InvalidNote, Verifier, parse_note
 from service.ledger.proofs import InvalidProof
@@ -82,6 +83,19 @@ def _keys(function: Callable[..., None]) -> Callable[..., None]:
     )(function)
 
 
+def _checked(_context: click.Context, _option: click.Parameter, actor: str | None) -> str | None:
+    """Return the actor to send, by default the account's name; None for the service's own, "compliance"."""
+    if actor is None:
+        name = getpass.getuser()
+        return name if ACTOR.fullmatch(name) and not is_reserved(name, RESERVED_ACTORS) else None
+    if not ACTOR.fullmatch(actor) or is_reserved(actor, RESERVED_ACTORS - {"compliance"}):
+        raise click.BadParameter(
+            "an actor is 1 to 100 printable ASCII characters, and none of the service's own names "
+            f"({', '.join(sorted(RESERVED_ACTORS))})."
+        )
+    return actor
+
+
 def _service(function: Callable[..., None]) -> Callable[..., None]:
     target = click.option(
         "--target",
@@ -93,8 +107,8 @@ def _service(function: Callable[..., None]) -> Callable[..., None]:
     )
     actor = click.option(
         "--actor",
-        default=getpass.getuser,
-        help="Who is reading, for the service's record.  [default: the name that this system knows you by]",
+        callback=_checked,
+        help="Who is reading, for the service's record.  [default: the name of your account, where it can be recorded]",
     )
     return target(actor(function))
 
@@ -117,7 +131,7 @@ def audit() -> None:
     help="bundle proves itself; the others are flat files shaped after CAT's events.",
 )
 @_service
-def export(file: Path, start: int, end: int | None, format_: str, target: str, actor: str) -> None:
+def export(file: Path, start: int, end: int | None, format_: str, target: str, actor: str | None) -> None:
     """Write a stretch of the ledger to FILE, whole or not at all; to - or a device as it comes."""
     form = ExportFormat[format_.upper().replace("-", "_")]
     count = 0
@@ -174,7 +188,7 @@ def verify_(bundle: BinaryIO, verifiers: Sequence[Verifier], since: BinaryIO | N
     help="Where to.  [default: the screen]",
 )
 @_service
-def receipt(log_id: UUID, output: Path, target: str, actor: str) -> None:
+def receipt(log_id: UUID, output: Path, target: str, actor: str | None) -> None:
     """Fetch the receipt of the execution log LOG_ID (C2SP tlog-proof)."""
     try:
         with Client(target, role="compliance", actor=actor) as client:

@@ -153,13 +153,22 @@ class LedgerWriter:
         )
         return [leaf for (leaf,) in rows]
 
-    async def rebaseline(self) -> None:
-        """Let the ledger go on in this database, though it is a copy; a leaf records it. Raises LedgerMoved."""
+    async def rebaseline(self) -> bool:
+        """Let the ledger go on in this database, though it is a copy; a leaf records it. Raises LedgerMoved.
+
+        Returns False, and changes nothing, where it is no copy.
+        """
         tree = await self.edge()
         async with self._asking(), self._connection.transaction():
-            [moved] = await self._send("SELECT ledger_incarnation(), incarnation FROM ledger_head")
+            [(now, before, beyond)] = await self._send(
+                "SELECT ledger_incarnation(), incarnation, coalesce("
+                "next_xid > pg_snapshot_xmax(pg_current_snapshot())::text::bigint, false) FROM ledger_head"
+            )
+            if before in {None, now} and not beyond:
+                return False
             await self._send("SELECT rebaseline_ledger()")
-            await self._append_note(tree, "BASELINE", dict(zip(("incarnation", "replaced"), moved, strict=True)))
+            await self._append_note(tree, "BASELINE", {"incarnation": now, "replaced": before})
+            return True
 
     async def leaves(self, start: int, end: int) -> list[bytes]:
         """Return the leaves from `start` to `end`. Raises LedgerDamaged where one is missing."""

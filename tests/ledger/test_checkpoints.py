@@ -300,17 +300,18 @@ async def test_an_older_checkpoint_of_a_key_that_was_retired_since_is_one_of_our
         await blotter.submit(ALICE)
         await until(published(outside, 2))
         old = (outside / "checkpoint").read_text()
-        keys.generate(ORIGIN)
-        keys.retire(first.verifier.key_id.hex())
+        second = keys.generate(ORIGIN)
         await until(published(outside, 3))
-        second = keys.signers()[0]
-        third = keys.generate(ORIGIN)
-        keys.retire(second.verifier.key_id.hex())
+        keys.retire(first.verifier.key_id.hex())
         await until(published(outside, 4))
+        third = keys.generate(ORIGIN)
+        await until(published(outside, 5))
+        keys.retire(second.verifier.key_id.hex())
+        await until(published(outside, 6))
     (outside / "checkpoint").write_text(old)
     async with serving(database, **settings) as blotter:
         await blotter.submit(ALICE)
-        await until(published(outside, 5, third.verifier))
+        await until(published(outside, 7, third.verifier))
 
 
 def forged(_: Verifier) -> str:

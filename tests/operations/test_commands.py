@@ -75,14 +75,14 @@ def test_a_name_that_would_not_read_as_what_it_is_is_refused(database: Database,
 def test_revisions_are_taken_back_and_applied_again(tmp_path: Path, database: Database) -> None:
     settings = {"BLOTTER_DATABASE_URL": database.url}
     for command, said in (
-        (["downgrade", BEFORE], f"The database is at revision {BEFORE}."),
+        (["downgrade", "--yes", BEFORE], f"The database is at revision {BEFORE}."),
         (["upgrade"], f"The database is at revision {HEAD}."),
-        (["downgrade", "base"], "The database is empty."),
+        (["downgrade", "--yes", "base"], "The database is empty."),
         (["upgrade", BEFORE], f"The database is at revision {BEFORE}."),
     ):
         assert done("migrate", *command, cwd=tmp_path, **settings) == f"{said}\n"
     refused(tmp_path, ["serve"], f"is at revision {BEFORE}", "run `blotter migrate upgrade`", **settings)
-    refused(tmp_path, ["migrate", "downgrade", "nonsense"], "nonsense", **settings)
+    refused(tmp_path, ["migrate", "downgrade", "--yes", "nonsense"], "nonsense", **settings)
     assert migrations.current(database.conninfo("blotter_owner")) == BEFORE
 
 
