@@ -107,6 +107,7 @@ clean: ## remove what was built, the packages and the local database
 .venv/bin/python:
 	@for python in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11; do \
 	  if $$python -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null; then \
+	    if [ -e .venv ] && [ ! -w .venv ]; then echo '.venv belongs to another user: it is left alone.' >&2; exit 1; fi; \
 	    rm -rf .venv && exec $$python -m venv .venv; \
 	  fi; \
 	done; echo 'Blotter needs Python 3.11, 3.12, 3.13 or 3.14 with its venv module on the PATH (or PYTHON=<path>).' >&2; exit 1

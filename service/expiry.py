@@ -26,11 +26,18 @@ class Expiry:
 
     async def run(self) -> None:
         """Look and cancel, until cancelled. An unavailable database delays, never loses."""
+        expires = True
         while True:
             try:
                 await self.expire_due()
             except Exception as error:  # noqa: BLE001  # whatever it is, orders must not stay open for ever
-                log.warning("Expired orders cannot be cancelled: %s", error)
+                if expires:
+                    log.warning("Expired orders cannot be cancelled: %s", error)
+                expires = False
+            else:
+                if not expires:
+                    log.info("Expired orders are cancelled again.")
+                expires = True
             await asyncio.sleep(self._poll_seconds)
 
     async def expire_due(self) -> None:

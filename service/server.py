@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 from grpc import aio
@@ -211,10 +212,14 @@ async def serve(settings: Settings, conninfo: str, ready: Callable[[], None]) ->
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
-    async with running(settings, conninfo) as server:
+    stopped = asyncio.create_task(stop.wait())
+    async with AsyncExitStack() as stack:
+        server = await _started(stack.enter_async_context(running(settings, conninfo)), stopped)
+        if server is None:
+            log.info("Stopping before the start has finished")
+            return
         log.info("Serving on %s", settings.listen, extra={"port": server.port})
         ready()
-        stopped = asyncio.create_task(stop.wait())
         done, _ = await asyncio.wait([stopped, *server.tasks], return_when=asyncio.FIRST_COMPLETED)
         ended = [task for task in server.tasks if task in done]
         for task in ended:
@@ -224,6 +229,19 @@ async def serve(settings: Settings, conninfo: str, ready: Callable[[], None]) ->
         stopped.cancel()
     if ended:
         raise RuntimeError(f"The task {ended[0].get_name()} has ended.")
+
+
+async def _started(start: Coroutine[Any, Any, Running], stopped: asyncio.Task[Any]) -> Running | None:
+    """Return what has started; None where the stop came first. Raises what the start raises."""
+    starting = asyncio.create_task(start)
+    try:
+        await asyncio.wait([starting, stopped], return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            return starting.result()
+    finally:
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+    return None
 
 
 def _audit_servicer(database: Database, feed: Feed) -> AuditServicer:

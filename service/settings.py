@@ -14,13 +14,13 @@ from urllib.parse import parse_qs, urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from blotter_verifier.notes import Verifier, check_name
+from blotter_verifier.notes import InvalidKey, Verifier, check_name
 
 
 class Settings(BaseSettings):
     """Each field is the environment variable BLOTTER_<FIELD>."""
 
-    model_config = SettingsConfigDict(env_prefix="BLOTTER_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="BLOTTER_", env_ignore_empty=True, frozen=True, extra="ignore")
 
     listen: str = Field("127.0.0.1:50051", description="Address to serve on: HOST:PORT, [IPv6]:PORT or unix:PATH.")
     database_url: str | None = Field(
@@ -153,7 +153,12 @@ class Settings(BaseSettings):
             raise ValueError("BLOTTER_WITNESSES must be pairs of a URL and a verifier key, separated by commas.")
         for _, key in self.witness_keys:
             Verifier.parse(key)
-        check_name(self.ledger_origin)
+        if "://" in self.ledger_origin:
+            raise ValueError("BLOTTER_LEDGER_ORIGIN must be a URL without its scheme, such as example.com/blotter.")
+        try:
+            check_name(self.ledger_origin)
+        except InvalidKey as error:
+            raise ValueError(f"BLOTTER_LEDGER_ORIGIN cannot be {self.ledger_origin!r}: {error}.") from error
         return self
 
 

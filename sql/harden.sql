@@ -9,8 +9,8 @@
 
 -- Every login may end the backends of its own name, take any advisory lock (the sequencer's election is one) and fill
 -- the disk with large objects. No login of Blotter needs any of that, but the sequencer its locks.
-SELECT format('REVOKE EXECUTE ON FUNCTION pg_catalog.%I(%s) FROM PUBLIC',
-              proname, pg_get_function_identity_arguments(oid))
+SELECT format('REVOKE EXECUTE ON FUNCTION pg_catalog.%I(%s) FROM PUBLIC, blotter_trader, blotter_execution, '
+              'blotter_compliance, blotter_sequencer', proname, pg_get_function_identity_arguments(oid))
 FROM pg_proc
 WHERE pronamespace = 'pg_catalog'::regnamespace
   AND (proname IN ('pg_terminate_backend', 'pg_cancel_backend', 'loread', 'lowrite')
@@ -28,6 +28,22 @@ GRANT EXECUTE ON FUNCTION pg_catalog.pg_terminate_backend(integer, bigint), pg_c
 
 -- pg_stat_activity shows a login the statements of all sessions of that login, with the ids of traders in them.
 ALTER ROLE blotter_trader SET track_activities = off;
+
+-- DROP OWNED BY itself needs no privilege and removes the policies that name the login: the service would be locked out
+-- until somebody puts them back. No login of the service has any use for a statement that defines something. The schema
+-- is a superuser's, because the function runs in the sessions of superusers as well.
+CREATE SCHEMA IF NOT EXISTS blotter_hardening;
+CREATE OR REPLACE FUNCTION blotter_hardening.refuse_definitions() RETURNS event_trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF session_user IN ('blotter_trader', 'blotter_execution', 'blotter_compliance', 'blotter_sequencer') THEN
+        RAISE insufficient_privilege USING MESSAGE = format('%s is refused to %s.', tg_tag, session_user);
+    END IF;
+END $$;
+REVOKE EXECUTE ON FUNCTION blotter_hardening.refuse_definitions() FROM PUBLIC;
+DROP EVENT TRIGGER IF EXISTS blotter_refuse_definitions;
+CREATE EVENT TRIGGER blotter_refuse_definitions ON ddl_command_start
+    EXECUTE FUNCTION blotter_hardening.refuse_definitions();
 
 -- Statistics from before revision 016, which keeps none of these columns.
 DELETE FROM pg_statistic USING pg_attribute

@@ -44,13 +44,14 @@ def bin_dir() -> Path | None:
 def cluster(bin_dir: Path | None) -> Iterator[Cluster]:
     """A running server with nothing in it. Where none can run the tests fail; they never skip.
 
-    With BLOTTER_TEST_CLUSTER=<folder>, the server that runs there: mutation testing (tests/mutants) starts one for all.
+    With TEST_CLUSTER=<folder>, the server that runs there: mutation testing (tests/mutants) starts one for all. With
+    TEST_TEMPLATE=<name> as well, the template is that database, which is made where it is missing and left there.
     """
-    if shared := os.environ.get("BLOTTER_TEST_CLUSTER"):
+    if shared := os.environ.get("TEST_CLUSTER"):
         server = Cluster(Path(shared), bin_dir=bin_dir)
         server.start()  # adopts it
-        left = server.psql("SELECT datname FROM pg_database WHERE NOT datistemplate AND datname <> 'postgres'")
-        for name in left.split():
+        left = server.psql("SELECT datname FROM pg_database WHERE NOT datistemplate AND datname <> 'postgres'").split()
+        for name in set(left) - {os.environ.get("TEST_TEMPLATE")}:
             server.psql(f'DROP DATABASE "{name}" WITH (FORCE)')
         yield server
         return
@@ -106,6 +107,10 @@ def created(cluster: Cluster, name: str, template: str = "template0") -> Iterato
 @pytest.fixture(scope="session")
 def template(logins: Cluster) -> Iterator[Database]:
     """The newest schema and two traders. Not to be connected to: what is in use cannot be cloned."""
+    kept = os.environ.get("TEST_TEMPLATE")
+    if kept and logins.psql(f"SELECT datname FROM pg_database WHERE datname = '{kept}'"):
+        yield Database(kept, logins)
+        return
     with created(logins, "template_blotter") as database:
         owner = database.conninfo("blotter_owner")
         migrations.upgrade(owner, quiet=True)
@@ -115,6 +120,8 @@ def template(logins: Cluster) -> Iterator[Database]:
             user="blotter_owner",
             dbname=database.name,
         )
+        if kept:
+            logins.psql(f'CREATE DATABASE "{kept}" OWNER blotter_owner TEMPLATE "{database.name}"')
         yield database
 
 

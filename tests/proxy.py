@@ -11,21 +11,36 @@ from tests.conftest import Database
 
 
 class Connection:
-    """One client's connection through the proxy. While `deaf`, what either side sends is taken and dropped."""
+    """One client's connection through the proxy.
+
+    While `deaf`, what either side sends is taken and dropped; while `mute`, what Postgres answers.
+    """
 
     def __init__(self, *, deaf: bool) -> None:
         self.deaf = deaf
+        self.mute = False
+        self.closed = asyncio.Event()
 
-    async def pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Pass on what one side sends until it closes."""
+    async def ask(self, reader: asyncio.StreamReader, postgres: asyncio.StreamWriter) -> None:
+        """Pass on what the client sends until it closes."""
         while data := await reader.read(65536):
             if not self.deaf:
+                postgres.write(data)
+                await postgres.drain()
+
+    async def answer(self, postgres: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Pass on what Postgres answers until it closes."""
+        while data := await postgres.read(65536):
+            if not self.deaf and not self.mute:
                 writer.write(data)
                 await writer.drain()
 
 
 class Proxy:
-    """Passes connections on to a Unix-domain socket; after `deafen`, loses what they send. Neither side is notified."""
+    """Passes connections on to a Unix-domain socket.
+
+    After `deafen`, it loses what they send; after `mute`, the answers alone. Neither side is notified before `cut`.
+    """
 
     def __init__(self, socket: str) -> None:
         self.port = 0
@@ -45,6 +60,16 @@ class Proxy:
         self._new_are_deaf = new
         for connection in self._connections:
             connection.deaf = True
+
+    def mute(self) -> None:
+        """Lose what Postgres answers on the open connections from now on: what it is asked for is done."""
+        for connection in self._connections:
+            connection.mute = True
+
+    def cut(self) -> None:
+        """Close the open connections. New ones are served."""
+        for connection in self._connections:
+            connection.closed.set()
 
     def heal(self) -> None:
         """Serve connections to come. Those that lost bytes stay deaf, as a connection does whose peer is gone."""
@@ -67,8 +92,9 @@ class Proxy:
         self._connections.add(connection)
         upstream, postgres = await asyncio.open_unix_connection(self._socket)
         ends = [
-            asyncio.create_task(connection.pump(reader, postgres)),
-            asyncio.create_task(connection.pump(upstream, writer)),
+            asyncio.create_task(connection.ask(reader, postgres)),
+            asyncio.create_task(connection.answer(upstream, writer)),
+            asyncio.create_task(connection.closed.wait()),
             asyncio.create_task(self._closed.wait()),
         ]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)

@@ -31,7 +31,7 @@ SET check_function_bodies = false;
 # What tells of the tool, of the session, of the moment or of sql/harden.sql, and not of the schema.
 NOISE = re.compile(
     r"^(--.*|(GRANT|REVOKE) .* pg_catalog\..*|\\(un)?restrict .*|SET .*;"
-    r"|SELECT pg_catalog\.set_config\('search_path'.*)$",
+    r"|SELECT pg_catalog\.set_config\('search_path'.*|CREATE EVENT TRIGGER blotter_.*\n.*;)$",
     re.MULTILINE,
 )
 
@@ -39,6 +39,7 @@ NOISE = re.compile(
 def dump(database: Database) -> str:
     """The schema of a database with its comments, policies and grants; the same text for the same schema."""
     command = [str(database.cluster._program("pg_dump")), "--schema-only", "--no-owner", "--no-password"]
+    command += ["--exclude-schema=blotter_hardening"]
     command += [f"--dbname={database.conninfo('postgres')}"]
     text = subprocess.run(command, check=True, capture_output=True, encoding="utf-8").stdout
     return re.sub(r"\n{3,}", "\n\n", NOISE.sub("", text)).strip() + "\n"

@@ -20,6 +20,7 @@ from blotter_verifier.command import main as verify_command
 from blotter_verifier.notes import parse_note
 from blotter_verifier.receipt import Receipt
 from blotter_verifier.report import Status, printable
+from service.domain.text import ACTOR, RESERVED_ACTORS, is_reserved
 
 _FORWARDED = {"ignore_unknown_options": True, "allow_extra_args": True}
 _EPILOG_SERVICE = """\b
@@ -40,6 +41,19 @@ class Unreadable(click.ClickException):
         return printable(super().format_message())
 
 
+def _checked(_context: click.Context, _option: click.Parameter, actor: str | None) -> str | None:
+    """Return the actor to send, by default the account's name; None for the service's own, "compliance"."""
+    if actor is None:
+        name = getpass.getuser()
+        return name if ACTOR.fullmatch(name) and not is_reserved(name, RESERVED_ACTORS) else None
+    if not ACTOR.fullmatch(actor) or is_reserved(actor, RESERVED_ACTORS - {"compliance"}):
+        raise click.BadParameter(
+            "an actor is 1 to 100 printable ASCII characters, and none of the service's own names "
+            f"({', '.join(sorted(RESERVED_ACTORS))})."
+        )
+    return actor
+
+
 def _service(function: Callable[..., None]) -> Callable[..., None]:
     target = click.option(
         "--target",
@@ -51,8 +65,8 @@ def _service(function: Callable[..., None]) -> Callable[..., None]:
     )
     actor = click.option(
         "--actor",
-        default=getpass.getuser,
-        help="Who is reading, for the service's record.  [default: the name that this system knows you by]",
+        callback=_checked,
+        help="Who is reading, for the service's record.  [default: the name of your account, where it can be recorded]",
     )
     return target(actor(function))
 
@@ -75,7 +89,7 @@ def audit() -> None:
     help="bundle proves itself; the others are flat files shaped after CAT's events.",
 )
 @_service
-def export(file: Path, start: int, end: int | None, format_: str, target: str, actor: str) -> None:
+def export(file: Path, start: int, end: int | None, format_: str, target: str, actor: str | None) -> None:
     """Write a stretch of the ledger to FILE, whole or not at all; to - or a device as it comes."""
     form = ExportFormat[format_.upper().replace("-", "_")]
     count = 0
@@ -112,7 +126,7 @@ def verify_(arguments: tuple[str, ...]) -> None:
     help="Where to.  [default: the screen]",
 )
 @_service
-def receipt(log_id: UUID, output: Path, target: str, actor: str) -> None:
+def receipt(log_id: UUID, output: Path, target: str, actor: str | None) -> None:
     """Fetch the receipt of the execution log LOG_ID (C2SP tlog-proof)."""
     try:
         with Client(target, role="compliance", actor=actor) as client:

@@ -19,6 +19,7 @@ from service.domain.errors import BlotterError
 from service.ledger.edge import Edge
 from service.ledger.tiles import TILE_WIDTH, all_tiles
 from service.repositories.append import LedgerMoved, LedgerWriter
+from service.sequencing.checkpoints import Checkpoints, RefusedToSign
 from service.sequencing.keys import KeyFolder, NoKey
 from service.settings import Settings
 
@@ -93,6 +94,25 @@ def retire(key_id: str) -> None:
         raise Failed(str(error)) from error
 
 
+@keys.command()
+@click.confirmation_option(
+    prompt="Are all keys that have signed this ledger lost, and do those who verify it know the new ones?"
+)
+def replace() -> None:
+    """Let keys sign that have not signed this ledger before. A leaf records it.
+
+    Only for keys that are lost: to rotate, generate a new key and retire the old one.
+    """
+    settings = Settings()
+    checkpoints = Checkpoints(settings.ledger_origin, _folder(settings), None)
+    with _database(settings) as conninfo:
+        try:
+            asyncio.run(_replace_keys(settings, _direct(settings, conninfo), checkpoints))
+        except (RefusedToSign, InvalidKey) as error:
+            raise Failed(str(error)) from error
+    click.echo("The keys are recorded. A running service signs with them from its next checkpoint on.")
+
+
 @click.group()
 def ledger() -> None:
     """The ledger in the database."""
@@ -141,7 +161,9 @@ def rebaseline() -> None:
     """
     settings = Settings()
     with _database(settings) as conninfo:
-        asyncio.run(_rebaseline(settings, _direct(settings, conninfo)))
+        moved = asyncio.run(_rebaseline(settings, _direct(settings, conninfo)))
+    if not moved:
+        raise Failed("This database is no copy: the ledger goes on in it without a rebaseline.")
     click.echo("The ledger goes on here. A running service takes it up by itself.")
 
 
@@ -154,6 +176,9 @@ def _database(settings: Settings) -> Iterator[str]:
             "BLOTTER_DATABASE_URL."
         )
     try:
+        if settings.database_url is not None:  # all that these commands do, they do as blotter_sequencer
+            yield settings.database_url
+            return
         with provisioning.owned(settings) as conninfo:
             yield conninfo
     except LedgerMoved as error:
@@ -166,9 +191,14 @@ def _direct(settings: Settings, conninfo: str) -> str:
     return settings.sequencer_database_url or conninfo
 
 
-async def _rebaseline(settings: Settings, conninfo: str) -> None:
+async def _replace_keys(settings: Settings, conninfo: str, checkpoints: Checkpoints) -> None:
     async with LedgerWriter.connected(conninfo, _password(settings)) as writer:
-        await writer.rebaseline()
+        await checkpoints.record_keys(writer, await writer.edge(), replace=True)
+
+
+async def _rebaseline(settings: Settings, conninfo: str) -> bool:
+    async with LedgerWriter.connected(conninfo, _password(settings)) as writer:
+        return await writer.rebaseline()
 
 
 async def _write_tiles(settings: Settings, conninfo: str, folder: Path) -> str:

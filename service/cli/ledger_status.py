@@ -50,7 +50,7 @@ async def look(settings: Settings, conninfo: str, password: str | None) -> Statu
 async def _refusal(writer: LedgerWriter, checkpoints: Checkpoints) -> str | None:
     """Return why the sequencer would refuse to sign the tree as it stands, with the settings of this process."""
     try:
-        await checkpoints.check_keys()
+        await checkpoints.check_keys(writer)
         await checkpoints.begin(writer, await writer.edge())
     except LedgerDamaged as error:
         return f"{error} ReconcileOrders reports what differs."

@@ -44,6 +44,8 @@ class _Commands(click.Group):
             return super().invoke(ctx)
         except ValidationError as error:
             raise click.ClickException("\n".join(_setting_error(item) for item in error.errors())) from error
+        except BrokenPipeError:  # whoever reads the output has enough, such as `head`; Click ends without a word
+            raise
         except OSError as error:
             what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
             raise click.ClickException(what) from error
@@ -139,16 +141,24 @@ def upgrade(revision: str) -> None:
     """Apply revisions up to REVISION (default: the newest)."""
     with provisioning.owned(Settings()) as conninfo:
         migrations.upgrade(conninfo, revision)
-        click.echo(f"The database is at revision {migrations.current(conninfo)}.")
+        _tell_revision(conninfo)
 
 
 @migrate.command()
 @click.argument("revision")
+@click.confirmation_option(
+    prompt="What the revisions have added is dropped with its data. Is the service stopped, and is there a backup?"
+)
 def downgrade(revision: str) -> None:
     """Take revisions back to REVISION, `base` for all of them. What they added is dropped, data included."""
     with provisioning.owned(Settings()) as conninfo:
         migrations.downgrade(conninfo, revision)
-        click.echo(f"The database is at revision {migrations.current(conninfo)}.")
+        _tell_revision(conninfo)
+
+
+def _tell_revision(conninfo: str) -> None:
+    revision = migrations.current(conninfo)
+    click.echo(f"The database is at revision {revision}." if revision else "The database is empty.")
 
 
 @migrate.command()

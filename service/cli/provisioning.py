@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import NamedTuple
 from uuid import UUID
 
 from service import migrations, resources
 from service.domain.errors import DatabaseUnavailable
-from service.embedded import Cluster, lock
+from service.embedded import Cluster, FolderInUse, lock
 from service.repositories import privileges, traders
 from service.repositories.database import SESSION, login_to
 from service.repositories.errors import unavailable_if_unreachable
@@ -63,13 +63,11 @@ def served(settings: Settings) -> Iterator[Served]:
     for kind, conninfo in conninfos.items():
         with _naming(kind):
             migrations.connect(conninfo)
-    found = migrations.current(conninfos["trader"])
-    if found != (needed := migrations.head()):
-        state = "is empty" if found is None else f"is at revision {found}"
-        raise WrongRevision(
-            f"The database {state}, this service needs revision {needed}: "
-            + ("run `blotter migrate upgrade`." if found is None or found < needed else "run a newer service.")
-        )
+    found, needed = migrations.current(conninfos["trader"]), migrations.head()
+    if found is None or found < needed:
+        raise _wrong_revision(found, needed, "run `blotter migrate upgrade`")
+    if found > needed:
+        raise _wrong_revision(found, needed, "run a newer service")
     if not privileges.check_privileges(conninfos["trader"]):
         log.warning("%s", privileges.NOT_HARDENED)
     yield Served(settings.database_url, None)
@@ -79,18 +77,23 @@ def served(settings: Settings) -> Iterator[Served]:
 def owned(settings: Settings) -> Iterator[str]:
     """Yield the libpq connection string of the database as its owner; an embedded server runs at least that long.
 
-    Raises EmbeddedError, DatabaseUnavailable.
+    The server of another process, such as a service, is used as it is. One whose process was killed is taken over, and
+    what that process had not prepared is made good. Raises EmbeddedError, WrongRevision, DatabaseUnavailable.
     """
     if settings.database_url is not None:
         with _naming("owner"):
             owner = _login(settings, "owner")
             migrations.connect(owner)
         yield owner
-    elif (cluster := Cluster(settings.home)).running:
-        yield cluster.conninfo(user=OWNER, dbname=DATABASE)
-    else:
-        with _embedded(settings) as (_, owner):
-            yield owner
+        return
+    with ExitStack() as held:
+        try:
+            _, owner = held.enter_context(_embedded(settings))
+        except FolderInUse:
+            if not (cluster := Cluster(settings.home)).running:
+                raise
+            owner = cluster.conninfo(user=OWNER, dbname=DATABASE)
+        yield owner
 
 
 def _login(settings: Settings, kind: str) -> str:
@@ -124,12 +127,20 @@ def _embedded(settings: Settings) -> Iterator[tuple[Cluster, str]]:
             cluster.stop()
 
 
+def _wrong_revision(found: str | None, needed: str, advice: str) -> WrongRevision:
+    state = "is empty" if found is None else f"is at revision {found}"
+    return WrongRevision(f"The database {state}, this service needs revision {needed}: {advice}.")
+
+
 def _prepared(cluster: Cluster) -> str:
     if DATABASE not in cluster.psql("SELECT datname FROM pg_database").split():
         cluster.psql(resources.sql("roles.sql"))
         cluster.psql(f"CREATE DATABASE {DATABASE} OWNER {OWNER}")
     owner = cluster.conninfo(user=OWNER, dbname=DATABASE)
-    if migrations.current(owner) != migrations.head():
+    found, needed = migrations.current(owner), migrations.head()
+    if found is not None and found > needed:
+        raise _wrong_revision(found, needed, "run a newer service")
+    if found != needed:
         migrations.upgrade(owner, quiet=True)
     if not privileges.check_privileges(owner):
         cluster.psql(resources.sql("harden.sql"), dbname=DATABASE)

@@ -232,7 +232,7 @@ class Aborted(BlotterError):
 
 
 class StatementTimeout(BlotterError):
-    """A statement of a call without a deadline ran for longer than the service allows; nothing was written."""
+    """A statement ran for longer than the service allows, whatever the deadline; nothing was written."""
 
     reason = "STATEMENT_TIMEOUT"
     sentence = "The database did not finish a statement within 60 seconds; nothing was written."

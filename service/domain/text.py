@@ -41,7 +41,10 @@ def is_visible(text: str) -> bool:
 
 
 def is_reserved(text: str, words: frozenset[str]) -> bool:
-    """Return whether the text reads as one of the words: in any case, width or ligature, with spaces around it."""
+    """Return whether the text reads as one of the words: in any case, width or ligature, with spaces around it.
+
+    The caller bounds the length: the time grows with the square of it where the text is a run of combining marks.
+    """
     folded = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text)).strip().casefold()
     # The upper case as well: a dotless i becomes an I there, here and in a database of some locales.
     return any(word.casefold() in {folded, folded.upper().casefold()} for word in words)

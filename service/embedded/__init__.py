@@ -7,8 +7,8 @@ TCP port and no password.
 """
 
 from service.embedded.cluster import Cluster
-from service.embedded.errors import EmbeddedError
+from service.embedded.errors import EmbeddedError, FolderInUse
 from service.embedded.lock import lock
 from service.embedded.watch import keep_running
 
-__all__ = ["Cluster", "EmbeddedError", "keep_running", "lock"]
+__all__ = ["Cluster", "EmbeddedError", "FolderInUse", "keep_running", "lock"]

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -221,16 +222,18 @@ class Cluster:
         return False
 
     def _make_database(self, account: Account) -> None:
-        """Runs initdb in a folder beside, then renames it: a kill in the middle leaves no half a database."""
+        """Runs initdb in a folder beside, then renames it: a kill in the middle leaves no half a database.
+
+        The folder has a new name each time: an initdb whose parent was killed may still write to its own.
+        """
         if self._data.exists():
             raise EmbeddedError(
                 f"{self._data} is not a whole database: its file PG_VERSION is missing. "
                 "Restore the folder from a backup, or name another one in BLOTTER_HOME."
             )
-        fresh = self._folder / "postgres.new"
-        if fresh.exists():
-            shutil.rmtree(fresh)
-        fresh.mkdir(mode=0o700)
+        for left in self._folder.glob("postgres.new*"):
+            shutil.rmtree(left, ignore_errors=True)
+        fresh = Path(tempfile.mkdtemp(prefix="postgres.new-", dir=self._folder))
         account.take(fresh)
         command = [*account.prefix, str(self._program("initdb")), f"--pgdata={fresh}", "--username=postgres"]
         command += ["--encoding=UTF8", "--locale=C", "--data-checksums", "--no-sync", "--no-instructions"]

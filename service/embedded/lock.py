@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from service.embedded.errors import EmbeddedError
+from service.embedded.errors import EmbeddedError, FolderInUse
 
 
 @contextlib.contextmanager
@@ -16,7 +16,8 @@ def lock(folder: Path) -> Iterator[None]:
     The lock is the kernel's and ends with the process, however it ends.
 
     Raises:
-        EmbeddedError: another process holds it, and the text names that process; or the folder cannot be used.
+        FolderInUse: another process holds it; the text names that process.
+        EmbeddedError: the folder cannot be used.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -32,9 +33,7 @@ def lock(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             file.seek(0)
             holder = file.read().strip()
-            raise EmbeddedError(
-                f"{folder} is in use by process {holder}. (BLOTTER_HOME names another folder.)"
-            ) from None
+            raise FolderInUse(f"{folder} is in use by process {holder}. (BLOTTER_HOME names another folder.)") from None
         file.truncate(0)
         file.write(f"{os.getpid()}\n")
         file.flush()

@@ -17,7 +17,8 @@ from service.interceptors.around import Context, behaviour_of, rebuilt, unless_h
 class Backpressure(aio.ServerInterceptor):
     """Sends what a streaming servicer yields. Ends the stream when the client reads nothing for `patience` seconds.
 
-    An error that ends the stream carries the last `resume_token` in its metadata, for a client that lost the message.
+    An error that ends the stream carries the `resume_token` of the last message that was sent, for a client that lost
+    the message.
     """
 
     def __init__(self, patience: float) -> None:
@@ -41,7 +42,7 @@ class Backpressure(aio.ServerInterceptor):
         servicer = behaviour_of(handler)
 
         async def behaviour(request: Any, context: Context) -> None:
-            token: str = getattr(request, "resume_token", "")
+            token = ""  # not the request's: the client has that one, and it may be one that was refused
             started = False
             try:
                 async with self._until_drained(), aclosing(servicer(request, context)) as messages:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple, Self
@@ -16,7 +17,9 @@ from service.domain.errors import LedgerDamaged
 from service.ledger.edge import Edge, FullTile
 from service.ledger.tiles import Tile, edge
 from service.repositories.database import SESSION, at_least_on, login_to
+from service.repositories.deadlines import LONGEST_STATEMENT
 from service.repositories.errors import translate, unavailable_if_unreachable
+from service.repositories.pools import answered_by
 from service.repositories.standing import HEAD, HOLDER, WAITING, Holder, Standing
 from service.repositories.tiles import TILES, tile_values, tiles_of
 
@@ -24,8 +27,13 @@ from service.repositories.tiles import TILES, tile_values, tiles_of
 _LOCK = 0x626C6F74746572
 
 
-# The lock of a host that is gone must not be held until the system's own keepalive finds out, hours later.
+LONGEST_ANSWER_SECONDS = LONGEST_STATEMENT + 10
+"""How long the database may take for one statement or transaction before the connection is given up."""
+
+# The lock of a host that is gone must not be held until the system's own keepalive finds out, hours later. Where
+# something in between acknowledges the keepalives, the session ends because it is idle: a sequencer asks each second.
 KEEPALIVES = {
+    "idle_session_timeout": "60s",
     "tcp_keepalives_idle": "5",
     "tcp_keepalives_interval": "2",
     "tcp_keepalives_count": "3",
@@ -56,6 +64,8 @@ class LedgerWriter:
         self._connection = connection
         # One transaction at a time on one connection, though signing and publishing run beside appending.
         self._turn = asyncio.Lock()
+        self.asked_at: float | None = None
+        """When the database was asked what it has not answered yet, of `time.monotonic()`; None between questions."""
 
     @classmethod
     @asynccontextmanager
@@ -99,14 +109,14 @@ class LedgerWriter:
     @asynccontextmanager
     async def in_transaction(self) -> AsyncIterator[int]:
         """Hold a transaction open while the context lasts; yield the process id of its backend."""
-        async with self._turn, _told(), self._connection.transaction():
+        async with self._asking(), self._connection.transaction():
             [(pid,)] = await self._send("SELECT pg_backend_pid()")
             yield int(pid)
 
     async def edge(self) -> Edge:
         """Return the right edge of the tree as it stands."""
         await self._rows("INSERT INTO ledger_head (id) VALUES (true) ON CONFLICT DO NOTHING")
-        async with self._turn, _told(), self._connection.transaction():
+        async with self._asking(), self._connection.transaction():
             [(size,)] = await self._send("SELECT size FROM ledger_head FOR UPDATE")
             tiles = edge(size)
             return Edge(size, tiles_of(await self._send(TILES, tile_values(tiles)), tiles))
@@ -127,12 +137,12 @@ class LedgerWriter:
 
         Raises LedgerMoved, ForeignLedger; `tree` is then of no more use.
         """
-        async with self._turn, _told(), self._connection.transaction():
+        async with self._asking(), self._connection.transaction():
             return await self._append(tree, "append_to_ledger(%(size)s, %(most)s)", {"most": most})
 
     async def append_note(self, tree: Edge, kind: str, content: Mapping[str, object]) -> None:
         """Append what is recorded of the ledger itself; the database writes the leaf. Raises LedgerMoved."""
-        async with self._turn, _told(), self._connection.transaction():
+        async with self._asking(), self._connection.transaction():
             await self._append_note(tree, kind, content)
 
     async def notes(self, kind: str) -> list[bytes]:
@@ -143,13 +153,22 @@ class LedgerWriter:
         )
         return [leaf for (leaf,) in rows]
 
-    async def rebaseline(self) -> None:
-        """Let the ledger go on in this database, though it is a copy; a leaf records it. Raises LedgerMoved."""
+    async def rebaseline(self) -> bool:
+        """Let the ledger go on in this database, though it is a copy; a leaf records it. Raises LedgerMoved.
+
+        Returns False, and changes nothing, where it is no copy.
+        """
         tree = await self.edge()
-        async with self._turn, _told(), self._connection.transaction():
-            [moved] = await self._send("SELECT ledger_incarnation(), incarnation FROM ledger_head")
+        async with self._asking(), self._connection.transaction():
+            [(now, before, beyond)] = await self._send(
+                "SELECT ledger_incarnation(), incarnation, coalesce("
+                "next_xid > pg_snapshot_xmax(pg_current_snapshot())::text::bigint, false) FROM ledger_head"
+            )
+            if before in {None, now} and not beyond:
+                return False
             await self._send("SELECT rebaseline_ledger()")
-            await self._append_note(tree, "BASELINE", dict(zip(("incarnation", "replaced"), moved, strict=True)))
+            await self._append_note(tree, "BASELINE", {"incarnation": now, "replaced": before})
+            return True
 
     async def leaves(self, start: int, end: int) -> list[bytes]:
         """Return the leaves from `start` to `end`. Raises LedgerDamaged where one is missing."""
@@ -215,8 +234,20 @@ class LedgerWriter:
         )
 
     async def _rows(self, sql: str, values: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
-        async with self._turn, _told():
+        async with self._asking():
             return await self._send(sql, values)
+
+    @asynccontextmanager
+    async def _asking(self) -> AsyncIterator[None]:
+        """Wait for the turn to use the connection. Closes the connection when the database does not answer."""
+        async with self._turn:
+            self.asked_at = time.monotonic()
+            try:
+                with answered_by(self._connection, self.asked_at + LONGEST_ANSWER_SECONDS):
+                    async with _told():
+                        yield
+            finally:
+                self.asked_at = None
 
     async def _send(self, sql: str, values: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
         cursor = await self._connection.execute(sql.encode(), values)

@@ -40,6 +40,10 @@ def act_as(trader_id: UUID | None) -> Statement:
 
 WRITERS_A_TRADER = 2
 """One active and one queued writer per trader; more would only hold connections that others need."""
+WAIT_WITH_TURNS = 0.2
+"""Seconds for which a call that has the turns of some traders waits for that of another one."""
+
+MAY_BE_DONE = "The database did not answer, and the work may have been done; repeat the call with the same key."
 
 # A login may change its own defaults (ALTER ROLE ... SET); what a connection asks for at its start goes before them.
 # What cannot be asked for here is looked for at the start of the service: see privileges.py.
@@ -140,6 +144,12 @@ class _Call:
         """What the queue knows the caller by."""
         return self.caller.trader_id or self.caller.actor
 
+    def hint(self) -> None:
+        """Say that there may be new events: after a commit, and when nobody knows whether there was one."""
+        if self.committed:
+            for trader_id in self.writes_of:
+                self.committed(trader_id)
+
     def identity(self) -> Statement:
         """Return the first statement of the message, which is sent now."""
         settings = ["act_as(%(trader_id)s)"]
@@ -214,11 +224,13 @@ class Database:
         """Run the statements in one transaction under the caller's login and identity.
 
         `writes_of` names the traders whose counters they lock; `committed` is called for each of them after the
-        commit, also when the caller has gone. When the connection turns out to be dead, what is `repeatable` is sent
-        again on another. `timeout_seconds` bounds the call as the caller's deadline does.
+        commit, or when it is not known whether there was one, also when the caller has gone. When the connection turns
+        out to be dead, what is `repeatable` is sent again on another. `timeout_seconds` bounds the call as the
+        caller's deadline does.
 
         Returns the rows of each statement. Raises a BlotterError for whatever the database refuses; then nothing was
-        written, except that DatabaseUnavailable cannot know.
+        written, except that DatabaseUnavailable cannot know: it is raised also for what a later attempt of a write
+        meets, because an earlier one may have committed.
         """
         deadline = caller.deadline
         if timeout_seconds is not None:
@@ -258,26 +270,45 @@ class Database:
         pool = self._pools[call.caller.kind]
         with pool.queue.admitted(call.key):
             async with self._turns(call):
-                [[[known, *_]], *results] = await self._send(pool, call)
+                try:
+                    [[[known, *_]], *results] = await self._send(pool, call)
+                except DatabaseUnavailable:
+                    if call.sent:
+                        call.hint()
+                    raise
         if not known:
             raise UnknownTrader
-        if call.committed:
-            for trader_id in call.writes_of:
-                call.committed(trader_id)
+        call.hint()
         return results
 
     @asynccontextmanager
     async def _turns(self, call: _Call) -> AsyncIterator[None]:
-        """Wait for a turn of each trader before a connection is taken, so that no connection waits for a lock."""
+        """Wait for a turn of each trader before a connection is taken, so that one at most waits for its lock."""
         async with AsyncExitStack() as turns:
             try:
                 async with asyncio.timeout_at(call.deadlines.waits_until):
-                    for trader_id in sorted(call.writes_of):
-                        turn = self._writers.setdefault(trader_id, asyncio.Semaphore(WRITERS_A_TRADER))
-                        await turns.enter_async_context(turn)
+                    order = sorted(call.writes_of)
+                    while (awaited := await self._enter(turns, order)) is not None:
+                        await turns.aclose()
+                        order = [awaited, *(trader_id for trader_id in order if trader_id != awaited)]
             except TimeoutError as error:
                 raise DatabaseBusy from error
             yield
+
+    async def _enter(self, turns: AsyncExitStack, trader_ids: list[UUID]) -> UUID | None:
+        """Take the traders' turns in this order. Returns the first one that is not to be had soon.
+
+        A call that has turns of other traders keeps them from these while it waits: it should give them back, and wait
+        for the one that it did not get before it takes the others.
+        """
+        for index, trader_id in enumerate(trader_ids):
+            turn = self._writers.setdefault(trader_id, asyncio.Semaphore(WRITERS_A_TRADER))
+            try:
+                async with asyncio.timeout(WAIT_WITH_TURNS if index else None):
+                    await turns.enter_async_context(turn)
+            except TimeoutError:
+                return trader_id
+        return None
 
     async def _send(self, pool: Pool, call: _Call) -> list[Rows]:
         for attempt in range(1 + pool.size):
@@ -288,13 +319,14 @@ class Database:
                     except OperationalError as error:
                         if not call.repeatable or not connection.closed or attempt == pool.size:
                             raise translate(error) from error
-            except DatabaseBusy as error:
-                # What was sent before may have been done.
-                raise (DatabaseUnavailable if attempt else DatabaseBusy) from error
-            except BlotterError:
-                raise
             except Exception as error:
-                raise translate(error) from error
+                told = translate(error)
+                # An earlier attempt may have committed. What a later one meets says nothing of that.
+                if attempt and isinstance(told, BlotterError if call.writes_of else DatabaseBusy):
+                    told = DatabaseUnavailable(MAY_BE_DONE if call.writes_of else None)
+                if told is error:
+                    raise
+                raise told from error
         raise AssertionError("unreachable")
 
     async def _exchange(self, connection: Connection, call: _Call) -> list[Rows]:

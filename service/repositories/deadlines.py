@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 from service.domain.errors import Aborted, BlotterError, DeadlineExceeded, StatementTimeout
 
 LONGEST_WAIT = 10.0
-"""Seconds for which a call without a deadline waits for a connection."""
+"""Seconds for which a call waits for its turn and a connection, or until its deadline where that is earlier."""
 
 LONGEST_STATEMENT = 60.0
-"""Seconds for which a statement of a call without a deadline runs: SESSION's statement_timeout."""
-
-# Postgres takes no more for statement_timeout, almost 25 days; a client may set its deadline beyond.
-_LONGEST_TIMEOUT = 2**31 - 1
+"""Seconds for which a statement runs, whatever the deadline: SESSION's statement_timeout."""
 
 _GRACE = 10.0  # seconds for a commit that waits for a standby, after the last statement
 _CLOCKS_APART = 0.05  # seconds by which Postgres may end a statement early by our clock
@@ -29,11 +27,13 @@ class Deadlines:
         now = time.monotonic()
         self.waits_until = now + LONGEST_WAIT
         """When the call stops waiting for a turn or a connection."""
+        self._runs_until = math.inf
         self.answers_at: float | None = None
         """When the caller is answered, whether the database is done or not."""
         if deadline is not None:
             margin = min(_MOST_MARGIN, _MARGIN_SHARE * max(0.0, deadline - now))
-            self.waits_until = deadline - margin
+            self._runs_until = deadline - margin
+            self.waits_until = min(self.waits_until, self._runs_until)
             self.answers_at = deadline - margin / 2
         self._limit = LONGEST_STATEMENT
         self._sent = now
@@ -46,18 +46,17 @@ class Deadlines:
         self._sent = time.monotonic()
         if self.answers_at is None:
             return None
-        milliseconds = min(max(1, round((self.waits_until - self._sent) * 1000)), _LONGEST_TIMEOUT)
+        milliseconds = max(1, round(min(self._runs_until - self._sent, LONGEST_STATEMENT) * 1000))
         self._limit = milliseconds / 1000
         return milliseconds
 
     def closes_at(self, *, writes: bool) -> float:
         """Return when the connection is closed unless the database has answered the message that was sent."""
-        if writes or self.answers_at is None:
-            return self._sent + self._limit + _GRACE
-        return self.answers_at
+        last = self._sent + self._limit + _GRACE
+        return last if writes or self.answers_at is None else min(last, self.answers_at)
 
     def error_for_cancelled_statement(self) -> BlotterError:
         """Return what it means that Postgres has cancelled a statement now."""
         if time.monotonic() - self._sent < self._limit - _CLOCKS_APART:
             return Aborted("Another session cancelled the statement; nothing was written.")
-        return StatementTimeout() if self.answers_at is None else DeadlineExceeded()
+        return StatementTimeout() if self._limit >= LONGEST_STATEMENT else DeadlineExceeded()

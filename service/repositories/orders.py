@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import TIMESTAMP, BigInteger, Uuid, bindparam, func, literal_column, select, text, tuple_
 
 from service import models
-from service.domain.errors import BlotterError, ExpireTimePast, OrderNotFound
+from service.domain.errors import BlotterError, DatabaseUnavailable, ExpireTimePast, OrderNotFound
 from service.domain.filters import FillFilter, OrderFilter
 from service.domain.identity import Caller
 from service.domain.orders import Fill, NewOrder, Order, OrderKey, Report, content_digest
@@ -168,14 +168,22 @@ class Orders:
     async def cancel_all(self, caller: Caller, trader_id: UUID, symbol: str | None, reason: str | None) -> list[UUID]:
         """Cancel all open orders of the trader, or those in one symbol. Returns their ids, oldest first.
 
-        One transaction up to 10,000 orders; beyond, one each.
+        One transaction up to 10,000 orders; beyond, one each. Whatever fails after the first raises DatabaseUnavailable
+        with the number of orders that were cancelled: other errors say that nothing was written.
         """
         cancelled: list[UUID] = []
         full = True
         while full:
-            portion = await self._cancel_open(
-                caller, trader_id, symbol=symbol, reason=reason, expired_only=False, most=CANCELLED_AT_ONCE
-            )
+            try:
+                portion = await self._cancel_open(
+                    caller, trader_id, symbol=symbol, reason=reason, expired_only=False, most=CANCELLED_AT_ONCE
+                )
+            except BlotterError as error:
+                if not cancelled:
+                    raise
+                count = len(cancelled)
+                sentence = f"At least {count} orders were cancelled before the call failed; call again for the others."
+                raise DatabaseUnavailable(sentence, cancelled_count=str(count)) from error
             cancelled += portion
             full = len(portion) == CANCELLED_AT_ONCE
         return cancelled

@@ -21,7 +21,35 @@ UNPINNABLE = ["local_preload_libraries", "session_preload_libraries", "transacti
 
 _VALUES = {"logins": LOGINS, "unpinnable": UNPINNABLE}
 
+# A role that a login is a member of is refused where it has rights: predefined ones, such as pg_write_all_data, others'
+# attributes, or privileges on what is in schema public. A managed server may have roles without rights, which say how
+# a login proves who it is. A membership is refused where it is given, which may be to a role in between.
 _REFUSED: LiteralString = """
+    SELECT format('%%s is not bound by row level security: ALTER ROLE %%I NO%%s', rolname, rolname, attribute)
+    FROM pg_roles, LATERAL (VALUES ('SUPERUSER', rolsuper), ('BYPASSRLS', rolbypassrls),
+        ('REPLICATION', rolreplication), ('CREATEROLE', rolcreaterole)) AS attributes (attribute, is_set)
+    WHERE rolname = ANY (%(logins)s::text[]) AND is_set
+    UNION ALL
+    SELECT format('%%s may act as %%s: REVOKE %%I FROM %%I', login.rolname, taken.rolname, taken.rolname, given.rolname)
+    FROM pg_roles AS login
+    JOIN pg_roles AS given ON pg_has_role(login.oid, given.oid, 'MEMBER')
+    JOIN pg_auth_members AS membership ON membership.member = given.oid
+    JOIN pg_roles AS taken ON taken.oid = membership.roleid
+    WHERE login.rolname = ANY (%(logins)s::text[]) AND NOT login.rolsuper
+      AND (taken.rolname ~ '^(pg|blotter)_'
+        OR taken.rolsuper OR taken.rolbypassrls OR taken.rolreplication OR taken.rolcreaterole
+        OR taken.oid IN (SELECT datdba FROM pg_database WHERE datname = current_database())
+        OR EXISTS (
+            SELECT FROM pg_class LEFT JOIN pg_attribute ON attrelid = pg_class.oid AND attacl IS NOT NULL
+            WHERE relnamespace = 'public'::regnamespace AND (relowner = taken.oid
+                OR EXISTS (SELECT FROM aclexplode(relacl) WHERE grantee = taken.oid)
+                OR EXISTS (SELECT FROM aclexplode(attacl) WHERE grantee = taken.oid))))
+    UNION ALL
+    SELECT format('%%s owns a table, and its owner is bound by no privilege: ALTER TABLE public.%%I OWNER TO '
+                  'blotter_owner', login, relname)
+    FROM unnest(%(logins)s::text[]) AS login JOIN pg_roles ON rolname = login JOIN pg_class ON relowner = pg_roles.oid
+    WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
+    UNION ALL
     SELECT format('%%s may create temporary tables, which can stand in for the real ones: '
                   'REVOKE TEMPORARY ON DATABASE %%I FROM PUBLIC, %%I', login, current_database(), login)
     FROM unnest(%(logins)s::text[]) AS login WHERE has_database_privilege(login, current_database(), 'TEMPORARY')
@@ -45,15 +73,62 @@ _LOCKED_OUT: LiteralString = """
       AND setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
 """
 
+# Every part of sql/harden.sql but the removal of old statistics, which no login can see.
 _HARDENED: LiteralString = """
-    SELECT count(*) = 0 FROM unnest(%(logins)s::text[]) AS login
-    WHERE has_function_privilege(login, 'pg_catalog.pg_terminate_backend(integer, bigint)', 'EXECUTE')
-       OR has_function_privilege(login, 'pg_catalog.lo_create(oid)', 'EXECUTE')
+    SELECT NOT EXISTS (
+        SELECT FROM unnest(%(logins)s::text[]) AS login, pg_proc
+        WHERE pronamespace = 'pg_catalog'::regnamespace
+          AND (proname IN ('pg_terminate_backend', 'pg_cancel_backend', 'loread', 'lowrite')
+            OR proname ~ '^(lo|be_lo)_'
+            OR proname ~ '^pg_(try_)?advisory_' AND login <> 'blotter_sequencer')
+          AND has_function_privilege(login, pg_proc.oid, 'EXECUTE'))
+    AND coalesce((
+        SELECT NOT split_part(setting, '=', 2)::boolean
+        FROM pg_db_role_setting JOIN pg_roles ON pg_roles.oid = setrole, unnest(setconfig) AS setting
+        WHERE rolname = 'blotter_trader' AND split_part(setting, '=', 1) = 'track_activities'
+          AND setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
+        ORDER BY setdatabase = 0 LIMIT 1), false)
+    AND EXISTS (
+        SELECT FROM pg_event_trigger JOIN pg_proc ON pg_proc.oid = evtfoid
+        WHERE evtname = 'blotter_refuse_definitions' AND evtevent = 'ddl_command_start' AND evttags IS NULL
+          AND evtenabled IN ('O', 'A') AND proname = 'refuse_definitions')
 """
 
+# By names only: PostgreSQL may print the same expression otherwise in another version.
+_POLICIES_AND_GRANTS: LiteralString = """
+    WITH login AS (SELECT oid, rolname FROM pg_roles WHERE rolname = ANY (%(logins)s::text[])),
+    relation AS (SELECT * FROM pg_class WHERE relnamespace = 'public'::regnamespace),
+    line AS (
+        SELECT format('policy %%s %%s %%s %%s %%s', relname, polname, polcmd, polpermissive,
+                      ARRAY(SELECT rolname FROM login WHERE oid = ANY (polroles) ORDER BY rolname)) AS text
+        FROM pg_policy JOIN relation ON relation.oid = polrelid
+        WHERE polroles = '{0}' OR EXISTS (SELECT FROM login WHERE oid = ANY (polroles))
+        UNION ALL
+        SELECT format('bound %%s', relname) FROM relation
+        WHERE relrowsecurity AND relforcerowsecurity AND oid IN (SELECT polrelid FROM pg_policy)
+        UNION ALL
+        SELECT format('grant %%s %%s %%s', name, rolname, privilege_type)
+        FROM (SELECT relname AS name, relacl AS acl FROM relation
+              UNION ALL
+              SELECT relname || '.' || attname, attacl FROM pg_attribute JOIN relation ON relation.oid = attrelid
+              UNION ALL
+              SELECT proname, proacl FROM pg_proc WHERE pronamespace = 'public'::regnamespace) AS granted,
+            aclexplode(acl) JOIN login ON login.oid = grantee
+    )
+    SELECT encode(sha256(convert_to(string_agg(text, E'\n' ORDER BY text COLLATE "C"), 'UTF8')), 'hex') FROM line
+"""
+
+EXPECTED_POLICIES_AND_GRANTS = "797be591dc28dbffbbd75c4caa945b38089a54b615336750e288065dd36d5667"
+"""What the newest revision gives the logins, as a digest: a new one where a revision changes a policy or a grant."""
+
+OTHER_POLICIES = (
+    "The row policies or grants of the logins are not those of sql/policies/order_execution_rls.sql: "
+    'see alembic/README.md, "When it does not work".'
+)
+
 NOT_HARDENED = (
-    "The service's logins may end each other's connections, take advisory locks and create large objects: "
-    "a superuser closes that with sql/harden.sql."
+    "The service's logins may end each other's connections, take advisory locks, create large objects, see each "
+    "other's statements or drop their own policies: a superuser closes that with sql/harden.sql."
 )
 
 
@@ -76,6 +151,8 @@ def check_privileges(conninfo: str) -> bool:
     with unavailable_if_unreachable():
         _refuse(conninfo, _REFUSED)
         with psycopg.connect(conninfo) as connection:
+            if connection.execute(_POLICIES_AND_GRANTS, _VALUES).fetchone() != (EXPECTED_POLICIES_AND_GRANTS,):
+                raise UnsafeDatabase(OTHER_POLICIES)
             return connection.execute(_HARDENED, _VALUES).fetchone() == (True,)
 
 

@@ -14,7 +14,7 @@ _NOBODY = {"trader_id": UUID(int=0)}
 _WRITE = (
     Statement("UPDATE trader_sequences SET last_sequence = last_sequence WHERE trader_id = %(trader_id)s", _NOBODY),
     Statement("UPDATE orders SET last_sequence = last_sequence WHERE trader_id = %(trader_id)s", _NOBODY),
-    Statement("SELECT FROM execution_logs WHERE trader_id = %(trader_id)s", _NOBODY),
+    Statement("INSERT INTO execution_logs (trader_id) SELECT %(trader_id)s WHERE false", _NOBODY),
 )
 
 

@@ -41,6 +41,11 @@ class FairQueue:
         self._all_calls = 0
         self._waiting: OrderedDict[Key, deque[asyncio.Future[None]]] = OrderedDict()
 
+    @property
+    def waiting(self) -> int:
+        """How many calls wait for a turn."""
+        return sum(map(len, self._waiting.values()))
+
     @contextmanager
     def admitted(self, key: Key) -> Iterator[None]:
         """Count a call while the context lasts. Raises DatabaseBusy at once when there are too many."""
@@ -63,7 +68,9 @@ class FairQueue:
         try:
             await granted
         except asyncio.CancelledError:
-            if not granted.cancelled():  # the turn came at the moment of the cancellation
+            if granted.cancelled():
+                self._leave(key, granted)
+            else:  # the turn came at the moment of the cancellation
                 self._release(key)
             raise
         try:
@@ -71,16 +78,24 @@ class FairQueue:
         finally:
             self._release(key)
 
+    def _leave(self, key: Key, granted: asyncio.Future[None]) -> None:
+        calls = self._waiting.get(key)
+        if calls and granted in calls:
+            calls.remove(granted)
+            if not calls:
+                del self._waiting[key]
+
     def _grant(self) -> None:
         while self._free:
             key = next((key for key in self._waiting if self._used[key] < self._share), None)
             if key is None:
                 return
-            granted = self._waiting[key].popleft()
-            if self._waiting[key]:
-                self._waiting.move_to_end(key)
-            else:
+            calls = self._waiting[key]
+            granted = calls.popleft()
+            if not calls:
                 del self._waiting[key]
+            elif not granted.cancelled():  # a call that is not served takes no turn from its caller's others
+                self._waiting.move_to_end(key)
             if granted.cancelled():
                 continue
             self._free -= 1

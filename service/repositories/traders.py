@@ -8,6 +8,7 @@ from uuid import UUID
 
 import psycopg
 
+from service.domain.text import is_visible
 from service.repositories.errors import unavailable_if_unreachable
 
 ADD = """
@@ -39,12 +40,12 @@ class Trader(NamedTuple):
 
 def add(conninfo: str, name: str, trader_id: UUID | None = None) -> Trader:
     """Register a trader, under the given id or a new one. Raises TraderRefused, DatabaseUnavailable."""
-    return _written(conninfo, ADD, (trader_id, name))
+    return _written(conninfo, ADD, (trader_id, _checked(name)))
 
 
 def rename(conninfo: str, trader_id: UUID, name: str) -> Trader:
     """Give a trader another name. Raises TraderRefused, DatabaseUnavailable."""
-    return _written(conninfo, RENAME, (name, trader_id))
+    return _written(conninfo, RENAME, (_checked(name), trader_id))
 
 
 def disable(conninfo: str, trader_id: UUID) -> Trader:
@@ -58,6 +59,13 @@ def disable(conninfo: str, trader_id: UUID) -> Trader:
 def enable(conninfo: str, trader_id: UUID) -> Trader:
     """Accept the trader's calls again. Raises TraderRefused, DatabaseUnavailable."""
     return _written(conninfo, ENABLE, (trader_id,))
+
+
+def _checked(name: str) -> str:
+    """Return the name. Raises TraderRefused where it would not read in a list as what it is."""
+    if not is_visible(name) or name != name.strip():
+        raise TraderRefused("A name has visible characters, and spaces only between them.")
+    return name
 
 
 def _written(conninfo: str, statement: LiteralString, values: tuple[Any, ...]) -> Trader:

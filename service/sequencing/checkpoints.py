@@ -64,8 +64,12 @@ class Checkpoints:
         self._newest = max(signed, key=lambda checkpoint: checkpoint.size, default=None)
         return parse_note(stored.note) if stored and self._newest and stored.size == self._newest.size else None
 
-    async def check_keys(self) -> list[Signer]:
-        """Return the keys to sign with. Raises RefusedToSign where there is none, or one of another ledger."""
+    async def check_keys(self, writer: LedgerWriter, *, replace: bool = False) -> list[Signer]:
+        """Return the keys to sign with.
+
+        Raises RefusedToSign where there is none, one of another name, or (unless the operator says that they replace
+        those) none that has signed before: two ledgers easily have one name, the default.
+        """
         if self._keys is None:
             raise RefusedToSign("BLOTTER_LEDGER_KEYS names no folder.")
         signers = await self._keys.calls.run(self._keys.signers)
@@ -77,15 +81,21 @@ class Checkpoints:
                     f"A key in {self._keys.folder} is named {signer.name}, and the ledger {self._origin} "
                     "(BLOTTER_LEDGER_ORIGIN)."
                 )
+        recorded = await writer.notes("KEYS") if self._recorded is None else []
+        known = _listed(recorded[-1], "keys") if recorded else self._recorded or []
+        if known and not replace and not {str(signer.verifier) for signer in signers} & set(known):
+            raise RefusedToSign(
+                f"{self._keys.folder} holds none of the keys that sign this ledger, {', '.join(known)}: is it another "
+                "ledger's folder? To rotate, put a new key beside the old one. If the old ones are lost: blotter keys "
+                "replace."
+            )
+        self._recorded = known
         return signers
 
-    async def record_keys(self, writer: LedgerWriter, tree: Edge) -> list[Signer]:
+    async def record_keys(self, writer: LedgerWriter, tree: Edge, *, replace: bool = False) -> list[Signer]:
         """Return the keys to sign with; write a leaf that names them where they have changed. Raises RefusedToSign."""
-        signers = await self.check_keys()
+        signers = await self.check_keys(writer, replace=replace)
         vkeys = sorted(str(signer.verifier) for signer in signers)
-        if self._recorded is None:
-            recorded = await writer.notes("KEYS")
-            self._recorded = _listed(recorded[-1], "keys") if recorded else []
         if self._recorded != vkeys:
             await writer.append_note(tree, "KEYS", {"keys": vkeys, "origin": self._origin})
             log.info("The ledger is signed by %s from entry %d on", ", ".join(vkeys), tree.size - 1)
@@ -99,7 +109,7 @@ class Checkpoints:
         """
         if not tree.size:
             # Nothing to sign; what is appended from here on is signed next time, after the leaf that names the keys.
-            await self.check_keys()
+            await self.check_keys(writer)
             return None
         signers = await self.record_keys(writer, tree)
         size, root = await writer.head(tree)  # the tree grows on meanwhile

@@ -81,7 +81,10 @@ class Sequencer:
         self._condition.unknown()
         while True:
             try:
-                async with LedgerWriter.connected(self._conninfo, self._password) as writer:
+                async with (
+                    LedgerWriter.connected(self._conninfo, self._password) as writer,
+                    _beside(self._watch.report_silence(writer)),
+                ):
                     async with _beside(self._watch.run(writer)) as watching:
                         await self._be_elected(writer, watching)
                     await self._lead(writer)

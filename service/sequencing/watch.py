@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import timedelta
 
 from service.repositories.append import LedgerWriter
@@ -17,6 +18,8 @@ COPIED = (
     "This database is a copy of the one that the ledger grew in: no entries are added. If it has taken the place of "
     "the other for good: blotter ledger rebaseline"
 )
+
+SILENT = "The ledger may be behind: the database does not answer the sequencer."
 
 
 def behind(standing: Standing, checkpoint_seconds: float | None) -> str | None:
@@ -49,3 +52,14 @@ class Watch:
                 self._condition.hinder("keeping up", now)
             before = now
             await asyncio.sleep(LOOK_SECONDS)
+
+    async def report_silence(self, writer: LedgerWriter) -> None:
+        """Record, until cancelled, when the database does not answer what it was asked, by the clock.
+
+        The look itself may be what is not answered, or wait behind it for the connection. The next look that is
+        answered records that this is over.
+        """
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            if writer.asked_at is not None and time.monotonic() - writer.asked_at > LAG_SECONDS:
+                self._condition.hinder("keeping up", SILENT)

@@ -18,6 +18,7 @@ from service.domain.errors import FieldViolation, InvalidRequest
 from service.domain.identity import UUID_TEXT
 from service.domain.text import CODE, KEY, RESERVED_REASONS, SYMBOL, is_reserved, is_visible
 
+LONGEST_REASON = 500
 MAX_QUANTITY = 2_147_483_647
 MAX_LABELS = 100
 NIL = UUID(int=0)
@@ -93,10 +94,11 @@ class Fields:
 
     def reason(self, field: str, value: str, *, required: bool = False) -> str | None:
         """Accept a reason in words, but not those that the service itself records."""
-        if is_reserved(value, RESERVED_REASONS):
+        # The length first: normalising takes time with the square of a run of combining marks, on the event loop.
+        if len(value) <= LONGEST_REASON and is_reserved(value, RESERVED_REASONS):
             self.wrong(field, f"must not be {' or '.join(sorted(RESERVED_REASONS))}: these words are reserved")
             return value
-        return self.text(field, value, most=500, required=required)
+        return self.text(field, value, most=LONGEST_REASON, required=required)
 
     def venue(self, field: str, value: str, *, required: bool) -> str | None:
         """Accept a venue's name, spelled in one way only."""

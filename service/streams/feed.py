@@ -2,7 +2,7 @@
 
 A wake-up is only a hint to look; what a stream delivers, it reads under its caller's own login. The hint comes from
 this process's own commits at once, and from a poll of the watched traders' counters for the commits of others.
-Streams cost neither a connection nor a query while nothing happens.
+While nothing happens a stream holds no connection, and reads about once a minute.
 """
 
 from __future__ import annotations

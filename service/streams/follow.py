@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import random
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -31,6 +32,8 @@ EVENTS_A_MESSAGE = 500
 READ_SECONDS = 5.0
 STALE_SECONDS = 20.0
 RETRY_SECONDS = 0.2
+UNHINTED_SECONDS = 30.0
+"""After so long to twice as long a stream reads without a hint, because the feed may fail to look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +163,7 @@ async def _follow(events: Events, feed: Feed, wanted: StreamRequest, position: P
                 continue
             if not wanted.live:
                 return
-            # The feed may fail to look: look without a hint from time to time.
-            await subscription.wait(wanted.heartbeat_seconds)
+            await subscription.wait(UNHINTED_SECONDS * random.uniform(1, 2))  # noqa: S311  # nothing secret about it
             # A trader that writes without a pause must not make each of its watchers read for each event.
             await asyncio.sleep(looked + feed.pause(wanted.trader_id) - clock())
 

@@ -19,6 +19,8 @@ from service.domain.errors import InvalidPageToken
 T = TypeVar("T")
 
 VERSION = b"1"
+LONGEST = 512
+"""More characters than any token has: what is longer is not decoded."""
 
 
 class BadToken(ValueError):
@@ -33,6 +35,8 @@ def encode(binding: tuple[object, ...], *values: object) -> str:
 
 def decode(binding: tuple[object, ...], token: str, read: Callable[..., T]) -> T:
     """Return `read(*values)` of a token made by `encode` with the same binding. Raises BadToken."""
+    if len(token) > LONGEST:
+        raise BadToken
     try:
         raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError) as error:

@@ -22,7 +22,7 @@ from tests.rpc.written import written
 from tests.serving import Blotter, as_trader, order_request, serving
 
 
-def with_deadline(blotter: Blotter, seconds: float, request: Any = None) -> Any:
+def with_deadline(blotter: Blotter, seconds: float | None, request: Any = None) -> Any:
     """A submit of ALICE with a deadline."""
     return blotter.orders.SubmitOrder(request or order_request(), metadata=as_trader(ALICE), timeout=seconds)
 
@@ -70,15 +70,16 @@ async def test_a_lock_that_is_held_for_too_long_is_told_as_that(
         assert "lock" in str(error.details())
 
 
-async def test_a_statement_that_takes_too_long_without_a_deadline_has_a_reason_of_its_own(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("deadline", [None, 600])
+async def test_a_statement_that_takes_longer_than_the_service_allows_has_a_reason_of_its_own(
+    database: Database, monkeypatch: pytest.MonkeyPatch, deadline: float | None
 ) -> None:
     monkeypatch.setitem(SESSION, "statement_timeout", "200ms")
     monkeypatch.setattr("service.repositories.deadlines.LONGEST_STATEMENT", 0.2)
     async with serving(database) as blotter:
         await blotter.submit()
         async with locked(database):
-            error = await refused(blotter.submit())
+            error = await asyncio.wait_for(refused(with_deadline(blotter, deadline)), 60)
         assert (error.code(), reason_of(error)) == (grpc.StatusCode.DEADLINE_EXCEEDED, "STATEMENT_TIMEOUT")
         assert not details_of(error, error_details_pb2.RetryInfo)
 

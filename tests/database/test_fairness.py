@@ -4,13 +4,16 @@ import asyncio
 from typing import Any
 
 import grpc
+import pytest
 from google.rpc import error_details_pb2
 
+from blotter.orders.v1 import execution_report_pb2 as reports_pb
 from blotter.orders.v1 import order_service_pb2 as pb
+from service.repositories.database import SESSION
 from tests.conftest import ALICE, BOB, Database
 from tests.rpc.errors import details_of, reason_of, refused
 from tests.rpc.test_outages import locked, someone_waits, until
-from tests.serving import Blotter, as_trader, order_request, serving
+from tests.serving import EXECUTION, Blotter, as_trader, order_request, report_request, serving
 
 
 async def test_parallel_large_lists_of_one_trader_do_not_starve_the_gets_of_another(blotter: Blotter) -> None:
@@ -53,3 +56,28 @@ async def test_a_caller_with_too_many_calls_is_refused_at_once_and_another_is_se
             assert (await blotter.submit(BOB)).last_sequence == 1
         assert sorted(order.last_sequence for order in await asyncio.gather(*waiting)) == [2, 3, 4]
         assert (await blotter.submit()).last_sequence == 5
+
+
+async def test_batches_that_wait_for_one_trader_do_not_keep_another_waiting(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.repositories.deadlines.LONGEST_WAIT", 120)
+    monkeypatch.setitem(SESSION, "lock_timeout", "120s")
+    async with serving(database) as blotter:
+        first, last = await blotter.submit(ALICE), await blotter.submit(BOB)
+        reports = [report_request(order, approved={}) for order in (first, last)]
+        assert reports[0].trader_id < reports[1].trader_id
+        async with locked(database, BOB) as looking:
+            submits = [asyncio.create_task(blotter.submit(BOB)) for _ in range(2)]
+            await until(lambda: someone_waits(looking, "trader", 2))
+            batch = reports_pb.BatchReportExecutionsRequest(reports=reports)
+            batches = [
+                asyncio.ensure_future(blotter.orders.BatchReportExecutions(batch, metadata=EXECUTION)) for _ in range(2)
+            ]
+            async with asyncio.timeout(60):
+                for _ in range(5):
+                    await blotter.submit(ALICE)
+            assert not any(task.done() for task in (*submits, *batches))
+        await asyncio.gather(*submits)
+        for answer in await asyncio.gather(*batches):
+            assert [result.WhichOneof("result") for result in answer.results] == ["response", "response"]

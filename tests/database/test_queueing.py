@@ -88,3 +88,39 @@ def test_calls_up_to_the_bound_are_admitted_and_the_next_is_refused(limits: Limi
             pass
         with queue.admitted(keys[2]):
             pass
+
+
+async def test_calls_that_were_cancelled_take_no_turns_from_the_others() -> None:
+    queue, order = FairQueue(1, Limits()), list[str]()
+
+    async def call(key: str) -> None:
+        async with queue.turn(key):
+            order.append(key)
+
+    async with queue.turn("holder"):
+        cancelled = [asyncio.create_task(call("A")) for _ in range(10)]
+        rest = [asyncio.create_task(call(key)) for key in "A" + 10 * "B"]
+        await asyncio.sleep(0)
+        for task in cancelled:
+            task.cancel()
+    await asyncio.gather(*rest)
+    assert order == ["A", *10 * "B"]
+
+
+async def test_calls_that_were_cancelled_leave_the_queue() -> None:
+    queue = FairQueue(1, Limits(calls_per_caller=5))
+
+    async def call() -> None:
+        with queue.admitted("A"):
+            async with queue.turn("A"):
+                pass
+
+    async with queue.turn("holder"):
+        for _ in range(100):
+            calls = [asyncio.create_task(call()) for _ in range(5)]
+            await asyncio.sleep(0)
+            assert queue.waiting == 5
+            for task in calls:
+                task.cancel()
+            await asyncio.wait(calls)
+            assert queue.waiting == 0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from contextlib import suppress
 
 import psycopg
 import pytest
@@ -17,8 +19,12 @@ from service.repositories.privileges import (
 )
 from tests.conftest import ALICE, Database
 from tests.isolation.desk import Connection, one
+from tests.paths import ROOT
 
 EVERY_LOGIN = pytest.mark.parametrize("login", LOGINS)
+
+
+MEMBERSHIPS = "SELECT roleid::regrole::text FROM pg_auth_members WHERE member = %s::regrole"
 
 
 @pytest.fixture
@@ -28,6 +34,10 @@ def superuser(database: Database) -> Iterator[Connection]:
         yield connection
         for login in LOGINS:
             connection.execute(f"ALTER ROLE {login} IN DATABASE {database.name} RESET ALL".encode())
+            connection.execute(f"ALTER ROLE {login} NOSUPERUSER NOBYPASSRLS NOREPLICATION NOCREATEROLE".encode())
+            for (role,) in connection.execute(MEMBERSHIPS, [login]).fetchall():
+                connection.execute(f"REVOKE {role} FROM {login}".encode())
+        connection.execute("ALTER ROLE blotter_trader SET track_activities = off")
 
 
 def conninfos(database: Database) -> list[str]:
@@ -63,9 +73,149 @@ def test_a_login_that_may_create_keeps_the_service_from_starting(
     assert check(conninfos(database))
 
 
-def test_without_harden_sql_the_service_is_warned(database: Database, superuser: Connection) -> None:
-    superuser.execute("GRANT EXECUTE ON FUNCTION pg_terminate_backend(integer, bigint) TO PUBLIC")
+@EVERY_LOGIN
+@pytest.mark.parametrize("attribute", ["SUPERUSER", "BYPASSRLS", "REPLICATION", "CREATEROLE"])
+def test_a_login_that_is_not_bound_by_row_level_security_keeps_the_service_from_starting(
+    database: Database, superuser: Connection, login: str, attribute: str
+) -> None:
+    superuser.execute(f"ALTER ROLE {login} {attribute}".encode())
+    refuses(database, superuser, f"ALTER ROLE {login} NO{attribute}")
+
+
+@pytest.mark.parametrize(
+    ("role", "login"),
+    [
+        ("blotter_owner", "blotter_trader"),
+        ("blotter_compliance", "blotter_trader"),
+        ("blotter_execution", "blotter_compliance"),
+        ("pg_write_all_data", "blotter_trader"),
+        ("pg_read_all_data", "blotter_execution"),
+        ("pg_signal_backend", "blotter_sequencer"),
+    ],
+)
+def test_a_login_that_is_a_member_of_a_role_with_rights_keeps_the_service_from_starting(
+    database: Database, superuser: Connection, role: str, login: str
+) -> None:
+    superuser.execute(f"GRANT {role} TO {login}".encode())
+    refuses(database, superuser, f"REVOKE {role} FROM {login}")
+
+
+def test_a_login_that_is_a_member_by_way_of_another_role_keeps_the_service_from_starting(
+    database: Database, superuser: Connection
+) -> None:
+    superuser.execute("CREATE ROLE desk NOLOGIN")
+    try:
+        superuser.execute("GRANT desk TO blotter_trader")
+        assert check(conninfos(database))  # a role without rights, as managed servers have for their ways to log in
+        superuser.execute("GRANT SELECT (name) ON traders TO desk")
+        refuses(database, superuser, "REVOKE desk FROM blotter_trader")
+        superuser.execute("REVOKE ALL ON traders FROM desk; GRANT desk TO blotter_trader")
+        assert check(conninfos(database))
+        superuser.execute("GRANT blotter_owner TO desk")
+        with pytest.raises(UnsafeDatabase, match="REVOKE blotter_owner FROM desk"):
+            check(conninfos(database))
+    finally:
+        superuser.execute("REVOKE ALL ON traders FROM desk; DROP ROLE desk")
+    assert check(conninfos(database))
+
+
+def test_a_login_that_owns_a_table_keeps_the_service_from_starting(database: Database, superuser: Connection) -> None:
+    superuser.execute("ALTER TABLE execution_logs OWNER TO blotter_trader")
+    remedy = "ALTER TABLE public.execution_logs OWNER TO blotter_owner"
+    with pytest.raises(UnsafeDatabase, match=remedy):
+        check(conninfos(database))
+    superuser.execute(remedy.encode())
+    with pytest.raises(UnsafeDatabase, match="row policies or grants"):  # the login's became the owner's
+        check(conninfos(database))
+    put_back(database)
+    assert check(conninfos(database))
+
+
+def refuses(database: Database, superuser: Connection, remedy: str) -> None:
+    """The service does not start, names the remedy, and starts after it."""
+    with pytest.raises(UnsafeDatabase) as caught:
+        check(conninfos(database))
+    assert str(caught.value).partition(": ")[2].partition(" (")[0] == remedy
+    superuser.execute(remedy.encode())
+    assert check(conninfos(database))
+
+
+@pytest.mark.parametrize(
+    "softened",
+    [
+        "GRANT EXECUTE ON FUNCTION pg_terminate_backend(integer, bigint) TO PUBLIC",
+        "GRANT EXECUTE ON FUNCTION pg_cancel_backend(integer) TO blotter_execution",
+        "GRANT EXECUTE ON FUNCTION pg_try_advisory_lock(bigint) TO blotter_trader",
+        "GRANT EXECUTE ON FUNCTION pg_advisory_xact_lock_shared(integer, integer) TO PUBLIC",
+        "GRANT EXECUTE ON FUNCTION lo_from_bytea(oid, bytea) TO blotter_compliance",
+        "GRANT EXECUTE ON FUNCTION lowrite(integer, bytea) TO PUBLIC",
+        "ALTER ROLE blotter_trader RESET track_activities",
+        "ALTER ROLE blotter_trader SET track_activities = on",
+        "ALTER ROLE blotter_trader IN DATABASE {0} SET track_activities = on",
+        "DROP EVENT TRIGGER blotter_refuse_definitions",
+        "ALTER EVENT TRIGGER blotter_refuse_definitions DISABLE",
+    ],
+)
+def test_without_any_part_of_harden_sql_the_service_is_warned(
+    database: Database, superuser: Connection, softened: str
+) -> None:
+    superuser.execute(softened.format(database.name).encode())
     assert not check(conninfos(database))
+    assert not check([database.conninfo("blotter_owner")])
+    superuser.execute(f"ALTER ROLE blotter_trader IN DATABASE {database.name} RESET ALL".encode())
+    database.cluster.psql(ROOT / "sql" / "harden.sql", dbname=database.name)
+    assert check(conninfos(database))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        *(f"DROP OWNED BY {login}" for login in LOGINS),
+        "DROP POLICY orders_trader_isolation ON orders",
+        "DROP POLICY execution_logs_immutable ON execution_logs",
+        "CREATE POLICY everything ON orders USING (true)",
+        "ALTER POLICY orders_compliance_reads_all ON orders TO blotter_trader",
+        "ALTER TABLE fills DISABLE ROW LEVEL SECURITY",
+        "ALTER TABLE fills NO FORCE ROW LEVEL SECURITY",
+        "REVOKE INSERT (price) ON orders FROM blotter_trader",
+        "REVOKE EXECUTE ON FUNCTION act_as FROM blotter_execution",
+        "GRANT UPDATE ON orders TO blotter_trader",
+    ],
+)
+def test_other_policies_or_grants_keep_the_service_from_starting(
+    database: Database, superuser: Connection, changed: str
+) -> None:
+    superuser.execute(changed.encode())
+    with pytest.raises(UnsafeDatabase, match="row policies or grants"):
+        check_privileges(database.conninfo("blotter_owner"))
+
+
+def test_policies_of_others_are_their_own(database: Database, superuser: Connection) -> None:
+    superuser.execute("CREATE ROLE monitoring LOGIN")
+    try:
+        superuser.execute("CREATE POLICY counted ON orders FOR SELECT TO monitoring USING (true)")
+        superuser.execute("GRANT SELECT ON orders TO monitoring")
+        assert check(conninfos(database))
+    finally:
+        superuser.execute("DROP OWNED BY monitoring; DROP ROLE monitoring")
+
+
+def test_what_a_login_has_dropped_is_put_back_as_the_instructions_say(
+    database: Database, superuser: Connection
+) -> None:
+    superuser.execute("DROP OWNED BY blotter_trader")
+    superuser.execute(f"GRANT CONNECT ON DATABASE {database.name} TO blotter_trader".encode())
+    put_back(database)
+    assert check(conninfos(database))
+
+
+def put_back(database: Database) -> None:
+    """As alembic/README.md says."""
+    text = (ROOT / "sql" / "policies" / "order_execution_rls.sql").read_text("utf-8")
+    with psycopg.connect(database.conninfo("blotter_owner"), autocommit=True) as owner:
+        for statement in re.findall(r"^(?:CREATE POLICY|GRANT) [^;]*;", text, re.MULTILINE):
+            with suppress(psycopg.errors.DuplicateObject):
+                owner.execute(statement.encode())
 
 
 @EVERY_LOGIN

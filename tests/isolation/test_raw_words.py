@@ -81,6 +81,25 @@ def test_a_gateway_s_login_expires_only_what_is_due(database: Database, order_id
         assert one(gateway, "SELECT order_id FROM execution_logs WHERE reason = 'EXPIRED'") == due
 
 
+def test_a_trader_s_login_expires_nothing_though_it_is_due(database: Database) -> None:
+    with connected(database, "blotter_trader", ALICE) as trader:
+        submit(trader, ALICE, "due", expires_in="20 milliseconds")
+    with connected(database, "blotter_trader", ALICE) as trader:
+        trader.execute("SELECT pg_sleep(0.03)")
+        with refused("23514", DUE), trader.transaction():
+            trader.execute(EXPIRE, (ALICE, True))
+        assert one(trader, "SELECT status::text FROM orders") == "PENDING"
+
+
+def test_a_fill_after_a_refused_report_is_not_late(database: Database, order_id: UUID) -> None:
+    """What was refused is recorded as a reject of the report, not of the order."""
+    with connected(database, "blotter_execution", ALICE) as gateway:
+        assert report(gateway, ALICE, order_id, "FILLED", execution_id="e1", quantity=101) == "OVERFILL"
+    fill(database, ALICE, order_id, 100, "e2")
+    with connected(database, "blotter_compliance") as compliance:
+        assert one(compliance, "SELECT reason FROM execution_logs WHERE execution_id = 'e2'") is None
+
+
 def test_a_timely_fill_is_not_marked_late_and_a_late_one_is(database: Database, order_id: UUID) -> None:
     statement = """
         SELECT outcome FROM report_execution(
@@ -111,6 +130,25 @@ def test_a_report_has_no_character_that_is_not_seen(
             gateway.execute(
                 "SELECT report_execution(%s, %s, 'r', %s, 'FILLED', now(), %s, %s, %s, 0, 'e', 1, 1, 0, 'a', 'r')",
                 (ALICE, order_id, DIGEST, *values),
+            )
+        gateway.rollback()
+
+
+@pytest.mark.parametrize(
+    ("action", "values"),
+    [
+        ("APPROVED", ("venue\u202e", None, None, None, None)),
+        ("FILLED", ("XNAS", "caf\u00e9", 101, 1, 0)),  # more than is left: no fill is recorded, the report is
+    ],
+)
+def test_a_report_without_a_fill_has_no_character_that_is_not_seen(
+    database: Database, order_id: UUID, action: str, values: tuple[object, ...]
+) -> None:
+    with connected(database, "blotter_execution", ALICE) as gateway:
+        with refused("23514", SEEN):
+            gateway.execute(
+                "SELECT report_execution(%s, %s, 'r', %s, %s, now(), %s, NULL, NULL, 0, %s, %s, %s, %s, 'a', 'r')",
+                (ALICE, order_id, DIGEST, action, *values),
             )
         gateway.rollback()
 

@@ -44,6 +44,16 @@ async def signing(database: Database, folder: Path, **changes: Any) -> AsyncIter
         yield blotter, verifier, outside
 
 
+async def alter(database: Database, *statements: str) -> None:
+    """Alter the record behind every guard.
+
+    Not on a blocking connection: where a statement waits for the sequencer's transaction, that runs in this event loop.
+    """
+    async with await psycopg.AsyncConnection.connect(database.conninfo("postgres")) as superuser:
+        for statement in ("SET session_replication_role = replica", *statements):
+            await superuser.execute(statement.encode())
+
+
 async def traded(blotter: Blotter, outside: Path) -> list[order_pb2.Order]:
     """Three orders, one of them filled in part and cancelled; signed."""
     orders = [await blotter.submit(trader) for trader in (ALICE, BOB, ALICE)]
@@ -125,9 +135,7 @@ async def test_a_log_that_is_not_in_the_ledger_yet_is_worth_another_try(blotter:
 async def test_a_damaged_ledger_proves_nothing(database: Database, tmp_path: Path) -> None:
     async with signing(database, tmp_path) as (blotter, _, outside):
         await traded(blotter, outside)
-        with psycopg.connect(database.conninfo("postgres")) as superuser:
-            superuser.execute("SET session_replication_role = replica")
-            superuser.execute("UPDATE ledger_entries SET leaf = 'false' WHERE position = 2")
+        await alter(database, "UPDATE ledger_entries SET leaf = 'false' WHERE position = 2")
         request = ledger_pb2.GetInclusionProofRequest(position=4)
         error = await refused(blotter.audit.GetInclusionProof(request, metadata=COMPLIANCE))
         assert (error.code(), reason_of(error)) == (grpc.StatusCode.DATA_LOSS, "LEDGER_DAMAGED")
@@ -214,9 +222,7 @@ async def keep_trading(blotter: Blotter) -> None:
 
 async def test_a_discrepancy_is_told_with_its_kind_and_ids(database: Database, blotter: Blotter) -> None:
     order = await blotter.submit()
-    with psycopg.connect(database.conninfo("postgres")) as superuser:
-        superuser.execute("SET session_replication_role = replica")
-        superuser.execute("UPDATE orders SET quantity = 7")
+    await alter(database, "UPDATE orders SET quantity = 7")
     stream = blotter.audit.ReconcileOrders(
         inspection_pb2.ReconcileOrdersRequest(trader_id=str(ALICE)), metadata=COMPLIANCE
     )
@@ -239,9 +245,7 @@ async def test_a_fill_recorded_at_another_time_than_its_log_is_reported(
     await blotter.fill(order, 40)
     request = inspection_pb2.ReconcileOrdersRequest(trader_id=str(ALICE))
     assert not await discrepancies(blotter, request)
-    with psycopg.connect(database.conninfo("postgres")) as superuser:
-        superuser.execute("SET session_replication_role = replica")
-        superuser.execute(f"UPDATE fills SET created_at = created_at {moved} interval '1 microsecond'".encode())
+    await alter(database, f"UPDATE fills SET created_at = created_at {moved} interval '1 microsecond'")
     assert await discrepancies(blotter, request) == ["DISCREPANCY_KIND_FILL_DIFFERS_FROM_LOG"]
 
 
@@ -256,10 +260,11 @@ async def test_more_discrepancies_than_anybody_reads_are_cut_short(database: Dat
     with psycopg.connect(database.conninfo("blotter_trader")) as trader:
         for number in range(1100):
             submit(trader, ALICE, str(number))
-    with psycopg.connect(database.conninfo("postgres")) as superuser:
-        superuser.execute("SET session_replication_role = replica")
-        superuser.execute("ALTER TABLE execution_logs ALTER retry_attempt DROP NOT NULL")
-        superuser.execute("UPDATE orders SET quantity = 7")
+    await alter(
+        database,
+        "ALTER TABLE execution_logs ALTER retry_attempt DROP NOT NULL",
+        "UPDATE orders SET quantity = 7",
+    )
     stream = blotter.audit.ReconcileOrders(inspection_pb2.ReconcileOrdersRequest(), metadata=COMPLIANCE)
     found = [message.discrepancy.detail async for message in stream if message.HasField("discrepancy")]
     assert found.count("they differ in quantity") == 1000
@@ -275,16 +280,15 @@ async def test_what_one_altered_entry_makes_of_the_tree_is_told_by_its_position(
             for number in range(300):
                 submit(trader, ALICE, str(number))
         await until(published(outside, 301))
-        with psycopg.connect(database.conninfo("postgres")) as superuser:
-            superuser.execute("SET session_replication_role = replica")
-            superuser.execute("ALTER TABLE execution_logs ALTER retry_attempt DROP NOT NULL")
-            superuser.execute("UPDATE execution_logs SET retry_attempt = NULL, reason = 'forged' WHERE sequence = 20")
-            superuser.execute("UPDATE ledger_entries SET leaf = 'false' WHERE trader_id IS NOT NULL AND position = 100")
-            superuser.execute("UPDATE ledger_entries SET kind = 'BASELINE' WHERE kind = 'KEYS'")
-            superuser.execute(
-                "INSERT INTO ledger_tiles (level, tile_index, hashes, root) VALUES (0, 5, %s, %s)",
-                [b"x" * 8192, b"x" * 32],
-            )
+        await alter(
+            database,
+            "ALTER TABLE execution_logs ALTER retry_attempt DROP NOT NULL",
+            "UPDATE execution_logs SET retry_attempt = NULL, reason = 'forged' WHERE sequence = 20",
+            "UPDATE ledger_entries SET leaf = 'false' WHERE trader_id IS NOT NULL AND position = 100",
+            "UPDATE ledger_entries SET kind = 'BASELINE' WHERE kind = 'KEYS'",
+            "INSERT INTO ledger_tiles (level, tile_index, hashes, root) "
+            "VALUES (0, 5, convert_to(repeat('x', 8192), 'UTF8'), convert_to(repeat('x', 32), 'UTF8'))",
+        )
         stream = blotter.audit.ReconcileOrders(inspection_pb2.ReconcileOrdersRequest(), metadata=COMPLIANCE)
         found = [message.discrepancy async for message in stream if message.HasField("discrepancy")]
     told = [(inspection_pb2.DiscrepancyKind.Name(one.kind)[17:], one.position, one.sequence) for one in found]

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import logging
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from blotter_verifier.checkpoint import Checkpoint
 from blotter_verifier.notes import Note, Signer, Verifier, parse_note, sign
 from service.repositories.append import LedgerWriter
 from service.sequencing.checkpoints import Checkpoints, RefusedToSign
+from service.sequencing.condition import Condition
 from service.sequencing.keys import KeyFolder, NoKey
 from service.sequencing.sinks import DirectorySink
 from tests.conftest import ALICE, BOB, Database
@@ -163,13 +165,27 @@ async def test_what_a_witness_does_wrong_hinders_neither_signing_nor_the_other_s
                 await until(lambda: [record for record in caplog.records if record.name == "blotter.checkpoints"])
     told = [record for record in caplog.records if record.name == "blotter.checkpoints"]
     assert {record.levelname for record in told} <= {"WARNING"}
+    assert lie != "large" or "its answer is too large" in caplog.text
 
 
 @pytest.mark.parametrize(("status", "text"), [(409, "1000"), (422, "inconsistent")])
 async def test_a_tree_that_a_witness_contradicts_is_signed_no_further(
-    database: Database, keys: KeyFolder, outside: Path, status: int, text: str, caplog: pytest.LogCaptureFixture
+    database: Database,
+    keys: KeyFolder,
+    outside: Path,
+    status: int,
+    text: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It grows on, unsigned: the witness has seen entries that are gone, or other ones."""
+    hinder, refusals = Condition.hinder, Counter[str]()
+
+    def counted(self: Condition, work: str, sentence: str, **options: Any) -> None:
+        refusals[work] += 1
+        hinder(self, work, sentence, **options)
+
+    monkeypatch.setattr(Condition, "hinder", counted)
     witness = SmallWitness(keys.signers()[0].verifier)
     witness.lie = lambda _: web.Response(status=status, text=text)
     async with witness.serving():
@@ -180,7 +196,8 @@ async def test_a_tree_that_a_witness_contradicts_is_signed_no_further(
             await until(lambda: "No checkpoint is signed. The witness" in caplog.text)
             await blotter.submit(ALICE)
             await until(lambda: grown(database) == 3)
-            await asyncio.sleep(0.3)
+            before = refusals["signing"]
+            await until(lambda: refusals["signing"] >= before + 2)  # the second of them began at that size
     newest = Checkpoint.parse(parse_note((outside / "checkpoint").read_text()).text)
     assert newest.size == 2
 
@@ -283,17 +300,18 @@ async def test_an_older_checkpoint_of_a_key_that_was_retired_since_is_one_of_our
         await blotter.submit(ALICE)
         await until(published(outside, 2))
         old = (outside / "checkpoint").read_text()
-        keys.generate(ORIGIN)
-        keys.retire(first.verifier.key_id.hex())
+        second = keys.generate(ORIGIN)
         await until(published(outside, 3))
-        second = keys.signers()[0]
-        third = keys.generate(ORIGIN)
-        keys.retire(second.verifier.key_id.hex())
+        keys.retire(first.verifier.key_id.hex())
         await until(published(outside, 4))
+        third = keys.generate(ORIGIN)
+        await until(published(outside, 5))
+        keys.retire(second.verifier.key_id.hex())
+        await until(published(outside, 6))
     (outside / "checkpoint").write_text(old)
     async with serving(database, **settings) as blotter:
         await blotter.submit(ALICE)
-        await until(published(outside, 5, third.verifier))
+        await until(published(outside, 7, third.verifier))
 
 
 def forged(_: Verifier) -> str:

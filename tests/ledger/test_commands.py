@@ -18,6 +18,7 @@ from blotter_verifier.hashing import full_root, leaf_hash
 from blotter_verifier.notes import Signer, parse_note, sign
 from service.cli.main import main
 from service.ledger.tiles import all_tiles
+from service.repositories.append import LedgerWriter
 from tests.conftest import Database
 from tests.ledger.test_audit_calls import signing, traded
 from tests.ledger.test_checkpoints import ORIGIN, published, until
@@ -235,6 +236,32 @@ async def test_the_static_layout_holds_the_tree(database: Database, tmp_path: Pa
 
 async def test_a_rebaseline_by_hand(database: Database) -> None:
     environment = {"BLOTTER_DATABASE_URL": database.url}
-    for _ in range(2):
+    async with LedgerWriter.connected(database.conninfo("blotter_sequencer"), None) as writer:
+        await writer.append(await writer.edge(), 1)
+    with psycopg.connect(database.conninfo("postgres")) as superuser:
+        superuser.execute("UPDATE ledger_head SET incarnation = 'elsewhere'")
+    for said, status in (("The ledger goes on here.", 0), ("This database is no copy", 1)):
         done = await asyncio.to_thread(run, "ledger", "rebaseline", "--yes", **environment)
+        assert (done.exit_code, said in done.output) == (status, True), done.output
+
+
+async def test_keys_that_have_never_signed_a_ledger_sign_it_only_on_purpose(database: Database, tmp_path: Path) -> None:
+    """The folder of another ledger is easily mounted in the place of the right one: both have the same default name."""
+    async with signing(database, tmp_path) as (blotter, _, outside):
+        await blotter.submit()
+        await until(published(outside, 2))
+    environment = {
+        "BLOTTER_DATABASE_URL": database.url,
+        "BLOTTER_LEDGER_KEYS": str(tmp_path / "others"),
+        "BLOTTER_LEDGER_ORIGIN": ORIGIN,
+    }
+    made = run("keys", "generate", **environment)
+    assert made.exit_code == 0, made.output
+    found = await asyncio.to_thread(run, "ledger", "status", **environment)
+    assert "holds none of the keys that sign this ledger" in found.output
+    with psycopg.connect(database.conninfo("postgres")) as superuser:
+        keys = "SELECT leaf FROM ledger_entries WHERE kind = 'KEYS' ORDER BY position DESC LIMIT 1"
+        assert made.stdout.strip() not in bytes(superuser.execute(keys).fetchall()[0][0]).decode()
+        done = await asyncio.to_thread(run, "keys", "replace", "--yes", **environment)
         assert done.exit_code == 0, done.output
+        assert json.loads(superuser.execute(keys).fetchall()[0][0])["keys"] == [made.stdout.strip()]

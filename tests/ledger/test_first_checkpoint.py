@@ -24,8 +24,8 @@ async def test_an_entry_that_comes_while_the_keys_are_read_is_not_signed_before_
     tree = await writer.edge()
     check = checkpoints.check_keys
 
-    async def check_while_the_tree_grows() -> list[Signer]:
-        signers = await check()
+    async def check_while_the_tree_grows(writer: LedgerWriter, *, replace: bool = False) -> list[Signer]:
+        signers = await check(writer, replace=replace)
         if not tree.size:
             with trading(database) as trader:
                 submit(trader, ALICE, "first")

@@ -145,6 +145,8 @@ def test_a_note_is_signed_by_the_keys_whose_lines_it_has() -> None:
     assert parse_note(whole + LOG.line(TEXT)).signed_by([keys[0]]) == [keys[0]]
     stranger = plain.Key(LOG.name, b"\x09" * 32)  # of the same name
     assert parse_note(TEXT + "\n" + stranger.line(TEXT)).signed_by(keys) == []
+    renamed = LOG.line(TEXT).replace(LOG.name, OTHER.name)  # the key's id, under another name
+    assert parse_note(TEXT + "\n" + renamed).signed_by(keys) == []
 
 
 @pytest.mark.parametrize("key", [LOG, WITNESS])
@@ -189,6 +191,7 @@ _NAME, _ENCODED = LOG.name, GOOD.split(" ")[2].strip()
         "",
         TEXT,
         TEXT + GOOD,
+        GOOD,
         TEXT + "\n" + GOOD[:-1],
         TEXT + "\n" + GOOD + "\n",
         TEXT + "\n\n",

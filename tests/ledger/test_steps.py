@@ -1,15 +1,20 @@
 """Steps that take less than there is lose nothing, and raw connections cannot break the ledger's own rules."""
 
+import asyncio
+import json
 import random
 from contextlib import ExitStack
+from typing import Any
 from uuid import UUID
 
 import psycopg
 import pytest
+from psycopg import Connection
+from psycopg.types.json import Jsonb
 
 from service.ledger.edge import Edge
-from service.repositories.append import LedgerWriter
-from tests.conftest import ALICE, Database
+from service.repositories.append import LedgerMoved, LedgerWriter
+from tests.conftest import ALICE, BOB, Database
 from tests.ledger.test_appending import all_of, entries, submit, trading
 
 ENTRY = "INSERT INTO ledger_entries (position, kind, trader_id, sequence, leaf)"
@@ -98,6 +103,164 @@ async def test_transactions_that_begin_and_end_in_any_order(
     assert (await writer.edge()).root() == tree.root()
 
 
+def looked(sequencer: Connection[Any], open_xids: list[int], next_xid: int, most: int) -> tuple[list[int], int]:
+    """What a look finds, from hints of one's own: the traders' numbers, and the transaction id that ends the look."""
+    [(traders, before_xid)] = sequencer.execute(
+        "SELECT traders, before_xid FROM jsonb_populate_record((SELECT ledger_head FROM ledger_head), %s) AS hints,"
+        " traders_with_news(hints, pg_current_snapshot(), %s)",
+        [Jsonb({"open_xids": "{" + ",".join(map(str, open_xids)) + "}", "next_xid": next_xid}), most],
+    ).fetchall()
+    return [trader.int for trader in traders], before_xid
+
+
+async def test_a_look_takes_whole_transactions_the_lowest_first_and_no_more_than_asked(
+    database: Database, writer: LedgerWriter
+) -> None:
+    register(database)
+    await writer.edge()
+    with trading(database) as trader:
+        for pair in ((8, 1), (7, 2), (6, 3)):
+            for number in pair:
+                submit(trader, UUID(int=number), "1")
+            trader.commit()
+    with psycopg.connect(database.conninfo("postgres")) as superuser:
+        xids = [xid for (xid,) in superuser.execute("SELECT DISTINCT xid FROM execution_logs ORDER BY xid")]
+    first, second, third = xids
+    with psycopg.connect(database.conninfo("blotter_sequencer"), autocommit=True) as sequencer:
+        [(newest,)] = sequencer.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint").fetchall()
+        assert looked(sequencer, [], first, 100) == ([1, 8, 2, 7, 3, 6], newest)
+        assert looked(sequencer, [], first, 1) == ([1, 8], second)
+        assert looked(sequencer, [], first, 3) == ([1, 8, 2, 7], third)
+        assert looked(sequencer, [], second, 100) == ([2, 7, 3, 6], newest)
+        assert looked(sequencer, [], third + 1, 100) == ([], newest)
+        # Transactions that were open when the hints were written, in whatever order the hints name them.
+        assert looked(sequencer, [third, first, second], third + 1, 1) == ([1, 8], second)
+        assert looked(sequencer, [third, first, second], third + 1, 3) == ([1, 8, 2, 7], third)
+        assert looked(sequencer, [second], third + 1, 100) == ([2, 7], newest)
+
+
+async def test_open_transactions_that_a_step_has_not_looked_at_stay_among_the_hints(
+    database: Database, writer: LedgerWriter
+) -> None:
+    """Two transactions fill the step, though only two traders have news: the third is looked at in the next one."""
+    register(database)
+    with trading(database) as first, trading(database) as second, trading(database) as third:
+        for desk in (first, second, third):
+            desk.execute("SELECT pg_current_xact_id()")  # the order of the ids, before anything is written
+        tree = await writer.edge()
+        assert await writer.append(tree, 4) == 0
+        for desk in (first, second):
+            for trader_id in TRADERS[:2]:
+                submit(desk, trader_id, str(id(desk)))
+            desk.commit()
+        submit(third, TRADERS[2], "1")
+        third.commit()
+    await drain(writer, tree, 4)
+    complete(database)
+
+
+async def test_a_trader_s_events_keep_their_order_though_the_later_one_has_the_lower_transaction_id(
+    database: Database, writer: LedgerWriter
+) -> None:
+    register(database)
+    one, two = TRADERS[:2]
+    with trading(database) as early, trading(database) as late:
+        submit(early, two, "1")  # takes its transaction id
+        submit(late, one, "1")
+        late.commit()
+        submit(early, one, "2")
+        early.commit()
+    assert await writer.append(await writer.edge(), 100) == 3
+    complete(database)
+
+
+async def test_events_of_one_step_are_in_the_order_of_their_transactions(
+    database: Database, writer: LedgerWriter
+) -> None:
+    tree = await writer.edge()
+    with trading(database) as trader:
+        for number, trader_id in enumerate((BOB, ALICE, BOB)):
+            submit(trader, trader_id, str(number))
+            trader.commit()
+    assert await writer.append(tree, 100) == 3
+    assert [trader_id for _, trader_id, _ in entries(database)] == [BOB, ALICE, BOB]
+
+
+async def test_a_step_takes_all_that_one_trader_has_within_its_bound(database: Database, writer: LedgerWriter) -> None:
+    with trading(database) as trader:
+        for number in range(10):
+            submit(trader, ALICE, str(number))
+        trader.commit()
+    assert await writer.append(await writer.edge(), 10) == 10
+
+
+async def test_a_look_without_news_writes_nothing_and_waits_for_nobody(
+    database: Database, writer: LedgerWriter
+) -> None:
+    tree = await writer.edge()
+    assert await writer.append(tree, 100) == 0
+    with psycopg.connect(database.conninfo("postgres")) as busy:
+        [before] = busy.execute("SELECT ctid, xmin FROM ledger_head FOR UPDATE").fetchall()
+        async with asyncio.timeout(20):
+            assert await writer.append(tree, 100) == 0
+        assert busy.execute("SELECT ctid, xmin FROM ledger_head").fetchall() == [before]
+
+
+async def test_a_step_whose_hints_were_changed_while_it_waited_is_refused(
+    database: Database, writer: LedgerWriter
+) -> None:
+    """By another sequencer that appended nothing: what this one has read is old."""
+    tree = await writer.edge()
+    assert await writer.append(tree, 100) == 0
+    with trading(database) as trader:
+        submit(trader, ALICE, "1")
+        trader.commit()
+    with psycopg.connect(database.conninfo("blotter_sequencer")) as other:
+        other.execute("UPDATE ledger_head SET open_xids = '{3}'")
+        appending = asyncio.create_task(writer.append(tree, 100))
+        with psycopg.connect(database.conninfo("postgres"), autocommit=True) as superuser:
+            async with asyncio.timeout(20):
+                waits = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+                while not superuser.execute(waits).fetchall():  # noqa: ASYNC110  # the database has no event
+                    await asyncio.sleep(0.01)
+        other.commit()
+    with pytest.raises(LedgerMoved):
+        await appending
+
+
+async def test_a_note_for_another_size_is_told_as_the_work_of_another_sequencer(
+    database: Database, writer: LedgerWriter
+) -> None:
+    old = await writer.edge()
+    with trading(database) as trader:
+        submit(trader, ALICE, "1")
+        trader.commit()
+    await all_of(writer, await writer.edge())
+    with pytest.raises(LedgerMoved):
+        await writer.append_note(old, "KEYS", {"keys": ["a"], "origin": "x"})
+
+
+async def test_a_leaf_is_of_its_own_trader_s_log(database: Database, writer: LedgerWriter) -> None:
+    with trading(database) as trader:
+        for trader_id in (ALICE, BOB):
+            submit(trader, trader_id, "1")
+            trader.commit()
+    tree = await writer.edge()
+    await all_of(writer, tree)
+    leaves = [json.loads(leaf)["trader_id"] for leaf in await writer.leaves(0, 2)]
+    assert leaves == [str(trader_id) for _, trader_id, _ in entries(database)]
+    assert set(leaves) == {str(ALICE), str(BOB)}
+
+
+def test_an_incarnation_names_the_server_and_the_database(database: Database) -> None:
+    with psycopg.connect(database.conninfo("postgres")) as superuser:
+        [(told, server, oid)] = superuser.execute(
+            "SELECT ledger_incarnation(), (SELECT system_identifier::text FROM pg_control_system()), oid::text"
+            " FROM pg_database WHERE datname = current_database()"
+        ).fetchall()
+    assert told == f"{server}/{oid}"
+
+
 @pytest.mark.parametrize(
     ("statement", "refusal"),
     [
@@ -105,6 +268,7 @@ async def test_transactions_that_begin_and_end_in_any_order(
         ("INSERT INTO ledger_entries (position, kind, leaf) VALUES (-1, 'KEYS', '{\"keys\":[\"k\"]}')", ""),
         (f"{ENTRY} VALUES (2, 'EXECUTION_LOG', '{ALICE}', 9, '')", "record_logs"),
         (f"{ENTRY} VALUES (2, 'EXECUTION_LOG', '{ALICE}', 4, '')", "follow_sequences"),
+        (f"{ENTRY} VALUES (2, 'EXECUTION_LOG', '{BOB}', 2, '')", "follow_sequences"),
         ("UPDATE ledger_head SET size = size + 1", "counts_the_entries"),
         ("UPDATE ledger_head SET size = size - 1", "counts_the_entries"),
         ("UPDATE ledger_head SET size = 1000000000000", "counts_the_entries"),
@@ -130,6 +294,7 @@ async def test_what_the_sequencers_login_may_not_write(
         await all_of(writer, await writer.edge())
         for number in range(2, 4):
             submit(trader, ALICE, str(number))
+            submit(trader, BOB, str(number))
         trader.commit()
     with (
         psycopg.connect(database.conninfo("blotter_sequencer")) as sequencer,

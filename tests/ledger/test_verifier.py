@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import rfc8785
 
-from blotter_verifier.bundle import Verdict, verify
+from blotter_verifier.bundle import LONGEST_LINE, Verdict, verify
 from blotter_verifier.notes import InvalidNote, Verifier, parse_note
 from blotter_verifier.proofs import InvalidProof
 from blotter_verifier.receipt import NotAReceipt, Receipt, UnknownKey
@@ -221,6 +221,27 @@ def test_a_bundle_that_does_not_hold_what_it_announces(change: Callable[[bytes],
     assert verdict.faults or verdict.doubts == ["The checkpoint is signed by , by no log's key that you gave."]
 
 
+def test_one_line_more_in_the_place_of_an_empty_one_is_a_fault() -> None:
+    file = bundle(LEAVES)
+    assert verified(file.replace(LEAVES[-1] + b"\n\n\n", LEAVES[-1] + b"\nanything\n\n")).faults
+
+
+def test_a_line_that_is_too_long_is_not_read_as_two() -> None:
+    shortest = len(rfc8785.dumps({"filling": "", "type": "baseline", "version": 1}))
+    longest = rfc8785.dumps({"filling": "x" * (LONGEST_LINE - 1 - shortest), "type": "baseline", "version": 1})
+    file = bundle([*LEAVES, longest])
+    assert verified(file).good
+    assert verified(file.replace(longest + b"\n", longest + b"x")).faults
+
+
+def test_more_entries_than_the_tree_has_are_a_fault_though_they_have_its_root() -> None:
+    """The signer gives the root over nine entries out as that of eight."""
+    text = older(len(LEAVES), by=[]).removesuffix("\n")
+    forged = text.replace("\n9\n", "\n8\n")
+    file = bundle(LEAVES, by=[], size=8).decode().replace(text, forged) + LOG.line(forged)
+    assert verified(file.encode()).faults
+
+
 def receipt(position: int = 4, by: Sequence[plain.Key] = (LOG,), **changes: Any) -> str:
     """The receipt of a leaf (C2SP tlog-proof)."""
     hashes = [plain.leaf(leaf) for leaf in LEAVES]
@@ -253,6 +274,12 @@ def test_a_receipt_wants_the_logs_key_and_all_witnesses_that_are_demanded() -> N
         Receipt.parse(receipt()).verify([])
     with pytest.raises(UnknownKey):  # the witness alone is trusted: nobody speaks for the log
         Receipt.parse(receipt(by=[LOG, WITNESS])).verify([witness])
+
+
+@pytest.mark.parametrize("length", [31, 33])
+def test_a_receipt_is_read_with_hashes_of_32_bytes_alone(length: int) -> None:
+    with pytest.raises(InvalidProof):
+        Receipt.parse(receipt(proof=[b64encode(b"x" * length).decode()]))
 
 
 PROOF = [b64encode(value).decode() for value in plain.path(4, [plain.leaf(leaf) for leaf in LEAVES])]

@@ -7,18 +7,18 @@ from tests.mutants.mutant import Mutant
 R013 = "alembic/versions/013_add_the_ledger.py"
 R015 = "alembic/versions/015_append_in_bounded_steps.py"
 
-APPEND = ("tests/ledger/test_appending.py -k interleaved",)
 SLOW = ("tests/ledger/test_steps.py -k any_order", "tests/ledger/test_appending.py -k interleaved")
-PORTIONS = (
-    "tests/ledger/test_steps.py -k step_takes", "tests/ledger/test_steps.py -k any_order",
-    "tests/ledger/test_appending.py -k portions",
-)  # fmt: skip
-TWO = ("tests/ledger/test_appending.py -k two_sequencers", "tests/ledger/test_crashes.py -k forced")
+PORTIONS = ("tests/ledger/test_steps.py -k step_takes or any_order", "tests/ledger/test_appending.py -k portions")
+TWO = (
+    "tests/ledger/test_appending.py -k two_sequencers",
+    "tests/ledger/test_crashes.py -k forced",
+)
 COPY = (
     "tests/ledger/test_appending.py -k copy",
     "tests/ledger/test_appending.py -k hints",
     "tests/ledger/test_crashes.py -k restored",
 )
+LEAVES = ("tests/ledger/test_steps.py -k own_trader",)
 LEAF = ("tests/ledger/test_leaves.py", "tests/ledger/test_appending.py -k canonical")
 NOTES = ("tests/ledger/test_appending.py -k note", "tests/ledger/test_checkpoints.py -k rotate")
 DAMAGE = (
@@ -50,9 +50,9 @@ MUTANTS = (
     Mutant(R013, "BEFORE UPDATE OR DELETE ON ledger_head", "BEFORE UPDATE ON ledger_head", DAMAGE),
     Mutant(R013, "BEFORE TRUNCATE ON ledger_head", "AFTER INSERT ON ledger_head", DAMAGE),
     Mutant(R013, "system_identifier || '/' ||", "", COPY),
-    Mutant(R013, "|| '/' || (SELECT oid FROM pg_database WHERE datname = current_database())", "|| ''", COPY),
+    Mutant(R013, "|| '/' || (SELECT oid FROM pg_database WHERE datname = current_database())", "|| ''", ("tests/ledger/test_steps.py -k incarnation",)),
     Mutant(R013, "PERFORM FROM ledger_head WHERE size = p_size FOR UPDATE;", "PERFORM FROM ledger_head FOR UPDATE;",
-           NOTES + TWO),
+           ("tests/ledger/test_steps.py -k another_size",)),
     Mutant(R013, "UPDATE ledger_head SET size = p_size + 1;", "", NOTES),
     Mutant(R013, "incarnation = ledger_incarnation(), next_xid = NULL, open_xids = '{}'",
            "incarnation = ledger_incarnation()", COPY),
@@ -70,7 +70,7 @@ MUTANTS = (
     Mutant(R015, "lead(bound, 1, before_xid)", "lead(bound, 1, before_xid - 1)", SLOW),
     Mutant(R015, "array_prepend(p_head.next_xid - 1, v_running)", "array_prepend(p_head.next_xid, v_running)", SLOW),
     Mutant(R015, "WHERE bound >= p_head.next_xid - 1", "WHERE bound > p_head.next_xid", SLOW),
-    Mutant(R015, "ORDER BY low\n", "\n", SLOW),
+    Mutant(R015, "ORDER BY low\n", "\n", ("tests/ledger/test_steps.py -k look_takes",)),
     Mutant(R015, "v_xid := v_range.low - 1;", "v_xid := v_range.low;", SLOW),
     Mutant(R015, "'ffffffff-ffff-ffff-ffff-ffffffffffff'", "'00000000-0000-0000-0000-000000000000'", SLOW,
            explained="starts one transaction earlier, below the range: reads more, finds the same"),
@@ -79,10 +79,10 @@ MUTANTS = (
            "next range, where the same trader is found again"),
     Mutant(R015, "ORDER BY xid, trader_id LIMIT 1;\n                    EXIT", "LIMIT 1;\n                    EXIT", SLOW,
            explained="no plan may scan the table, and the index has this order"),
-    Mutant(R015, "cardinality(traders) >= p_most AND v_next.xid > v_xid", "false", PORTIONS),
-    Mutant(R015, "cardinality(traders) >= p_most AND v_next.xid > v_xid", "cardinality(traders) >= p_most", PORTIONS),
-    Mutant(R015, "before_xid := v_next.xid;  --", "before_xid := before_xid;  --", PORTIONS),
-    Mutant(R015, "before_xid := v_next.xid;  --", "before_xid := v_next.xid + 1;  --", PORTIONS),
+    Mutant(R015, "cardinality(traders) >= p_most AND v_next.xid > v_xid", "false", ("tests/ledger/test_steps.py -k look_takes",)),
+    Mutant(R015, "cardinality(traders) >= p_most AND v_next.xid > v_xid", "cardinality(traders) >= p_most", ("tests/ledger/test_steps.py -k look_takes",)),
+    Mutant(R015, "before_xid := v_next.xid;  --", "before_xid := before_xid;  --", ("tests/ledger/test_steps.py -k look_takes",)),
+    Mutant(R015, "before_xid := v_next.xid;  --", "before_xid := v_next.xid + 1;  --", ("tests/ledger/test_steps.py -k look_takes",)),
     Mutant(R015, "v_trader_id := v_next.trader_id;\n", "\n", SLOW),
     # 015: a step.
     Mutant(R015, "IF v_head.size IS DISTINCT FROM p_size THEN", "IF false THEN", TWO),
@@ -90,24 +90,24 @@ MUTANTS = (
     Mutant(R015, "OR v_head.next_xid > pg_snapshot_xmax(v_now)::text::bigint THEN", "THEN", COPY),
     Mutant(R015, "FROM ledger_head FOR UPDATE;", "FROM ledger_head;", TWO),
     Mutant(R015, "IF v_locked IS DISTINCT FROM v_head THEN", "IF false THEN", TWO),
-    Mutant(R015, "IF v_locked IS DISTINCT FROM v_head THEN", "IF v_locked.size IS DISTINCT FROM v_head.size THEN", TWO),
+    Mutant(R015, "IF v_locked IS DISTINCT FROM v_head THEN", "IF v_locked.size IS DISTINCT FROM v_head.size THEN", ("tests/ledger/test_steps.py -k changed_while",)),
     Mutant(R015, "IF v_news.traders = '{}' THEN\n                    RETURN;", "IF false THEN\n                    RETURN;",
-           PORTIONS),
+           ("tests/ledger/test_steps.py -k without_news",)),
     Mutant(R015, "ORDER BY ledger_entries.trader_id DESC, sequence DESC LIMIT 1), 0) AS after_sequence) AS kept",
            "ORDER BY ledger_entries.trader_id DESC, sequence LIMIT 1), 0) AS after_sequence) AS kept", SLOW),
     Mutant(R015, "AND sequence > after_sequence\n                    ORDER", "AND sequence > after_sequence + 1\n"
            "                    ORDER", SLOW),
     Mutant(R015, "LIMIT p_most) AS missing;", ") AS missing;", PORTIONS),
     Mutant(R015, "greatest(p_most / greatest(cardinality(v_traders), 1), 1)", "p_most", PORTIONS),
-    Mutant(R015, "greatest(p_most / greatest(cardinality(v_traders), 1), 1)", "1", PORTIONS),
+    Mutant(R015, "greatest(p_most / greatest(cardinality(v_traders), 1), 1)", "1", ("tests/ledger/test_steps.py -k all_that_one_trader",)),
     Mutant(R015, "max(log.xid) OVER (\n                    PARTITION BY log.trader_id ORDER BY log.sequence) AS xid",
-           "log.xid AS xid", SLOW),
+           "log.xid AS xid", ("tests/ledger/test_steps.py -k lower_transaction_id",)),
     Mutant(R015, "AND sequence > after_sequence\n                    ORDER BY execution_logs.trader_id, sequence LIMIT "
            "v_share", "AND sequence >= after_sequence\n                    ORDER BY execution_logs.trader_id, sequence "
            "LIMIT v_share", SLOW),
     Mutant(R015, "sequence LIMIT v_share) AS log", "sequence) AS log", PORTIONS),
     Mutant(R015, "row_number() OVER (ORDER BY xid, trader_id, sequence)",
-           "row_number() OVER (ORDER BY trader_id, sequence)", SLOW),
+           "row_number() OVER (ORDER BY trader_id, sequence)", ("tests/ledger/test_steps.py -k order_of_their_transactions",)),
     Mutant(R015, "row_number() OVER (ORDER BY xid, trader_id, sequence)",
            "row_number() OVER (ORDER BY xid, sequence DESC, trader_id)", SLOW),
     Mutant(R015, "IF cardinality(v_traders) >= p_most OR EXISTS", "IF EXISTS", PORTIONS),
@@ -117,7 +117,7 @@ MUTANTS = (
     Mutant(R015, "next_xid = greatest(v_head.next_xid, v_news.before_xid),",
            "next_xid = pg_snapshot_xmax(v_now)::text::bigint,", PORTIONS),
     Mutant(R015, "SELECT xid FROM unnest(v_head.open_xids) AS xid WHERE xid >= v_news.before_xid\n"
-           "                        UNION\n", "", PORTIONS),
+           "                        UNION\n", "", ("tests/ledger/test_steps.py -k not_looked_at",)),
     Mutant(R015, "UNION\n                        SELECT xid::text::bigint FROM pg_snapshot_xip(v_now) AS xid\n"
            "                        WHERE xid::text::bigint < greatest(v_head.next_xid, v_news.before_xid)", "", SLOW),
     Mutant(R015, "WHERE xid::text::bigint < greatest(v_head.next_xid, v_news.before_xid)", "WHERE false", SLOW),
@@ -131,7 +131,7 @@ MUTANTS = (
            "WHERE sequence = NEW.sequence - 1) THEN", DAMAGE),
     Mutant(R015, "SELECT execution_log_leaf(execution_logs) INTO NEW.leaf FROM execution_logs\n"
            "                WHERE trader_id = NEW.trader_id AND", "SELECT execution_log_leaf(execution_logs) INTO "
-           "NEW.leaf FROM execution_logs\n                WHERE", APPEND),
+           "NEW.leaf FROM execution_logs\n                WHERE", LEAVES),
     Mutant(R015, "ORDER BY key COLLATE \"C\"", "ORDER BY key DESC", NOTES),
     Mutant(R015, "canonical_json(v_note ->> 'origin')", "(v_note ->> 'origin')", NOTES),
     Mutant(R015, "',\"type\":\"' || lower(NEW.kind)", "',\"type\":\"' || (v_note ->> 'type')", NOTES),

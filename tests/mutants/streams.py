@@ -13,10 +13,14 @@ FOLLOW = "service/streams/follow.py"
 WRITES = "service/interceptors/backpressure.py"
 TOKENS = "service/streams/tokens.py"
 
-SIGNING = ("tests/ledger/test_checkpoints.py",)
-SEQUENCING = ("tests/ledger/test_crashes.py", "tests/ledger/test_checkpoints.py")
-WATCH = ("tests/streams/test_watch.py", "tests/streams/test_all_traders.py")
-FIRE = ("tests/streams/test_under_fire.py", "tests/streams/test_watch.py")
+WITNESSED = ("tests/ledger/test_checkpoints.py -k contradicts or witness or cosignatures",)
+LIED_TO = ("tests/ledger/test_checkpoints.py -k hinders",)
+AGAIN = ("tests/ledger/test_condition.py -k offered_again", "tests/ledger/test_checkpoints.py -k cosignatures")
+REFUSALS = ("tests/ledger/test_refusals.py", "tests/ledger/test_checkpoints.py -k one_process")
+KEYS = ("tests/ledger/test_checkpoints.py -k keys or right_key",)
+LOCK = ("tests/ledger/test_crashes.py -k takes_the_sequencers_lock",)
+WATCH = ("tests/streams/test_watch.py -k not all_clients", "tests/streams/test_all_traders.py")
+FIRE = ("tests/streams/test_under_fire.py", "tests/streams/test_watch.py -k not all_clients")
 BACK = ("tests/streams/test_backpressure.py",)
 DRAIN = ("tests/streams/test_drain.py", "tests/streams/test_slow_consumer.py")
 TOKEN = (
@@ -26,26 +30,68 @@ TOKEN = (
 )
 
 MUTANTS = (
-    Mutant(CHECKPOINTS, "if not note.signed_by(verifiers):", "if False:", SIGNING),
-    Mutant(CHECKPOINTS, "+ ([self._newest] if self._newest else [])", "", SIGNING),
-    Mutant(CHECKPOINTS, "            await self._compare(writer, size, checkpoint)\n", "            pass\n", SIGNING),
-    Mutant(CHECKPOINTS, "if signer.name != self._origin:", "if False:", SIGNING),
-    Mutant(CHECKPOINTS, "if self._recorded != vkeys:", "if False:", SIGNING),
-    Mutant(CHECKPOINTS, "if Edge(size, await writer.tiles(edge(size))).root() != root:", "if False:", SIGNING),
+    # The sequencer's loop.
+    Mutant(SEQUENCER, "        self._condition.unknown()\n        while True", "        while True", ("tests/ledger/test_sequencer.py -k lost_connection",)),
+    Mutant(SEQUENCER, "except LedgerMoved:\n                log", "except ZeroDivisionError:\n                log", ("tests/ledger/test_sequencer.py -k begins_anew",)),
+    Mutant(SEQUENCER, 'self._condition.hinder("appending", COPIED)', "pass", ("tests/ledger/test_condition.py -k copy",)),
+    Mutant(SEQUENCER, "except LedgerDamaged as error:\n                self._condition.hinder(\n",
+           "except LedgerDamaged as error:\n                str(\n", ("tests/ledger/test_sequencer.py -k stands_in_the_way",)),
+    Mutant(SEQUENCER, 'self._condition.hinder("appending", f"The sequencer cannot work: {error}")', "pass", ("tests/ledger/test_sequencer.py -k lost_connection",)),
+    Mutant(SEQUENCER, 'self._condition.hinder("appending", f"The sequencer failed: {error!r}", traceback=True)', "pass", ("tests/ledger/test_sequencer.py -k unforeseen_error",)),
+    Mutant(SEQUENCER, 'self._condition.hinder("appending", f"The sequencer failed: {error!r}", traceback=True)', "raise", ("tests/ledger/test_sequencer.py -k unforeseen_error",)),
+    Mutant(SEQUENCER, "while not await writer.elected():", "while False:", ("tests/ledger/test_sequencer.py -k without_the_lock",)),
+    Mutant(SEQUENCER, "                return  # two at once", "                # two at once", LOCK),
+    Mutant(SEQUENCER, 'holder.login != "blotter_sequencer"', "True", ("tests/ledger/test_sequencer.py -k without_the_lock",)),
+    Mutant(SEQUENCER, '            for work in ("appending", "signing"):\n                self._condition.recover(work)\n',
+           "", ("tests/ledger/test_sequencer.py -k without_the_lock",)),
+    Mutant(SEQUENCER, "            _raise_if_ended(watching)\n", "", ("tests/ledger/test_sequencer.py -k watch_that_fails",)),
+    Mutant(SEQUENCER, "                self._news.clear()\n", "", ("tests/ledger/test_sequencer.py -k idle_sequencer",)),
+    Mutant(SEQUENCER, "        self._news.set()\n", "        pass\n", ("tests/ledger/test_sequencer.py -k idle_sequencer",)),
+    Mutant(SEQUENCER, 'self._condition.recover("appending")', "pass", ("tests/ledger/test_sequencer.py -k lost_connection",)),
+    Mutant(SEQUENCER, "                _raise_if_ended(*tasks)\n", "", ("tests/ledger/test_sequencer.py -k begins_anew",)),
+    Mutant(SEQUENCER, "                    self._appended()\n", "                    pass\n", ("tests/ledger/test_sequencer.py -k busy_sequencer",)),
+    Mutant(SEQUENCER, "if appended < PORTION:", "if appended <= PORTION:", ("tests/ledger/test_sequencer.py -k backlog",)),
+    Mutant(SEQUENCER, "if appended < PORTION:", "if not appended:", ("tests/ledger/test_sequencer.py -k backlog",),
+           explained="after a portion that was not full it looks again at once instead of after the poll: one look more"),
+    Mutant(SEQUENCER, "if self._clock() - active > BUSY_SECONDS:", "if True:", ("tests/ledger/test_sequencer.py -k busy_sequencer",)),
+    Mutant(SEQUENCER, "if self._clock() - active > BUSY_SECONDS:", "if False:", ("tests/ledger/test_sequencer.py -k idle_sequencer",)),
+    Mutant(SEQUENCER, "if appended:\n                    active = self._clock()\n", "if appended:\n", ("tests/ledger/test_sequencer.py -k busy_for_a_while",)),
+    Mutant(SEQUENCER, "        task.cancel()\n", "        pass\n", ("tests/ledger/test_sequencer.py -k backlog",)),
+    # Signing, as the sequencer sees it.
+    Mutant(SEQUENCER, "            if publishing.contradiction:", "            if False:", WITNESSED),
+    Mutant(SEQUENCER, "            if not begun:", "            if False:", ("tests/ledger/test_checkpoints.py -k contradicts",)),
+    Mutant(SEQUENCER, "                begun = True\n", "                pass\n", ("tests/ledger/test_sequencer.py -k begins_anew",)),
+    Mutant(SEQUENCER, "publishing.offer(await self._checkpoints.begin(writer, tree))",
+           "await self._checkpoints.begin(writer, tree)", AGAIN),
+    Mutant(SEQUENCER, "publishing.offer(await self._checkpoints.sign(writer, tree))",
+           "await self._checkpoints.sign(writer, tree)", ("tests/ledger/test_checkpoints.py -k while_it_grows",)),
+    Mutant(SEQUENCER, "except (LedgerMoved, DatabaseUnavailable):\n            raise\n        except", "except", ("tests/ledger/test_sequencer.py -k begins_anew",)),
+    Mutant(SEQUENCER, 'self._condition.hinder("signing", f"No checkpoint is signed. {error}")', "pass",
+           ("tests/ledger/test_condition.py -k without_keys",)),
+    Mutant(SEQUENCER, 'self._condition.hinder("signing", f"No checkpoint is signed. {error!r}", traceback=True)', "raise",
+           ("tests/ledger/test_condition.py -k of_any_kind",)),
+    Mutant(SEQUENCER, 'self._condition.recover("signing")', "pass", ("tests/ledger/test_condition.py -k of_any_kind",)),
+    # What is signed.
+    Mutant(CHECKPOINTS, "if not note.signed_by(verifiers):", "if False:", REFUSALS),
+    Mutant(CHECKPOINTS, "+ ([self._newest] if self._newest else [])", "", REFUSALS),
+    Mutant(CHECKPOINTS, "            await self._compare(writer, size, checkpoint)\n", "            pass\n", REFUSALS),
+    Mutant(CHECKPOINTS, "if signer.name != self._origin:", "if False:", KEYS),
+    Mutant(CHECKPOINTS, "if self._recorded != vkeys:", "if False:", KEYS),
+    Mutant(CHECKPOINTS, "if Edge(size, await writer.tiles(edge(size))).root() != root:", "if False:", REFUSALS),
     Mutant(CHECKPOINTS, "            await self._prove(writer, self._newest, size, root)\n", "            pass\n",
-           SIGNING),
-    Mutant(CHECKPOINTS, "if checkpoint.origin != self._origin:", "if False:", SIGNING),
-    Mutant(CHECKPOINTS, "if checkpoint.size > size:", "if False:", SIGNING),
-    Mutant(CHECKPOINTS, "if root_over((0, checkpoint.size), tiles) != checkpoint.root:", "if False:", SIGNING),
-    Mutant(PUBLISHING, "RETRY_SECONDS if trouble else None", "None", SIGNING),
-    Mutant(PUBLISHING, "if newest is None or newest.size == size or", "if", SIGNING),
-    Mutant(PUBLISHING, "self.contradiction = str(error)", "pass", SIGNING),
-    Mutant(PUBLISHING, "[*note.signatures, *cosigned]", "[*note.signatures]", SIGNING),
-    Mutant(SINKS, ".size > mine.size and", ".size > mine.size + 9 and", SIGNING),
-    Mutant(SINKS, "if conflict.known > size:", "if False:", SIGNING),
-    Mutant(SINKS, "self.verifier.verify(note.text, signature.signature)", "pass", SIGNING),
-    Mutant(SINKS, "if answer.status == 422:", "if False:", SIGNING),
-    Mutant(SINKS, "if len(body) > _LARGEST_ANSWER:", "if False:", SIGNING),
+           REFUSALS),
+    Mutant(CHECKPOINTS, "if checkpoint.origin != self._origin:", "if False:", REFUSALS),
+    Mutant(CHECKPOINTS, "if checkpoint.size > size:", "if False:", REFUSALS),
+    Mutant(CHECKPOINTS, "if root_over((0, checkpoint.size), tiles) != checkpoint.root:", "if False:", REFUSALS),
+    Mutant(PUBLISHING, "RETRY_SECONDS if trouble else None", "None", AGAIN),
+    Mutant(PUBLISHING, "if newest is None or newest.size == size or", "if", WITNESSED),
+    Mutant(PUBLISHING, "self.contradiction = str(error)", "pass", WITNESSED),
+    Mutant(PUBLISHING, "[*note.signatures, *cosigned]", "[*note.signatures]", AGAIN),
+    Mutant(SINKS, ".size > mine.size and", ".size > mine.size + 9 and", ("tests/ledger/test_checkpoints.py -k older_checkpoint",)),
+    Mutant(SINKS, "if conflict.known > size:", "if False:", WITNESSED),
+    Mutant(SINKS, "self.verifier.verify(note.text, signature.signature)", "pass", LIED_TO),
+    Mutant(SINKS, "if answer.status == 422:", "if False:", WITNESSED),
+    Mutant(SINKS, "if len(body) > _LARGEST_ANSWER:", "if False:", LIED_TO),
     Mutant(WRITES, "if self._draining:\n            raise Draining", "if False:\n            raise Draining", BACK),
     Mutant(WRITES, "if not stream.expired():\n                stream.reschedule(0)", "if True:\n                stream.reschedule(0)", BACK),
     Mutant(WRITES, "                stream.reschedule(0)\n", "                pass\n", BACK),

@@ -47,6 +47,25 @@ def until(condition: Callable[[], bool], what: str) -> None:
         time.sleep(0.05)
 
 
+@contextmanager
+def started(*arguments: str, cwd: Path, **settings: str) -> Iterator[subprocess.Popen[str]]:
+    """A command that runs; killed at the end of the block if it still does."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "service", *arguments],
+        cwd=cwd,
+        env=environment(**settings),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 def free_port() -> int:
     """Return a port that was free a moment ago."""
     with socket.socket() as taken:

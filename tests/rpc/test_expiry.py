@@ -17,6 +17,9 @@ from service.expiry import Expiry
 from service.repositories.database import Database as Pools
 from service.repositories.orders import Orders
 from tests.conftest import ALICE, BOB, Database
+from tests.rpc.methods import ask
+from tests.rpc.test_idempotency import outcome
+from tests.rpc.test_outages import locked, someone_waits, until
 from tests.serving import Blotter, as_trader, order_request, serving
 from tests.streams.watching import watching
 
@@ -146,3 +149,26 @@ async def test_a_database_that_is_away_ends_the_look_and_a_locked_trader_does_no
     with pytest.raises(DatabaseUnavailable):
         await expiry.expire_due()
     assert asked == [ALICE, BOB]
+
+
+async def test_orders_that_expire_while_their_batch_waits_fail_each_by_itself(database: Database) -> None:
+    """They were not due when the service looked; the database stamps them when it has the trader's counter."""
+    async with serving(database) as blotter:
+        await blotter.submit()
+        async with locked(database) as looking:
+            soon = Timestamp()
+            soon.FromDatetime(datetime.now(UTC) + timedelta(seconds=5))
+            orders = [order_request(expire_time=soon if number in {0, 3, 8} else None) for number in range(9)]
+            batch = order_service_pb2.BatchSubmitOrdersRequest(orders=orders)
+            call = asyncio.create_task(ask(blotter, "BatchSubmitOrders", batch))
+            await until(lambda: someone_waits(looking, "trader"))
+            await looking.execute("SELECT pg_sleep_until(%s)", [soon.ToDatetime(UTC) + timedelta(milliseconds=1)])
+        results = (await call).results
+    assert [outcome(result) for result in results] == [
+        "INVALID_REQUEST" if number in {0, 3, 8} else "done" for number in range(9)
+    ]
+    entered = [result.response.order for result in results if result.HasField("response")]
+    assert [order.client_order_id for order in entered] == [
+        order.client_order_id for number, order in enumerate(orders) if number not in {0, 3, 8}
+    ]
+    assert [order.last_sequence for order in entered] == list(range(2, 8))

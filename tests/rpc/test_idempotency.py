@@ -14,11 +14,13 @@ from blotter.audit.v1 import audit_service_pb2 as audit_pb
 from blotter.orders.v1 import execution_report_pb2 as reports_pb
 from blotter.orders.v1 import order_pb2
 from blotter.orders.v1 import order_service_pb2 as pb
+from service.repositories.database import WRITERS_A_TRADER
 from tests.conftest import ALICE, BOB, Database
 from tests.rpc.errors import fields_of, reason_of, refused
 from tests.rpc.expiring import cancelled, expiring
 from tests.rpc.methods import ask
 from tests.rpc.rules import at
+from tests.rpc.test_outages import locked, someone_waits, until
 from tests.rpc.written import written
 from tests.serving import EXECUTION, Blotter, as_trader, order_request, report_request, serving
 
@@ -308,14 +310,21 @@ async def test_batches_over_several_traders_never_wait_for_each_other_in_a_circl
 
 
 @pytest.mark.parametrize("name", ["CancelOrder", "CancelAllOrders"])
-async def test_fifty_cancels_at_once_are_one_event(blotter: Blotter, name: str) -> None:
-    order = await blotter.submit()
-    request: Any = pb.CancelOrderRequest(order_id=order.order_id)
-    if name == "CancelAllOrders":
-        request = pb.CancelAllOrdersRequest()
-    answers = await asyncio.gather(*(ask(blotter, name, request) for _ in range(50)))
-    if name == "CancelOrder":
-        assert sum(not answer.replayed for answer in answers) == 1
-    else:
-        assert sum(answer.cancelled_count for answer in answers) == 1
-    assert written(blotter) == (1, 0, 2, 2)
+async def test_fifty_cancels_while_the_order_is_locked_are_one_event(database: Database, name: str) -> None:
+    """On two servers, whose statements wait for one lock."""
+    async with serving(database) as one, serving(database) as other:
+        order = await one.submit()
+        request: Any = pb.CancelOrderRequest(order_id=order.order_id)
+        if name == "CancelAllOrders":
+            request = pb.CancelAllOrdersRequest()
+        async with locked(database) as looking:
+            calls = [asyncio.create_task(ask(server, name, request)) for server in (one, other) for _ in range(25)]
+            await until(lambda: someone_waits(looking, "trader", 2 * WRITERS_A_TRADER))
+        answers = await asyncio.gather(*calls)
+        if name == "CancelOrder":
+            assert sorted(answer.replayed for answer in answers) == [False] + [True] * 49
+            assert {(answer.order.order_id, answer.order.status) for answer in answers} == {(order.order_id, CANCELLED)}
+            assert {answer.order.last_sequence for answer in answers} == {2}
+        else:
+            assert sorted(answer.cancelled_count for answer in answers) == [0] * 49 + [1]
+        assert written(one) == (1, 0, 2, 2)

@@ -79,6 +79,7 @@ async def test_a_stopped_postgres_is_not_serving(database: Database) -> None:
         "orders IN SHARE",
         "trader_sequences IN SHARE",
         "execution_logs IN ACCESS EXCLUSIVE",
+        "execution_logs IN SHARE",
     ],
 )
 async def test_a_locked_table_that_a_submit_needs_is_not_serving(database: Database, lock: str) -> None:

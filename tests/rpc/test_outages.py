@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import grpc
 import psycopg
@@ -47,14 +48,14 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
 
 
 @asynccontextmanager
-async def locked(database: Database) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
-    """Another transaction has the counter of ALICE. Yields a second connection, to look around with."""
+async def locked(database: Database, trader_id: UUID = ALICE) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+    """Another transaction has the trader's counter. Yields a second connection, to look around with."""
     conninfo = database.conninfo("postgres")
     async with (
         await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as looking,
         await psycopg.AsyncConnection.connect(conninfo) as locking,
     ):
-        await locking.execute("SELECT FROM trader_sequences WHERE trader_id = %s FOR UPDATE", (ALICE,))
+        await locking.execute("SELECT FROM trader_sequences WHERE trader_id = %s FOR UPDATE", (trader_id,))
         yield looking
         await locking.rollback()
 
@@ -122,14 +123,18 @@ async def test_a_locked_trader_delays_no_other(blotter: Blotter) -> None:
     assert sorted(order.last_sequence for order in await asyncio.gather(*waiting)) == [2, 3, 4]
 
 
-async def test_a_pool_that_is_exhausted_says_so(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("deadline", [None, 600])
+async def test_a_pool_that_is_exhausted_says_so(
+    database: Database, monkeypatch: pytest.MonkeyPatch, deadline: float | None
+) -> None:
     monkeypatch.setattr("service.repositories.deadlines.LONGEST_WAIT", 0.2)
     async with serving(database, trader_pool_size=1) as blotter:
         await blotter.submit()
         async with locked(database) as looking:
             waiting = asyncio.create_task(blotter.submit())
             await until(lambda: someone_waits(looking, "trader"))
-            error = await refused(blotter.orders.SubmitOrder(order_request(), metadata=as_trader(BOB)))
+            submit = blotter.orders.SubmitOrder(order_request(), metadata=as_trader(BOB), timeout=deadline)
+            error = await asyncio.wait_for(refused(submit), 60)
             assert (error.code(), reason_of(error)) == (grpc.StatusCode.UNAVAILABLE, "DATABASE_BUSY")
             assert details_of(error, error_details_pb2.RetryInfo)
         assert (await waiting).last_sequence == 2

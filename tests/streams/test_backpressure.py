@@ -84,7 +84,7 @@ async def test_a_stream_that_waits_ends_at_once_when_the_server_drains() -> None
         for stream in streams:
             with pytest.raises(Draining) as caught:
                 await stream
-            assert caught.value.metadata == {"resume_token": "old"}
+            assert caught.value.metadata == {}
     assert not interceptor._streams
 
 
@@ -99,7 +99,7 @@ async def test_a_stream_that_is_opened_while_the_server_drains_does_nothing() ->
     interceptor.drain()
     with pytest.raises(Draining) as caught:
         await run(interceptor, servicer, client, "old")
-    assert (client.taken, ran, caught.value.metadata) == ([], False, {"resume_token": "old"})
+    assert (client.taken, ran, caught.value.metadata) == ([], False, {})
 
 
 async def test_draining_again_while_a_stream_ends_is_harmless() -> None:
@@ -127,7 +127,8 @@ async def test_draining_again_while_a_stream_ends_is_harmless() -> None:
 async def test_a_client_that_reads_nothing_is_cut_off_with_the_token_of_what_was_begun() -> None:
     client = Client(reads=2)
     with pytest.raises(SlowConsumer) as caught:
-        await run(Backpressure(patience=0.05), endless, client)
+        async with asyncio.timeout(20):
+            await run(Backpressure(patience=0.05), endless, client)
     assert client.taken == ["metadata", message("token 0"), message("token 1")]
     assert caught.value.metadata == {"resume_token": "token 2"}
 
@@ -137,6 +138,13 @@ async def test_a_message_without_a_token_leaves_the_one_before() -> None:
     with pytest.raises(Draining) as caught:
         await run(Backpressure(patience=60), servicer, Client(), "zero")
     assert caught.value.metadata == {"resume_token": "one"}
+
+
+async def test_the_token_of_the_request_is_not_sent_back() -> None:
+    """It may be one that was refused, or so long that the client would not accept the error."""
+    with pytest.raises(InvalidResumeToken) as caught:
+        await run(Backpressure(patience=60), refusing(InvalidResumeToken()), Client(), "x" * 20_000)
+    assert caught.value.metadata == {}
 
 
 async def test_a_stream_without_tokens_ends_without_one() -> None:

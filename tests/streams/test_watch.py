@@ -14,7 +14,7 @@ from blotter.orders.v1 import execution_report_pb2 as reports_pb
 from blotter.orders.v1 import order_pb2, order_service_pb2, order_service_pb2_grpc, watch_pb2
 from service.repositories.events import Events
 from tests.conftest import ALICE, BOB, Database
-from tests.rpc.errors import reason_of, refused
+from tests.rpc.errors import info_of, reason_of, refused
 from tests.serving import Blotter, as_trader, order_request, serving
 from tests.streams.watching import Watch, watching
 
@@ -112,10 +112,12 @@ async def test_a_token_is_bound_to_the_trader_and_the_filters(blotter: Blotter) 
         (ALICE, watch_pb2.WatchOrdersRequest(resume_token=flipped)),
         (ALICE, watch_pb2.WatchOrdersRequest(resume_token=token[:-1])),
         (ALICE, watch_pb2.WatchOrdersRequest(resume_token="x")),
+        (ALICE, watch_pb2.WatchOrdersRequest(resume_token="x" * 20_000)),
     ):
         async with watching(blotter, trader, request) as bad:
             error = await refused(bad.call.read())
         assert (error.code(), reason_of(error)) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_RESUME_TOKEN")
+        assert "resume_token" not in info_of(error).metadata, "a refused token is not offered as the one to go on with"
 
 
 async def test_a_token_ahead_of_the_trail_is_out_of_range(database: Database, blotter: Blotter) -> None:

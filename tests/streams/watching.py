@@ -10,6 +10,9 @@ from blotter.orders.v1 import order_pb2, watch_pb2
 from tests.conftest import ALICE
 from tests.serving import Blotter, as_trader
 
+PATIENCE = 30
+"""The most seconds that a test waits for a message, or for what it expects of several."""
+
 
 class Watch:
     """A watch of a trader's orders that remembers what it has seen."""
@@ -28,7 +31,8 @@ class Watch:
 
     async def next(self) -> watch_pb2.WatchOrdersResponse:
         """Read and apply one message."""
-        message = await self.call.read()
+        async with asyncio.timeout(PATIENCE):
+            message = await self.call.read()
         assert isinstance(message, watch_pb2.WatchOrdersResponse), "the stream has ended"
         self.token = message.resume_token or self.token
         for order in message.snapshot.orders:
@@ -44,19 +48,21 @@ class Watch:
 
     async def until_snapshot(self) -> watch_pb2.SnapshotComplete:
         """Read to the end of the snapshot."""
-        while not (message := await self.next()).HasField("snapshot_complete"):
-            pass
+        async with asyncio.timeout(PATIENCE):
+            while not (message := await self.next()).HasField("snapshot_complete"):
+                pass
         return message.snapshot_complete
 
     async def until(self, sequence: int) -> None:
         """Read until the event with the sequence has come."""
-        while not self.events or self.events[-1].sequence < sequence:
-            await self.next()
+        async with asyncio.timeout(PATIENCE):
+            while not self.events or self.events[-1].sequence < sequence:
+                await self.next()
 
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait until the condition holds."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while not condition():  # noqa: ASYNC110  # the server sets no event for what tests wait for
             await asyncio.sleep(0.01)
 

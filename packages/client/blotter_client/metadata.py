@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID, uuid4
 
 Role = Literal["execution", "compliance"]
 Metadata = tuple[tuple[str, str], ...]
+_ACTOR = re.compile("[ -~]{1,100}")
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
     """A trader or a role, exactly one of the two, and optionally who or what acts on its behalf.
 
-    Raises ValueError for both or neither.
+    Raises ValueError for both or neither, and for an actor that metadata cannot carry.
     """
 
     trader_id: UUID | str | None = None
@@ -24,6 +26,8 @@ class Identity:
     def __post_init__(self) -> None:
         if (self.trader_id is None) == (self.role is None):
             raise ValueError("say who is calling: a trader_id or a role, exactly one of them")
+        if self.actor and not _ACTOR.fullmatch(self.actor):
+            raise ValueError(f"an actor is 1 to 100 printable ASCII characters, not {self.actor!r}")
 
     def metadata(self, request_id: str) -> Metadata:
         """Return the metadata of one call."""

@@ -162,7 +162,8 @@ class OrderServiceServicer:
     def CancelAllOrders(self, request, context):
         """Cancels all open orders of the trader, or those in one symbol, oldest first. For traders.
 
-        Up to 10,000 orders in one transaction, more in several: an error may then come after some were cancelled. Call
+        Up to 10,000 orders in one transaction, more in several. An error after the first is UNAVAILABLE, reason
+        DATABASE_UNAVAILABLE, and ErrorInfo then carries `cancelled_count`: how many orders are known to be cancelled. Call
         again; orders that are cancelled already are not touched.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

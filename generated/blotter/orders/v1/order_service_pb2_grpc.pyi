@@ -69,7 +69,8 @@ class OrderServiceStub:
     CancelAllOrders: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.CancelAllOrdersRequest, _order_service_pb2.CancelAllOrdersResponse]
     """Cancels all open orders of the trader, or those in one symbol, oldest first. For traders.
 
-    Up to 10,000 orders in one transaction, more in several: an error may then come after some were cancelled. Call
+    Up to 10,000 orders in one transaction, more in several. An error after the first is UNAVAILABLE, reason
+    DATABASE_UNAVAILABLE, and ErrorInfo then carries `cancelled_count`: how many orders are known to be cancelled. Call
     again; orders that are cancelled already are not touched.
     """
     WatchOrders: _grpc.UnaryStreamMultiCallable[_watch_pb2.WatchOrdersRequest, _watch_pb2.WatchOrdersResponse]
@@ -129,7 +130,8 @@ class OrderServiceAsyncStub(OrderServiceStub):
     CancelAllOrders: _aio.UnaryUnaryMultiCallable[_order_service_pb2.CancelAllOrdersRequest, _order_service_pb2.CancelAllOrdersResponse]  # type: ignore[assignment]
     """Cancels all open orders of the trader, or those in one symbol, oldest first. For traders.
 
-    Up to 10,000 orders in one transaction, more in several: an error may then come after some were cancelled. Call
+    Up to 10,000 orders in one transaction, more in several. An error after the first is UNAVAILABLE, reason
+    DATABASE_UNAVAILABLE, and ErrorInfo then carries `cancelled_count`: how many orders are known to be cancelled. Call
     again; orders that are cancelled already are not touched.
     """
     WatchOrders: _aio.UnaryStreamMultiCallable[_watch_pb2.WatchOrdersRequest, _watch_pb2.WatchOrdersResponse]  # type: ignore[assignment]
@@ -228,7 +230,8 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_order_service_pb2.CancelAllOrdersResponse, _abc.Awaitable[_order_service_pb2.CancelAllOrdersResponse]]:
         """Cancels all open orders of the trader, or those in one symbol, oldest first. For traders.
 
-        Up to 10,000 orders in one transaction, more in several: an error may then come after some were cancelled. Call
+        Up to 10,000 orders in one transaction, more in several. An error after the first is UNAVAILABLE, reason
+        DATABASE_UNAVAILABLE, and ErrorInfo then carries `cancelled_count`: how many orders are known to be cancelled. Call
         again; orders that are cancelled already are not touched.
         """
 

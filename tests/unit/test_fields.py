@@ -1,0 +1,27 @@
+"""The checks of fields that a call cannot show."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Any
+
+import pytest
+
+from service.servicers.fields import Fields
+
+
+def test_a_text_that_is_too_long_is_not_normalised(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run of 200,000 combining marks takes minutes, in which the event loop serves nobody."""
+
+    normalised: list[int] = []
+    normalize = unicodedata.normalize
+
+    def counting(form: Any, text: str) -> str:
+        normalised.append(len(text))
+        return normalize(form, text[:1000])
+
+    monkeypatch.setattr(unicodedata, "normalize", counting)
+    fields = Fields()
+    fields.reason("reason", "a" + "\u0300\u0316" * 100_000)
+    assert max(normalised, default=0) <= 1000
+    assert [violation.field for violation in fields._violations] == ["reason"]
