@@ -6,6 +6,7 @@ import asyncio
 import gc
 import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
@@ -44,6 +45,7 @@ async def until(event: threading.Event, *, is_set: bool = True) -> None:
 async def cancelled_once(reached: threading.Event, call: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
     """Return the ended task of a call that is cancelled once the server has been reached."""
     task = asyncio.create_task(call)
+    await asyncio.sleep(0)  # the server may have been reached already: the task must have begun all the same
     await until(reached)
     task.cancel()
     await asyncio.wait([task], timeout=PATIENCE)
@@ -121,15 +123,16 @@ async def test_a_timeout_around_a_call_ends_it(client: AsyncClient, script: Scri
 async def test_cancel_ends_the_wait_of_another_task(client: AsyncClient, script: Script) -> None:
     script.plays = [says(complete(0), then=script.silence)]
     watch = client.watch_orders()
+    await anext(watch)
 
     async def read() -> list[Any]:
         return [message async for message in watch]
 
     task = asyncio.create_task(read())
-    await until(script.mute)
+    await asyncio.sleep(0)
     watch.cancel()
     watch.cancel()
-    assert await asyncio.wait_for(task, PATIENCE) == [complete(0)]
+    assert await asyncio.wait_for(task, PATIENCE) == []
 
 
 async def test_cancel_ends_the_wait_for_another_connection(target: str, script: Script) -> None:
@@ -178,22 +181,39 @@ async def test_a_stream_is_read_by_one_task_at_a_time(client: AsyncClient, scrip
     assert isinstance(first.exception(), StopAsyncIteration)
 
 
-async def test_a_silence_is_found_by_a_timeout(client: AsyncClient, script: Script) -> None:
+async def test_a_silence_is_found_by_a_timeout(target: str, script: Script) -> None:
     script.plays = [says(complete(0), then=script.silence), says(events(1), then=script.silence)]
-    async with client.watch_orders(heartbeat_interval=0.5) as watch:
-        assert [numbers(await anext(watch)) for _ in range(2)] == [[], [1]]
-    assert script.tokens == ["", "after-0"]
+    limits: list[float] = []
 
+    def timeout(seconds: float) -> asyncio.Timeout:
+        limits.append(seconds)
+        return asyncio.timeout(0.05 if script.mute.is_set() and len(script.requests) == 1 else None)
 
-async def test_a_caller_that_takes_long_for_a_message_is_not_the_streams_silence(
-    client: AsyncClient, script: Script
-) -> None:
-    script.plays = [says(complete(0), events(1), then=script.silence)]
-    async with client.watch_orders(heartbeat_interval=0.5) as watch:
-        await anext(watch)
-        await asyncio.sleep(2)
+    client = AsyncClient(target, trader_id=ALICE, timing=AsyncTiming(timeout=timeout))
+    async with client, client.watch_orders() as watch:
+        assert numbers(await anext(watch)) == []
+        await until(script.mute)
         assert numbers(await anext(watch)) == [1]
-    assert script.tokens == [""]
+    assert script.tokens == ["", "after-0"]
+    assert set(limits) == {45}
+    assert AsyncTiming().timeout is asyncio.timeout
+
+
+async def test_a_caller_that_takes_long_for_a_message_is_not_the_streams_silence(target: str, script: Script) -> None:
+    script.plays = [says(complete(0), events(1), then=script.silence)]
+    begun, ended = [], []
+
+    @asynccontextmanager
+    async def timeout(seconds: float) -> AsyncIterator[None]:
+        begun.append(seconds)
+        yield
+        ended.append(seconds)
+
+    client = AsyncClient(target, trader_id=ALICE, timing=AsyncTiming(timeout=timeout))
+    async with client, client.watch_orders(heartbeat_interval=2) as watch:
+        for count in (1, 2):
+            await anext(watch)
+            assert begun == ended == [6] * count, "no time runs while the caller has the message"
 
 
 async def test_calls_of_one_client_run_at_the_same_time(client: AsyncClient, script: Script) -> None:
@@ -224,6 +244,39 @@ async def test_close_ends_what_is_under_way(client: AsyncClient, script: Script)
     errors = [task.exception() for task in waiting]
     assert [error.code for error in errors if isinstance(error, BlotterError)] == [grpc.StatusCode.CANCELLED] * 2
     await client.close()
+
+
+class PassingOn(grpc.aio.UnaryUnaryClientInterceptor, grpc.aio.UnaryStreamClientInterceptor):
+    """An interceptor that changes nothing, as one that only measures."""
+
+    async def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
+        return await continuation(client_call_details, request)
+
+    async def intercept_unary_stream(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
+        return await continuation(client_call_details, request)
+
+
+async def test_a_channel_with_interceptors_does_the_same(target: str, script: Script) -> None:
+    draining = refuses("DRAINING", grpc.StatusCode.UNAVAILABLE)
+    script.plays = [says(complete(0), then=draining), says(events(1), then=script.silence)]
+    async with grpc.aio.insecure_channel(target, interceptors=[PassingOn()]) as channel:
+        client = AsyncClient(channel, trader_id=ALICE)
+        watch = client.watch_orders()
+        assert [numbers(await anext(watch)) for _ in range(2)] == [[], [1]]
+        task = await cancelled_once(script.mute, watch.__anext__())
+        assert task.cancelled()
+        script.plays = [refuses("ORDER_NOT_FOUND", grpc.StatusCode.NOT_FOUND)]
+        with pytest.raises(BlotterError, match="ORDER_NOT_FOUND"):
+            await client.get_order(client_order_id="x")
+    for call in (client.get_order(client_order_id="x"), anext(client.watch_orders()), anext(client.reconcile_orders())):
+        with pytest.raises(BlotterError) as raised:
+            await call
+        assert raised.value.code is grpc.StatusCode.CANCELLED
+
+
+def test_it_is_made_in_a_running_loop() -> None:
+    with pytest.raises(RuntimeError, match="no running event loop"):
+        AsyncClient("127.0.0.1:1", trader_id=ALICE)
 
 
 async def test_a_channel_that_was_given_stays_open(target: str, script: Script) -> None:

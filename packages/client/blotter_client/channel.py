@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from importlib import resources
 
@@ -45,7 +46,8 @@ def open_channel(target: str, credentials: grpc.ChannelCredentials | None = None
 
 
 def open_async_channel(target: str, credentials: grpc.ChannelCredentials | None = None) -> grpc.aio.Channel:
-    """Return such a channel for AsyncClient, bound to the running event loop."""
+    """Return such a channel for AsyncClient, bound to the running event loop. Raises RuntimeError without one."""
+    asyncio.get_running_loop()  # grpc would bind it to a loop that never runs
     if credentials is None:
         return grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS)
     return grpc.aio.secure_channel(target, credentials, options=CHANNEL_OPTIONS)

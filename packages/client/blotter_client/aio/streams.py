@@ -14,7 +14,7 @@ from typing import Any, Generic, Self, TypeVar
 import grpc
 import grpc.aio
 
-from blotter_client.errors import BlotterError, closed_channel_error, error_of_call
+from blotter_client.errors import BlotterError, closed_channel_error, error_of_call, error_of_closed_channel
 from blotter_client.resumption import MessageT, Reader, Resumption, silent_error
 from blotter_client.sequences import MessageLost
 
@@ -77,6 +77,8 @@ class AsyncConnection(Generic[AnyMessageT]):
             if self.cancelled:
                 return None
             raise error_of_call(error, self.request_id) from error
+        except grpc.aio.UsageError as error:  # a channel with interceptors calls only now
+            raise error_of_closed_channel(error, self.request_id) from error
         except asyncio.CancelledError as error:
             if task_is_cancelled():
                 raise
