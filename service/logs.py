@@ -6,6 +6,7 @@ A thread writes it, from a queue that is bounded: a standard error that nobody r
 from __future__ import annotations
 
 import atexit
+import json
 import logging
 import os
 import queue
@@ -38,7 +39,21 @@ class Json(_Utc, JsonFormatter):
 
 
 class Text(_Utc):
-    """Time, level and message."""
+    """Time, level and message, and each extra field as name=value: an error is found by the request id it was given."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's
+        """Return the line without a traceback."""
+        extra = {name: value for name, value in vars(record).items() if name not in _NO_EXTRA and value is not None}
+        return " ".join([super().formatMessage(record), *(f"{name}={_quoted(value)}" for name, value in extra.items())])
+
+
+# "taskName" is new in Python 3.12; method and code are part of a call's message.
+_NO_EXTRA = {*vars(logging.makeLogRecord({})), "asctime", "message", "taskName", "method", "code"}
+
+
+def _quoted(value: object) -> str:
+    text = str(value)
+    return json.dumps(text) if not text or any(character in ' "=' for character in text) else text
 
 
 class Queued(QueueHandler):

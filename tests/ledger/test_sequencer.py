@@ -251,14 +251,23 @@ async def test_an_unforeseen_error_is_told_with_its_traceback_and_ends_nothing(
     assert told.exc_info
 
 
-async def test_a_watch_that_fails_while_the_lock_is_anothers_is_told(
+async def test_a_watch_that_fails_while_the_lock_is_anothers_is_told_and_the_next_one_recovers(
     database: Database, keys: KeyFolder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def fail(*_: object) -> None:
-        raise RuntimeError("unforeseen")
+    watch = Watch.run
+    calls = 0
 
-    monkeypatch.setattr(Watch, "run", fail)
+    async def fails_once(self: Watch, writer: LedgerWriter) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise RuntimeError("unforeseen")
+        await watch(self, writer)
+
+    monkeypatch.setattr(Watch, "run", fails_once)
     async with LedgerWriter.connected(database.conninfo("postgres"), None) as first:
         assert await first.elected()
-        async with sequencing(database, keys):
+        async with sequencing(database, keys) as observed:
             await until(lambda: "The sequencer failed: RuntimeError('unforeseen')" in caplog.text)
+            await until(lambda: observed.reports[-1])
+            assert numbered(database) == 0

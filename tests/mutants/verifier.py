@@ -14,8 +14,9 @@ BUNDLE = "packages/verifier/blotter_verifier/bundle.py"
 
 TREES = ("tests/ledger/test_hash_lengths.py", "tests/ledger/test_proofs.py", "tests/ledger/test_trees.py")
 NOTED = ("tests/ledger/test_proofs.py",)
-RECEIPTS = ("tests/ledger/test_verifier.py",)
-BUNDLES = ("tests/ledger/test_verifier.py",)
+RECEIPTS = ("tests/ledger/test_verifier.py", "tests/ledger/test_commands.py")
+BUNDLES = ("tests/ledger/test_verifier.py", "tests/ledger/test_commands.py")
+MALFORMED = ("tests/ledger/test_verifier.py",)
 
 MUTANTS = (
     # Proofs.
@@ -72,16 +73,16 @@ MUTANTS = (
     Mutant(RECEIPT, "if not any(verifier.type == ED25519 for verifier in signed_by):", "if False:", RECEIPTS),
     Mutant(RECEIPT, "if verifier.type == COSIGNATURE and verifier not in signed_by:", "if False:", RECEIPTS),
     Mutant(RECEIPT, "if header != HEADER:", "if False:", RECEIPTS),
-    Mutant(RECEIPT, "decoded(line, HASH_BYTES)", "decoded(line)", RECEIPTS),
+    Mutant(RECEIPT, "decoded(line, HASH_BYTES)", "decoded(line)", MALFORMED),
     # Bundles.
     Mutant(BUNDLE, "return not self.faults and not self.doubts", "return not self.faults", BUNDLES),
     Mutant(BUNDLE, "while self._subtrees and self._subtrees[-1][0] == leaves:",
-           "while self._subtrees and self._subtrees[-1][0] <= leaves:", BUNDLES,
+           "while self._subtrees and self._subtrees[-1][0] <= leaves:", MALFORMED,
            explained="a subtree begins at a multiple of its own size, so that none before it is smaller"),
-    Mutant(BUNDLE, 'if not line.endswith(b"\\n"):', "if not line:", BUNDLES),
-    Mutant(BUNDLE, "if not verdict.start <= verdict.end <= verdict.size:", "if False:", BUNDLES),
+    Mutant(BUNDLE, 'if not line.endswith(b"\\n"):', "if not line:", MALFORMED),
+    Mutant(BUNDLE, "if not verdict.start <= verdict.end <= verdict.size:", "if False:", MALFORMED),
     Mutant(BUNDLE, "    if lines.next():\n        raise _Broken(\"There are more leaves than the bundle says.\")\n",
-           "    lines.next()\n", BUNDLES),
+           "    lines.next()\n", MALFORMED),
     Mutant(BUNDLE, "if older and verdict.since is None and verdict.good:", "if False:", BUNDLES),
     Mutant(BUNDLE, "canonical = rfc8785.dumps(content) == leaf", "canonical = True", BUNDLES),
     Mutant(BUNDLE, 'elif content.get("type") not in ("keys", "baseline"):', "elif False:", BUNDLES),

@@ -2,7 +2,9 @@
 
 import asyncio
 import functools
+import logging
 import tempfile
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,7 +20,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from blotter.orders.v1 import order_service_pb2
-from service import migrations
+from service import logs, migrations
 from service.domain.errors import DatabaseUnavailable
 from service.domain.identity import CallerKind
 from service.embedded import Cluster
@@ -28,7 +30,7 @@ from tests.paths import ROOT
 from tests.rpc.errors import details_of, reason_of, refused
 from tests.rpc.methods import ask, sound_requests
 from tests.rpc.written import written
-from tests.serving import Blotter, as_trader, order_request, serving
+from tests.serving import Blotter, as_trader, order_request, serving, settings
 
 PATIENCE = 20
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE usename = %s AND wait_event_type = 'Lock'"
@@ -230,6 +232,34 @@ async def test_a_stopped_database_is_unavailable_and_a_started_one_serves_again(
         response = await blotter.orders.GetOrder(get, metadata=as_trader(ALICE))
         assert response.order == order
         assert (await blotter.submit()).last_sequence == 2
+
+
+async def test_an_outage_has_one_line_for_each_refused_call_and_few_others(
+    fragile: Fragile, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Though the pools try to connect again for each call, and the service's own tasks all the time."""
+    levels = {name: logging.getLogger(name).level for name in ("blotter", "psycopg.pool")}
+    logs.set_up(settings())
+    try:
+        async with serving(fragile) as blotter:
+            await blotter.submit()
+            await asyncio.to_thread(fragile.cluster.stop)
+            caplog.clear()
+            calls = 0
+            async with asyncio.timeout(PATIENCE):  # until health tells it, which is many looks of the other tasks
+                while not any(record.name == "blotter.liveness" for record in caplog.records):
+                    await refused(blotter.orders.SubmitOrder(order_request(), metadata=as_trader(ALICE)))
+                    calls += 1
+            records = list(caplog.records)
+            await asyncio.to_thread(fragile.start)
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
+    lines = Counter(record.name for record in records)
+    assert calls - 1 <= lines.pop("blotter.rpc") <= calls  # the last one's may be on its way
+    # What the service's own tasks find is told as a change; the end of the connection and its absence are two.
+    assert lines.pop("blotter.expiry", 0) <= 2
+    assert lines == {"blotter.liveness": 1}
 
 
 async def test_a_database_that_is_not_there_at_the_start_is_unavailable(

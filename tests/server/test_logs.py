@@ -122,3 +122,10 @@ def test_times_are_utc_with_their_offset(form: logging.Formatter) -> None:
     assert "2026-11-26T11:24:51.250+00:00" in line
     if isinstance(form, logs.Json):
         assert json.loads(line)["actor"] == "zoë"
+
+
+def test_text_carries_what_a_line_is_searched_by() -> None:
+    record = logging.LogRecord("blotter.rpc", logging.INFO, "", 0, "%s %s", ("/Service/Method", "OK"), None)
+    vars(record).update(method="/Service/Method", code="OK", request_id="r-1", actor='algo "7" = x', trader_id=None)
+    line = logs.Text("%(levelname)s %(message)s").format(record)
+    assert line == r'INFO /Service/Method OK request_id=r-1 actor="algo \"7\" = x"'

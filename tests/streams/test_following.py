@@ -8,14 +8,21 @@ from typing import Any, cast
 import pytest
 
 from blotter.orders.v1 import watch_pb2
-from service.domain.errors import BlotterError, DatabaseBusy, DatabaseUnavailable, DeadlineExceeded, InvalidResumeToken
+from service.domain.errors import (
+    BlotterError,
+    DatabaseBusy,
+    DatabaseUnavailable,
+    DeadlineExceeded,
+    InvalidResumeToken,
+    ResumeTokenOutOfRange,
+)
 from service.domain.filters import EventFilter
 from service.domain.identity import Caller, CallerKind
 from service.repositories.events import Batch, Event, Events
 from service.streams import Feed
 from service.streams import follow as streams
 from service.streams.follow import Step, StreamRequest, follow
-from tests.conftest import ALICE
+from tests.conftest import ALICE, BOB
 
 CALLER = Caller(CallerKind.TRADER, ALICE, "trader", "request")
 INTERVAL = 0.05
@@ -190,3 +197,57 @@ async def test_a_stream_that_is_not_live_ends_with_a_heartbeat() -> None:
     taken = [step async for step in steps]
     assert [len(step.events) for step in taken] == [1, 0]
     assert beats(taken) == [(2, 2)]
+
+
+async def test_a_stream_tells_the_feed_how_far_it_has_looked() -> None:
+    feed, steps = following(Reads(event, nothing))
+    async with aclosing(steps):
+        await take(steps, 1)
+        [subscription] = feed._subscriptions[ALICE]
+        assert subscription.seen == 1
+
+
+async def test_a_heartbeat_over_all_traders_tells_positions() -> None:
+    caller = Caller(CallerKind.COMPLIANCE, None, "auditor", "request")
+    reads = cast("Events", Reads(nothing))
+    wanted = StreamRequest("StreamExecutionLogs", caller, EventFilter(), INTERVAL, live=False)
+    steps = follow(reads, Feed(reads, poll_seconds=60), wanted, 5)
+    async with aclosing(steps):
+        [step] = await take(steps, 1)
+    assert step.heartbeat
+    assert (step.heartbeat.last_position, step.heartbeat.last_event_position) == (4, -1)
+
+
+class Bounds(Reads):
+    """Events 4 to 8 of a trader are there: earlier ones are not kept."""
+
+    async def bounds(self, caller: Caller, trader_id: Any) -> tuple[int, int]:
+        return 3, 8
+
+
+async def test_a_token_goes_on_from_what_is_there() -> None:
+    request, events = StreamRequest("WatchOrders", CALLER, EventFilter(), INTERVAL), cast("Events", Bounds(nothing))
+    for cursor in (3, 8):
+        assert await request.resume_after(events, request.token(cursor)) == cursor
+    for cursor in (2, 9):
+        with pytest.raises(ResumeTokenOutOfRange) as refused:
+            await request.resume_after(events, request.token(cursor))
+        assert refused.value.metadata == {"first_sequence": "4", "last_sequence": "8"}
+
+
+async def test_a_token_is_good_for_its_own_request_alone() -> None:
+    others = [
+        StreamRequest("StreamExecutionLogs", CALLER, EventFilter(), INTERVAL),
+        StreamRequest("WatchOrders", Caller(CallerKind.TRADER, BOB, "trader", "request"), EventFilter(), INTERVAL),
+        StreamRequest("WatchOrders", Caller(CallerKind.COMPLIANCE, None, "a", "request"), EventFilter(), INTERVAL),
+        StreamRequest("WatchOrders", Caller(CallerKind.EXECUTION, None, "a", "request"), EventFilter(), INTERVAL),
+        StreamRequest("WatchOrders", CALLER, EventFilter(symbols=["AAPL"]), INTERVAL),
+    ]
+    events = cast("Events", Bounds(nothing))
+    request = StreamRequest("WatchOrders", CALLER, EventFilter(), INTERVAL)
+    for other in others:
+        assert await other.resume_after(events, other.token(5)) == 5
+        with pytest.raises(InvalidResumeToken):
+            await request.resume_after(events, other.token(5))
+    with pytest.raises(InvalidResumeToken):
+        await others[2].resume_after(events, others[3].token(5))
