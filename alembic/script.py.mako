@@ -17,6 +17,8 @@ down_revision = ${repr(down_revision)}
 branch_labels = ${repr(branch_labels)}
 depends_on = ${repr(depends_on)}
 
+step = "expand"  # or "contract": see alembic/README.md
+
 
 def upgrade() -> None:
     """Apply; frozen once landed."""

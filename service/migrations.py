@@ -6,11 +6,14 @@ A database is named by a libpq connection string whose user is blotter_owner.
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.metadata import version
+from typing import NamedTuple
 
 import psycopg
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
+from psycopg import errors as pg
 from sqlalchemy import Engine, create_engine, pool
 from sqlalchemy.exc import DBAPIError
 
@@ -18,9 +21,25 @@ from alembic import command
 from service import resources
 from service.repositories.errors import unavailable_if_unreachable
 
+OLDEST = "017"
+"""The oldest revision that this code serves: the newest one whose tables, columns, functions or grants it needs."""
+
 
 class MigrationRefused(Exception):
     """The revisions cannot be run as asked; the text gives the reason."""
+
+
+class WrongRevision(Exception):
+    """The database is at a revision that this code does not serve; the text says which it serves, and what to do."""
+
+
+class Compatibility(NamedTuple):
+    """What a database says of the servers that may serve it."""
+
+    serves_from: str
+    """The revision that a server must at least know."""
+    release: str
+    """The first release that knows it."""
 
 
 def configuration(*, quiet: bool = False) -> Config:
@@ -38,13 +57,63 @@ def head() -> str:
     return revision
 
 
+def known() -> list[str]:
+    """Return the revisions that this code knows, the oldest first."""
+    scripts = ScriptDirectory.from_config(configuration(quiet=True)).walk_revisions()
+    return [script.revision for script in scripts][::-1]
+
+
+def check_served(conninfo: str) -> None:
+    """Raise WrongRevision unless this code serves the database. Raises DatabaseUnavailable.
+
+    It serves the revisions from OLDEST to its newest, and newer ones whose schema_compatibility() names a revision that
+    it knows: then no later revision took away what it uses.
+    """
+    found, revisions = current(conninfo), known()
+    if found is None or found in revisions:
+        if found is None or revisions.index(found) < revisions.index(OLDEST):
+            raise _wrong_revision(found, "run `blotter migrate upgrade`")
+        return
+    said = compatibility(conninfo)
+    if said is None:
+        raise _wrong_revision(found, "run the release that brought the database to its revision, or a newer one")
+    if said.serves_from not in revisions:
+        raise _wrong_revision(found, f"run release {said.release} or a newer one, which knows {said.serves_from}")
+
+
+def is_newer(conninfo: str) -> bool:
+    """Return whether the database is at a revision that this code does not know. Raises DatabaseUnavailable."""
+    found = current(conninfo)
+    return found is not None and found not in known()
+
+
+def _wrong_revision(found: str | None, advice: str) -> WrongRevision:
+    state = "is empty" if found is None else f"is at revision {found}"
+    newest = head()
+    served = f"revision {newest}" if newest == OLDEST else f"revisions {OLDEST} to {newest}"
+    return WrongRevision(
+        f"The database {state}; this release, {version('blotter')}, serves {served} and newer ones that allow it: "
+        f"{advice}."
+    )
+
+
 def upgrade(conninfo: str, revision: str = "head", *, quiet: bool = False) -> None:
-    """Bring the database up to a revision."""
-    _run(command.upgrade, conninfo, revision, quiet=quiet)
+    """Bring the database up to a revision.
+
+    A database that is beyond the newest one already is left as it is. Raises WrongRevision where this code does not
+    serve it, or was asked for a certain revision.
+    """
+    if is_newer(conninfo):
+        if revision != "head":
+            raise _unknown(current(conninfo))
+        return check_served(conninfo)
+    return _run(command.upgrade, conninfo, revision, quiet=quiet)
 
 
 def downgrade(conninfo: str, revision: str, *, quiet: bool = False) -> None:
-    """Take the database back to a revision, `base` for nothing at all."""
+    """Take the database back to a revision, `base` for nothing at all. Raises WrongRevision where it is newer."""
+    if is_newer(conninfo):
+        raise _unknown(current(conninfo))
     _run(command.downgrade, conninfo, revision, quiet=quiet)
 
 
@@ -77,6 +146,23 @@ def current(conninfo: str) -> str | None:
             return None
         row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
     return row[0] if row else None
+
+
+def compatibility(conninfo: str) -> Compatibility | None:
+    """Return what the database says of the servers that may serve it; None where it says nothing that can be read.
+
+    Raises DatabaseUnavailable.
+    """
+    with unavailable_if_unreachable(), psycopg.connect(conninfo) as connection:
+        try:
+            row = connection.execute("SELECT serves_from, release FROM schema_compatibility()").fetchone()
+        except (pg.UndefinedFunction, pg.UndefinedColumn, pg.InsufficientPrivilege):
+            return None
+    return Compatibility(*row) if row else None
+
+
+def _unknown(found: str | None) -> WrongRevision:
+    return _wrong_revision(found, "run `blotter migrate` of the release that brought the database to its revision")
 
 
 def _engine(conninfo: str) -> Engine:

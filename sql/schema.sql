@@ -818,6 +818,15 @@ CREATE FUNCTION public.report_execution(p_trader_id uuid, p_order_id uuid, p_rep
 
 COMMENT ON FUNCTION public.report_execution(p_trader_id uuid, p_order_id uuid, p_report_id text, p_report_digest bytea, p_action public.action_enum, p_timestamp timestamp with time zone, p_venue text, p_reason text, p_error_code text, p_retry_attempt integer, p_execution_id text, p_quantity integer, p_price numeric, p_commission numeric, p_actor text, p_request_id text, OUT outcome text, OUT recorded public.orders) IS 'Record a report. APPLIED, REPLAYED, OVERFILL, ORDER_CLOSED, ORDER_NOT_FOUND, REPORT_ID_REUSED or EXECUTION_ID_REUSED';
 
+CREATE FUNCTION public.schema_compatibility(OUT serves_from text, OUT release text, OUT policies_and_grants text) RETURNS record
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+            SELECT '017', '0.2.0', '18eeb73176792b8560ab822b798d3b13b5cd03b7cfbbcf33fbbcd69212abd51e'
+        $$;
+
+COMMENT ON FUNCTION public.schema_compatibility(OUT serves_from text, OUT release text, OUT policies_and_grants text) IS 'The revision that a server must at least know to serve this schema, the first release that knows it, and the digest of the policies and grants of the logins';
+
 CREATE FUNCTION public.stamp_order() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
@@ -1648,6 +1657,9 @@ GRANT ALL ON FUNCTION public.rebaseline_ledger() TO blotter_sequencer;
 
 REVOKE ALL ON FUNCTION public.report_execution(p_trader_id uuid, p_order_id uuid, p_report_id text, p_report_digest bytea, p_action public.action_enum, p_timestamp timestamp with time zone, p_venue text, p_reason text, p_error_code text, p_retry_attempt integer, p_execution_id text, p_quantity integer, p_price numeric, p_commission numeric, p_actor text, p_request_id text, OUT outcome text, OUT recorded public.orders) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.report_execution(p_trader_id uuid, p_order_id uuid, p_report_id text, p_report_digest bytea, p_action public.action_enum, p_timestamp timestamp with time zone, p_venue text, p_reason text, p_error_code text, p_retry_attempt integer, p_execution_id text, p_quantity integer, p_price numeric, p_commission numeric, p_actor text, p_request_id text, OUT outcome text, OUT recorded public.orders) TO blotter_execution;
+
+REVOKE ALL ON FUNCTION public.schema_compatibility(OUT serves_from text, OUT release text, OUT policies_and_grants text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.schema_compatibility(OUT serves_from text, OUT release text, OUT policies_and_grants text) TO blotter_trader;
 
 REVOKE ALL ON FUNCTION public.submit_order(p_trader_id uuid, p_client_order_id text, p_request_digest bytea, p_symbol text, p_side public.order_side_enum, p_order_type public.order_type_enum, p_quantity integer, p_price numeric, p_stop_loss numeric, p_take_profit numeric, p_expires_at timestamp with time zone, p_validate_only boolean, p_actor text, p_request_id text, OUT outcome text, OUT recorded public.orders) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.submit_order(p_trader_id uuid, p_client_order_id text, p_request_digest bytea, p_symbol text, p_side public.order_side_enum, p_order_type public.order_type_enum, p_quantity integer, p_price numeric, p_stop_loss numeric, p_take_profit numeric, p_expires_at timestamp with time zone, p_validate_only boolean, p_actor text, p_request_id text, OUT outcome text, OUT recorded public.orders) TO blotter_trader;

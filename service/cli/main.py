@@ -54,8 +54,8 @@ class _Commands(click.Group):
             BlotterError,
             EmbeddedError,
             InvalidKey,
-            provisioning.WrongRevision,
             migrations.MigrationRefused,
+            migrations.WrongRevision,
             server.AddressInUse,
             traders_repository.TraderRefused,
         ) as error:
@@ -138,7 +138,7 @@ def migrate() -> None:
 @migrate.command()
 @click.argument("revision", default="head")
 def upgrade(revision: str) -> None:
-    """Apply revisions up to REVISION (default: the newest)."""
+    """Apply revisions up to REVISION (default: the newest). Leaves a newer database that this release serves."""
     with provisioning.owned(Settings()) as conninfo:
         migrations.upgrade(conninfo, revision)
         _tell_revision(conninfo)
@@ -158,7 +158,8 @@ def downgrade(revision: str) -> None:
 
 def _tell_revision(conninfo: str) -> None:
     revision = migrations.current(conninfo)
-    click.echo(f"The database is at revision {revision}." if revision else "The database is empty.")
+    newer = ", newer than this release, which serves it" if migrations.is_newer(conninfo) else ""
+    click.echo(f"The database is at revision {revision}{newer}." if revision else "The database is empty.")
 
 
 @migrate.command()

@@ -30,10 +30,6 @@ OWNER = "blotter_owner"
 log = logging.getLogger("blotter.home")
 
 
-class WrongRevision(Exception):
-    """The database is not at the revision that this service needs."""
-
-
 class Served(NamedTuple):
     """A database to serve from: its libpq connection string, to which the service adds its logins."""
 
@@ -63,11 +59,7 @@ def served(settings: Settings) -> Iterator[Served]:
     for kind, conninfo in conninfos.items():
         with _naming(kind):
             migrations.connect(conninfo)
-    found, needed = migrations.current(conninfos["trader"]), migrations.head()
-    if found is None or found < needed:
-        raise _wrong_revision(found, needed, "run `blotter migrate upgrade`")
-    if found > needed:
-        raise _wrong_revision(found, needed, "run a newer service")
+    migrations.check_served(conninfos["trader"])
     if not privileges.check_privileges(conninfos["trader"]):
         log.warning("%s", privileges.NOT_HARDENED)
     yield Served(settings.database_url, None)
@@ -127,20 +119,12 @@ def _embedded(settings: Settings) -> Iterator[tuple[Cluster, str]]:
             cluster.stop()
 
 
-def _wrong_revision(found: str | None, needed: str, advice: str) -> WrongRevision:
-    state = "is empty" if found is None else f"is at revision {found}"
-    return WrongRevision(f"The database {state}, this service needs revision {needed}: {advice}.")
-
-
 def _prepared(cluster: Cluster) -> str:
     if DATABASE not in cluster.psql("SELECT datname FROM pg_database").split():
         cluster.psql(resources.sql("roles.sql"))
         cluster.psql(f"CREATE DATABASE {DATABASE} OWNER {OWNER}")
     owner = cluster.conninfo(user=OWNER, dbname=DATABASE)
-    found, needed = migrations.current(owner), migrations.head()
-    if found is not None and found > needed:
-        raise _wrong_revision(found, needed, "run a newer service")
-    if found != needed:
+    if migrations.current(owner) != migrations.head():
         migrations.upgrade(owner, quiet=True)
     if not privileges.check_privileges(owner):
         cluster.psql(resources.sql("harden.sql"), dbname=DATABASE)

@@ -1,7 +1,7 @@
 -- Who may see and do what: the row level security policies and the grants in force, table by table.
 --
 -- This file is for reading, and for putting the policies back where somebody took them off. What builds them are the
--- revisions in alembic/versions (001, 006, 008, 009, 011, 013 and 014); a test proves that both say the same.
+-- revisions in alembic/versions (001, 006, 008, 009, 011, 013, 014, 016 and 017); a test proves that both say the same.
 --
 --
 -- How to read it
@@ -77,12 +77,13 @@ GRANT USAGE ON SCHEMA public TO blotter_trader, blotter_execution, blotter_compl
 GRANT SELECT ON alembic_version TO blotter_trader, blotter_execution, blotter_compliance, blotter_sequencer;
 
 -- All run with the rights of who calls them, so every policy below holds inside them too.
-REVOKE ALL ON FUNCTION act_as, lock_trader_sequence, submit_order, cancel_order, cancel_open_orders, report_execution
-    FROM PUBLIC;
+REVOKE ALL ON FUNCTION act_as, lock_trader_sequence, submit_order, cancel_order, cancel_open_orders, report_execution,
+    schema_compatibility FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION act_as TO blotter_trader, blotter_execution, blotter_compliance;
 GRANT EXECUTE ON FUNCTION lock_trader_sequence, cancel_open_orders TO blotter_trader, blotter_execution;
 GRANT EXECUTE ON FUNCTION submit_order, cancel_order TO blotter_trader;
 GRANT EXECUTE ON FUNCTION report_execution TO blotter_execution;
+GRANT EXECUTE ON FUNCTION schema_compatibility TO blotter_trader;  -- which the service asks with at its start
 
 
 -- ---------------------------------------------------------------------------------------------------------------------

@@ -56,6 +56,7 @@ CALLABLE = {
         "submit_order",
         "cancel_order",
         "cancel_open_orders",
+        "schema_compatibility",
     },
     "blotter_execution": {"act_as", "lock_trader_sequence", "report_execution", "cancel_open_orders"},
     "blotter_compliance": {"act_as", *LEAF_MAKERS},

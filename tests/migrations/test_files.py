@@ -70,6 +70,18 @@ def test_a_revision_rests_on_nothing_of_ours_that_may_change_later(file: Path) -
     assert not {node.id for node in nodes if isinstance(node, ast.Name)} & {"__file__", "Path", "os"}
 
 
+def test_every_revision_since_017_says_whether_it_expands_or_contracts() -> None:
+    """And a contract step says which servers it still suits; an expand step leaves that as it was."""
+    for file in FILES:
+        if file.name >= "017":
+            steps = [
+                ast.literal_eval(node.value)
+                for node in ast.parse(file.read_text()).body
+                if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "step"
+            ]
+            assert steps in (["expand"], ["contract"]), file.name
+
+
 @each_file
 def test_a_revision_asks_the_database_nothing(file: Path) -> None:
     """In offline mode there is none to ask."""

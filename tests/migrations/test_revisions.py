@@ -12,6 +12,7 @@ import pytest
 from alembic.script import ScriptDirectory
 
 from service import migrations
+from service.repositories import privileges
 from tests.conftest import ALICE, BOB, Database
 from tests.isolation.desk import cancel, connected, enter, fill, run
 from tests.paths import ROOT
@@ -215,6 +216,31 @@ def test_plain_alembic_without_the_variable_asks_for_it() -> None:
     )
     assert done.returncode == 1
     assert done.stderr.startswith("Say which database: BLOTTER_OWNER_URL=")
+
+
+def test_the_oldest_server_of_a_revision_moves_with_contract_steps_only(empty: Database) -> None:
+    owner, before = empty.conninfo("blotter_owner"), "016"
+    for revision in REVISIONS[REVISIONS.index("017") :]:
+        migrations.upgrade(owner, revision, quiet=True)
+        said = migrations.compatibility(owner)
+        assert said
+        [file] = (ROOT / "alembic" / "versions").glob(f"{revision}_*.py")
+        if 'step = "contract"' in file.read_text("utf-8"):
+            assert before < said.serves_from <= revision
+        else:
+            assert said.serves_from == before
+        before = said.serves_from
+
+
+def test_the_code_serves_its_newest_revision_and_no_older_one_than_it_says(empty: Database) -> None:
+    owner = empty.conninfo("blotter_owner")
+    migrations.upgrade(owner, PREVIOUS[migrations.OLDEST], quiet=True)
+    with pytest.raises(migrations.WrongRevision, match="run `blotter migrate upgrade`"):
+        migrations.check_served(owner)
+    for revision in REVISIONS[REVISIONS.index(migrations.OLDEST) :]:
+        migrations.upgrade(owner, revision, quiet=True)
+        migrations.check_served(owner)
+        privileges.check_privileges(owner)
 
 
 def test_models_and_database_do_not_drift(database: Database) -> None:

@@ -12,8 +12,9 @@ import pytest
 
 from blotter.orders.v1 import order_service_pb2_grpc as orders_grpc
 from service import migrations
+from service.cli import provisioning
 from service.embedded import Cluster
-from service.repositories import traders
+from service.repositories import privileges, traders
 from tests.conftest import ALICE, Database
 from tests.operations.command_line import DEADLINE, Serving, environment, run, serving
 from tests.operations.test_misconfigured import refused
@@ -95,21 +96,83 @@ def test_a_reader_of_the_sql_that_has_enough_is_no_error(tmp_path: Path) -> None
     assert (piped.stdout.count(b"\n"), piped.stderr) == (1, b"")
 
 
-NEWER = "UPDATE alembic_version SET version_num = '999'"
+# A revision of a later release: a table that is granted to a login, and a number that this one has never seen.
+NEWER = """
+    UPDATE alembic_version SET version_num = '999';
+    CREATE TABLE later (id integer);
+    ALTER TABLE later OWNER TO blotter_owner;
+    GRANT SELECT ON later TO blotter_trader;
+"""
+SAYS = """
+    CREATE OR REPLACE FUNCTION schema_compatibility(
+        OUT serves_from text, OUT release text, OUT policies_and_grants text
+    ) LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, public, pg_temp AS $$ SELECT '{}', '7.8.9', '{}' $$;
+"""
+NO_INFORMATION = "UPDATE alembic_version SET version_num = '999'; DROP FUNCTION schema_compatibility"
 
 
-def test_a_database_of_a_newer_service_is_served_by_none_of_this(tmp_path: Path, database: Database) -> None:
-    with psycopg.connect(database.conninfo("postgres")) as superuser:
-        superuser.execute(NEWER)
-    refused(tmp_path, ["serve"], "revision 999", "run a newer service", BLOTTER_DATABASE_URL=database.url)
+def make_newer(cluster: Cluster, dbname: str, serves_from: str) -> None:
+    """Bring a database to revision 999, whose oldest server knows `serves_from`."""
+    cluster.psql(NEWER, dbname=dbname)
+    with psycopg.connect(cluster.conninfo(user="postgres", dbname=dbname)) as superuser:
+        row = superuser.execute(privileges._POLICIES_AND_GRANTS, privileges._VALUES).fetchone()
+    assert row
+    cluster.psql(SAYS.format(serves_from, row[0]), dbname=dbname)
+
+
+SERVED = f"serves revision {HEAD} and newer ones that allow it"
+
+
+def test_a_newer_database_that_names_a_revision_known_here_is_served(tmp_path: Path, database: Database) -> None:
+    make_newer(database.cluster, database.name, HEAD)
+    settings = {"BLOTTER_DATABASE_URL": database.url}
+    said = done("migrate", "upgrade", cwd=tmp_path, **settings)
+    assert said == "The database is at revision 999, newer than this release, which serves it.\n"
+    with serving(tmp_path, **settings) as server:
+        assert code_of_submit(server, str(ALICE)) == "OK"
+    assert migrations.current(database.conninfo("blotter_owner")) == "999"
+
+
+def test_a_newer_database_keeps_its_own_policies_and_grants(tmp_path: Path, database: Database) -> None:
+    make_newer(database.cluster, database.name, HEAD)
+    database.cluster.psql("DROP POLICY orders_trader_isolation ON orders", dbname=database.name)
+    refused(tmp_path, ["serve"], "row policies or grants", BLOTTER_DATABASE_URL=database.url)
+
+
+@pytest.mark.parametrize("command", [["serve"], ["migrate", "upgrade"]], ids=" ".join)
+def test_a_newer_database_that_needs_a_newer_service_is_refused(
+    tmp_path: Path, database: Database, command: list[str]
+) -> None:
+    make_newer(database.cluster, database.name, "998")
+    said = ("is at revision 999", SERVED, "run release 7.8.9 or a newer one")
+    refused(tmp_path, command, *said, BLOTTER_DATABASE_URL=database.url)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["serve"], ["migrate", "upgrade"], ["migrate", "upgrade", HEAD], ["migrate", "downgrade", "--yes", BEFORE]],
+    ids=" ".join,
+)
+def test_an_unknown_revision_that_says_nothing_is_refused(
+    tmp_path: Path, database: Database, command: list[str]
+) -> None:
+    database.cluster.psql(NO_INFORMATION, dbname=database.name)
+    said = ("is at revision 999", SERVED, "of the release" if len(command) > 2 else "run the release")
+    refused(tmp_path, command, *said, BLOTTER_DATABASE_URL=database.url)
+    assert migrations.current(database.conninfo("blotter_owner")) == "999"
 
 
 def test_an_embedded_database_of_a_newer_service_is_left_as_it_is(tmp_path: Path) -> None:
     done("traders", "list", cwd=tmp_path)
     cluster = Cluster(tmp_path / ".blotter")
     cluster.start()
-    cluster.psql(NEWER, dbname="blotter")
+    make_newer(cluster, "blotter", HEAD)
+    cluster.stop()
+    with serving(tmp_path) as server:
+        assert code_of_submit(server, next(iter(map(str, provisioning.DEMO_TRADERS)))) == "OK"
+    cluster.start()
+    cluster.psql(NO_INFORMATION, dbname="blotter")
     cluster.stop()
     for command in (["serve"], ["migrate", "upgrade"]):
-        refused(tmp_path, command, "revision 999", "run a newer service")
+        refused(tmp_path, command, "revision 999", "run the release")
     assert not cluster.running

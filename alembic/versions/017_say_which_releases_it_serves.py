@@ -1,0 +1,44 @@
+"""Let the database say which releases may serve it, and what its policies and grants should be.
+
+Why: a server refused every revision but its own newest one, so that a release could neither be rolled out gradually nor
+rolled back. A server cannot know the revisions of later releases; the function schema_compatibility() tells it whether
+they suit it. It is a function and not a table because it belongs to the schema: `pg_dump --schema-only` keeps it,
+sql/schema.sql shows it, and no login can write it.
+
+The digest is that of the query in service/repositories/privileges.py. It was a constant of the code, which cannot know
+the grants of later revisions either.
+
+Revision: 017
+Follows: 016
+"""
+
+from __future__ import annotations
+
+from alembic import op
+
+revision = "017"
+down_revision = "016"
+branch_labels = None
+depends_on = None
+
+step = "contract"  # servers that were written before it accept their own revision only
+
+
+def upgrade() -> None:
+    """Create the function."""
+    op.run_sql("""
+        CREATE FUNCTION schema_compatibility(
+            OUT serves_from text, OUT release text, OUT policies_and_grants text
+        ) LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, public, pg_temp AS $$
+            SELECT '017', '0.2.0', '18eeb73176792b8560ab822b798d3b13b5cd03b7cfbbcf33fbbcd69212abd51e'
+        $$;
+        COMMENT ON FUNCTION schema_compatibility IS 'The revision that a server must at least know to serve this'
+            ' schema, the first release that knows it, and the digest of the policies and grants of the logins';
+        REVOKE ALL ON FUNCTION schema_compatibility FROM PUBLIC;
+        GRANT EXECUTE ON FUNCTION schema_compatibility TO blotter_trader;
+    """)
+
+
+def downgrade() -> None:
+    """Drop the function."""
+    op.run_sql("DROP FUNCTION schema_compatibility;")
