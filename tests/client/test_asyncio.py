@@ -12,10 +12,11 @@ from typing import Any
 import grpc
 import pytest
 
+from blotter.audit.v1 import inspection_pb2
 from blotter.orders.v1 import order_pb2, order_service_pb2
 from blotter_client import AsyncClient, AsyncTiming, BlotterError, open_async_channel
 from blotter_client.aio.streams import wait_for_event
-from tests.client.scripted import Script, answers, complete, events, playing, refuses, retry_after, says
+from tests.client.scripted import Script, answers, complete, events, logs, playing, refuses, retry_after, says
 from tests.conftest import ALICE
 
 PATIENCE = 20
@@ -146,6 +147,30 @@ async def test_cancel_ends_the_wait_for_another_connection(target: str, script: 
         watch = client.watch_orders()
         assert [message async for message in watch] == []
     assert len(script.requests) == 1
+
+
+async def test_logs_that_are_cancelled_while_a_task_waits_are_not_reported_as_incomplete(
+    client: AsyncClient, script: Script, caplog: pytest.LogCaptureFixture
+) -> None:
+    script.plays = [says(logs(1), then=script.silence)]
+    stream = client.stream_execution_logs(follow=False)
+    await anext(stream)
+    task = asyncio.create_task(stream.__anext__())
+    await asyncio.sleep(0)
+    stream.cancel()
+    await asyncio.wait([task], timeout=PATIENCE)
+    assert isinstance(task.exception(), StopAsyncIteration)
+    assert caplog.messages == []
+
+
+async def test_a_list_that_is_left_ends_its_call(target: str, script: Script) -> None:
+    script.plays = [says(inspection_pb2.ReconcileOrdersResponse(), then=script.silence)]
+    async with AsyncClient(target, role="compliance") as client:
+        found: Any = client.reconcile_orders()
+        await anext(found)
+        await until(script.mute)
+        await found.aclose()
+        await until(script.mute, is_set=False)
 
 
 async def test_leaving_its_block_ends_the_call_of_a_stream(client: AsyncClient, script: Script) -> None:

@@ -78,7 +78,6 @@ class Resumption(Generic[MessageT]):
     def connected(self) -> None:
         """Begin a connection."""
         self._reader.connected()
-        self._ready.clear()
 
     def received(self, message: MessageT) -> None:
         """Take a message from the connection. Raises MessageLost."""

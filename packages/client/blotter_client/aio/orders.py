@@ -164,7 +164,7 @@ class AsyncOrderCalls:
     ) -> pb.CancelAllOrdersResponse:
         """Cancel all open orders, or those in one symbol. For traders.
 
-        It is not tried again. After UNAVAILABLE or DEADLINE_EXCEEDED the orders may or may not be cancelled; the
+        It is not tried again. After UNAVAILABLE or DEADLINE_EXCEEDED all, some or none of the orders are cancelled; the
         same call may then be made again. It cancels what is open by then, orders entered since included, and its
         answer counts only these.
         """
