@@ -20,7 +20,7 @@ from service.domain.identity import Caller, CallerKind
 from service.domain.portions import PORTION, in_portions
 from service.repositories.deadlines import Deadlines
 from service.repositories.errors import translate
-from service.repositories.pools import Connection, Pool, Row, answered_by
+from service.repositories.pools import CLOSE_SECONDS, Connection, Pool, Row, answered_by
 from service.repositories.queueing import Key, Limits
 
 Rows = list[Row]
@@ -206,11 +206,18 @@ class Database:
             raise
 
     async def close(self, grace_seconds: float = 0) -> None:
-        """Close all connections; calls under way get that long to end, the writes among them without their callers."""
+        """Close all connections; calls under way get that long to end, the writes among them without their callers.
+
+        Takes hardly longer, whatever the database does.
+        """
         if self._calls:
             await asyncio.wait(self._calls, timeout=grace_seconds)
-        for pool in self._pools.values():
-            await pool.close()
+        await asyncio.gather(*(pool.close() for pool in self._pools.values()))
+        for task, call in self._calls.items():
+            if not (call.writes_of and call.sent):
+                task.cancel()  # once more: the driver may be waiting for its first cancellation to be answered
+        if self._calls:
+            await asyncio.wait(self._calls, timeout=CLOSE_SECONDS)
 
     async def run(
         self,

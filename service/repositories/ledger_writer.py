@@ -20,7 +20,7 @@ from service.repositories.database import SESSION, at_least_on, login_to
 from service.repositories.deadlines import LONGEST_STATEMENT
 from service.repositories.errors import translate, unavailable_if_unreachable
 from service.repositories.ledger_standing import HEAD, HOLDER, WAITING, Holder, Standing
-from service.repositories.pools import answered_by
+from service.repositories.pools import answered_by, shut
 from service.repositories.tiles import TILES, tile_values, tiles_of
 
 # Any number will do, as long as nobody else locks it: "blotter" in ASCII.
@@ -81,6 +81,10 @@ class LedgerWriter:
             writer = cls(connection)
             await writer._rows(f"SELECT {at_least_on(local=False)}")
             yield writer
+
+    def shut(self) -> None:
+        """End the connection at once: what was sent on it has no answer."""
+        shut(self._connection)
 
     async def elected(self) -> bool:
         """Try to become the sequencer: true until this connection ends, however it ends."""
