@@ -75,7 +75,7 @@ class LedgerWriter:
             connection = await AsyncConnection.connect(
                 login_to(conninfo, "blotter_sequencer", password, SESSION | KEEPALIVES),
                 autocommit=True,
-                prepare_threshold=None,  # a pooler may give each transaction another backend
+                prepare_threshold=None,  # a pooler in session mode may reuse this backend
             )
         async with connection:
             writer = cls(connection)
@@ -137,7 +137,7 @@ class LedgerWriter:
     async def append(self, tree: Edge, most: int) -> int:
         """Append at most so many events of what was committed; return how many.
 
-        None means that there is no more, or that this step only moved the hints on: only two in a row mean no more.
+        0 means that there is no more, or that this step only moved the hints on: only two in a row mean no more.
 
         Raises LedgerMoved, ForeignLedger; `tree` is then of no more use.
         """
