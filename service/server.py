@@ -68,6 +68,25 @@ ARRIVE_SECONDS = 0.5
 log = logging.getLogger("blotter.server")
 
 
+BEYOND_SECONDS = 0.5
+"""How long the stop waits, beyond the grace, for what it has told to end at once."""
+
+
+class Grace:
+    """What is left of the one grace that all steps of the stop share. It begins at the first question."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._end: float | None = None
+
+    def left(self) -> float:
+        """Return the seconds that are left."""
+        now = asyncio.get_running_loop().time()
+        if self._end is None:
+            self._end = now + self._seconds
+        return max(0.0, self._end - now)
+
+
 class AddressInUse(Exception):
     """The address to serve on is taken, or is none."""
 
@@ -108,11 +127,12 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
         limits=Limits(connections_per_caller=3),
         pooler=settings.database_pooler,
     )
+    grace = Grace(settings.grace_seconds)
     # What stops the server, in reverse order; each step runs, whatever another one raises.
     async with AsyncExitStack() as stop:
-        stop.push_async_callback(database.close, settings.grace_seconds)
+        stop.push_async_callback(_close, database, grace)
         await database.open()
-        stop.push_async_callback(own.close, settings.grace_seconds)
+        stop.push_async_callback(_close, own, grace)
         await own.open()
         events = Events(database)
         feed = Feed(Events(own), settings.feed_poll_ms / 1000)
@@ -179,31 +199,40 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
         ]
         if settings.sequencer:
             tasks.append(asyncio.create_task(sequencer.run(), name="sequencer"))
-        stop.push_async_callback(_end, tasks)
-        stop.push_async_callback(_stop, server, admission, settings.grace_seconds)
+        stop.push_async_callback(_end, tasks, sequencer, grace)
+        stop.push_async_callback(_stop, server, admission, grace)
         stop.callback(backpressure.drain)
         stop.push_async_callback(health.watches_ended, WATCHES_END_SECONDS)
         stop.callback(health.drain)
         stop.callback(admission.drain)
+        stop.callback(grace.left)  # the first step
         yield Running(port, feed, backpressure, tasks)
 
 
-async def _stop(server: aio.Server, admission: Admission, grace: float) -> None:
+async def _stop(server: aio.Server, admission: Admission, grace: Grace) -> None:
     """Refuse the calls that are on their way, then stop the server within the rest of the grace."""
-    clock = asyncio.get_running_loop().time
-    end = clock() + grace
     # gRPC answers a call that has no handler yet with CANCELLED when it stops, so those are let in to be refused.
-    await admission.quiet(min(ARRIVE_SECONDS, grace / 2))
-    stopping = asyncio.create_task(server.stop(max(0.0, end - clock())))
+    await admission.quiet(min(ARRIVE_SECONDS, grace.left() / 2))
+    stopping = asyncio.create_task(server.stop(grace.left()))
     await asyncio.sleep(0)  # clients are told to open no more calls, and only then are their calls refused
     admission.release()
-    await stopping
+    await asyncio.wait({stopping}, timeout=grace.left() + BEYOND_SECONDS)
 
 
-async def _end(tasks: list[asyncio.Task[None]]) -> None:
+async def _end(tasks: list[asyncio.Task[None]], sequencer: Sequencer, grace: Grace) -> None:
     for task in tasks:
         task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    _, waiting = await asyncio.wait(tasks, timeout=grace.left() + BEYOND_SECONDS)
+    if waiting:
+        # The driver asks the database to cancel a statement, and waits for the answer to that.
+        sequencer.shut()
+        for task in waiting:
+            task.cancel()
+        await asyncio.wait(waiting, timeout=BEYOND_SECONDS)
+
+
+async def _close(database: Database, grace: Grace) -> None:
+    await database.close(grace.left())
 
 
 async def serve(settings: Settings, conninfo: str, ready: Callable[[], None]) -> None:

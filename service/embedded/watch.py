@@ -24,9 +24,10 @@ async def keep_running(cluster: Cluster) -> NoReturn:
         EmbeddedError: the server could not be started again, or ended again and again.
     """
     failures, started = 0, time.monotonic()
+    trouble: str | None = None
     while True:
         await asyncio.sleep(_LOOK_SECONDS)
-        cluster.rotate_log()
+        trouble = await _rotate_log(cluster, trouble)
         if not await asyncio.to_thread(lambda: cluster.ended):
             continue
         if time.monotonic() - started > _HEALTHY_SECONDS:
@@ -46,3 +47,14 @@ async def keep_running(cluster: Cluster) -> NoReturn:
                 break
         started = time.monotonic()
         log.warning("PostgreSQL runs again")
+
+
+async def _rotate_log(cluster: Cluster, trouble: str | None) -> str | None:
+    """Bound the log; return what hinders that, such as a full disk, and warn of it once: the server may go on."""
+    try:
+        await asyncio.to_thread(cluster.rotate_log)
+    except OSError as error:
+        if str(error) != trouble:
+            log.warning("The log of PostgreSQL is not bounded: %s", error)
+        return str(error)
+    return None

@@ -21,9 +21,12 @@ from service.interceptors.telemetry import note_message
 
 HANG_UP_SECONDS = 0.05
 
+REQUEST_SECONDS = 30.0
+"""How long a call with one request may take to send it."""
+
 
 class Requests(aio.ServerInterceptor):
-    """Reads the request. Raises MalformedRequest in the call when there is none, or bytes that are no message."""
+    """Reads the request. Raises MalformedRequest in the call when none comes, or bytes that are no message."""
 
     async def intercept_service(self, continuation: Any, handler_call_details: grpc.HandlerCallDetails) -> Any:
         """Wrap the handler of one call."""
@@ -39,7 +42,11 @@ class Requests(aio.ServerInterceptor):
                 return error
 
         async def one(_: Any, context: Context) -> Any:
-            request = await context.read()
+            try:
+                async with asyncio.timeout(REQUEST_SECONDS):
+                    request = await context.read()
+            except TimeoutError as error:
+                raise MalformedRequest(f"No request message came within {REQUEST_SECONDS:g} s; send one.") from error
             if request is aio.EOF:
                 # gRPC reports a hang-up in the same way, and cancels the call a moment later.
                 await asyncio.sleep(HANG_UP_SECONDS)

@@ -19,7 +19,7 @@ from service.ledger.tiles import Tile, edge
 from service.repositories.database import SESSION, at_least_on, login_to
 from service.repositories.deadlines import LONGEST_STATEMENT
 from service.repositories.errors import translate, unavailable_if_unreachable
-from service.repositories.pools import answered_by
+from service.repositories.pools import answered_by, shut
 from service.repositories.standing import HEAD, HOLDER, WAITING, Holder, Standing
 from service.repositories.tiles import TILES, tile_values, tiles_of
 
@@ -75,12 +75,16 @@ class LedgerWriter:
             connection = await AsyncConnection.connect(
                 login_to(conninfo, "blotter_sequencer", password, SESSION | KEEPALIVES),
                 autocommit=True,
-                prepare_threshold=None,  # a pooler may give each transaction another backend
+                prepare_threshold=None,  # a pooler in session mode may reuse this backend
             )
         async with connection:
             writer = cls(connection)
             await writer._rows(f"SELECT {at_least_on(local=False)}")
             yield writer
+
+    def shut(self) -> None:
+        """End the connection at once: what was sent on it has no answer."""
+        shut(self._connection)
 
     async def elected(self) -> bool:
         """Try to become the sequencer: true until this connection ends, however it ends."""
@@ -133,7 +137,7 @@ class LedgerWriter:
     async def append(self, tree: Edge, most: int) -> int:
         """Append at most so many events of what was committed; return how many.
 
-        None means that there is no more, or that this step only moved the hints on: only two in a row mean no more.
+        0 means that there is no more, or that this step only moved the hints on: only two in a row mean no more.
 
         Raises LedgerMoved, ForeignLedger; `tree` is then of no more use.
         """

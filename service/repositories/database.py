@@ -20,7 +20,7 @@ from service.domain.identity import Caller, CallerKind
 from service.domain.portions import PORTION, in_portions
 from service.repositories.deadlines import Deadlines
 from service.repositories.errors import translate
-from service.repositories.pools import Connection, Pool, Row, answered_by
+from service.repositories.pools import CLOSE_SECONDS, Connection, Pool, Row, answered_by
 from service.repositories.queueing import Key, Limits
 
 Rows = list[Row]
@@ -187,7 +187,7 @@ class Database:
 
         `pooler` says that the conninfo leads to a pooler in transaction mode, such as PgBouncer.
         """
-        self._writers: WeakValueDictionary[UUID, asyncio.Semaphore] = WeakValueDictionary()
+        self._writers: WeakValueDictionary[tuple[UUID, CallerKind | None], asyncio.Semaphore] = WeakValueDictionary()
         self._session = _in_transaction(SESSION) if pooler else []
         self._calls: dict[asyncio.Task[list[Rows]], _Call] = {}
         self._pools = {}
@@ -206,11 +206,18 @@ class Database:
             raise
 
     async def close(self, grace_seconds: float = 0) -> None:
-        """Close all connections; calls under way get that long to end, the writes among them without their callers."""
+        """Close all connections; calls under way get that long to end, the writes among them without their callers.
+
+        Takes hardly longer, whatever the database does.
+        """
         if self._calls:
             await asyncio.wait(self._calls, timeout=grace_seconds)
-        for pool in self._pools.values():
-            await pool.close()
+        await asyncio.gather(*(pool.close() for pool in self._pools.values()))
+        for task, call in self._calls.items():
+            if not (call.writes_of and call.sent):
+                task.cancel()  # once more: the driver may be waiting for its first cancellation to be answered
+        if self._calls:
+            await asyncio.wait(self._calls, timeout=CLOSE_SECONDS)
 
     async def run(
         self,
@@ -283,10 +290,16 @@ class Database:
 
     @asynccontextmanager
     async def _turns(self, call: _Call) -> AsyncIterator[None]:
-        """Wait for a turn of each trader before a connection is taken, so that one at most waits for its lock."""
-        async with AsyncExitStack() as turns:
+        """Wait for a turn of each trader before a connection is taken, so that one at most waits for its lock.
+
+        A trader's own calls wait among themselves first: however many there are, a gateway's report waits behind two.
+        """
+        async with AsyncExitStack() as turns, AsyncExitStack() as own:
             try:
                 async with asyncio.timeout_at(call.deadlines.waits_until):
+                    if call.caller.kind is CallerKind.TRADER:
+                        for trader_id in call.writes_of:
+                            await own.enter_async_context(self._turn(trader_id, CallerKind.TRADER))
                     order = sorted(call.writes_of)
                     while (awaited := await self._enter(turns, order)) is not None:
                         await turns.aclose()
@@ -302,13 +315,16 @@ class Database:
         for the one that it did not get before it takes the others.
         """
         for index, trader_id in enumerate(trader_ids):
-            turn = self._writers.setdefault(trader_id, asyncio.Semaphore(WRITERS_A_TRADER))
             try:
                 async with asyncio.timeout(WAIT_WITH_TURNS if index else None):
-                    await turns.enter_async_context(turn)
+                    await turns.enter_async_context(self._turn(trader_id))
             except TimeoutError:
                 return trader_id
         return None
+
+    def _turn(self, trader_id: UUID, kind: CallerKind | None = None) -> asyncio.Semaphore:
+        """Return the turns of a trader's writers: of one kind of caller, or (None) of all."""
+        return self._writers.setdefault((trader_id, kind), asyncio.Semaphore(WRITERS_A_TRADER))
 
     async def _send(self, pool: Pool, call: _Call) -> list[Rows]:
         for attempt in range(1 + pool.size):

@@ -26,8 +26,6 @@ from service.domain.errors import (
 
 BY_CONSTRAINT: dict[str, Callable[[], BlotterError]] = {
     "fk_trader_sequences_trader_id": UnknownTrader,
-    # The time of entry is taken after expire_time was compared with the clock.
-    "ck_orders_expires_after_entry": ExpireTimePast,
     "traders_are_enabled": TraderDisabled,
 }
 

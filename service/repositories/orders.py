@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import TIMESTAMP, BigInteger, Uuid, bindparam, func, literal_column, select, text, tuple_
 
 from service import models
-from service.domain.errors import BlotterError, DatabaseUnavailable, ExpireTimePast, OrderNotFound
+from service.domain.errors import BlotterError, DatabaseUnavailable, OrderNotFound
 from service.domain.filters import FillFilter, OrderFilter
 from service.domain.identity import Caller
 from service.domain.orders import Fill, NewOrder, Order, OrderKey, Report, content_digest
@@ -141,15 +141,7 @@ class Orders:
     ) -> list[Recorded | BlotterError]:
         """Enter the orders in one transaction. One result each: what was recorded, or why it was not."""
         statements = await in_portions(lambda order: _submit(caller, trader_id, order), orders)
-        try:
-            results = await self._database.run(caller, *statements, writes_of=[trader_id], committed=self._committed)
-        except ExpireTimePast as error:
-            # The constraint, which names no item, refused the whole message.
-            if len(orders) == 1:
-                return [error]
-            middle = len(orders) // 2
-            halves = orders[:middle], orders[middle:]
-            return [result for half in halves for result in await self.submit(caller, trader_id, half)]
+        results = await self._database.run(caller, *statements, writes_of=[trader_id], committed=self._committed)
         return await in_portions(_recorded, results)
 
     async def validate(self, caller: Caller, trader_id: UUID, order: NewOrder) -> Order | None:

@@ -23,6 +23,9 @@ _Pool = AsyncConnectionPool[Connection]
 
 _PATIENCE_AT_START = 10.0
 
+CLOSE_SECONDS = 0.5
+"""How long the end waits for what has been told to end, beyond any grace."""
+
 # A pooler in transaction mode refuses most start-up parameters, but gives these, once set, to each server connection
 # that it lends.
 _TRACKED_BY_POOLERS = "SET TimeZone TO 'UTC'; SET DateStyle TO 'ISO'; SET standard_conforming_strings TO on"
@@ -36,6 +39,7 @@ class Pool:
         self.size = size
         self.queue = FairQueue(size, limits)
         self._waiting: set[asyncio.Timeout] = set()
+        self._lent: set[Connection] = set()
         self._pool = AsyncConnectionPool(
             conninfo,
             min_size=1,
@@ -60,8 +64,11 @@ class Pool:
         self._pool.reconnect_timeout = 0
 
     async def close(self) -> None:
-        """Close all connections."""
-        await self._pool.close()
+        """Close all connections, those that are lent too: what was sent on these has no answer."""
+        # Only connections that are just being made are waited for; the pool's tasks then end with the event loop.
+        await self._pool.close(timeout=CLOSE_SECONDS)
+        for connection in self._lent:
+            shut(connection)
 
     @asynccontextmanager
     async def connection(self, key: Key, until: float) -> AsyncIterator[Connection]:
@@ -82,7 +89,11 @@ class Pool:
                 raise (DatabaseUnavailable if patience.when() == 0 else DatabaseBusy) from error
             finally:
                 self._waiting.discard(patience)
-            yield connection
+            self._lent.add(connection)
+            try:
+                yield connection
+            finally:
+                self._lent.discard(connection)
 
     async def _fail_waiters(self, pool: _Pool) -> None:
         if not pool.get_stats().get("pool_size"):
@@ -93,6 +104,12 @@ class Pool:
 
 async def _configure(connection: Connection) -> None:
     await connection.execute(_TRACKED_BY_POOLERS)
+
+
+def shut(connection: Connection) -> None:
+    """End the stream to the database. The driver sees that, and closes the connection itself."""
+    with suppress(OSError, OperationalError), socket.socket(fileno=os.dup(connection.fileno())) as end:
+        end.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager
@@ -107,9 +124,7 @@ def answered_by(connection: Connection, moment: float) -> Iterator[None]:
     def close() -> None:
         nonlocal closed
         closed = True
-        # The driver sees the end of the stream and closes the connection itself.
-        with suppress(OSError, OperationalError), socket.socket(fileno=os.dup(connection.fileno())) as end:
-            end.shutdown(socket.SHUT_RDWR)
+        shut(connection)
 
     timer = asyncio.get_running_loop().call_at(moment, close)
     try:

@@ -65,6 +65,7 @@ class Sequencer:
         self._idle_seconds = idle_seconds
         self._checkpoint_seconds = checkpoint_seconds
         self._news = asyncio.Event()
+        self._writer: LedgerWriter | None = None
         self._condition = Condition(report)
         self._watch = Watch(self._condition, checkpoint_seconds if checkpoints.has_keys else None)
 
@@ -76,6 +77,11 @@ class Sequencer:
         """Record that this process has committed events."""
         self._news.set()
 
+    def shut(self) -> None:
+        """End the connection to the database at once, for a `run` that was cancelled and waits for the database."""
+        if self._writer:
+            self._writer.shut()
+
     async def run(self) -> None:
         """Sequence until cancelled. Whatever goes wrong delays; the next try reads anew what the database has."""
         self._condition.unknown()
@@ -85,6 +91,7 @@ class Sequencer:
                     LedgerWriter.connected(self._conninfo, self._password) as writer,
                     _beside(self._watch.report_silence(writer)),
                 ):
+                    self._writer = writer
                     async with _beside(self._watch.run(writer)) as watching:
                         await self._be_elected(writer, watching)
                     await self._lead(writer)

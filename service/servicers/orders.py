@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from datetime import datetime
 from typing import Any
@@ -122,8 +122,9 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
             cursor = await wanted.resume_after(self._events, request.resume_token)
         else:
             _, cursor = await wanted.bounds(self._events)
-            async for message in self._snapshot(wanted, cursor):
-                yield message
+            async with aclosing(self._snapshot(wanted, cursor)) as messages:
+                async for message in messages:
+                    yield message
         async with aclosing(follow(self._events, self._feed, wanted, cursor)) as steps:
             async for step in steps:
                 message = watch_pb2.WatchOrdersResponse(resume_token=step.token, heartbeat=step.heartbeat)
@@ -131,7 +132,9 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
                     message.events.events.extend(event_to_proto(*event) for event in step.events)
                 yield message
 
-    async def _snapshot(self, wanted: StreamRequest, cursor: int) -> AsyncIterator[watch_pb2.WatchOrdersResponse]:
+    async def _snapshot(
+        self, wanted: StreamRequest, cursor: int
+    ) -> AsyncGenerator[watch_pb2.WatchOrdersResponse, None]:
         after_id, count, full = None, 0, True
 
         async def page(caller: Caller) -> list[Order]:

@@ -1,5 +1,6 @@
 """Requests that no client library sends, and complaints that would not fit into an answer."""
 
+import asyncio
 from typing import Any
 
 import grpc
@@ -9,6 +10,7 @@ from blotter.orders.v1 import order_pb2, order_service_pb2
 from service.status import MOST_VIOLATIONS
 from tests.rpc.errors import fields_of, info_of, reason_of, refused
 from tests.rpc.methods import CALLERS, METHODS, ask
+from tests.rpc.raw_http2 import DATA, frame, raw_connection
 from tests.rpc.written import written
 from tests.serving import Blotter
 
@@ -63,6 +65,20 @@ async def test_a_stream_tells_unreadable_bytes_in_the_same_way(blotter: Blotter)
     call: Any = blotter.channel.unary_stream(WATCH, None, None)
     error = await refused(call(b"\xff", metadata=CALLERS["trader"]).read())
     assert (error.code(), reason_of(error)) == (grpc.StatusCode.INVALID_ARGUMENT, "MALFORMED_REQUEST")
+
+
+@pytest.mark.parametrize("path", [SUBMIT, WATCH, "/grpc.health.v1.Health/Check"])
+async def test_a_call_that_sends_no_message_is_ended(
+    blotter: Blotter, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setattr("service.interceptors.requests.REQUEST_SECONDS", 0.1, raising=False)
+    async with raw_connection(blotter.port) as silent, asyncio.timeout(20):
+        silent.call(1, path, end=False, metadata=CALLERS["trader"])
+        assert await silent.answered(1)
+        silent.call(3, path, end=False, metadata=CALLERS["trader"])
+        silent.writer.write(frame(DATA, 0, 3, b"\0\0\0\0\x20abc"))  # nor half of one
+        assert await silent.answered(3)
+    await blotter.submit()
 
 
 LISTS = [("ListOrders", "symbols", 100), ("WatchOrders", "order_ids", 1000)]

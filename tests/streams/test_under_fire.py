@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from psycopg import AsyncConnection
 
 from blotter.audit.v1 import audit_service_pb2
@@ -94,8 +95,9 @@ async def test_every_watcher_sees_each_of_its_events_once_in_order(database: Dat
 async def test_a_transaction_that_stays_open_delays_its_trader_alone_and_is_not_skipped(
     database: Database, blotter: Blotter
 ) -> None:
+    request = watch_pb2.WatchOrdersRequest(heartbeat_interval=Duration(seconds=1))
     async with (
-        watching(blotter, ALICE) as alice,
+        watching(blotter, ALICE, request) as alice,
         watching(blotter, BOB) as bob,
         await AsyncConnection.connect(database.conninfo("blotter_trader")) as slow,
     ):
@@ -108,7 +110,11 @@ async def test_a_transaction_that_stays_open_delays_its_trader_alone_and_is_not_
             await blotter.submit(BOB)
         await bob.until(3)
         assert not behind.done()
+        blotter.feed.hint(ALICE)  # the stream reads again while the transaction is open
+        while not alice.heartbeats:
+            await alice.next()
         assert alice.sequences == []
+        assert alice.heartbeats[-1].last_sequence == 0
         await slow.commit()
         await behind
         await alice.until(2)
