@@ -217,7 +217,7 @@ class LedgerWriter:
 
     async def _append(self, tree: Edge, function: str, values: Mapping[str, Any]) -> int:
         rows = await self._send(
-            f"SELECT entry_position, entry_hash FROM {function} ORDER BY 1",  # noqa: S608  # one of two, written here
+            f"SELECT entry_position, entry_hash FROM {function} ORDER BY 1",  # one of two, written here
             {"size": tree.size, **values},
         )
         await self._add_tiles(tree.append(leaf for _, leaf in rows))

@@ -6,54 +6,43 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import TIMESTAMP, BigInteger, Uuid, bindparam, select, tuple_
-
-from service import models
 from service.domain.filters import LogFilter
 from service.domain.identity import Caller
 from service.domain.orders import ExecutionLog
 from service.repositories.database import Database, Rows, Statement
-from service.repositories.statements import columns, compiled, if_given, one_of, within
+from service.repositories.statements import columns, if_given, one_of, within
 
-_LOG = models.ExecutionLog
-_LIMIT = bindparam("limit", type_=BigInteger())
-_LISTED = select(*columns(_LOG, ExecutionLog)).where(
-    if_given("order_id", Uuid(), _LOG.order_id == bindparam("order_id")),
-    one_of(_LOG.action, "actions"),
-    within(_LOG.timestamp, "happened"),
-)
+_LISTED = f"""
+    SELECT {columns(ExecutionLog, "log")} FROM execution_logs AS log
+    WHERE {if_given("order_id", "uuid", "log.order_id = %(order_id)s::uuid")}
+        AND {one_of("log.action", "action_enum", "actions")}
+        AND {within("log.timestamp", "happened")}
+"""
 
-_OF_TRADER = _LISTED.where(_LOG.trader_id == bindparam("trader_id"))
-_AFTER = bindparam("after_sequence", type_=BigInteger())
-_LIST_OF_TRADER = {
-    False: compiled(
-        _OF_TRADER.where(if_given("after_sequence", BigInteger(), _LOG.sequence > _AFTER))
-        .order_by(_LOG.sequence)
-        .limit(_LIMIT)
-    ),
-    True: compiled(
-        _OF_TRADER.where(if_given("after_sequence", BigInteger(), _LOG.sequence < _AFTER))
-        .order_by(_LOG.sequence.desc())
-        .limit(_LIMIT)
-    ),
-}
 
-_KEY = tuple_(_LOG.timestamp, _LOG.trader_id, _LOG.sequence)
-_AFTER_KEY = tuple_(
-    bindparam("after_time", type_=TIMESTAMP(timezone=True)), bindparam("after_trader", type_=Uuid()), _AFTER
-)
-_LIST_OF_ALL = {
-    False: compiled(
-        _LISTED.where(if_given("after_sequence", BigInteger(), _KEY > _AFTER_KEY))
-        .order_by(_LOG.timestamp, _LOG.trader_id, _LOG.sequence)
-        .limit(_LIMIT)
-    ),
-    True: compiled(
-        _LISTED.where(if_given("after_sequence", BigInteger(), _KEY < _AFTER_KEY))
-        .order_by(_LOG.timestamp.desc(), _LOG.trader_id.desc(), _LOG.sequence.desc())
-        .limit(_LIMIT)
-    ),
-}
+def _of_trader(comparison: str, direction: str) -> str:
+    beyond = f"log.sequence {comparison} %(after_sequence)s::bigint"
+    return f"""{_LISTED}
+        AND log.trader_id = %(trader_id)s::uuid
+        AND {if_given("after_sequence", "bigint", beyond)}
+    ORDER BY log.sequence {direction}
+    LIMIT %(limit)s::bigint
+    """
+
+
+def _of_all(comparison: str, direction: str) -> str:
+    key = "(%(after_time)s::timestamptz, %(after_trader)s::uuid, %(after_sequence)s::bigint)"
+    beyond = f"(log.timestamp, log.trader_id, log.sequence) {comparison} {key}"
+    return f"""{_LISTED}
+        AND {if_given("after_sequence", "bigint", beyond)}
+    ORDER BY log.timestamp {direction}, log.trader_id {direction}, log.sequence {direction}
+    LIMIT %(limit)s::bigint
+    """
+
+
+# By `newest_first`.
+_LIST_OF_TRADER = {False: _of_trader(">", "ASC"), True: _of_trader("<", "DESC")}
+_LIST_OF_ALL = {False: _of_all(">", "ASC"), True: _of_all("<", "DESC")}
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,76 +10,64 @@ from dataclasses import asdict
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ARRAY, BigInteger, Uuid, bindparam, func, literal_column, select
-
-from service import models
 from service.domain.filters import EventFilter
 from service.domain.identity import Caller
 from service.domain.orders import ExecutionLog, Order
 from service.repositories.audit import logs_of
 from service.repositories.database import Database, Rows, Statement
-from service.repositories.statements import columns, compiled, if_given, one_of
+from service.repositories.statements import LEDGER_SIZE, columns, if_given, one_of
 
-_LOG = models.ExecutionLog
-_ENTRY = models.LedgerEntry
 STRETCH = 10_000
-_LIMIT = bindparam("limit", type_=BigInteger())
-_LAST_SEQUENCE = compiled(
-    select(models.TraderSequence.last_sequence).where(models.TraderSequence.trader_id == bindparam("trader_id"))
-)
-_LAST_SEQUENCES = compiled(
-    select(models.TraderSequence.trader_id, models.TraderSequence.last_sequence).where(
-        models.TraderSequence.trader_id == bindparam("trader_ids", type_=ARRAY(Uuid())).any_(),
-        models.TraderSequence.last_sequence.is_not(None),
-    )
-)
-_FIRST_SEQUENCE = compiled(select(func.min(_LOG.sequence)).where(_LOG.trader_id == bindparam("trader_id")))
-_HEAD = compiled(select(func.coalesce(func.max(models.LedgerHead.size), literal_column("0"))))
+_LAST_SEQUENCE = "SELECT last_sequence FROM trader_sequences WHERE trader_id = %(trader_id)s::uuid"
+_LAST_SEQUENCES = """
+    SELECT trader_id, last_sequence FROM trader_sequences
+    WHERE trader_id = ANY (%(trader_ids)s::uuid[]) AND last_sequence IS NOT NULL
+"""
+_FIRST_SEQUENCE = "SELECT min(sequence) FROM execution_logs WHERE trader_id = %(trader_id)s::uuid"
+_HEAD = f"SELECT {LEDGER_SIZE}"
 
-_MATCHING = (
-    one_of(_LOG.trader_id, "trader_ids"),
-    one_of(_LOG.order_id, "order_ids"),
-    one_of(_LOG.symbol, "symbols"),
-    one_of(_LOG.status, "statuses"),
-    one_of(_LOG.action, "actions"),
-)
-_CURSOR = bindparam("cursor", type_=BigInteger())
-_OF_TRADER = compiled(
-    select(*columns(_LOG, ExecutionLog))
-    .where(_LOG.trader_id == bindparam("trader_id"), _LOG.sequence > _CURSOR, *_MATCHING)
-    .order_by(_LOG.sequence)
-    .limit(_LIMIT)
-)
+_MATCHING = f"""
+    {one_of("log.trader_id", "uuid", "trader_ids")}
+    AND {one_of("log.order_id", "uuid", "order_ids")}
+    AND {one_of("log.symbol", "varchar", "symbols")}
+    AND {one_of("log.status", "order_status_enum", "statuses")}
+    AND {one_of("log.action", "action_enum", "actions")}
+"""
+_OF_TRADER = f"""
+    SELECT {columns(ExecutionLog, "log")} FROM execution_logs AS log
+    WHERE log.trader_id = %(trader_id)s::uuid AND log.sequence > %(cursor)s::bigint AND {_MATCHING}
+    ORDER BY log.sequence
+    LIMIT %(limit)s::bigint
+"""
 # A stretch of the ledger at a time: a rare match must not make one statement read it all.
-_OF_ALL = compiled(
-    select(_ENTRY.position, *columns(_LOG, ExecutionLog))
-    .join(_LOG, (_LOG.trader_id == _ENTRY.trader_id) & (_LOG.sequence == _ENTRY.sequence))
-    .where(_ENTRY.position >= _CURSOR, _ENTRY.position < bindparam("end", type_=BigInteger()), *_MATCHING)
-    .order_by(_ENTRY.position)
-    .limit(_LIMIT)
-)
+_OF_ALL = f"""
+    SELECT entry.position, {columns(ExecutionLog, "log")}
+    FROM ledger_entries AS entry
+    JOIN execution_logs AS log ON log.trader_id = entry.trader_id AND log.sequence = entry.sequence
+    WHERE entry.position >= %(cursor)s::bigint AND entry.position < %(end)s::bigint AND {_MATCHING}
+    ORDER BY entry.position
+    LIMIT %(limit)s::bigint
+"""
 
 # An order that changed since the cursor is left out: its event comes after the snapshot. So every page, however late it
 # is read, shows the same moment, without a transaction that stays open between them.
-_SNAPSHOT = (
-    select(*columns(models.Order, Order))
-    .where(
-        if_given("after_id", Uuid(), models.Order.id > bindparam("after_id", type_=Uuid())),
-        one_of(models.Order.trader_id, "trader_ids"),
-        one_of(models.Order.id, "order_ids"),
-        one_of(models.Order.symbol, "symbols"),
-        one_of(models.Order.status, "statuses"),
-    )
-    .order_by(models.Order.id)
-    .limit(_LIMIT)
+_SNAPSHOT = f"""
+    SELECT {columns(Order, "orders")} FROM orders {{join}}
+    WHERE {if_given("after_id", "uuid", "orders.id > %(after_id)s::uuid")}
+        AND {one_of("orders.trader_id", "uuid", "trader_ids")}
+        AND {one_of("orders.id", "uuid", "order_ids")}
+        AND {one_of("orders.symbol", "varchar", "symbols")}
+        AND {one_of("orders.status", "order_status_enum", "statuses")}
+        AND {{unchanged}}
+    ORDER BY orders.id
+    LIMIT %(limit)s::bigint
+"""
+_SNAPSHOT_OF_TRADER = _SNAPSHOT.format(
+    join="", unchanged="orders.trader_id = %(trader_id)s::uuid AND orders.last_sequence <= %(cursor)s::bigint"
 )
-_SNAPSHOT_OF_TRADER = compiled(
-    _SNAPSHOT.where(models.Order.trader_id == bindparam("trader_id"), models.Order.last_sequence <= _CURSOR)
-)
-_SNAPSHOT_OF_ALL = compiled(
-    _SNAPSHOT.join(
-        _ENTRY, (_ENTRY.trader_id == models.Order.trader_id) & (_ENTRY.sequence == models.Order.last_sequence)
-    ).where(_ENTRY.position < _CURSOR)
+_SNAPSHOT_OF_ALL = _SNAPSHOT.format(
+    join="JOIN ledger_entries AS entry ON entry.trader_id = orders.trader_id AND entry.sequence = orders.last_sequence",
+    unchanged="entry.position < %(cursor)s::bigint",
 )
 
 

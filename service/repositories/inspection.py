@@ -7,51 +7,33 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import TIMESTAMP, BigInteger, Text, bindparam, cast, literal_column, select
-
-from service import models
 from service.domain.errors import LogNotFound, OrderNotFound
 from service.domain.filters import AccessFilter
 from service.domain.identity import Caller
 from service.domain.orders import ExecutionLog
 from service.repositories.database import Database, Statement
 from service.repositories.events import Event
-from service.repositories.statements import columns, compiled, if_given, within
+from service.repositories.statements import LEDGER_SIZE, columns, if_given, within
 
-_LOG, _ENTRY, _ACCESS = models.ExecutionLog, models.LedgerEntry, models.AuditAccess
-
-_AS_OF = compiled(
-    select(_ENTRY.position, *columns(_LOG, ExecutionLog))
-    .outerjoin(_ENTRY, (_ENTRY.trader_id == _LOG.trader_id) & (_ENTRY.sequence == _LOG.sequence))
-    .where(
-        _LOG.order_id == bindparam("order_id"),
-        if_given("time", TIMESTAMP(timezone=True), _LOG.created_at <= bindparam("time")),
-        if_given("position", BigInteger(), _ENTRY.position <= bindparam("position", type_=BigInteger())),
-    )
-    .order_by(_LOG.sequence.desc())
-    .limit(literal_column("1"))
-)
-_ACCESSES = compiled(
-    select(
-        _ACCESS.id,
-        _ACCESS.accessed_at,
-        _ACCESS.actor,
-        _ACCESS.login,
-        _ACCESS.request_id,
-        _ACCESS.method,
-        cast(_ACCESS.request, Text()),
-    )
-    .where(
-        within(_ACCESS.accessed_at, "accessed"),
-        if_given("actor", Text(), _ACCESS.actor == bindparam("actor")),
-        if_given("before", BigInteger(), _ACCESS.id < bindparam("before", type_=BigInteger())),
-    )
-    .order_by(_ACCESS.id.desc())
-    .limit(bindparam("limit", type_=BigInteger()))
-)
-
-
-_SIZE = "SELECT coalesce((SELECT size FROM ledger_head), 0)"
+_AS_OF = f"""
+    SELECT entry.position, {columns(ExecutionLog, "log")}
+    FROM execution_logs AS log
+    LEFT JOIN ledger_entries AS entry ON entry.trader_id = log.trader_id AND entry.sequence = log.sequence
+    WHERE log.order_id = %(order_id)s::uuid
+        AND {if_given("time", "timestamptz", "log.created_at <= %(time)s::timestamptz")}
+        AND {if_given("position", "bigint", "entry.position <= %(position)s::bigint")}
+    ORDER BY log.sequence DESC
+    LIMIT 1
+"""
+_ACCESSES = f"""
+    SELECT id, accessed_at, actor, login, request_id, method, request::text FROM audit_accesses
+    WHERE {within("accessed_at", "accessed")}
+        AND {if_given("actor", "varchar", "actor = %(actor)s::varchar")}
+        AND {if_given("before", "bigint", "id < %(before)s::bigint")}
+    ORDER BY id DESC
+    LIMIT %(limit)s::bigint
+"""
+_SIZE = f"SELECT {LEDGER_SIZE}"
 
 
 @dataclass(frozen=True, slots=True)

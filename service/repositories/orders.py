@@ -9,9 +9,6 @@ from itertools import chain
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import TIMESTAMP, BigInteger, Uuid, bindparam, func, literal_column, select, text, tuple_
-
-from service import models
 from service.domain.errors import BlotterError, DatabaseUnavailable, OrderNotFound
 from service.domain.filters import FillFilter, OrderFilter
 from service.domain.identity import Caller
@@ -19,7 +16,7 @@ from service.domain.orders import Fill, NewOrder, Order, OrderKey, Report, conte
 from service.domain.portions import in_portions
 from service.repositories.database import Database, Rows, Statement, act_as
 from service.repositories.errors import BY_OUTCOME
-from service.repositories.statements import call, columns, compiled, if_given, one_of, within
+from service.repositories.statements import call, columns, if_given, one_of, within
 
 _SUBMIT = call(
     "submit_order",
@@ -32,19 +29,10 @@ _SUBMIT = call(
 
 _CANCEL = call("cancel_order", ("trader_id", "order_id", "client_order_id", "reason", "actor", "request_id"), Order)
 
-_CANCEL_OPEN = compiled(
-    select(
-        func.cancel_open_orders(
-            bindparam("trader_id"),
-            bindparam("symbol"),
-            bindparam("expired_only"),
-            bindparam("reason"),
-            bindparam("actor"),
-            bindparam("request_id"),
-            bindparam("most"),
-        )
-    )
-)
+_CANCEL_OPEN = """
+    SELECT cancel_open_orders(
+        %(trader_id)s, %(symbol)s, %(expired_only)s, %(reason)s, %(actor)s, %(request_id)s, %(most)s)
+"""
 
 _REPORT = call(
     "report_execution",
@@ -55,67 +43,50 @@ _REPORT = call(
     Order,
 )  # fmt: skip
 
-_ORDER = select(*columns(models.Order, Order)).where(models.Order.trader_id == bindparam("trader_id"))
-_NAMED = if_given("order_id", Uuid(), models.Order.id == bindparam("order_id")) & if_given(
-    "client_order_id",
-    models.Order.client_order_id.type,
-    models.Order.client_order_id == bindparam("client_order_id"),
-)
-_GET = compiled(_ORDER.where(_NAMED))
-
-_LIST = compiled(
-    _ORDER.where(
-        one_of(models.Order.status, "statuses"),
-        one_of(models.Order.symbol, "symbols"),
-        within(models.Order.created_at, "created"),
-        within(models.Order.updated_at, "updated"),
-        if_given(
-            "before_id",
-            Uuid(),
-            tuple_(models.Order.created_at, models.Order.id)
-            < tuple_(bindparam("before_time", type_=TIMESTAMP(timezone=True)), bindparam("before_id", type_=Uuid())),
-        ),
-    )
-    .order_by(models.Order.created_at.desc(), models.Order.id.desc())
-    .limit(bindparam("limit", type_=BigInteger()))
-)
-
-_FIND = compiled(select(models.Order.id).where(models.Order.trader_id == bindparam("trader_id"), _NAMED))
-_FILLS = (
-    select(*columns(models.Fill, Fill))
-    .where(
-        models.Fill.trader_id == bindparam("trader_id"),
-        within(models.Fill.timestamp, "traded"),
-        if_given("before", BigInteger(), models.Fill.sequence < bindparam("before", type_=BigInteger())),
-    )
-    .order_by(models.Fill.sequence.desc())
-    .limit(bindparam("limit", type_=BigInteger()))
-)
-_LIST_FILLS = compiled(_FILLS)
-_LIST_FILLS_OF_ORDER = compiled(
-    _FILLS.where(
-        models.Fill.order_id
-        == select(models.Order.id).where(models.Order.trader_id == bindparam("trader_id"), _NAMED).scalar_subquery()
+_NAMED = " AND ".join(
+    (
+        "orders.trader_id = %(trader_id)s::uuid",
+        if_given("order_id", "uuid", "orders.id = %(order_id)s::uuid"),
+        if_given("client_order_id", "varchar", "orders.client_order_id = %(client_order_id)s::varchar"),
     )
 )
+_GET = f"SELECT {columns(Order, 'orders')} FROM orders WHERE {_NAMED}"
+_FIND = f"SELECT orders.id FROM orders WHERE {_NAMED}"
 
+_BEFORE_KEY = "(orders.created_at, orders.id) < (%(before_time)s::timestamptz, %(before_id)s::uuid)"
+_LIST = f"""
+    SELECT {columns(Order, "orders")} FROM orders
+    WHERE orders.trader_id = %(trader_id)s::uuid
+        AND {one_of("orders.status", "order_status_enum", "statuses")}
+        AND {one_of("orders.symbol", "varchar", "symbols")}
+        AND {within("orders.created_at", "created")}
+        AND {within("orders.updated_at", "updated")}
+        AND {if_given("before_id", "uuid", _BEFORE_KEY)}
+    ORDER BY orders.created_at DESC, orders.id DESC
+    LIMIT %(limit)s::bigint
+"""
 
-_EXPIRED = compiled(
-    select(models.Order.trader_id)
-    .where(
-        # The predicate of idx_orders_expiring, to the letter.
-        text("status IN ('PENDING', 'PARTIAL')"),
-        models.Order.expires_at <= func.now(),
-    )
-    .distinct()
-    .order_by(models.Order.trader_id)
-)
-_LOCK_AT_ONCE = compiled(
-    select(literal_column("1"))
-    .select_from(models.TraderSequence)
-    .where(models.TraderSequence.trader_id == bindparam("trader_id"))
-    .with_for_update(key_share=True, nowait=True)
-)
+_FILLS = f"""
+    SELECT {columns(Fill, "fills")} FROM fills
+    WHERE fills.trader_id = %(trader_id)s::uuid
+        AND {within("fills.timestamp", "traded")}
+        AND {if_given("before", "bigint", "fills.sequence < %(before)s::bigint")}
+        AND {{of_order}}
+    ORDER BY fills.sequence DESC
+    LIMIT %(limit)s::bigint
+"""
+_LIST_FILLS = _FILLS.format(of_order="true")
+_LIST_FILLS_OF_ORDER = _FILLS.format(of_order=f"fills.order_id = ({_FIND})")
+
+# The predicate of idx_orders_expiring, to the letter.
+_EXPIRED = """
+    SELECT DISTINCT orders.trader_id FROM orders
+    WHERE status IN ('PENDING', 'PARTIAL') AND orders.expires_at <= now()
+    ORDER BY orders.trader_id
+"""
+_LOCK_AT_ONCE = """
+    SELECT 1 FROM trader_sequences WHERE trader_id = %(trader_id)s::uuid FOR NO KEY UPDATE NOWAIT
+"""
 
 CANCELLED_AT_ONCE = 10_000
 EXPIRED_AT_ONCE = 1000

@@ -20,11 +20,10 @@ from service.domain.errors import (
 from service.domain.identity import Caller
 from service.ledger.tiles import Span, consistency_spans, inclusion_spans, needed, root_over, subtrees
 from service.repositories.database import Database, Rows, Statement
+from service.repositories.statements import LEDGER_SIZE
 from service.repositories.tiles import TILES, tile_values, tiles_of
 
-_SIZES = """
-    SELECT coalesce((SELECT size FROM ledger_head), 0), coalesce((SELECT max(size) FROM ledger_checkpoints), 0)
-"""
+_SIZES = f"SELECT {LEDGER_SIZE}, coalesce((SELECT max(size) FROM ledger_checkpoints), 0)"
 _CHECKPOINT = """
     SELECT size, root_hash, note, created_at,
         ARRAY(SELECT signature FROM ledger_cosignatures WHERE size = ledger_checkpoints.size ORDER BY witness)

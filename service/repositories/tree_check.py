@@ -13,6 +13,7 @@ from service.domain.identity import Caller
 from service.ledger.edge import Edge, FullTile
 from service.ledger.tiles import TILE_WIDTH
 from service.repositories.database import Database, Statement
+from service.repositories.statements import LEDGER_SIZE
 
 PORTION = 1000
 
@@ -31,7 +32,7 @@ _TILES = """
 _TILES_AHEAD = """
     SELECT level, tile_index FROM ledger_tiles WHERE (tile_index + 1) * 256::numeric ^ (level + 1) > %(size)s LIMIT 10
 """
-_HEAD = "SELECT coalesce((SELECT size FROM ledger_head), 0), (SELECT max(size) FROM ledger_checkpoints)"
+_HEAD = f"SELECT {LEDGER_SIZE}, (SELECT max(size) FROM ledger_checkpoints)"
 
 
 class TreeCheck:
