@@ -116,7 +116,9 @@ _POLICIES_AND_GRANTS: LiteralString = """
               SELECT proname, proacl FROM pg_proc WHERE pronamespace = 'public'::regnamespace) AS granted,
             aclexplode(acl) JOIN login ON login.oid = grantee
     )
-    SELECT encode(sha256(convert_to(string_agg(text, E'\n' ORDER BY text COLLATE "C"), 'UTF8')), 'hex') FROM line
+    SELECT encode(sha256(convert_to(string_agg(text, E'\n' ORDER BY text COLLATE "C"), 'UTF8')), 'hex')
+        AS policies_and_grants
+    FROM line
 """
 
 # Said by the database, because a later release may have brought policies and grants that this code cannot know. Only

@@ -1,0 +1,394 @@
+"""What a release sends to its database: `python -m tests.migrations.record_release` writes it at each release.
+
+A conversation with a real server: every method, the sequencer's work and the owner's, and the checks at the start. What
+is kept of it is the SQL as it was sent, with marks for what another database gives other values to: the ids of orders,
+and the size of the ledger. `play` sends it again, and a test does so with the last release's on the newest schema.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+from unittest.mock import patch
+from uuid import UUID
+
+import psycopg
+from google.protobuf.message import Message as Request
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from blotter.audit.v1 import audit_service_pb2, inspection_pb2, ledger_pb2
+from blotter.orders.v1 import execution_report_pb2 as reports_pb
+from blotter.orders.v1 import order_service_pb2 as orders_pb
+from blotter.orders.v1 import watch_pb2
+from service import migrations
+from service.domain.identity import Caller, CallerKind
+from service.embedded import Cluster
+from service.repositories import privileges, traders
+from service.repositories.append import LedgerWriter
+from service.repositories.database import SESSION, login_to
+from service.repositories.database import Database as ServiceDatabase
+from service.repositories.orders import Orders
+from service.repositories.probe import Probe
+from service.sequencing import KeyFolder
+from service.sequencing.checkpoints import Checkpoints
+from tests.conftest import UNSAFE_BUT_FAST, Database, created
+from tests.paths import ROOT
+from tests.serving import COMPLIANCE, EXECUTION, Blotter, as_trader, order_request, report_request, serving
+
+RELEASES = Path(__file__).parent / "releases"
+DEADLINE = 30
+CAROL = UUID("ca201000-0000-4000-8000-000000000003")
+METHODS = {
+    method.name: method.server_streaming
+    for service in (
+        orders_pb.DESCRIPTOR.services_by_name["OrderService"],
+        audit_service_pb2.DESCRIPTOR.services_by_name["AuditService"],
+    )
+    for method in service.methods
+}
+
+
+class Message(NamedTuple):
+    """What was sent at once, under which login, and the outcomes of the functions that it calls."""
+
+    login: str
+    sql: str
+    outcomes: tuple[str, ...] = ()
+
+
+class Recording(NamedTuple):
+    """The messages of a release, and its newest revision."""
+
+    head: str
+    messages: list[Message]
+
+
+class Played(NamedTuple):
+    """What the database answered: the outcomes, message by message, and the digests of policies and grants."""
+
+    outcomes: list[tuple[str, ...]]
+    digests: set[str]
+
+
+@contextmanager
+def recorded() -> Iterator[list[Message]]:
+    """What psycopg sends while the block runs."""
+    messages: list[Message] = []
+    send, send_async = psycopg.Cursor.execute, psycopg.AsyncCursor.execute
+
+    def keep(connection: Any, mogrifier: Any, query: Any, values: Any) -> None:
+        text = mogrifier(connection).mogrify(query, values) if values else query
+        messages.append(Message(connection.info.user, text if isinstance(text, str) else text.decode()))
+
+    def execute(self: Any, query: Any, params: Any = None, **options: Any) -> Any:
+        keep(self.connection, psycopg.ClientCursor, query, params)
+        return send(self, query, params, **options)
+
+    async def execute_async(self: Any, query: Any, params: Any = None, **options: Any) -> Any:
+        keep(self.connection, psycopg.AsyncClientCursor, query, params)
+        return await send_async(self, query, params, **options)
+
+    with (
+        patch.object(psycopg.Cursor, "execute", execute),
+        patch.object(psycopg.AsyncCursor, "execute", execute_async),
+    ):
+        yield messages
+
+
+class Conversation:
+    """Calls every method and remembers which."""
+
+    def __init__(self, blotter: Blotter) -> None:
+        self.blotter = blotter
+        self.called: set[str] = set()
+
+    async def call(self, method: str, request: Request, metadata: Any) -> Any:
+        """Call a method; return its response, or the first message of its stream."""
+        self.called.add(method)
+        stub = self.blotter.audit if hasattr(self.blotter.audit, method) else self.blotter.orders
+        call = getattr(stub, method)(request, metadata=metadata, timeout=DEADLINE)
+        if not METHODS[method]:
+            return await call
+        first = await call.read()
+        call.cancel()
+        return first
+
+    async def trade(self, trader_id: UUID) -> dict[str, str]:
+        """Do what a desk and its gateway do; return the orders' ids by the trader's."""
+        desk = as_trader(trader_id)
+        ids = {}
+        orders: dict[str, dict[str, Any]] = {
+            "filled": {},
+            "cancelled": {"expire_time": Timestamp(seconds=4_102_444_800)},
+            "rejected": {"stop_loss": "580"},
+            "left": {"symbol": "MSFT", "take_profit": "600"},
+        }
+        for name, changes in orders.items():
+            request = order_request(client_order_id=name, **changes)
+            ids[name] = (await self.call("SubmitOrder", request, desk)).order.order_id
+        await self.call("SubmitOrder", order_request(client_order_id="valid", validate_only=True), desk)
+        batch = orders_pb.BatchSubmitOrdersRequest(
+            orders=[order_request(client_order_id=name) for name in ("batched", "filled")]
+        )
+        results = (await self.call("BatchSubmitOrders", batch, desk)).results
+        ids["batched"] = results[0].response.order.order_id
+
+        def report(name: str, number: str, **what: Any) -> reports_pb.ReportExecutionRequest:
+            order = orders_pb.SubmitOrderResponse().order
+            order.trader_id, order.order_id = str(trader_id), ids[name]
+            return report_request(order, report_id=f"report-{number}", **what)
+
+        steps: tuple[dict[str, Any], ...] = (
+            {"approved": reports_pb.ApprovedReport()},
+            {"executed": reports_pb.ExecutedReport()},
+            {"recovered": reports_pb.RecoveredReport(retry_attempt=1)},
+            {"fill": reports_pb.FillReport(quantity=40, price="585.33", commission="1", execution_id="e-1")},
+        )
+        for number, what in enumerate(steps):
+            await self.call("ReportExecution", report("filled", str(number), **what), EXECUTION)
+        fill = reports_pb.FillReport(quantity=60, price="585.32", execution_id="e-2")
+        both = [
+            report("filled", "last", fill=fill),
+            report("rejected", "no", rejected=reports_pb.RejectedReport(reason="price")),
+        ]
+        reports = reports_pb.BatchReportExecutionsRequest(reports=both)
+        results = (await self.call("BatchReportExecutions", reports, EXECUTION)).results
+        assert all(result.HasField("response") for result in results)
+        await self.call("CancelOrder", orders_pb.CancelOrderRequest(client_order_id="cancelled", reason="mine"), desk)
+        await self.call("CancelAllOrders", orders_pb.CancelAllOrdersRequest(symbol="MSFT"), desk)
+        await self.call("CancelAllOrders", orders_pb.CancelAllOrdersRequest(), desk)
+        return ids
+
+    async def look(self, trader_id: UUID, ids: dict[str, str], signed: int) -> None:
+        """Read as the desk, as the gateway and as compliance; `signed` is the size of a checkpoint."""
+        desk = as_trader(trader_id)
+        await self.call("GetOrder", orders_pb.GetOrderRequest(order_id=ids["filled"]), desk)
+        await self.call("GetOrder", orders_pb.GetOrderRequest(client_order_id="filled"), desk)
+        page = await self.call("ListOrders", orders_pb.ListOrdersRequest(page_size=1, symbols=["AAPL"]), desk)
+        more = orders_pb.ListOrdersRequest(page_size=1, symbols=["AAPL"], page_token=page.next_page_token)
+        await self.call("ListOrders", more, desk)
+        await self.call("ListFills", orders_pb.ListFillsRequest(order_id=ids["filled"]), desk)
+        await self.call("ListFills", orders_pb.ListFillsRequest(client_order_id="filled", page_size=1), desk)
+        for caller in (desk, EXECUTION, COMPLIANCE):
+            watched = await self.call("WatchOrders", watch_pb2.WatchOrdersRequest(), caller)
+            resumed = watch_pb2.WatchOrdersRequest(resume_token=watched.resume_token)
+            resumed.heartbeat_interval.seconds = 1
+            await self.call("WatchOrders", resumed, caller)
+        log_id = ""
+        for caller in (desk, COMPLIANCE):
+            logs = audit_service_pb2.ListExecutionLogsRequest(page_size=1)
+            listed = await self.call("ListExecutionLogs", logs, caller)
+            logs.page_token = listed.next_page_token
+            await self.call("ListExecutionLogs", logs, caller)
+            log_id = listed.execution_logs[0].log_id
+            await self.call("StreamExecutionLogs", audit_service_pb2.StreamExecutionLogsRequest(follow=True), caller)
+        for request in (
+            inspection_pb2.GetOrderAsOfRequest(order_id=ids["filled"], position=3),
+            inspection_pb2.GetOrderAsOfRequest(order_id=ids["filled"], time=Timestamp(seconds=4_102_444_800)),
+            inspection_pb2.ReconcileOrdersRequest(),
+            inspection_pb2.ReconcileOrdersRequest(trader_id=str(trader_id)),
+            ledger_pb2.GetCheckpointRequest(),
+            ledger_pb2.GetCheckpointRequest(tree_size=signed),
+            ledger_pb2.GetInclusionProofRequest(position=1),
+            ledger_pb2.GetInclusionProofRequest(log_id=log_id),
+            ledger_pb2.GetConsistencyProofRequest(old_tree_size=signed),
+            ledger_pb2.ExportExecutionLogsRequest(),
+            inspection_pb2.ListAuditAccessRequest(page_size=1),
+        ):
+            method = type(request).__name__.removesuffix("Request")
+            await self.call(method, request, COMPLIANCE)
+
+
+async def sequence(database: Database, keys: KeyFolder, cosign: bool) -> int:
+    """Append all that is there and sign it; keep a signature of a witness where asked for. Return the size signed."""
+    async with LedgerWriter.connected(database.conninfo("blotter_sequencer"), None) as writer:
+        assert await writer.elected()
+        await writer.backend()
+        await writer.lock_holder()
+        tree = await writer.edge()
+        checkpoints = Checkpoints("log.example", keys, None)
+        await checkpoints.begin(writer, tree)
+        await writer.standing()
+        async with asyncio.timeout(DEADLINE):
+            while await writer.waiting():
+                await writer.append(tree, 1000)
+        note = await checkpoints.sign(writer, tree)
+        assert note
+        if cosign:
+            await writer.add_cosignature(tree.size, "witness", "signature")
+        await writer.cosignatures(tree.size)
+        await writer.leaves(0, tree.size)
+        await writer.rebaseline()
+        return tree.size
+
+
+async def converse(database: Database) -> dict[str, str]:
+    """Send everything that a release sends; return the orders' ids by the trader's."""
+    owner, trader = database.conninfo("blotter_owner"), database.conninfo("blotter_trader")
+    migrations.check_served(trader)
+    migrations.compatibility(trader)  # which a server asks for at the start on a revision that it does not know
+    privileges.check_settings([trader])
+    privileges.check_privileges(trader)
+    traders.add(owner, "Carol", CAROL)
+    traders.rename(owner, CAROL, "Caroline")
+    traders.disable(owner, CAROL)
+    traders.enable(owner, CAROL)
+    traders.list_all(owner)
+    with tempfile.TemporaryDirectory() as folder:
+        keys = KeyFolder(Path(folder))
+        keys.generate("log.example")
+        async with serving(database) as blotter:
+            conversation = Conversation(blotter)
+            ids = await conversation.trade(CAROL)
+            signed = await sequence(database, keys, cosign=False)
+            late = order_request(client_order_id="late")
+            ids["late"] = (await conversation.call("SubmitOrder", late, as_trader(CAROL))).order.order_id
+            await sequence(database, keys, cosign=True)
+            await conversation.look(CAROL, ids, signed)
+    assert conversation.called == METHODS.keys()
+    own = ServiceDatabase(database.conninfo("blotter_execution"), {CallerKind.EXECUTION: 1})
+    await own.open()
+    try:
+        await Orders(own, lambda _: None).expire(Caller(CallerKind.EXECUTION, None, "blotter", "expiry"), CAROL)
+        await Probe(own).write_nothing(DEADLINE)
+    finally:
+        await own.close()
+    return ids
+
+
+def record(database: Database) -> list[Message]:
+    """Hold the conversation; return the messages with marks.
+
+    What repeats is kept once, but for the steps of the sequencer: each goes on from where the ledger stands.
+    """
+    with recorded() as messages:
+        ids = asyncio.run(converse(database))
+    kept: list[Message] = []
+    seen: set[Message] = set()
+    for message in messages:
+        sql = message.sql.strip()
+        for name, order_id in ids.items():
+            sql = sql.replace(order_id, f"{{order:{name}}}").replace(UUID(order_id).hex, f"{{order:{name}}}")
+        sql = re.sub(r"(append_(?:note_)?to_ledger)\(\d+", r"\1({size}", sql)
+        sql = re.sub(r"('statement_timeout', )'\d+ms'", r"\1'30000ms'", sql)
+        marked = message._replace(sql=sql)
+        if marked not in seen or message.login == "blotter_sequencer":
+            kept.append(marked)
+        seen.add(marked)
+    return kept
+
+
+class Player:
+    """Sends messages, each under its login."""
+
+    def __init__(self, database: Database, stack: ExitStack) -> None:
+        self._database, self._stack = database, stack
+        self._superuser = stack.enter_context(psycopg.connect(database.conninfo("postgres"), autocommit=True))
+        self._connections: dict[str, psycopg.Connection[Any]] = {}
+        self.digests: set[str] = set()
+        """What was answered to who asked for the digest of policies and grants."""
+
+    def send(self, message: Message) -> tuple[str, ...]:
+        """Send a message; return the outcomes."""
+        if (login := message.login) not in self._connections:
+            conninfo = login_to(self._database.conninfo(login), login, session=SESSION)
+            self._connections[login] = self._stack.enter_context(psycopg.connect(conninfo, autocommit=True))
+        sql = re.sub(r"\{order:([\w-]+)\}|\{size\}", self._marked, message.sql)
+        cursor = self._connections[login].execute(sql.encode())
+        outcomes: list[str] = []
+        while True:
+            name = cursor.description[0].name if cursor.description else ""
+            if name == "outcome":
+                outcomes += [row[0] for row in cursor.fetchall()]
+            elif name == "policies_and_grants":
+                self.digests.update(row[0] for row in cursor.fetchall())
+            if not cursor.nextset():
+                return tuple(outcomes)
+
+    def waiting(self) -> bool:
+        """Return whether there are logs that the ledger does not have."""
+        query = """SELECT EXISTS (SELECT FROM execution_logs LEFT JOIN ledger_entries USING (trader_id, sequence)
+                                  WHERE position IS NULL)"""
+        return self._superuser.execute(query).fetchone() == (True,)
+
+    def _marked(self, mark: re.Match[str]) -> str:
+        query = (
+            f"SELECT id FROM orders WHERE client_order_id = '{mark[1]}'" if mark[1] else "SELECT size FROM ledger_head"
+        )
+        found = self._superuser.execute(query.encode()).fetchone()
+        assert found, mark[0]
+        return str(found[0])
+
+
+def play(database: Database, messages: list[Message]) -> Played:
+    """Send the messages to a database that has not heard them yet."""
+    outcomes = []
+    with ExitStack() as stack:
+        player = Player(database, stack)
+        for message in messages:
+            outcomes.append(player.send(message))
+            # A step appends what is below the oldest transaction that is still open, anywhere on the server.
+            deadline = time.monotonic() + DEADLINE
+            while "append_to_ledger(" in message.sql and player.waiting():
+                assert time.monotonic() < deadline, "the ledger does not take all"
+                player.send(message)
+        return Played(outcomes, player.digests)
+
+
+def read(folder: Path) -> Recording:
+    """Read what a release has recorded."""
+    text = (folder / "statements.sql").read_text("utf-8")
+    head, *parts = re.split(r"^-- as (\w+):(.*)\n", text, flags=re.MULTILINE)
+    revision = re.search(r"newest revision is (\w+)", head)
+    assert revision
+    messages = zip(parts[::3], parts[1::3], parts[2::3], strict=True)
+    return Recording(revision[1], [Message(login, sql.strip(), tuple(said.split())) for login, said, sql in messages])
+
+
+def write(folder: Path, recording: Recording) -> None:
+    """Write what a release sends."""
+    text = f"""\
+-- What release {folder.name} sends, whose newest revision is {recording.head}: the login, the outcomes, the statements.
+-- Generated by `python -m tests.migrations.record_release`. Once released, it stays as it is.
+"""
+    for message in recording.messages:
+        text += f"-- as {message.login}: {' '.join(message.outcomes)}".rstrip() + f"\n{message.sql}\n"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "statements.sql").write_text(text, "utf-8")
+
+
+@contextmanager
+def fresh(server: Cluster, name: str) -> Iterator[Database]:
+    """A database of the newest schema."""
+    with created(server, name) as database:
+        migrations.upgrade(database.conninfo("blotter_owner"), quiet=True)
+        server.psql(ROOT / "sql" / "harden.sql", dbname=name)
+        yield database
+
+
+def main() -> None:
+    """Record this release, on a server of its own, and play what was recorded for its outcomes."""
+    with tempfile.TemporaryDirectory(prefix="b-") as folder:
+        server = Cluster(Path(folder), options=UNSAFE_BUT_FAST)
+        server.start()
+        try:
+            server.psql(ROOT / "sql" / "roles.sql")
+            with fresh(server, "recorded") as database:
+                messages = record(database)
+            with fresh(server, "played") as database:
+                outcomes = play(database, messages).outcomes
+        finally:
+            server.stop()
+    heard = [message._replace(outcomes=said) for message, said in zip(messages, outcomes, strict=True)]
+    write(RELEASES / version("blotter"), Recording(migrations.head(), heard))
+
+
+if __name__ == "__main__":
+    main()

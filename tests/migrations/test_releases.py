@@ -1,0 +1,80 @@
+"""What released servers send suits the newest schema: they go on while a database is upgraded, and afterwards."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from service import migrations
+from tests.conftest import Database
+from tests.migrations.record_release import RELEASES, Recording, play, read, record, write
+
+
+def numbers(release: str) -> tuple[int, ...]:
+    """The version as it is ordered."""
+    return tuple(map(int, release.split(".")))
+
+
+FOLDERS = sorted(RELEASES.iterdir(), key=lambda folder: numbers(folder.name))
+
+
+def serves_from(database: Database) -> str:
+    """The revision that a server of the newest schema must at least know."""
+    said = migrations.compatibility(database.conninfo("blotter_trader"))
+    assert said
+    return said.serves_from
+
+
+def test_the_last_release_may_serve_the_newest_schema(database: Database) -> None:
+    assert numbers(FOLDERS[-1].name) <= numbers(version("blotter"))
+    assert serves_from(database) <= read(FOLDERS[-1]).head
+
+
+def test_the_release_that_the_schema_names_knows_the_revision_that_it_asks_for(database: Database) -> None:
+    said = migrations.compatibility(database.conninfo("blotter_trader"))
+    assert said
+    named = [folder for folder in FOLDERS if folder.name == said.release]
+    assert [said.serves_from <= read(folder).head for folder in named] == [True]
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_what_a_release_sends_has_the_same_outcomes_on_the_newest_schema(database: Database, folder: Path) -> None:
+    """Tables, columns, functions and privileges that it uses are there; what it enters is recorded as it was then."""
+    release = read(folder)
+    if release.head < serves_from(database):
+        return  # servers of this release do not start on it
+    played = play(database, release.messages)
+    assert [(message.sql, message.outcomes) for message in release.messages] == [
+        (message.sql, outcomes) for message, outcomes in zip(release.messages, played.outcomes, strict=True)
+    ]
+    assert len(played.digests) == 1, "what the schema says of policies and grants is not what the release computes"
+
+
+@pytest.mark.parametrize(
+    "contracted",
+    [
+        "REVOKE SELECT ON ledger_tiles FROM blotter_compliance",
+        "REVOKE EXECUTE ON FUNCTION cancel_order FROM blotter_trader",
+        "ALTER TABLE audit_accesses RENAME COLUMN actor TO who",
+        "ALTER TABLE fills DROP COLUMN commission CASCADE",
+        "ALTER TABLE orders ADD CHECK (take_profit IS NULL)",
+        "DROP FUNCTION append_note_to_ledger",
+    ],
+)
+def test_a_change_that_breaks_the_last_release_is_noticed(database: Database, contracted: str) -> None:
+    with psycopg.connect(database.conninfo("postgres")) as superuser:
+        superuser.execute(contracted.encode())
+    with pytest.raises(psycopg.Error):
+        play(database, read(FOLDERS[-1]).messages)
+
+
+def test_a_release_can_be_recorded_and_read_again(database: Database, tmp_path: Path) -> None:
+    messages = record(database)
+    logins = {"trader", "execution", "compliance", "sequencer", "owner"}
+    assert {message.login for message in messages} == {f"blotter_{login}" for login in logins}
+    recording = Recording(migrations.head(), messages)
+    write(tmp_path / "1.2.3", recording)
+    assert read(tmp_path / "1.2.3") == recording
