@@ -33,7 +33,6 @@ class Settings(BaseSettings):
         description="Whether DATABASE_URL is that of a pooler in transaction mode, such as PgBouncer.",
     )
     home: Path = Field(Path(".blotter"), description="Folder of the embedded PostgreSQL.")
-    identity_mode: Literal["metadata"] = Field("metadata", description="How callers are known: by call metadata.")
     trusted_gateway: bool = Field(
         False,
         description="Say that something in front authenticates callers; needed to listen beyond loopback.",
@@ -145,9 +144,9 @@ class Settings(BaseSettings):
             raise ValueError(f"BLOTTER_LISTEN={self.listen} must be HOST:PORT, [IPv6]:PORT or unix:PATH.")
         if not self.trusted_gateway and not _is_loopback(self.listen):
             raise ValueError(
-                f"BLOTTER_LISTEN={self.listen} is reachable from outside, and identity mode metadata authenticates "
-                "nobody. Listen on loopback, or set BLOTTER_TRUSTED_GATEWAY=true if something in front has "
-                "authenticated the caller."
+                f"BLOTTER_LISTEN={self.listen} is reachable from outside, and call metadata authenticates nobody. "
+                "Listen on loopback, or set BLOTTER_TRUSTED_GATEWAY=true if something in front authenticates "
+                "the caller."
             )
         if any(len(pair.split()) != 2 for pair in self.witnesses.split(",") if pair.strip()):
             raise ValueError("BLOTTER_WITNESSES must be pairs of a URL and a verifier key, separated by commas.")

@@ -37,11 +37,3 @@ FROM (VALUES ('blotter_owner', 5), ('blotter_trader', 43), ('blotter_execution',
 JOIN pg_roles ON rolname = name AND rolconnlimit = -1
 \gexec
 
--- Backstops for a request whose own deadline did not reach the database.
-ALTER ROLE blotter_trader SET statement_timeout = '60s';
-ALTER ROLE blotter_execution SET statement_timeout = '60s';
-ALTER ROLE blotter_compliance SET statement_timeout = '300s';
-ALTER ROLE blotter_trader SET idle_in_transaction_session_timeout = '60s';
-ALTER ROLE blotter_execution SET idle_in_transaction_session_timeout = '60s';
-ALTER ROLE blotter_compliance SET idle_in_transaction_session_timeout = '60s';
-ALTER ROLE blotter_sequencer SET idle_in_transaction_session_timeout = '60s';

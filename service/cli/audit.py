@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from blotter_verifier.notes import parse_note
 from blotter_verifier.receipt import Receipt
 from blotter_verifier.report import Status, printable
 from service.domain.text import ACTOR, RESERVED_ACTORS, is_reserved
+from service.files import replacing
 
 _FORWARDED = {"ignore_unknown_options": True, "allow_extra_args": True}
 _EPILOG_SERVICE = """\b
@@ -159,13 +159,8 @@ def _written(file: Path) -> Iterator[BinaryIO]:
         with target.open("wb") as writing:
             yield writing
         return
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        with temporary.open("xb") as writing:
-            yield writing
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(target) as writing:
+        yield writing
 
 
 class _Bar:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +14,7 @@ from blotter_verifier.notes import InvalidKey
 from service.cli import provisioning
 from service.cli.ledger_status import look
 from service.domain.errors import BlotterError
+from service.files import replacing
 from service.ledger.edge import Edge
 from service.ledger.tiles import TILE_WIDTH, all_tiles
 from service.repositories.append import LedgerMoved, LedgerWriter
@@ -234,10 +233,8 @@ async def _write_tiles(settings: Settings, conninfo: str, folder: Path) -> str:
 
 def _write(file: Path, content: bytes) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as temporary:
-        temporary.write(content)
-    Path(temporary.name).chmod(0o644)
-    os.replace(temporary.name, file)  # noqa: PTH105  # Path.replace of a name
+    with replacing(file) as writing:
+        writing.write(content)
 
 
 def _password(settings: Settings) -> str | None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from blotter_verifier.notes import ED25519, InvalidKey, Signer
+from service.files import replacing
 from service.sequencing.calls import Calls
 
 SUFFIX = ".key"
@@ -34,13 +34,8 @@ class KeyFolder:
         """Make a new key beside those that are there. Raises InvalidKey."""
         signer = Signer.generate(name)
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file = self._file(signer)
-        unfinished = file.with_suffix(".new")  # a running sequencer must not read half of it
-        with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as writing:
-            writing.write(signer.secret + "\n")
-            writing.flush()
-            os.fsync(writing.fileno())
-        unfinished.rename(file)
+        with replacing(self._file(signer), mode=0o600) as writing:  # a running sequencer must not read half of it
+            writing.write(f"{signer.secret}\n".encode("ascii"))
         return signer
 
     def retire(self, key_id: str) -> Signer:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import base64
-import os
 import re
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +13,7 @@ import aiohttp
 
 from blotter_verifier.checkpoint import Checkpoint
 from blotter_verifier.notes import InvalidNote, Note, Signature, Verifier, parse_note, parse_signatures
+from service.files import replacing
 from service.sequencing.calls import Calls
 
 _SIZE = re.compile(r"(0|[1-9][0-9]{0,18})\n?")
@@ -151,14 +150,5 @@ async def _all_of(content: aiohttp.StreamReader) -> bytes:
 
 
 def _replace(file: Path, text: str) -> None:
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.{time.monotonic_ns()}")
-    with temporary.open("w", encoding="utf-8") as writing:
-        writing.write(text)
-        writing.flush()
-        os.fsync(writing.fileno())
-    temporary.replace(file)
-    folder = os.open(file.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # that the name outlives a crash of the host, not only the content
-    finally:
-        os.close(folder)
+    with replacing(file) as writing:
+        writing.write(text.encode())
