@@ -99,7 +99,7 @@ wheels: .venv/.dev ## build the three distributions into dist/
 	  (cd "$$folder" && "$$root/$(PY)" -m hatchling build -t wheel -d "$$root/dist") || exit 1; \
 	done
 
-clean: ## remove what was built, the packages and the local database
+clean: ## remove what was built, the packages, and .blotter: the local database, the keys that sign its ledger, the checkpoints
 	rm -rf .venv .blotter dist examples/node/node_modules examples/node/protos .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -1,4 +1,4 @@
-"""The README says what the code does."""
+"""The README and the pages of docs/ say what the code does."""
 
 import os
 import re
@@ -6,33 +6,55 @@ import subprocess
 import sys
 
 import click
-import grpc
 import pytest
 
 from replay.traders import DEMO_TRADERS
 from service.cli import main as cli
+from service.domain import errors
+from service.domain.errors import BlotterError
 from service.settings import Settings
-from service.status import TABLE
+from service.status import TABLE, Answer
 from tests.conftest import ALICE
 from tests.paths import PYTHONPATH, ROOT
 from tests.serving import Server
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-PYTHON = re.findall(r"^```python\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+PYTHON = [
+    program
+    for file in ("README.md", "docs/contract.md")
+    for program in re.findall(r"^```python\n(.*?)^```", (ROOT / file).read_text("utf-8"), re.MULTILINE | re.DOTALL)
+]
+ERRORS = (ROOT / "docs" / "errors.md").read_text("utf-8")
 
 
-def test_every_setting_is_shown_and_none_besides() -> None:
-    shown = set(re.findall(r"BLOTTER_[A-Z_]+", README))
-    assert shown == {f"BLOTTER_{name.upper()}" for name in Settings.model_fields}
+def test_no_setting_is_named_that_does_not_exist() -> None:
+    known = {f"BLOTTER_{name.upper()}" for name in Settings.model_fields} | {"BLOTTER_OWNER_URL"}
+    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
+        assert set(re.findall(r"BLOTTER_[A-Z_]+[A-Z]", page.read_text("utf-8"))) <= known, page.name
 
 
-def test_every_reason_is_shown_beside_its_code() -> None:
-    rows = re.findall(r"^\| `([A-Z_]+)` \| (.*?) \|", README, flags=re.MULTILINE)
-    shown = {(code, reason) for code, reasons in rows for reason in re.findall(r"`([A-Z_]+)`", reasons)}
-    codes = {code.name for code in grpc.StatusCode}
-    shown = {(code, reason) for code, reason in shown if code in codes}
-    told = {(told.code.name, error.reason) for error, told in TABLE.items()}
-    assert shown == told | {("INTERNAL", "INTERNAL")}
+def test_every_error_is_shown_with_its_status_and_its_retry() -> None:
+    rows = re.findall(r"^\| `([A-Z_]+)` \| `([A-Z_]+)` \| .+? \| ([^|]+) \| .+? \|$", ERRORS, flags=re.MULTILINE)
+    assert len(rows) == len(set(rows))
+    told = {(told.code.name, error.reason, _retry(told)) for error, told in TABLE.items()}
+    assert set(rows) == told | {("INTERNAL", "INTERNAL", "no")}
+
+
+def test_every_error_of_the_domain_is_in_the_table_of_statuses() -> None:
+    assert {kind for kind in vars(errors).values() if _is_error(kind)} == set(TABLE)
+
+
+def _is_error(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BlotterError) and kind is not BlotterError
+
+
+def _retry(told: Answer) -> str:
+    return "no" if told.retry_after is None else f"after {told.retry_after.total_seconds():g} s"
+
+
+def test_every_link_leads_to_a_file_of_the_clone() -> None:
+    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "packages").glob("*/README.md")]:
+        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text("utf-8")):
+            assert (page.parent / link).exists(), (page.name, link)
 
 
 @pytest.mark.parametrize("program", PYTHON)
@@ -54,7 +76,7 @@ def test_the_python_examples_run_as_they_stand(server: Server, program: str) -> 
     assert done.stdout
 
 
-@pytest.mark.parametrize("file", ["README.md", "alembic/README.md", "docs/ledger.md"])
+@pytest.mark.parametrize("file", ["README.md", "alembic/README.md", "docs/ledger.md", "docs/operations.md"])
 def test_every_command_shown_can_be_typed_as_it_stands(file: str) -> None:
     """In a clone `blotter` is .venv/bin/blotter; each command and its subcommand exist."""
     lines = re.findall(r"^(?:    |.*\.venv).*$", (ROOT / file).read_text("utf-8"), re.MULTILINE)

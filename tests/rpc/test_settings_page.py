@@ -1,0 +1,62 @@
+"""docs/settings.md shows every setting with its default and its values."""
+
+import re
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+from annotated_types import Ge, Gt, Le
+from pydantic import SecretStr
+
+from service.settings import Settings
+from tests.paths import ROOT
+
+PAGE = (ROOT / "docs" / "settings.md").read_text("utf-8")
+FORMS = {
+    "listen": "`HOST:PORT`, `[IPv6]:PORT`, `unix:PATH`",
+    "database_url": "`postgresql://HOST:PORT/DATABASE`",
+    "sequencer_database_url": "`postgresql://HOST:PORT/DATABASE`",
+    "ledger_origin": "such as `example.com/blotter`",
+    "witnesses": "`URL VERIFIER-KEY`, separated by commas",
+}
+KINDS = {int: "integer", float: "number"}
+
+
+def values(name: str) -> str:
+    """What the page says of a setting's values."""
+    field = Settings.model_fields[name]
+    if name in FORMS:
+        return FORMS[name]
+    if get_origin(field.annotation) is Literal:
+        return ", ".join(f"`{value}`" for value in get_args(field.annotation))
+    [kind] = set(get_args(field.annotation) or [field.annotation]) - {type(None)}
+    if kind is bool:
+        return "`true`, `false`"
+    if kind in (Path, SecretStr):
+        return {Path: "folder", SecretStr: "text"}[kind]
+    return ", ".join([KINDS[kind], *(_bound(bound) for bound in field.metadata)])
+
+
+def _bound(bound: Any) -> str:
+    match bound:
+        case Ge(ge=least):
+            return f"{least} or more"
+        case Gt(gt=least):
+            return f"more than {least}"
+        case Le(le=most):
+            return f"at most {most}"
+    raise AssertionError(bound)
+
+
+def default(name: str) -> str:
+    """What the page says of a setting's default."""
+    given = Settings.model_fields[name].default
+    if given is None or given == "":
+        return "none"
+    return f"`{str(given).lower() if isinstance(given, bool) else given}`"
+
+
+def test_each_setting_has_its_row() -> None:
+    rows = re.findall(r"^\| `BLOTTER_([A-Z_]+)` \| (.*?) \| (.*?) \| (.+) \|$", PAGE, flags=re.MULTILINE)
+    shown = {name.lower(): (given, allowed) for name, given, allowed, _ in rows}
+    assert len(shown) == len(rows)
+    assert shown == {name: (default(name), values(name)) for name in Settings.model_fields}
