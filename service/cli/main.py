@@ -127,7 +127,7 @@ def _greet(settings: Settings) -> None:
         "make demo",
     ):
         click.secho(f"  {line}", fg="green")
-    click.echo(f"\n{name} is one of the demo traders (.venv/bin/blotter traders list). The README goes on from here.")
+    click.echo(f"\n{name} is one of the demo traders (.venv/bin/blotter traders list). See docs/contract.md.")
 
 
 @main.group()
@@ -191,7 +191,7 @@ def traders() -> None:
 @click.argument("name")
 @click.option("--id", "trader_id", type=click.UUID, help="The trader's id; default: a new one.")
 def add(name: str, trader_id: UUID | None) -> None:
-    """Register a trader and print his id."""
+    """Register a trader and print their id."""
     with provisioning.owned(Settings()) as conninfo:
         click.echo(traders_repository.add(conninfo, name, trader_id).id)
 

@@ -54,7 +54,7 @@ CALLER: ContextVar[Caller] = ContextVar("caller")
 
 
 def require_trader() -> tuple[Caller, UUID]:
-    """Return the caller, who must be a trader, and his id. Raises WrongRole."""
+    """Return the caller, who must be a trader, and their id. Raises WrongRole."""
     caller = CALLER.get()
     if caller.trader_id is None:
         raise WrongRole(caller.kind, CallerKind.TRADER)
