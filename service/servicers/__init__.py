@@ -1,1 +1,1 @@
-"""The servicers: each method validates, asks who is calling, calls one repository method and converts."""
+"""The servicers. Each method checks the caller's kind, validates the request, calls the repository and converts."""

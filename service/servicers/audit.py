@@ -1,4 +1,4 @@
-"""AuditService: the trail itself. The ledger and the record as a whole are in the modules that it inherits from."""
+"""AuditService: the methods that read execution logs. The modules `proofs` and `inspection` hold its other methods."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Context = aio.ServicerContext[Any, Any]
 
 
 class AuditServicer(LedgerServicer, InspectionServicer):
-    """Each method: who is calling, validate, call the repository, convert."""
+    """The whole AuditService, documented in the contract, audit_service.proto."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Batches: each item succeeds or fails by itself."""
+"""Batches, in which each item succeeds or fails by itself."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ async def each(
     check: Callable[[Item], Value],
     record: Callable[[list[Value]], Awaitable[list[Recorded | BlotterError]]],
 ) -> list[Recorded | BlotterError]:
-    """Check each item, record the sound ones together; return one result per item, in their order.
+    """Check each item, record the valid items together, and return one result per item, in the order of the items.
 
-    A wrong field is named by its whole path, whoever found it wrong: our checks or the database.
+    A violation names its field by the full path, whether the check or the database found it.
     """
     checked = await in_portions(lambda item: _checked(check, item), items)
     recorded = iter(await record([value for value in checked if not isinstance(value, InvalidRequest)]))
     results = (value if isinstance(value, InvalidRequest) else next(recorded) for value in checked)
-    return [_placed(result, f"{field}[{index}].") for index, result in enumerate(results)]
+    return [_with_prefix(result, f"{field}[{index}].") for index, result in enumerate(results)]
 
 
 def _checked(check: Callable[[Item], Value], item: Item) -> Value | InvalidRequest:
@@ -36,7 +36,7 @@ def _checked(check: Callable[[Item], Value], item: Item) -> Value | InvalidReque
         return error
 
 
-def _placed(result: Recorded | BlotterError, prefix: str) -> Recorded | BlotterError:
+def _with_prefix(result: Recorded | BlotterError, prefix: str) -> Recorded | BlotterError:
     if not isinstance(result, InvalidRequest):
         return result
     return InvalidRequest(

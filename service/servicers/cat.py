@@ -1,6 +1,6 @@
-"""Leaves of the ledger as flat records shaped after the events of the Consolidated Audit Trail (docs/cat-export.md).
+"""Leaves of the ledger as flat records modelled on the events of the Consolidated Audit Trail (docs/cat-export.md).
 
-What the trail holds, under CAT's names where CAT has one. It proves nothing: that is the bundle's work.
+A field has CAT's name where CAT defines one. These records carry no proofs; a bundle does.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ COLUMNS = (
 
 
 def head(form: int) -> str:
-    """Return what stands before the records."""
+    """Return the header: the column names for CSV, nothing for JSON."""
     return ",".join(COLUMNS) + "\r\n" if form == ledger_pb2.EXPORT_FORMAT_CAT_CSV else ""
 
 
 def lines(form: int, start: int, leaves: Sequence[bytes]) -> str:
-    """Return the records of the leaves from position `start` on; the ledger's own records are left out."""
+    """Return the records of the leaves, the first of which is at position `start`. Omits the ledger's own leaves."""
     found = enumerate(map(json.loads, leaves), start)
     records = [record(position, leaf) for position, leaf in found if leaf["type"] == "execution_log"]
     if form == ledger_pb2.EXPORT_FORMAT_CAT_JSON:
@@ -44,7 +44,7 @@ def lines(form: int, start: int, leaves: Sequence[bytes]) -> str:
 
 
 def record(position: int, leaf: dict[str, Any]) -> dict[str, Any]:
-    """Return one record; a field that the event does not have is left out."""
+    """Return the record of one leaf, without the fields that its event does not have."""
     action, refused = leaf["action"], leaf["refused"]
     left = leaf["quantity"] - leaf["filled_quantity"]
     trade = action == "FILLED"
@@ -91,7 +91,7 @@ def record(position: int, leaf: dict[str, Any]) -> dict[str, Any]:
 
 
 def _stamp(time: str | None) -> str | None:
-    """Return CAT's form of a time, in UTC: 20121206T130548.571253."""
+    """Return a UTC time in CAT's format, such as 20121206T130548.571253."""
     return None if time is None else time.replace("-", "").replace(":", "").removesuffix("Z")
 
 

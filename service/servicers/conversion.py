@@ -1,4 +1,4 @@
-"""Values of the domain as messages of the contract."""
+"""Conversion of domain values to messages of the contract."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _EXACT = Context(prec=60)
 
 
 def decimal(value: Decimal | None) -> str:
-    """Return the decimal without needless zeros; the empty string for None."""
+    """Return the decimal without trailing zeros; the empty string for None."""
     return "" if value is None else format_decimal(value)
 
 
 def average_price(notional: Decimal, quantity: int) -> str:
-    """Return notional / quantity, rounded half up to 8 decimals; the empty string for no quantity."""
+    """Return notional / quantity, rounded half up to 8 decimals; the empty string when the quantity is 0."""
     if not quantity:
         return ""
     average = _EXACT.divide(notional, Decimal(quantity))
@@ -31,7 +31,7 @@ def average_price(notional: Decimal, quantity: int) -> str:
 
 
 def order_to_proto(order: Order) -> order_pb2.Order:
-    """Return an order as it stands."""
+    """Return the message of an order."""
     return order_pb2.Order(
         order_id=str(order.id),
         client_order_id=order.client_order_id,
@@ -55,7 +55,7 @@ def order_to_proto(order: Order) -> order_pb2.Order:
 
 
 def valid_order_to_proto(order: NewOrder, trader_id: object) -> order_pb2.Order:
-    """Return an order that was checked and not entered: without id, times and sequence."""
+    """Return the message of an order that was only validated: without id, create and update time, and sequence."""
     return order_pb2.Order(
         client_order_id=order.client_order_id,
         trader_id=str(trader_id),
@@ -73,7 +73,7 @@ def valid_order_to_proto(order: NewOrder, trader_id: object) -> order_pb2.Order:
 
 
 def fill_to_proto(fill: Fill) -> order_pb2.Fill:
-    """Return a fill."""
+    """Return the message of a fill."""
     return order_pb2.Fill(
         fill_id=str(fill.id),
         order_id=str(fill.order_id),
@@ -90,7 +90,7 @@ def fill_to_proto(fill: Fill) -> order_pb2.Fill:
 
 
 def order_after(log: ExecutionLog) -> order_pb2.Order:
-    """Return the order as it stood after the event."""
+    """Return the order as the event left it."""
     return order_to_proto(
         Order(
             id=log.order_id,
@@ -115,7 +115,7 @@ def order_after(log: ExecutionLog) -> order_pb2.Order:
 
 
 def fill_of(log: ExecutionLog) -> order_pb2.Fill | None:
-    """Return the fill that the event recorded or refused; None when it was about none."""
+    """Return the fill that the event recorded or refused; None for an event without a fill."""
     if log.fill_quantity is None:
         return None
     return order_pb2.Fill(
@@ -134,7 +134,7 @@ def fill_of(log: ExecutionLog) -> order_pb2.Fill | None:
 
 
 def event_to_proto(log: ExecutionLog, position: int | None = None) -> order_pb2.OrderEvent:
-    """Return an execution log as the event of a watch."""
+    """Return an execution log as an event of WatchOrders."""
     return order_pb2.OrderEvent(
         sequence=log.sequence,
         action=order_pb2.Action.Value(f"ACTION_{log.action}"),
@@ -152,7 +152,7 @@ def event_to_proto(log: ExecutionLog, position: int | None = None) -> order_pb2.
 
 
 def log_to_proto(log: ExecutionLog, position: int | None = None) -> execution_log_pb2.ExecutionLog:
-    """Return an execution log of the audit trail."""
+    """Return an execution log as AuditService returns it."""
     return execution_log_pb2.ExecutionLog(
         log_id=str(log.id),
         trader_id=str(log.trader_id),
@@ -178,7 +178,7 @@ def log_to_proto(log: ExecutionLog, position: int | None = None) -> execution_lo
 
 
 def checkpoint_to_proto(tree: SignedTree) -> ledger_pb2.Checkpoint:
-    """Return a signed head of the ledger."""
+    """Return the message of a signed tree head."""
     return ledger_pb2.Checkpoint(
         origin=tree.note.partition("\n")[0],
         tree_size=tree.size,
@@ -189,7 +189,7 @@ def checkpoint_to_proto(tree: SignedTree) -> ledger_pb2.Checkpoint:
 
 
 def discrepancy_to_proto(found: Discrepancy) -> inspection_pb2.Discrepancy:
-    """Return what does not agree in the record."""
+    """Return the message of a discrepancy."""
     return inspection_pb2.Discrepancy(
         kind=inspection_pb2.DiscrepancyKind.Value(f"DISCREPANCY_KIND_{found.kind}"),
         trader_id=str(found.trader_id or ""),
@@ -203,7 +203,7 @@ def discrepancy_to_proto(found: Discrepancy) -> inspection_pb2.Discrepancy:
 
 
 def progress_to_proto(progress: Progress) -> inspection_pb2.ReconciliationProgress:
-    """Return how far a reconciliation is."""
+    """Return the message of a reconciliation's progress."""
     return inspection_pb2.ReconciliationProgress(
         traders_done=progress.traders_done,
         traders_total=progress.traders_total,
@@ -213,7 +213,7 @@ def progress_to_proto(progress: Progress) -> inspection_pb2.ReconciliationProgre
 
 
 def access_to_proto(access: Access) -> inspection_pb2.AuditAccess:
-    """Return a read by compliance."""
+    """Return the message of a recorded read by compliance."""
     return inspection_pb2.AuditAccess(
         access_id=access.id,
         access_time=timestamp(access.accessed_at),

@@ -1,4 +1,4 @@
-"""Checking the fields of a request: all wrong ones are found before any is complained about."""
+"""Validation of a request's fields. All violations are collected, then reported together."""
 
 from __future__ import annotations
 
@@ -36,37 +36,37 @@ class EnumType(Protocol):
 
 
 class Fields:
-    """Collects what is wrong with one request. Each method returns the value, or a stand-in when it is wrong."""
+    """Collects the violations of one request. Each method returns the value, or a placeholder for an invalid one."""
 
     def __init__(self) -> None:
         self._violations: list[FieldViolation] = []
 
-    def wrong(self, field: str, description: str) -> None:
-        """Note a wrong field; `description` continues the sentence that its name begins."""
+    def reject(self, field: str, description: str) -> None:
+        """Record a violation. `description` continues the sentence that the field's name begins."""
         self._violations.append(FieldViolation(field, description))
 
     @property
-    def sound(self) -> bool:
-        """Whether nothing is wrong so far."""
+    def valid(self) -> bool:
+        """Whether no violation was recorded so far."""
         return not self._violations
 
     def check(self) -> None:
-        """Raise InvalidRequest when anything is wrong."""
+        """Raise InvalidRequest with all violations, if there are any."""
         if self._violations:
             raise InvalidRequest(*self._violations)
 
     def matching(self, field: str, value: str, pattern: re.Pattern[str], description: str) -> str:
         """Require the whole value to match."""
         if not pattern.fullmatch(value):
-            self.wrong(field, description)
+            self.reject(field, description)
         return value
 
     def key(self, field: str, value: str) -> str:
-        """Require an id of the caller's own."""
+        """Require an id that the caller has chosen."""
         return self.matching(field, value, KEY, "must be 1 to 64 printable ASCII characters without spaces")
 
     def code(self, field: str, value: str) -> str | None:
-        """Accept a machine-readable code, or nothing."""
+        """Accept a machine-readable code or the empty string."""
         description = "must be at most 50 printable ASCII characters without spaces"
         return self.matching(field, value, CODE, description) if value else None
 
@@ -79,31 +79,31 @@ class Fields:
         """Require a UUID in its canonical form."""
         if UUID_TEXT.fullmatch(value):
             return UUID(value)
-        self.wrong(field, "must be a UUID like 11111111-2222-4333-8444-555555555555")
+        self.reject(field, "must be a UUID like 11111111-2222-4333-8444-555555555555")
         return NIL
 
     def text(self, field: str, value: str, *, most: int, required: bool = False) -> str | None:
-        """Accept printable text, or nothing unless it is required."""
+        """Accept printable text, and the empty string unless the text is required."""
         if not value:
             if required:
-                self.wrong(field, "is required")
+                self.reject(field, "is required")
             return None
         if len(value) > most or not is_visible(value):
-            self.wrong(field, f"must be at most {most} visible characters and spaces, without control characters")
+            self.reject(field, f"must be at most {most} visible characters and spaces, without control characters")
         return value
 
     def reason(self, field: str, value: str, *, required: bool = False) -> str | None:
-        """Accept a reason in words, but not those that the service itself records."""
-        # The length first: normalising takes time with the square of a run of combining marks, on the event loop.
+        """Accept a reason, except the words that the service itself records."""
+        # The length first: normalization is quadratic in a run of combining marks, and blocks the event loop.
         if len(value) <= LONGEST_REASON and is_reserved(value, RESERVED_REASONS):
-            self.wrong(field, f"must not be {' or '.join(sorted(RESERVED_REASONS))}: these words are reserved")
+            self.reject(field, f"must not be {' or '.join(sorted(RESERVED_REASONS))}: these words are reserved")
             return value
         return self.text(field, value, most=LONGEST_REASON, required=required)
 
     def venue(self, field: str, value: str, *, required: bool) -> str | None:
-        """Accept a venue's name, spelled in one way only."""
+        """Accept a venue's name without a space at either end, so that each venue has one spelling."""
         if value.startswith(" ") or value.endswith(" "):
-            self.wrong(field, "must not begin or end with a space")
+            self.reject(field, "must not begin or end with a space")
             return value
         return self.text(field, value, most=50, required=required)
 
@@ -115,24 +115,24 @@ class Fields:
             name = f"{prefix}UNSPECIFIED"
         label = name.removeprefix(prefix)
         if label == "UNSPECIFIED":
-            self.wrong(field, "is required" if value == 0 else "is not a known value")
+            self.reject(field, "is required" if value == 0 else "is not a known value")
         return label
 
     def labels(self, field: str, values: Sequence[int], enum: EnumType, prefix: str) -> list[Any] | None:
-        """Accept any number of known values; none means no filter."""
+        """Accept at most MAX_LABELS known values of an enum; an empty list means no filter."""
         if self._too_many(field, values, MAX_LABELS):
             return None
         found = [self.label(f"{field}[{index}]", value, enum, prefix) for index, value in enumerate(values)]
         return sorted(set(found)) or None
 
     def uuids(self, field: str, values: Sequence[str], *, most: int) -> list[UUID] | None:
-        """Accept at most so many UUIDs; none means no filter."""
+        """Accept at most `most` UUIDs; an empty list means no filter."""
         if self._too_many(field, values, most):
             return None
         return sorted({self.uuid(f"{field}[{index}]", value) for index, value in enumerate(values)}) or None
 
     def symbols(self, field: str, values: Sequence[str], *, most: int) -> list[str] | None:
-        """Accept at most so many symbols; none means no filter."""
+        """Accept at most `most` symbols; an empty list means no filter."""
         if self._too_many(field, values, most):
             return None
         return sorted({self.symbol(f"{field}[{index}]", value) for index, value in enumerate(values)}) or None
@@ -140,48 +140,48 @@ class Fields:
     def quantity(self, field: str, value: int) -> int:
         """Require a number of shares."""
         if not 1 <= value <= MAX_QUANTITY:
-            self.wrong(field, f"must be 1 to {MAX_QUANTITY}")
+            self.reject(field, f"must be 1 to {MAX_QUANTITY}")
         return value
 
     def attempt(self, field: str, value: int) -> int:
         """Require the number of an attempt."""
         if not 0 <= value <= 1_000_000:
-            self.wrong(field, "must be 0 to 1000000")
+            self.reject(field, "must be 0 to 1000000")
         return value
 
     def price(self, field: str, value: str, *, or_zero: bool = False) -> Decimal | None:
-        """Accept a decimal of at most 10 digits before and 8 after the point, or nothing."""
+        """Accept a decimal of at most 10 digits before and 8 after the point, or the empty string."""
         if not value:
             return None
         if not _DECIMAL.fullmatch(value):
-            self.wrong(field, "must be a decimal like 585.33: at most 10 digits before and 8 after the point")
+            self.reject(field, "must be a decimal like 585.33: at most 10 digits before and 8 after the point")
             return None
         price = Decimal(value)
         if not price and not or_zero:
-            self.wrong(field, "must be above 0")
+            self.reject(field, "must be above 0")
             return None
         return price
 
     def moment(self, field: str, message: Message, name: str | None = None) -> datetime | None:
-        """Accept a Timestamp field of the message, cut off to microseconds, or nothing."""
+        """Accept a Timestamp field of the message, truncated to microseconds; return None when it is unset."""
         name = name or field
         if not message.HasField(name):
             return None
         value: Timestamp = getattr(message, name)
         if not (_FIRST_SECOND <= value.seconds <= _LAST_SECOND and 0 <= value.nanos <= 999_999_999):
-            self.wrong(field, "must be a time between the years 1 and 9999 with 0 to 999999999 nanoseconds")
+            self.reject(field, "must be a time between the years 1 and 9999 with 0 to 999999999 nanoseconds")
             return None
         return moment_of(value)
 
     def duration(self, field: str, message: Message) -> timedelta | None:
-        """Accept a Duration field of the message, cut off to microseconds, or nothing."""
+        """Accept a Duration field of the message, truncated to microseconds; return None when it is unset."""
         if not message.HasField(field):
             return None
         value: Duration = getattr(message, field)
         seconds, nanos = value.seconds, value.nanos
-        # In this order: a timedelta of more seconds than a Duration may have overflows.
+        # Checked first: a timedelta of more seconds than a Duration may have overflows.
         if abs(seconds) > _LONGEST_DURATION or abs(nanos) > 999_999_999 or seconds * nanos < 0:
-            self.wrong(field, "must have nanos of -999999999 to 999999999, with the sign of its seconds")
+            self.reject(field, "must have nanos of -999999999 to 999999999, with the sign of its seconds")
             return None
         return timedelta(seconds=seconds, microseconds=int(nanos / 1000))
 
@@ -191,27 +191,27 @@ class Fields:
         start = self.moment(f"{field}.start_time", span, "start_time")
         end = self.moment(f"{field}.end_time", span, "end_time")
         if start and end and end < start:
-            self.wrong(field, "must not end before it starts")
+            self.reject(field, "must not end before it starts")
         return start, end
 
     def count(self, field: str, value: int, *, default: int, most: int) -> int:
         """Require a page size; 0 means the default."""
         if not 0 <= value <= most:
-            self.wrong(field, f"must be 0 (for {default}) to {most}")
+            self.reject(field, f"must be 0 (for {default}) to {most}")
         return value or default
 
     def at_least(self, field: str, value: int, least: int) -> int:
         """Require a number that is not below `least`."""
         if value < least:
-            self.wrong(field, f"must be at least {least}")
+            self.reject(field, f"must be at least {least}")
         return value
 
     def size(self, field: str, message: Message) -> int | None:
-        """Accept the size of a tree, or nothing."""
+        """Accept the size of a tree; return None when it is unset."""
         return self.at_least(field, getattr(message, field), 1) if message.HasField(field) else None
 
     def _too_many(self, field: str, values: Sized, most: int) -> bool:
-        """Look at the number before looking at each: a message has room for millions."""
+        """Check the number of values before the values themselves: a message can hold millions."""
         if len(values) > most:
-            self.wrong(field, f"must have at most {most} entries")
+            self.reject(field, f"must have at most {most} entries")
         return len(values) > most

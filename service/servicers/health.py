@@ -1,4 +1,4 @@
-"""grpc.health.v1.Health: what the server knows about itself, without a lock and without a wait for any reader."""
+"""grpc.health.v1.Health. Setting a status takes no lock and waits for no client."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ SERVICE_UNKNOWN = pb.HealthCheckResponse.SERVICE_UNKNOWN
 
 
 class HealthServicer(health_pb2_grpc.HealthServicer):
-    """Keeps the status of each name. A watch is sent the newest status at its reader's pace and skips older ones.
+    """Keeps the status of each service name. A watch sends the newest status when its client reads, and no older one.
 
-    `set` and `drain` only write down the status and wake the watches; they never wait for a watch.
+    `set` and `drain` store the status and wake the watches; they never wait for a watch.
     """
 
     def __init__(self) -> None:
@@ -30,14 +30,14 @@ class HealthServicer(health_pb2_grpc.HealthServicer):
         self._draining = False
 
     def set(self, service: str, serving: bool) -> None:
-        """Set the status of a name. While the server drains, every name stays NOT_SERVING."""
+        """Set the status of a service name. While the server drains, every name stays NOT_SERVING."""
         status = SERVING if serving and not self._draining else NOT_SERVING
         if self._statuses.get(service) != status:
             self._statuses[service] = status
             self._wake()
 
     def drain(self) -> None:
-        """Set every name to NOT_SERVING for good, and end each watch after that status."""
+        """Set every name to NOT_SERVING permanently, and end each watch once it has sent that status."""
         self._draining = True
         self._statuses = dict.fromkeys(self._statuses, NOT_SERVING)
         self._wake()
@@ -46,7 +46,7 @@ class HealthServicer(health_pb2_grpc.HealthServicer):
         status = self._statuses.get(request.service)
         if status is None:
             await context.abort(
-                StatusCode.NOT_FOUND, "The health of this service is not known; List names those known."
+                StatusCode.NOT_FOUND, "The health of this service is not known; List returns the known services."
             )
         return pb.HealthCheckResponse(status=status)
 
@@ -75,7 +75,7 @@ class HealthServicer(health_pb2_grpc.HealthServicer):
                 self._unwatched.set()
 
     async def watches_ended(self, seconds: float) -> None:
-        """Wait until no watch is open, at most for some seconds: a watch may have a reader that does not read."""
+        """Wait until no watch is open, at most for `seconds`: a client may not read its watch."""
         try:
             async with asyncio.timeout(seconds):
                 await self._unwatched.wait()

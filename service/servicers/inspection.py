@@ -1,4 +1,4 @@
-"""AuditService on the record as a whole. Documented in the contract, audit_service.proto."""
+"""AuditService: orders as of a moment, reconciliation, and the reads by compliance."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Context = aio.ServicerContext[Any, Any]
 
 
 class InspectionServicer(audit_service_pb2_grpc.AuditServiceServicer):
-    """Each method: who is calling, validate, call the repository, convert."""
+    """The methods of AuditService that inspect the record as a whole."""
 
     _inspection: Inspection
     _reconciliation: Reconciliation

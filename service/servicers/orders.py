@@ -1,4 +1,4 @@
-"""OrderService. Its methods are documented in the contract, order_service.proto."""
+"""OrderService."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Context = aio.ServicerContext[Any, Any]
 
 
 class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
-    """Each method: who is calling, validate, call the repository, convert."""
+    """The methods of OrderService, documented in the contract, order_service.proto."""
 
     def __init__(self, orders: Orders, events: Events, feed: Feed) -> None:
         self._orders = orders

@@ -1,4 +1,4 @@
-"""AuditService on the ledger: checkpoints, proofs, exports. Documented in the contract, audit_service.proto."""
+"""AuditService: checkpoints, proofs and exports of the ledger."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Context = aio.ServicerContext[Any, Any]
 
 
 class LedgerServicer(audit_service_pb2_grpc.AuditServiceServicer):
-    """Each method: who is calling, validate, call the repository, convert."""
+    """The methods of AuditService that read the ledger."""
 
     _ledger: Ledger
 

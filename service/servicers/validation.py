@@ -1,4 +1,4 @@
-"""Requests as values of the domain: one function a request. Each raises InvalidRequest with every wrong field."""
+"""Validation of requests, one function per request. Each returns domain values or raises InvalidRequest."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _SHORTEST_HEARTBEAT, _LONGEST_HEARTBEAT = timedelta(seconds=1), timedelta(second
 
 
 def new_order(request: order_service_pb2.SubmitOrderRequest, *, batch: bool = False) -> NewOrder:
-    """Check an order to enter. Makes a client_order_id where none was given and none is needed."""
+    """Validate an order to enter. Makes a client_order_id where the request has none and may omit it."""
     fields = Fields()
     if batch and not request.client_order_id:
-        fields.wrong("client_order_id", "is required in a batch, which could not be repeated safely without it")
+        fields.reject("client_order_id", "is required in a batch, which could not be repeated safely without it")
     if batch and request.validate_only:
-        fields.wrong("validate_only", "is not available in a batch")
+        fields.reject("validate_only", "is not available in a batch")
     order = NewOrder(
         client_order_id=fields.key("client_order_id", request.client_order_id)
         if request.client_order_id
@@ -42,44 +42,44 @@ def new_order(request: order_service_pb2.SubmitOrderRequest, *, batch: bool = Fa
         expires_at=fields.moment("expire_time", request),
     )
     if order.order_type == "MARKET" and request.price:
-        fields.wrong("price", "must be empty for a market order")
+        fields.reject("price", "must be empty for a market order")
     if order.order_type in ("LIMIT", "STOP") and not request.price:
-        fields.wrong("price", "is required for a limit or stop order")
+        fields.reject("price", "is required for a limit or stop order")
     _check_exits(fields, order)
-    # Alone, a past expire_time is for the database to refuse: the request may repeat an order that has expired since.
-    if not fields.sound and order.expires_at and order.expires_at <= datetime.now(UTC):
-        fields.wrong("expire_time", "must be in the future")
+    # Without other violations the database refuses a past expire_time: the request may repeat an expired order.
+    if not fields.valid and order.expires_at and order.expires_at <= datetime.now(UTC):
+        fields.reject("expire_time", "must be in the future")
     fields.check()
     return order
 
 
 def _check_exits(fields: Fields, order: NewOrder) -> None:
-    rising = [("stop_loss", order.stop_loss), ("price", order.price), ("take_profit", order.take_profit)]
-    known = [(name, price) for name, price in rising if price is not None]
+    ascending = [("stop_loss", order.stop_loss), ("price", order.price), ("take_profit", order.take_profit)]
+    known = [(name, price) for name, price in ascending if price is not None]
     for (low_name, low), (high_name, high) in pairwise(known):
         named, other = (high_name, low_name) if low_name == "price" else (low_name, high_name)
         wanted = "above" if named == high_name else "below"
         if order.side == "BUY" and low >= high:
-            fields.wrong(named, f"must be {wanted} {other} for a buy")
+            fields.reject(named, f"must be {wanted} {other} for a buy")
         if order.side == "SELL" and low <= high:
-            fields.wrong(named, f"must be {'below' if wanted == 'above' else 'above'} {other} for a sell")
+            fields.reject(named, f"must be {'below' if wanted == 'above' else 'above'} {other} for a sell")
 
 
 def batch(field: str, items: Any) -> None:
-    """Check the size of a batch."""
+    """Validate the number of items of a batch."""
     fields = Fields()
     if not 1 <= len(items) <= MAX_BATCH:
-        fields.wrong(field, f"must have 1 to {MAX_BATCH} entries")
+        fields.reject(field, f"must have 1 to {MAX_BATCH} entries")
     fields.check()
 
 
 def report(request: execution_report_pb2.ReportExecutionRequest) -> Report:
-    """Check a gateway's report."""
+    """Validate a gateway's report."""
     fields = Fields()
     kind = request.WhichOneof("report")
     timestamp = fields.moment("event_time", request)
     if timestamp and timestamp > datetime.now(UTC) + MAX_CLOCK_AHEAD:
-        fields.wrong("event_time", "must not be more than five minutes in the future")
+        fields.reject("event_time", "must not be more than five minutes in the future")
     common: dict[str, Any] = {
         "trader_id": fields.uuid("trader_id", request.trader_id),
         "order_id": fields.uuid("order_id", request.order_id),
@@ -105,9 +105,9 @@ def report(request: execution_report_pb2.ReportExecutionRequest) -> Report:
             }
         case "fill":
             if not request.fill.price:
-                fields.wrong("fill.price", "is required")
+                fields.reject("fill.price", "is required")
             if not request.HasField("event_time"):
-                fields.wrong("event_time", "is required with a fill")
+                fields.reject("event_time", "is required with a fill")
             commission = fields.price("fill.commission", request.fill.commission, or_zero=True)
             special = {
                 "action": "FILLED",
@@ -128,7 +128,7 @@ def report(request: execution_report_pb2.ReportExecutionRequest) -> Report:
                 "reason": fields.reason("cancelled.reason", request.cancelled.reason),
             }
         case _:
-            fields.wrong("report", "is required: one of approved, executed, recovered, fill, rejected, cancelled")
+            fields.reject("report", "is required: one of approved, executed, recovered, fill, rejected, cancelled")
     fields.check()
     return Report(**common, **special)
 
@@ -141,19 +141,19 @@ def order_key(
     *,
     required: bool = True,
 ) -> OrderKey | None:
-    """Check the id of an order: ours or the trader's."""
+    """Validate the id of an order: order_id or client_order_id. Returns None where neither is set."""
     match request.WhichOneof("id"):
         case "order_id":
             return OrderKey(order_id=fields.uuid("order_id", request.order_id))
         case "client_order_id":
             return OrderKey(client_order_id=fields.key("client_order_id", request.client_order_id))
     if required:
-        fields.wrong("id", "is required: order_id or client_order_id")
+        fields.reject("id", "is required: order_id or client_order_id")
     return None
 
 
 def get_order(request: order_service_pb2.GetOrderRequest) -> OrderKey:
-    """Check which order to get."""
+    """Return the order to get."""
     fields = Fields()
     key = order_key(request, fields)
     fields.check()
@@ -161,7 +161,7 @@ def get_order(request: order_service_pb2.GetOrderRequest) -> OrderKey:
 
 
 def cancel_order(request: order_service_pb2.CancelOrderRequest) -> tuple[OrderKey, str | None]:
-    """Check which order to cancel, and why."""
+    """Return the order to cancel, and the reason."""
     fields = Fields()
     key = order_key(request, fields)
     reason = fields.reason("reason", request.reason)
@@ -170,7 +170,7 @@ def cancel_order(request: order_service_pb2.CancelOrderRequest) -> tuple[OrderKe
 
 
 def cancel_all_orders(request: order_service_pb2.CancelAllOrdersRequest) -> tuple[str | None, str | None]:
-    """Check which orders to cancel, and why: symbol and reason."""
+    """Return the symbol of the orders to cancel, and the reason."""
     fields = Fields()
     symbol = fields.symbol("symbol", request.symbol) if request.symbol else None
     reason = fields.reason("reason", request.reason)
@@ -179,7 +179,7 @@ def cancel_all_orders(request: order_service_pb2.CancelAllOrdersRequest) -> tupl
 
 
 def list_orders(request: order_service_pb2.ListOrdersRequest) -> tuple[OrderFilter, int]:
-    """Check which orders to list, and how many a page."""
+    """Return the filter and the page size."""
     fields = Fields()
     created_from, created_to = fields.span("created", request)
     updated_from, updated_to = fields.span("updated", request)
@@ -197,7 +197,7 @@ def list_orders(request: order_service_pb2.ListOrdersRequest) -> tuple[OrderFilt
 
 
 def list_fills(request: order_service_pb2.ListFillsRequest) -> tuple[FillFilter, int]:
-    """Check which fills to list, and how many a page."""
+    """Return the filter and the page size."""
     fields = Fields()
     traded_from, traded_to = fields.span("traded", request)
     filter_ = FillFilter(order_key(request, fields, required=False), traded_from, traded_to)
@@ -207,14 +207,14 @@ def list_fills(request: order_service_pb2.ListFillsRequest) -> tuple[FillFilter,
 
 
 def list_execution_logs(request: audit_service_pb2.ListExecutionLogsRequest, caller: Caller) -> tuple[LogFilter, int]:
-    """Check which logs to list, and how many a page. A trader's filter names the trader himself."""
+    """Return the filter and the page size. A trader's filter always names that trader."""
     fields = Fields()
     trader_id = fields.uuid("trader_id", request.trader_id) if request.trader_id else caller.trader_id
     if caller.trader_id and request.trader_id:
-        fields.wrong("trader_id", "is for compliance only")
+        fields.reject("trader_id", "is for compliance only")
     happened_from, happened_to = fields.span("happened", request)
     if request.sort_order not in audit_service_pb2.SortOrder.values():
-        fields.wrong("sort_order", "is not a known value")
+        fields.reject("sort_order", "is not a known value")
     filter_ = LogFilter(
         trader_id=trader_id,
         order_id=fields.uuid("order_id", request.order_id) if request.order_id else None,
@@ -229,7 +229,7 @@ def list_execution_logs(request: audit_service_pb2.ListExecutionLogsRequest, cal
 
 
 def watch_orders(request: watch_pb2.WatchOrdersRequest, caller: Caller) -> tuple[EventFilter, float]:
-    """Check which orders to watch; return the filter and the heartbeat interval in seconds."""
+    """Return the filter and the heartbeat interval in seconds."""
     fields = Fields()
     filter_ = EventFilter(
         trader_ids=_trader_ids(fields, request, caller),
@@ -245,7 +245,7 @@ def watch_orders(request: watch_pb2.WatchOrdersRequest, caller: Caller) -> tuple
 def stream_execution_logs(
     request: audit_service_pb2.StreamExecutionLogsRequest, caller: Caller
 ) -> tuple[EventFilter, float]:
-    """Check which logs to stream; return the filter and the heartbeat interval in seconds."""
+    """Return the filter and the heartbeat interval in seconds."""
     fields = Fields()
     filter_ = EventFilter(
         trader_ids=_trader_ids(fields, request, caller),
@@ -258,7 +258,7 @@ def stream_execution_logs(
 
 
 def get_checkpoint(request: ledger_pb2.GetCheckpointRequest) -> int | None:
-    """Check which checkpoint to get: its size, or None for the newest."""
+    """Return the tree size of the checkpoint to get; None for the newest."""
     fields = Fields()
     size = fields.size("tree_size", request)
     fields.check()
@@ -266,7 +266,7 @@ def get_checkpoint(request: ledger_pb2.GetCheckpointRequest) -> int | None:
 
 
 def get_inclusion_proof(request: ledger_pb2.GetInclusionProofRequest) -> tuple[UUID | int, int | None]:
-    """Check which leaf to prove, by log or by position, and in a tree of which size."""
+    """Return the leaf to prove, as log id or position, and the tree size; None for the newest tree."""
     fields = Fields()
     leaf: UUID | int = 0
     match request.WhichOneof("leaf"):
@@ -275,45 +275,45 @@ def get_inclusion_proof(request: ledger_pb2.GetInclusionProofRequest) -> tuple[U
         case "position":
             leaf = fields.at_least("position", request.position, 0)
         case _:
-            fields.wrong("leaf", "is required: log_id or position")
+            fields.reject("leaf", "is required: log_id or position")
     size = fields.size("tree_size", request)
     fields.check()
     return leaf, size
 
 
 def get_consistency_proof(request: ledger_pb2.GetConsistencyProofRequest) -> tuple[int, int | None]:
-    """Check which trees to compare."""
+    """Return the sizes of the two trees; None as the second for the newest tree."""
     fields = Fields()
     old = fields.at_least("old_tree_size", request.old_tree_size, 1)
     new = fields.size("new_tree_size", request)
     if new is not None and 1 <= new < old:
-        fields.wrong("new_tree_size", "must not be below old_tree_size")
+        fields.reject("new_tree_size", "must not be below old_tree_size")
     fields.check()
     return old, new
 
 
 def export_execution_logs(request: ledger_pb2.ExportExecutionLogsRequest) -> tuple[int, int | None, int]:
-    """Check which positions to export, and in what form."""
+    """Return the first position to export, the position after the last (None: all), and the format."""
     fields = Fields()
     start = fields.at_least("from_position", request.from_position, 0)
     end = fields.at_least("to_position", request.to_position, 0) if request.HasField("to_position") else None
     if end is not None and 0 <= end < start:
-        fields.wrong("to_position", "must not be below from_position")
+        fields.reject("to_position", "must not be below from_position")
     if request.format not in ledger_pb2.ExportFormat.values():
-        fields.wrong("format", "is not a known value")
+        fields.reject("format", "is not a known value")
     fields.check()
     return start, end, request.format or ledger_pb2.EXPORT_FORMAT_BUNDLE
 
 
 def get_order_as_of(request: inspection_pb2.GetOrderAsOfRequest) -> tuple[UUID, datetime | None, int | None]:
-    """Check which order to get, and as of which time or position."""
+    """Return the id of the order, and the time or the position as of which to get it."""
     fields = Fields()
     order_id = fields.uuid("order_id", request.order_id)
     time, position = fields.moment("time", request), None
     if request.HasField("position"):
         position = fields.at_least("position", request.position, 0)
     elif not request.HasField("time"):
-        fields.wrong("moment", "is required: time or position")
+        fields.reject("moment", "is required: time or position")
     fields.check()
     return order_id, time, position
 
@@ -321,7 +321,7 @@ def get_order_as_of(request: inspection_pb2.GetOrderAsOfRequest) -> tuple[UUID, 
 def reconcile_orders(
     request: inspection_pb2.ReconcileOrdersRequest,
 ) -> tuple[UUID | None, datetime | None, datetime | None]:
-    """Check what to reconcile: one trader or all, and what was recorded from when to when."""
+    """Return the trader (None for all), and the bounds of the record time."""
     fields = Fields()
     trader_id = fields.uuid("trader_id", request.trader_id) if request.trader_id else None
     recorded_from, recorded_to = fields.span("recorded", request)
@@ -330,7 +330,7 @@ def reconcile_orders(
 
 
 def list_audit_access(request: inspection_pb2.ListAuditAccessRequest) -> tuple[AccessFilter, int]:
-    """Check which reads by compliance to list, and how many a page."""
+    """Return the filter and the page size."""
     fields = Fields()
     accessed_from, accessed_to = fields.span("accessed", request)
     filter_ = AccessFilter(accessed_from, accessed_to, fields.text("actor", request.actor, most=100))
@@ -345,7 +345,7 @@ def _trader_ids(
     caller: Caller,
 ) -> list[UUID] | None:
     if caller.trader_id and request.trader_ids:
-        fields.wrong("trader_ids", "is for callers that see all traders")
+        fields.reject("trader_ids", "is for callers that see all traders")
         return None
     return fields.uuids("trader_ids", request.trader_ids, most=100)
 
@@ -358,8 +358,8 @@ def _heartbeat(
     interval = fields.duration("heartbeat_interval", request)
     if interval is None:
         return HEARTBEAT_SECONDS
-    # The nanoseconds that are cut off count too: 60 seconds and 1 nanosecond are too long.
+    # The truncated nanoseconds count too: 60 seconds and 1 nanosecond are too long.
     above = interval == _LONGEST_HEARTBEAT and request.heartbeat_interval.nanos > 0
     if not _SHORTEST_HEARTBEAT <= interval <= _LONGEST_HEARTBEAT or above:
-        fields.wrong("heartbeat_interval", "must be 1 to 60 seconds")
+        fields.reject("heartbeat_interval", "must be 1 to 60 seconds")
     return interval.total_seconds()

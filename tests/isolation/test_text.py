@@ -41,7 +41,7 @@ def accepts(check: Callable[[Fields, str], object], text: str) -> bool:
     """Whether the service accepts the text."""
     fields = Fields()
     check(fields, text)
-    return fields.sound
+    return fields.valid
 
 
 def accepts_actor(actor: str) -> bool:
