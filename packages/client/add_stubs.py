@@ -1,4 +1,4 @@
-"""Adds the stubs to the wheel. An editable install takes them from `generated/` itself, so they are never stale."""
+"""Adds the stubs to the wheel. An editable install imports them from `generated/`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ STUBS = {"../../generated/blotter": "blotter", "blotter_client/py.typed": "blott
 
 
 class Stubs(BuildHookInterface[Any]):
-    """`generated/` lies outside of this folder, where hatchling's `packages` does not reach."""
+    """Includes `generated/`, which is outside this folder and therefore not covered by hatchling's `packages`."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Add the stubs, unless the install is editable."""

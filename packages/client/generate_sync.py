@@ -1,4 +1,4 @@
-"""Writes the synchronous modules of the client from the asyncio ones; `--check` fails when they are stale.
+"""Generates the synchronous modules of the client from the asyncio ones; `--check` fails when they are out of date.
 
 python packages/client/generate_sync.py [--check]
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parent / "blotter_client"
 MODULES = ("audit.py", "client.py", "orders.py")
-HEADER = "# Generated from aio/{} by packages/client/generate_sync.py; change that file, and run `make generate`.\n"
+HEADER = "# Generated from aio/{} by packages/client/generate_sync.py; edit that file and run `make generate`.\n"
 
 TOKENS = (
     (r"\basync (def|with|for)\b", r"\1"),
@@ -23,7 +23,7 @@ TOKENS = (
     (r"\bblotter_client\.aio\.", "blotter_client."),
     (r"^import grpc\.aio\n", ""),
     (r"\bgrpc\.aio\.", "grpc."),
-    ("To be made and used in one running event loop", "Safe to share between threads"),
+    ("Create and use it in one running event loop", "It may be shared between threads"),
 )
 
 
@@ -43,7 +43,7 @@ def _ruff(text: str, *arguments: str) -> str:
 
 
 def main() -> None:
-    """Write the modules, or compare them."""
+    """Write the modules; with `--check`, exit with an error if one is out of date."""
     stale = []
     for module in MODULES:
         text = synchronous(module)
@@ -54,7 +54,7 @@ def main() -> None:
         if "--check" not in sys.argv:
             path.write_text(text, encoding="utf-8")
     if stale and "--check" in sys.argv:
-        sys.exit(f"stale in packages/client/blotter_client: {', '.join(stale)}; run make generate")
+        sys.exit(f"out of date in packages/client/blotter_client: {', '.join(stale)}; run make generate")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A client of a scripted server, of either face, with time that tests can see pass."""
+"""A client of a scripted server, synchronous or asyncio, with a clock that the tests control."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CLOSE_SECONDS = 10
 
 @pytest.fixture(params=["synchronous", "asyncio"])
 def face(request: pytest.FixtureRequest) -> Iterator[Face]:
-    """Each face of the client in turn; `synchronous_only` is for tests of what only that face has."""
+    """The synchronous client and the asyncio client in turn."""
     if request.param == "synchronous":
         yield Synchronous()
         return
@@ -29,24 +29,24 @@ def face(request: pytest.FixtureRequest) -> Iterator[Face]:
 
 @pytest.fixture
 def script() -> Script:
-    """What the server does; nothing yet."""
+    """The script of the server, which is empty at first."""
     return Script()
 
 
 @pytest.fixture
 def time() -> Time:
-    """The client's time."""
+    """The clock of the client."""
     return Time()
 
 
 @pytest.fixture
 def channel(script: Script, face: Face) -> Iterator[grpc.Channel]:
-    """A channel to the scripted server, with the client's retry policy and shorter pauses."""
+    """A channel to the scripted server, with the client's retry policy and a shorter backoff."""
     with playing(script) as target:
         channel = face.channel(target, quick_options())
         yield channel
-        # grpc waits without limit for the last events of cancelled calls. Once in four runs of the whole suite one did
-        # not come; that must not hang the run.
+        # grpc waits without limit for the last events of cancelled calls. In about one of four runs of the whole suite
+        # an event is missing, which must not hang the run.
         closing = Thread(target=channel.close, daemon=True)
         closing.start()
         closing.join(CLOSE_SECONDS)

@@ -1,4 +1,4 @@
-"""A TCP proxy between the client and a server that can drop the server's answers and cut connections."""
+"""A TCP proxy between the client and a server that can discard the server's data and close connections."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 
 class Cuttable:
-    """Passes on what either side sends. While `mute` is set, what the server sends is dropped."""
+    """Forwards the data of both sides. While `mute` is set, the server's data is discarded."""
 
     def __init__(self, target: str) -> None:
         host, _, port = target.rpartition(":")
@@ -21,13 +21,13 @@ class Cuttable:
         self.target = f"127.0.0.1:{self._listener.getsockname()[1]}"
 
     def cut(self) -> None:
-        """End the connections that are open. New ones are served."""
+        """Close the open connections. New ones are accepted."""
         for end in self._open:
-            with contextlib.suppress(OSError):  # it has ended by itself
+            with contextlib.suppress(OSError):  # it is already closed
                 end.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """End all connections and accept no more."""
+        """Close all connections and accept no more."""
         self._listener.shutdown(socket.SHUT_RDWR)
         self.cut()
 
@@ -39,9 +39,9 @@ class Cuttable:
                 server = socket.create_connection(self._upstream)
                 self._open += [client, server]
                 for source, sink, mute in ((client, server, threading.Event()), (server, client, self.mute)):
-                    threading.Thread(target=self._pass_on, args=(source, sink, mute), daemon=True).start()
+                    threading.Thread(target=self._forward, args=(source, sink, mute), daemon=True).start()
 
-    def _pass_on(self, source: socket.socket, sink: socket.socket, mute: threading.Event) -> None:
+    def _forward(self, source: socket.socket, sink: socket.socket, mute: threading.Event) -> None:
         with source, contextlib.suppress(OSError):
             while data := source.recv(65536):
                 if not mute.is_set():
@@ -51,7 +51,7 @@ class Cuttable:
 
 @contextmanager
 def cuttable(target: str) -> Iterator[Cuttable]:
-    """A proxy to the target, in threads of its own."""
+    """Run a proxy to the target in its own threads."""
     proxy = Cuttable(target)
     thread = threading.Thread(target=proxy.serve)
     thread.start()

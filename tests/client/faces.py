@@ -1,4 +1,4 @@
-"""The two faces of the client, called alike: the synchronous one, and the asyncio one through a loop in a thread."""
+"""The two variants of the client behind one interface; the asyncio one runs in an event loop in another thread."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ END = object()
 
 
 class Face(Protocol):
-    """Makes channels and clients of one kind. What it makes is typed as if it were synchronous."""
+    """Creates channels and clients of one variant, which are typed as the synchronous ones."""
 
     name: str
 
     def channel(self, target: str, options: Any = None) -> grpc.Channel:
-        """Return a channel, with the options of `open_channel` unless others are given."""
+        """Return a channel; the default options are those of `open_channel`."""
 
     def client(self, channel: grpc.Channel | str, **arguments: Any) -> Client:
         """Return a client."""
 
 
 class Synchronous:
-    """The synchronous face, as it is."""
+    """The synchronous client."""
 
     name = "synchronous"
 
@@ -43,7 +43,7 @@ class Synchronous:
 
 
 class Asyncio:
-    """The asyncio face. Each call is a task in the loop of another thread; the caller waits for its result."""
+    """The asyncio client. Each call is a task in another thread's event loop; the caller waits for its result."""
 
     name = "asyncio"
 
@@ -60,7 +60,7 @@ class Asyncio:
     def client(self, channel: grpc.Channel | str, **arguments: Any) -> Client:
         async def make() -> BlockingClient:
             own = channel.own if isinstance(channel, BlockingChannel) else channel
-            return BlockingClient(self, AsyncClient(own, **arguments))  # type: ignore[arg-type]  # a channel of asyncio
+            return BlockingClient(self, AsyncClient(own, **arguments))  # type: ignore[arg-type]  # an asyncio channel
 
         return cast("Client", self.run(make()))
 
@@ -83,12 +83,12 @@ class Asyncio:
             raise
 
     def later(self, callback: Any) -> None:
-        """Call in the loop."""
+        """Schedule the callback in the event loop."""
         self._loop.call_soon_threadsafe(callback)
 
 
 class BlockingChannel:
-    """A channel of asyncio that another thread may close."""
+    """An asyncio channel that another thread can close."""
 
     def __init__(self, face: Asyncio, own: grpc.aio.Channel) -> None:
         self._face = face
@@ -105,7 +105,7 @@ class BlockingChannel:
 
 
 class BlockingStream:
-    """A stream of asyncio, or the items of a list."""
+    """An AsyncStream or an asynchronous generator as an iterator."""
 
     def __init__(self, face: Asyncio, own: Any) -> None:
         self._face = face
@@ -169,16 +169,16 @@ class BlockingClient:
 
 @contextmanager
 def asyncio_face() -> Iterator[Asyncio]:
-    """The asyncio face, and a loop in a thread. Tasks that are left at the end are cancelled."""
+    """Run an event loop in a thread for the asyncio client. Tasks that remain at the end are cancelled."""
     loop = asyncio.new_event_loop()
     stop = asyncio.Event()
 
-    async def live() -> None:
+    async def wait_for_stop() -> None:
         await stop.wait()
 
     def serve() -> None:
         with asyncio.Runner(loop_factory=lambda: loop) as runner:
-            runner.run(live())
+            runner.run(wait_for_stop())
 
     thread = threading.Thread(target=serve, name="asyncio face")
     thread.start()
@@ -187,4 +187,4 @@ def asyncio_face() -> Iterator[Asyncio]:
     finally:
         loop.call_soon_threadsafe(stop.set)
         thread.join(PATIENCE)
-        assert not thread.is_alive(), "the loop of the asyncio face does not end"
+        assert not thread.is_alive(), "the event loop of the asyncio client does not end"

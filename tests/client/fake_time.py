@@ -1,4 +1,4 @@
-"""Time that tests can see pass."""
+"""A clock that tests control."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from blotter_client import AsyncTiming, Timing
 
 @dataclass
 class Time:
-    """Time that passes only in pauses and silences, of which each is noted, in seconds."""
+    """A clock that advances only in pauses and timeouts, and records each in seconds."""
 
     fake: grpc_testing.Time = field(default_factory=lambda: grpc_testing.strict_fake_time(0))
     pauses: list[float] = field(default_factory=list)
@@ -25,14 +25,14 @@ class Time:
     mute: threading.Event = field(default_factory=threading.Event)
 
     def pause(self, over: threading.Event | asyncio.Event, seconds: float) -> None:
-        """Let the time pass. The new connection is not mute."""
+        """Advance the clock. The next connection is not mute."""
         self.mute.clear()
         if not over.is_set():
             self.pauses.append(seconds)
             self.fake.sleep_for(seconds)
 
     def watchdog_wait(self, over: threading.Event, seconds: float) -> None:
-        """Wait, in the watchdog's thread, until a test says that the server is mute; then let the time pass."""
+        """Wait in the watchdog's thread until a test sets `mute`, then advance the clock."""
         self.watchdog_waits.add(seconds)
         while not (over.is_set() or self.mute.wait(0.01)):
             pass
@@ -40,12 +40,12 @@ class Time:
             self.fake.sleep_for(seconds)
 
     async def async_pause(self, over: asyncio.Event, seconds: float) -> None:
-        """Let the time pass."""
+        """Advance the clock."""
         self.pause(over, seconds)
 
     @asynccontextmanager
     async def timeout(self, seconds: float) -> AsyncIterator[None]:
-        """Expire when a test says that the server is mute."""
+        """Expire when a test sets `mute`."""
         self.timeouts.add(seconds)
         async with asyncio.timeout(None) as limit:
             expiring = asyncio.create_task(self._expire(limit, seconds))
@@ -61,7 +61,7 @@ class Time:
         limit.reschedule(asyncio.get_running_loop().time())
 
     def timing(self, face: str) -> Timing | AsyncTiming:
-        """For the client of a face."""
+        """Return the timing for a variant of the client."""
         if face == "asyncio":
             return AsyncTiming(pause=self.async_pause, timeout=self.timeout, random=lambda: self.random)
         return Timing(

@@ -1,4 +1,4 @@
-"""A servicer that does what a test's script says, on a real synchronous server."""
+"""A servicer that runs a test's script, on a real synchronous server."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Play = Callable[[Any, grpc.ServicerContext], Any]
 
 
 class Script:
-    """What the server does, call by call, and what it was asked."""
+    """The server's reaction to each call, and the calls that it received."""
 
     def __init__(self) -> None:
         self.plays: list[Play] = []
@@ -30,9 +30,9 @@ class Script:
         self.requests: list[Any] = []
         self.metadata: list[dict[str, str]] = []
         self.mute = threading.Event()
-        """Set while the server holds a stream open and says nothing."""
+        """Set while the server holds a stream open and sends nothing."""
         self.released = threading.Event()
-        """Set to let such a stream go at the end of a test."""
+        """Set at the end of a test, to end such a stream."""
 
     def __call__(self, method: str, request: Any, context: grpc.ServicerContext) -> Any:
         self.methods.append(method)
@@ -49,12 +49,12 @@ class Script:
         return [request.resume_token for request in self.requests]
 
     def hold(self, request: Any, context: grpc.ServicerContext) -> Any:
-        """Hold a unary call open until the client has gone, and answer nothing."""
+        """Hold a unary call open until the client has cancelled it."""
         list(self.silence(request, context))
-        context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the client has gone")
+        context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the client has cancelled the call")
 
     def silence(self, request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
-        """Hold the stream open until the client has gone."""
+        """Hold the stream open until the client has cancelled it."""
         gone = threading.Event()
         context.add_callback(gone.set)
         self.mute.set()
@@ -65,12 +65,12 @@ class Script:
 
 
 def answers(message: Message) -> Play:
-    """Answer a unary call."""
+    """Return a play that responds to a unary call."""
     return lambda _request, _context: message
 
 
-def says(*messages: Any, then: Play | None = None) -> Play:
-    """Send the messages, then do something else on the same stream, or end it with OK."""
+def sends(*messages: Any, then: Play | None = None) -> Play:
+    """Return a play that sends the messages, then runs `then` on the same stream or ends it with OK."""
 
     def play(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
         yield from messages
@@ -83,7 +83,7 @@ def says(*messages: Any, then: Play | None = None) -> Play:
 def refuses(
     reason: str, code: grpc.StatusCode, *, details: tuple[Message, ...] = (), domain: str = "blotter", **metadata: str
 ) -> Play:
-    """End the call with an error as the service tells it."""
+    """Return a play that ends the call with an error in the service's form."""
 
     def play(_request: Any, context: grpc.ServicerContext) -> Any:
         context.abort_with_status(rpc_status.to_status(status(reason, code, *details, domain=domain, **metadata)))
@@ -92,23 +92,23 @@ def refuses(
 
 
 def cancels(_request: Any, context: grpc.ServicerContext) -> Any:
-    """End the call with a bare CANCELLED, as a server does that stops before it has found the handler."""
+    """End the call with CANCELLED and no details, as a server does that stops before it has found the handler."""
     context.abort(grpc.StatusCode.CANCELLED, "CANCELLED")
 
 
 def status(
     reason: str, code: grpc.StatusCode, *details: Message, domain: str = "blotter", **metadata: str
 ) -> status_pb2.Status:
-    """A google.rpc.Status as the service makes it."""
-    told = status_pb2.Status(code=code.value[0], message=f"Because of {reason}.")
-    told.details.add().Pack(error_details_pb2.ErrorInfo(domain=domain, reason=reason, metadata=metadata))
+    """Return a google.rpc.Status in the service's form."""
+    result = status_pb2.Status(code=code.value[0], message=f"Because of {reason}.")
+    result.details.add().Pack(error_details_pb2.ErrorInfo(domain=domain, reason=reason, metadata=metadata))
     for detail in details:
-        told.details.add().Pack(detail)
-    return told
+        result.details.add().Pack(detail)
+    return result
 
 
 def retry_after(seconds: int) -> error_details_pb2.RetryInfo:
-    """RetryInfo of so many seconds."""
+    """Return a RetryInfo of the given seconds."""
     info = error_details_pb2.RetryInfo()
     info.retry_delay.FromSeconds(seconds)
     return info
@@ -122,34 +122,34 @@ def snapshot(*client_order_ids: str) -> watch_pb2.WatchOrdersResponse:
 
 def complete(last: int, count: int = 0) -> watch_pb2.WatchOrdersResponse:
     """The end of a snapshot."""
-    told = watch_pb2.SnapshotComplete(last_sequence=last, order_count=count)
-    return watch_pb2.WatchOrdersResponse(resume_token=f"after-{last}", snapshot_complete=told)
+    end = watch_pb2.SnapshotComplete(last_sequence=last, order_count=count)
+    return watch_pb2.WatchOrdersResponse(resume_token=f"after-{last}", snapshot_complete=end)
 
 
 def events(*sequences: int) -> watch_pb2.WatchOrdersResponse:
     """A message of events."""
-    told = watch_pb2.OrderEvents(events=[order_pb2.OrderEvent(sequence=sequence) for sequence in sequences])
-    return watch_pb2.WatchOrdersResponse(resume_token=f"after-{sequences[-1]}", events=told)
+    batch = watch_pb2.OrderEvents(events=[order_pb2.OrderEvent(sequence=sequence) for sequence in sequences])
+    return watch_pb2.WatchOrdersResponse(resume_token=f"after-{sequences[-1]}", events=batch)
 
 
 def heartbeat(last: int, last_event: int) -> watch_pb2.WatchOrdersResponse:
     """A heartbeat of a watch."""
-    told = watch_pb2.Heartbeat(last_sequence=last, last_event_sequence=last_event)
-    return watch_pb2.WatchOrdersResponse(resume_token=f"after-{last}", heartbeat=told)
+    beat = watch_pb2.Heartbeat(last_sequence=last, last_event_sequence=last_event)
+    return watch_pb2.WatchOrdersResponse(resume_token=f"after-{last}", heartbeat=beat)
 
 
 def logs(*sequences: int) -> audit_service_pb2.StreamExecutionLogsResponse:
     """A message of execution logs."""
-    told = audit_service_pb2.ExecutionLogs(
+    batch = audit_service_pb2.ExecutionLogs(
         execution_logs=[execution_log_pb2.ExecutionLog(sequence=sequence) for sequence in sequences]
     )
-    return audit_service_pb2.StreamExecutionLogsResponse(resume_token=f"after-{sequences[-1]}", logs=told)
+    return audit_service_pb2.StreamExecutionLogsResponse(resume_token=f"after-{sequences[-1]}", logs=batch)
 
 
 def log_heartbeat(last: int, last_event: int) -> audit_service_pb2.StreamExecutionLogsResponse:
     """A heartbeat of a stream of logs."""
-    told = watch_pb2.Heartbeat(last_sequence=last, last_event_sequence=last_event)
-    return audit_service_pb2.StreamExecutionLogsResponse(resume_token=f"after-{last}", heartbeat=told)
+    beat = watch_pb2.Heartbeat(last_sequence=last, last_event_sequence=last_event)
+    return audit_service_pb2.StreamExecutionLogsResponse(resume_token=f"after-{last}", heartbeat=beat)
 
 
 @contextmanager
@@ -183,9 +183,9 @@ def _method(script: Script, name: str) -> Callable[[Any, Any, grpc.ServicerConte
 
 
 def quick_options() -> tuple[tuple[str, str], ...]:
-    """The channel options of the client, but for the time between retries.
+    """Return the channel options of the client with a shorter backoff.
 
-    Not shorter: with 1 ms the next attempt of gRPC 1.85 often hangs until the deadline.
+    With a backoff of 1 ms the next attempt of gRPC 1.85 often hangs until the deadline.
     """
     config = json.loads(SERVICE_CONFIG)
     for method in config["methodConfig"]:

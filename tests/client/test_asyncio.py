@@ -1,4 +1,4 @@
-"""What only the asyncio client has: tasks that are cancelled, a silence found by a timeout, calls at the same time."""
+"""Features of the asyncio client alone: cancelled tasks, timeouts, concurrent calls."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from blotter.audit.v1 import inspection_pb2
 from blotter.orders.v1 import order_pb2, order_service_pb2
 from blotter_client import AsyncClient, AsyncTiming, BlotterError, open_async_channel
 from blotter_client.aio.streams import wait_for_event
-from tests.client.scripted import Script, answers, complete, events, logs, playing, refuses, retry_after, says
+from tests.client.scripted import Script, answers, complete, events, logs, playing, refuses, retry_after, sends
 from tests.conftest import ALICE
 
 PATIENCE = 20
@@ -31,7 +31,7 @@ def target(script: Script) -> Iterator[str]:
 
 @pytest.fixture
 async def client(target: str) -> AsyncIterator[AsyncClient]:
-    """Alice's client, in real time."""
+    """Alice's client, with the real clock."""
     async with AsyncClient(target, trader_id=ALICE) as client:
         yield client
 
@@ -44,9 +44,9 @@ async def until(event: threading.Event, *, is_set: bool = True) -> None:
 
 
 async def cancelled_once(reached: threading.Event, call: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-    """Return the ended task of a call that is cancelled once the server has been reached."""
+    """Cancel the task of a call when `reached` is set; return the ended task."""
     task = asyncio.create_task(call)
-    await asyncio.sleep(0)  # the server may have been reached already: the task must have begun all the same
+    await asyncio.sleep(0)  # start the task, even if `reached` is already set
     await until(reached)
     task.cancel()
     await asyncio.wait([task], timeout=PATIENCE)
@@ -63,7 +63,7 @@ async def test_a_cancelled_task_ends_its_call(client: AsyncClient, script: Scrip
     task = await cancelled_once(script.mute, client.get_order(client_order_id="x"))
     assert task.cancelled()
     await until(script.mute, is_set=False)
-    assert len(script.requests) == 1, "it was not sent again"
+    assert len(script.requests) == 1, "the call was not retried"
 
 
 async def test_a_cancelled_task_ends_its_list(client: AsyncClient, script: Script) -> None:
@@ -79,7 +79,7 @@ async def test_a_cancelled_task_ends_its_list(client: AsyncClient, script: Scrip
 
 
 async def test_a_cancelled_task_ends_the_stream_that_it_waits_for(client: AsyncClient, script: Script) -> None:
-    script.plays = [says(complete(0), then=script.silence), says(events(1), then=script.silence)]
+    script.plays = [sends(complete(0), then=script.silence), sends(events(1), then=script.silence)]
     watch = client.watch_orders()
     await anext(watch)
     task = await cancelled_once(script.mute, watch.__anext__())
@@ -122,7 +122,7 @@ async def test_a_timeout_around_a_call_ends_it(client: AsyncClient, script: Scri
 
 
 async def test_cancel_ends_the_wait_of_another_task(client: AsyncClient, script: Script) -> None:
-    script.plays = [says(complete(0), then=script.silence)]
+    script.plays = [sends(complete(0), then=script.silence)]
     watch = client.watch_orders()
     await anext(watch)
 
@@ -152,7 +152,7 @@ async def test_cancel_ends_the_wait_for_another_connection(target: str, script: 
 async def test_logs_that_are_cancelled_while_a_task_waits_are_not_reported_as_incomplete(
     client: AsyncClient, script: Script, caplog: pytest.LogCaptureFixture
 ) -> None:
-    script.plays = [says(logs(1), then=script.silence)]
+    script.plays = [sends(logs(1), then=script.silence)]
     stream = client.stream_execution_logs(follow=False)
     await anext(stream)
     task = asyncio.create_task(stream.__anext__())
@@ -163,8 +163,8 @@ async def test_logs_that_are_cancelled_while_a_task_waits_are_not_reported_as_in
     assert caplog.messages == []
 
 
-async def test_a_list_that_is_left_ends_its_call(target: str, script: Script) -> None:
-    script.plays = [says(inspection_pb2.ReconcileOrdersResponse(), then=script.silence)]
+async def test_closing_a_generator_ends_its_call(target: str, script: Script) -> None:
+    script.plays = [sends(inspection_pb2.ReconcileOrdersResponse(), then=script.silence)]
     async with AsyncClient(target, role="compliance") as client:
         found: Any = client.reconcile_orders()
         await anext(found)
@@ -174,7 +174,7 @@ async def test_a_list_that_is_left_ends_its_call(target: str, script: Script) ->
 
 
 async def test_leaving_its_block_ends_the_call_of_a_stream(client: AsyncClient, script: Script) -> None:
-    script.plays = [says(complete(0), then=script.silence)]
+    script.plays = [sends(complete(0), then=script.silence)]
     async with client.watch_orders() as watch:
         await anext(watch)
         await until(script.mute)
@@ -182,8 +182,8 @@ async def test_leaving_its_block_ends_the_call_of_a_stream(client: AsyncClient, 
     assert await anext(watch, "over") == "over"
 
 
-async def test_a_forgotten_stream_ends_its_call(client: AsyncClient, script: Script) -> None:
-    script.plays = [says(complete(0), then=script.silence)]
+async def test_a_stream_that_is_garbage_collected_ends_its_call(client: AsyncClient, script: Script) -> None:
+    script.plays = [sends(complete(0), then=script.silence)]
     watch = client.watch_orders()
     await anext(watch)
     await until(script.mute)
@@ -193,21 +193,21 @@ async def test_a_forgotten_stream_ends_its_call(client: AsyncClient, script: Scr
 
 
 async def test_a_stream_is_read_by_one_task_at_a_time(client: AsyncClient, script: Script) -> None:
-    script.plays = [says(complete(0), then=script.silence)]
+    script.plays = [sends(complete(0), then=script.silence)]
     watch = client.watch_orders()
     await anext(watch)
     first = asyncio.create_task(watch.__anext__())
     await asyncio.sleep(0)
     with pytest.raises(RuntimeError, match="another task"):
         await anext(watch)
-    assert not first.done(), "the first reader goes on"
+    assert not first.done(), "the first reader still waits"
     watch.cancel()
     await asyncio.wait([first], timeout=PATIENCE)
     assert isinstance(first.exception(), StopAsyncIteration)
 
 
-async def test_a_silence_is_found_by_a_timeout(target: str, script: Script) -> None:
-    script.plays = [says(complete(0), then=script.silence), says(events(1), then=script.silence)]
+async def test_a_dead_connection_is_detected_by_a_timeout(target: str, script: Script) -> None:
+    script.plays = [sends(complete(0), then=script.silence), sends(events(1), then=script.silence)]
     limits: list[float] = []
 
     def timeout(seconds: float) -> asyncio.Timeout:
@@ -224,8 +224,8 @@ async def test_a_silence_is_found_by_a_timeout(target: str, script: Script) -> N
     assert AsyncTiming().timeout is asyncio.timeout
 
 
-async def test_a_caller_that_takes_long_for_a_message_is_not_the_streams_silence(target: str, script: Script) -> None:
-    script.plays = [says(complete(0), events(1), then=script.silence)]
+async def test_the_time_that_the_caller_spends_on_a_message_does_not_count(target: str, script: Script) -> None:
+    script.plays = [sends(complete(0), events(1), then=script.silence)]
     begun, ended = [], []
 
     @asynccontextmanager
@@ -238,7 +238,7 @@ async def test_a_caller_that_takes_long_for_a_message_is_not_the_streams_silence
     async with client, client.watch_orders(heartbeat_interval=2) as watch:
         for count in (1, 2):
             await anext(watch)
-            assert begun == ended == [6] * count, "no time runs while the caller has the message"
+            assert begun == ended == [6] * count, "no timeout runs while the caller handles the message"
 
 
 async def test_calls_of_one_client_run_at_the_same_time(client: AsyncClient, script: Script) -> None:
@@ -253,8 +253,8 @@ async def test_calls_of_one_client_run_at_the_same_time(client: AsyncClient, scr
     assert [order.quantity for order in orders] == [7] * 4
 
 
-async def test_close_ends_what_is_under_way(client: AsyncClient, script: Script) -> None:
-    script.plays = [says(complete(0), then=script.silence)]
+async def test_close_ends_calls_and_streams(client: AsyncClient, script: Script) -> None:
+    script.plays = [sends(complete(0), then=script.silence)]
     watch = client.watch_orders()
     await anext(watch)
     waiting: list[asyncio.Task[Any]] = [asyncio.create_task(watch.__anext__())]
@@ -271,8 +271,8 @@ async def test_close_ends_what_is_under_way(client: AsyncClient, script: Script)
     await client.close()
 
 
-class PassingOn(grpc.aio.UnaryUnaryClientInterceptor, grpc.aio.UnaryStreamClientInterceptor):
-    """An interceptor that changes nothing, as one that only measures."""
+class NoOpInterceptor(grpc.aio.UnaryUnaryClientInterceptor, grpc.aio.UnaryStreamClientInterceptor):
+    """An interceptor that changes nothing."""
 
     async def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
         return await continuation(client_call_details, request)
@@ -281,10 +281,10 @@ class PassingOn(grpc.aio.UnaryUnaryClientInterceptor, grpc.aio.UnaryStreamClient
         return await continuation(client_call_details, request)
 
 
-async def test_a_channel_with_interceptors_does_the_same(target: str, script: Script) -> None:
+async def test_a_channel_with_interceptors_behaves_the_same(target: str, script: Script) -> None:
     draining = refuses("DRAINING", grpc.StatusCode.UNAVAILABLE)
-    script.plays = [says(complete(0), then=draining), says(events(1), then=script.silence)]
-    async with grpc.aio.insecure_channel(target, interceptors=[PassingOn()]) as channel:
+    script.plays = [sends(complete(0), then=draining), sends(events(1), then=script.silence)]
+    async with grpc.aio.insecure_channel(target, interceptors=[NoOpInterceptor()]) as channel:
         client = AsyncClient(channel, trader_id=ALICE)
         watch = client.watch_orders()
         assert [numbers(await anext(watch)) for _ in range(2)] == [[], [1]]
@@ -299,7 +299,7 @@ async def test_a_channel_with_interceptors_does_the_same(target: str, script: Sc
         assert raised.value.code is grpc.StatusCode.CANCELLED
 
 
-def test_it_is_made_in_a_running_loop() -> None:
+def test_it_is_created_in_a_running_event_loop() -> None:
     with pytest.raises(RuntimeError, match="no running event loop"):
         AsyncClient("127.0.0.1:1", trader_id=ALICE)
 
@@ -312,7 +312,7 @@ async def test_a_channel_that_was_given_stays_open(target: str, script: Script) 
                 assert (await client.get_order(client_order_id="x")).quantity == 7
 
 
-async def test_the_pause_ends_with_its_event_or_its_time() -> None:
+async def test_the_pause_ends_with_its_event_or_its_timeout() -> None:
     event = asyncio.Event()
     await asyncio.wait_for(wait_for_event(event, 0.01), PATIENCE)
     event.set()

@@ -1,4 +1,4 @@
-"""What goes over the wire for each call, seen at a channel that goes nowhere."""
+"""The request and metadata that each call sends, seen on a test channel."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ NOON_MESSAGE = Timestamp(seconds=1340280000, nanos=123456000)
 
 
 class Wire:
-    """The other end of the channel: takes what the client sends, and answers."""
+    """The server side of the channel: receives the client's requests and responds."""
 
     def __init__(self, channel: grpc_testing.Channel, threads: ThreadPoolExecutor) -> None:
         self._channel = channel
@@ -58,7 +58,7 @@ class Wire:
         return self._threads.submit(call)
 
     def answer(self, method: str, response: Message) -> Any:
-        """Take the call of a method, answer it, and return its request."""
+        """Receive the call of a method, respond to it, and return its request."""
         [service] = [service for service in SERVICES.values() if method in service.methods_by_name]
         metadata, request, rpc = self._channel.take_unary_unary(service.methods_by_name[method])
         self.metadata = dict(metadata)
@@ -106,7 +106,7 @@ def test_a_role_goes_with_each_call(channel: grpc_testing.Channel, wire: Wire) -
 
 
 @pytest.mark.parametrize("identity", [{}, {"trader_id": ALICE, "role": "execution"}])
-def test_an_identity_is_one_of_two(channel: grpc_testing.Channel, identity: dict[str, Any]) -> None:
+def test_an_identity_is_either_a_trader_or_a_role(channel: grpc_testing.Channel, identity: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="exactly one"):
         Client(channel, **identity)
 
@@ -143,7 +143,7 @@ def test_submit_order_sends_every_field(client: Client, wire: Wire) -> None:
     assert (response.order.quantity, response.replayed) == (7, True)
 
 
-def test_an_order_without_an_id_gets_one(client: Client, wire: Wire) -> None:
+def test_an_order_without_a_client_order_id_gets_one(client: Client, wire: Wire) -> None:
     ids = set()
     for _ in range(2):
         call = lambda: client.submit_order("AAPL", Side.BUY, OrderType.MARKET, 1)  # noqa: E731
@@ -167,7 +167,7 @@ def test_a_batch_returns_orders_and_errors_in_their_order(client: Client, wire: 
     assert (refused.code, refused.reason) == (grpc.StatusCode.ALREADY_EXISTS, "CLIENT_ORDER_ID_REUSED")
 
 
-def test_an_order_is_named_by_either_id(client: Client, wire: Wire) -> None:
+def test_an_order_is_identified_by_either_id(client: Client, wire: Wire) -> None:
     answer = order_service_pb2.GetOrderResponse(order=order_pb2.Order(quantity=3))
     request, order = wire.request_of("GetOrder", lambda: client.get_order(ORDER_ID), answer)
     assert (request.order_id, request.WhichOneof("id"), order.quantity) == (str(ORDER_ID), "order_id", 3)
@@ -179,7 +179,7 @@ def test_an_order_is_named_by_either_id(client: Client, wire: Wire) -> None:
     )
     assert request == order_service_pb2.CancelOrderRequest(client_order_id="mine", reason="no more")
     assert response.replayed
-    with pytest.raises(ValueError, match="not by both"):
+    with pytest.raises(ValueError, match="not both"):
         client.get_order(ORDER_ID, client_order_id="mine")
 
 
@@ -194,7 +194,7 @@ def test_pages_follow_each_other_with_the_same_filters(client: Client, wire: Wir
         order_service_pb2.ListOrdersResponse(orders=[order_pb2.Order(quantity=3)]),
     ]
     result = wire.start(lambda: [order.quantity for order in orders])
-    asked = [wire.answer("ListOrders", page) for page in pages]
+    requests = [wire.answer("ListOrders", page) for page in pages]
     assert result.result(10) == [1, 2, 3]
     first = order_service_pb2.ListOrdersRequest(
         statuses=[order_pb2.ORDER_STATUS_FILLED],
@@ -205,7 +205,7 @@ def test_pages_follow_each_other_with_the_same_filters(client: Client, wire: Wir
     )
     second = order_service_pb2.ListOrdersRequest(page_token="two")
     second.MergeFrom(first)
-    assert asked == [first, second]
+    assert requests == [first, second]
 
 
 REPORTS = {
@@ -237,21 +237,21 @@ REPORTS = {
 
 @pytest.mark.parametrize("kind", REPORTS)
 def test_reports(kind: str, channel: grpc_testing.Channel, wire: Wire) -> None:
-    report, told = REPORTS[kind]
+    report, expected = REPORTS[kind]
     gateway = Client(channel, role="execution")
     request, response = wire.request_of(
         "ReportExecution",
         lambda: gateway.report_execution(report),
         reports_pb.ReportExecutionResponse(replayed=True),
     )
-    assert (request.WhichOneof("report"), getattr(request, kind)) == (kind, told)
+    assert (request.WhichOneof("report"), getattr(request, kind)) == (kind, expected)
     assert (request.trader_id, request.order_id) == (str(ALICE), str(ORDER_ID))
     assert (request.venue, request.event_time) == ("V", NOON_MESSAGE)
     assert str(UUID(request.report_id)) == request.report_id
     assert response.replayed
 
 
-def test_every_report_of_the_contract_can_be_made() -> None:
+def test_every_report_of_the_contract_has_a_function() -> None:
     assert set(REPORTS) == {field.name for field in reports_pb.ReportExecutionRequest.DESCRIPTOR.oneofs[0].fields}
 
 

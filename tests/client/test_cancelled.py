@@ -1,4 +1,4 @@
-"""CANCELLED: resumed or tried again when the server sent it, final when the caller asked for it."""
+"""CANCELLED: the client retries or resumes if the server sent it, and ends if the caller cancelled."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ import pytest
 from blotter.orders.v1 import order_pb2, order_service_pb2
 from blotter_client import BlotterError, Client, OrderType, Side
 from tests.client.faces import Face
-from tests.client.scripted import Script, answers, cancels, complete, events, log_heartbeat, logs, says
+from tests.client.scripted import Script, answers, cancels, complete, events, log_heartbeat, logs, sends
 
 PATIENCE = 20
 
 
 @contextmanager
 def afterwards(condition: threading.Event, act: Callable[[], Any]) -> Iterator[None]:
-    """Act in another thread once the condition holds; the block must end by itself."""
+    """Call `act` in another thread when the condition is set; the block must end by itself."""
 
     def run() -> None:
         assert condition.wait(PATIENCE), "the server was not called"
@@ -35,7 +35,7 @@ def afterwards(condition: threading.Event, act: Callable[[], Any]) -> Iterator[N
         acting.result(PATIENCE)
 
 
-def test_a_write_that_the_server_cancels_is_sent_again_with_the_same_key(client: Client, script: Script) -> None:
+def test_a_write_that_the_server_cancels_is_retried_with_the_same_key(client: Client, script: Script) -> None:
     script.plays = [cancels, cancels, answers(order_service_pb2.SubmitOrderResponse(replayed=True))]
     assert client.submit_order("AAPL", Side.BUY, OrderType.MARKET, 1).replayed
     assert len(script.requests) == 3
@@ -43,7 +43,7 @@ def test_a_write_that_the_server_cancels_is_sent_again_with_the_same_key(client:
     assert script.requests[0] == script.requests[1] == script.requests[2]
 
 
-def test_a_read_that_the_server_cancels_is_sent_again(client: Client, script: Script) -> None:
+def test_a_read_that_the_server_cancels_is_retried(client: Client, script: Script) -> None:
     script.plays = [cancels, answers(order_service_pb2.GetOrderResponse(order=order_pb2.Order(quantity=7)))]
     assert client.get_order(client_order_id="x").quantity == 7
 
@@ -57,7 +57,7 @@ def test_a_cancelled_by_the_server_is_reported_as_unavailable(client: Client, sc
     assert len(script.requests) == 4
 
 
-def test_cancel_all_orders_that_the_server_cancels_is_not_sent_again(client: Client, script: Script) -> None:
+def test_cancel_all_orders_that_the_server_cancels_is_not_retried(client: Client, script: Script) -> None:
     script.plays = [cancels, answers(order_service_pb2.CancelAllOrdersResponse())]
     with pytest.raises(BlotterError) as raised:
         client.cancel_all_orders()
@@ -65,17 +65,17 @@ def test_cancel_all_orders_that_the_server_cancels_is_not_sent_again(client: Cli
     assert len(script.requests) == 1
 
 
-def test_a_watch_that_the_server_cancels_goes_on_after_its_last_message(client: Client, script: Script) -> None:
-    script.plays = [says(complete(0), events(1), then=cancels), cancels, says(events(2), then=script.silence)]
+def test_a_watch_that_the_server_cancels_resumes_after_its_last_message(client: Client, script: Script) -> None:
+    script.plays = [sends(complete(0), events(1), then=cancels), cancels, sends(events(2), then=script.silence)]
     with client.watch_orders() as watch:
         assert [event.sequence for message in islice(watch, 3) for event in message.events.events] == [1, 2]
     assert script.tokens == ["", "after-1", "after-1"]
 
 
-def test_a_stream_of_logs_that_the_server_cancels_goes_on_after_its_last_message(
+def test_a_stream_of_logs_that_the_server_cancels_resumes_after_its_last_message(
     client: Client, script: Script
 ) -> None:
-    script.plays = [says(logs(1), then=cancels), says(logs(2), log_heartbeat(2, 2))]
+    script.plays = [sends(logs(1), then=cancels), sends(logs(2), log_heartbeat(2, 2))]
     messages = list(client.stream_execution_logs(follow=False))
     assert [log.sequence for message in messages for log in message.logs.execution_logs] == [1, 2]
     assert script.tokens == ["", "after-1"]
@@ -103,7 +103,7 @@ def test_a_call_under_way_when_its_channel_is_closed_ends_with_cancelled(
 def test_a_watch_under_way_when_its_channel_is_closed_ends_with_cancelled(
     client: Client, channel: grpc.Channel, script: Script
 ) -> None:
-    script.plays = [says(complete(0), then=script.silence)] * 9
+    script.plays = [sends(complete(0), then=script.silence)] * 9
     watch = client.watch_orders()
     next(watch)
     with afterwards(script.mute, channel.close), pytest.raises(BlotterError) as raised:
@@ -128,7 +128,7 @@ def test_after_the_channel_is_closed_calls_and_streams_end_with_cancelled(
         assert raised.value.code is grpc.StatusCode.CANCELLED, name
 
 
-def test_ctrl_c_ends_a_call_and_it_is_not_sent_again(client: Client, script: Script) -> None:
+def test_ctrl_c_ends_a_call_and_it_is_not_retried(client: Client, script: Script) -> None:
     script.plays = [script.hold] * 9
     with afterwards(script.mute, interrupt), pytest.raises(KeyboardInterrupt):
         client.get_order(client_order_id="x", timeout=PATIENCE)

@@ -1,4 +1,4 @@
-"""The channel that the client opens for a target, and closes."""
+"""The channel that the client opens to a target and closes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.conftest import ALICE
 FIVE_MEBIBYTES = order_service_pb2.GetOrderResponse(order=order_pb2.Order(symbol="x" * (5 * 1024 * 1024)))
 
 
-def test_answers_above_grpcs_default_of_4_mib_arrive(face: Face, script: Script) -> None:
+def test_responses_above_grpcs_default_limit_of_4_mib_are_received(face: Face, script: Script) -> None:
     script.plays = [answers(FIVE_MEBIBYTES)]
     with playing(script) as target, face.client(target, trader_id=ALICE) as client:
         assert client.get_order(client_order_id="x") == FIVE_MEBIBYTES.order
@@ -37,7 +37,7 @@ def test_the_client_leaves_a_channel_open_that_it_was_given(face: Face, script: 
                 assert client.get_order(client_order_id="x").symbol
 
 
-def test_with_credentials_nothing_goes_in_the_clear(face: Face, script: Script) -> None:
+def test_with_credentials_nothing_is_sent_without_tls(face: Face, script: Script) -> None:
     credentials = grpc.ssl_channel_credentials()
     with (
         playing(script) as target,

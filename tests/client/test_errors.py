@@ -1,4 +1,4 @@
-"""Errors, as a user of the client sees them; and which calls are tried again."""
+"""Errors that the client raises, and the calls that it retries."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ UNAVAILABLE = refuses("DATABASE_BUSY", grpc.StatusCode.UNAVAILABLE)
 FINAL = [code for code in grpc.StatusCode if code.name not in {"OK", "UNAVAILABLE", "CANCELLED"}]
 
 
-def test_it_tells_all_that_the_service_told(client: Client, script: Script) -> None:
-    wrong = error_details_pb2.BadRequest(
+def test_an_error_carries_all_details_that_the_service_sent(client: Client, script: Script) -> None:
+    violations = error_details_pb2.BadRequest(
         field_violations=[
             {"field": "quantity", "description": "must be 1 to 2147483647"},
             {"field": "price", "description": "is required"},
@@ -31,7 +31,7 @@ def test_it_tells_all_that_the_service_told(client: Client, script: Script) -> N
         ]
     )
     script.plays = [
-        refuses("INVALID_REQUEST", grpc.StatusCode.INVALID_ARGUMENT, details=(wrong, retry_after(2)), hint="none")
+        refuses("INVALID_REQUEST", grpc.StatusCode.INVALID_ARGUMENT, details=(violations, retry_after(2)), hint="none")
     ]
     with pytest.raises(BlotterError) as raised:
         client.get_order(client_order_id="x")
@@ -44,7 +44,7 @@ def test_it_tells_all_that_the_service_told(client: Client, script: Script) -> N
     assert str(error) == "INVALID_REQUEST: Because of INVALID_REQUEST."
 
 
-def test_an_error_of_something_in_between_keeps_its_code_alone(client: Client, script: Script) -> None:
+def test_an_error_of_a_proxy_keeps_only_its_code(client: Client, script: Script) -> None:
     script.plays = [refuses("RATE_LIMITED", grpc.StatusCode.RESOURCE_EXHAUSTED, domain="mesh.example")]
     with pytest.raises(BlotterError) as raised:
         client.get_order(client_order_id="x")
@@ -62,7 +62,7 @@ def test_damaged_details_do_not_hide_the_error(client: Client, script: Script) -
     assert (raised.value.code, raised.value.reason) == (grpc.StatusCode.NOT_FOUND, "NOT_FOUND")
 
 
-def test_a_deadline_is_an_error_too(client: Client, script: Script) -> None:
+def test_a_call_that_exceeds_its_deadline_raises_an_error(client: Client, script: Script) -> None:
     def play(request: object, context: grpc.ServicerContext) -> order_service_pb2.GetOrderResponse:
         list(script.silence(request, context))
         return order_service_pb2.GetOrderResponse()
@@ -82,7 +82,7 @@ CALLS: dict[str, Callable[[Client, float | None], object]] = {
 
 
 @pytest.mark.parametrize(
-    ("call", "own", "clients", "expected"),
+    ("call", "call_timeout", "client_timeout", "expected"),
     [
         ("one", None, None, 10),
         ("batch", None, None, 60),
@@ -94,8 +94,8 @@ CALLS: dict[str, Callable[[Client, float | None], object]] = {
 )
 def test_every_unary_call_has_a_deadline(
     call: str,
-    own: float | None,
-    clients: float | None,
+    call_timeout: float | None,
+    client_timeout: float | None,
     expected: float,
     face: Face,
     channel: grpc.Channel,
@@ -109,13 +109,13 @@ def test_every_unary_call_has_a_deadline(
 
     script.plays = [play]
     with pytest.raises(BlotterError):
-        CALLS[call](face.client(channel, trader_id=ALICE, timeout=clients), own)
-    assert expected * 0.6 < remaining[0] < expected * 1.4  # the clocks of the two ends differ by a little
+        CALLS[call](face.client(channel, trader_id=ALICE, timeout=client_timeout), call_timeout)
+    assert expected * 0.6 < remaining[0] < expected * 1.4  # the clocks of the two sides differ slightly
 
 
-@pytest.mark.parametrize(("own", "clients"), [(0, None), (0, 5), (None, 0)])
-def test_a_timeout_of_zero_has_passed_already(
-    own: float | None, clients: float | None, face: Face, channel: grpc.Channel, script: Script
+@pytest.mark.parametrize(("call_timeout", "client_timeout"), [(0, None), (0, 5), (None, 0)])
+def test_a_timeout_of_zero_expires_at_once(
+    call_timeout: float | None, client_timeout: float | None, face: Face, channel: grpc.Channel, script: Script
 ) -> None:
     remaining: list[float] = []
 
@@ -124,13 +124,14 @@ def test_a_timeout_of_zero_has_passed_already(
         context.abort(grpc.StatusCode.NOT_FOUND, "")
 
     script.plays = [play]
+    client = face.client(channel, trader_id=ALICE, timeout=client_timeout)
     with pytest.raises(BlotterError) as raised:
-        face.client(channel, trader_id=ALICE, timeout=clients).get_order(client_order_id="x", timeout=own)
-    # On a quick machine the call may reach the server before gRPC looks at the clock.
+        client.get_order(client_order_id="x", timeout=call_timeout)
+    # On a fast machine the call may reach the server before gRPC checks the deadline.
     assert raised.value.code is grpc.StatusCode.DEADLINE_EXCEEDED or remaining[0] < 1
 
 
-def test_where_nobody_listens(face: Face) -> None:
+def test_without_a_listening_server_calls_are_unavailable(face: Face) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         with face.client(f"127.0.0.1:{taken.getsockname()[1]}", trader_id=ALICE, timeout=5) as client:
@@ -139,7 +140,7 @@ def test_where_nobody_listens(face: Face) -> None:
             assert raised.value.code is grpc.StatusCode.UNAVAILABLE
 
 
-def test_an_unavailable_service_is_asked_again_with_the_same_key(client: Client, script: Script) -> None:
+def test_a_call_is_retried_after_unavailable_with_the_same_key(client: Client, script: Script) -> None:
     script.plays = [UNAVAILABLE, UNAVAILABLE, answers(order_service_pb2.SubmitOrderResponse(replayed=True))]
     assert client.submit_order("AAPL", Side.BUY, OrderType.MARKET, 1).replayed
     assert len(script.requests) == 3
@@ -148,7 +149,7 @@ def test_an_unavailable_service_is_asked_again_with_the_same_key(client: Client,
     assert len({metadata["x-request-id"] for metadata in script.metadata}) == 1, "one call, one request id"
 
 
-def test_it_is_not_asked_for_ever(client: Client, script: Script) -> None:
+def test_a_call_is_sent_at_most_four_times(client: Client, script: Script) -> None:
     script.plays = [UNAVAILABLE] * 9
     with pytest.raises(BlotterError):
         client.report_execution(approved(ALICE, "01234567-0000-4000-8000-000000000000"))
@@ -156,7 +157,7 @@ def test_it_is_not_asked_for_ever(client: Client, script: Script) -> None:
 
 
 @pytest.mark.parametrize("code", FINAL, ids=lambda code: code.name)
-def test_no_other_error_is_tried_again(code: grpc.StatusCode, client: Client, script: Script) -> None:
+def test_a_call_is_not_retried_after_another_error(code: grpc.StatusCode, client: Client, script: Script) -> None:
     script.plays = [refuses("ANY", code), answers(order_service_pb2.SubmitOrderResponse())]
     with pytest.raises(BlotterError) as raised:
         client.submit_order("AAPL", Side.BUY, OrderType.MARKET, 1)
@@ -164,8 +165,8 @@ def test_no_other_error_is_tried_again(code: grpc.StatusCode, client: Client, sc
     assert len(script.requests) == 1
 
 
-def test_while_all_fails_calls_are_no_longer_repeated(client: Client, script: Script) -> None:
-    """The budget of 100 is shared by a channel's calls: each failure takes one, and half of it is kept."""
+def test_after_many_failures_calls_are_no_longer_retried(client: Client, script: Script) -> None:
+    """A channel's calls share a budget of 100; each failure takes one, and retries stop at half of it."""
     script.plays = [UNAVAILABLE] * 99
     for _ in range(20):
         with pytest.raises(BlotterError):
@@ -173,7 +174,7 @@ def test_while_all_fails_calls_are_no_longer_repeated(client: Client, script: Sc
     assert 50 <= len(script.requests) < 60
 
 
-def test_cancel_all_orders_is_never_tried_again(client: Client, script: Script) -> None:
+def test_cancel_all_orders_is_never_retried(client: Client, script: Script) -> None:
     script.plays = [UNAVAILABLE, answers(order_service_pb2.CancelAllOrdersResponse())]
     with pytest.raises(BlotterError):
         client.cancel_all_orders()

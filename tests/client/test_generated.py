@@ -1,4 +1,4 @@
-"""The synchronous modules are what the asyncio ones generate."""
+"""The synchronous modules are generated from the asyncio ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.paths import ROOT
 GENERATOR = ROOT / "packages" / "client" / "generate_sync.py"
 
 
-def test_they_are_not_stale() -> None:
+def test_they_are_up_to_date() -> None:
     checked = subprocess.run(
         [sys.executable, GENERATOR, "--check"], capture_output=True, text=True, timeout=60, check=False
     )

@@ -42,7 +42,7 @@ def gateway(face: Face, server: Server) -> Iterator[Client]:
         yield client
 
 
-def test_an_orders_life(alice: Client, gateway: Client) -> None:
+def test_an_order_from_entry_to_cancel(alice: Client, gateway: Client) -> None:
     entered = alice.submit_order(
         "AAPL", Side.BUY, OrderType.LIMIT, 100, Decimal("585.33"), client_order_id="mine"
     ).order
@@ -65,9 +65,9 @@ def test_an_orders_life(alice: Client, gateway: Client) -> None:
 def test_batches_and_pages(alice: Client, gateway: Client) -> None:
     orders = [new_order("AAPL", Side.SELL, OrderType.MARKET, quantity) for quantity in (1, 0, 3, 4)]
     entered = alice.batch_submit_orders(orders)
-    wrong = entered.pop(1)
-    assert isinstance(wrong, BlotterError)
-    assert wrong.fields == {"orders[1].quantity": "must be 1 to 2147483647"}
+    refused = entered.pop(1)
+    assert isinstance(refused, BlotterError)
+    assert refused.fields == {"orders[1].quantity": "must be 1 to 2147483647"}
     assert [order.quantity for order in alice.list_orders(page_size=2)] == [4, 3, 1]
     ids = [result.order.order_id for result in entered if not isinstance(result, BlotterError)]
     reported = gateway.batch_report_executions([approved(ALICE, ids[0]), approved(BOB, ids[1])])
@@ -77,7 +77,7 @@ def test_batches_and_pages(alice: Client, gateway: Client) -> None:
     assert [log.sequence for log in alice.list_execution_logs(page_size=3)] == [1, 2, 3, 4, 5, 6, 7]
 
 
-def test_errors_tell_all(alice: Client) -> None:
+def test_an_error_names_the_invalid_fields_and_the_request(alice: Client) -> None:
     with pytest.raises(BlotterError) as raised:
         alice.submit_order("", Side.BUY, OrderType.LIMIT, 0)
     assert raised.value.code is grpc.StatusCode.INVALID_ARGUMENT
@@ -101,7 +101,7 @@ def test_streams(alice: Client) -> None:
         assert [log.order.quantity for message in stream for log in message.logs.execution_logs] == [1, 2]
 
 
-def test_a_token_of_another_trader_is_an_error(face: Face, alice: Client, server: Server) -> None:
+def test_a_token_of_another_trader_is_refused(face: Face, alice: Client, server: Server) -> None:
     with alice.watch_orders() as watch:
         token = next(watch).resume_token
     with face.client(server.target, trader_id=BOB) as bob, bob.watch_orders(resume_token=token) as watch:

@@ -1,4 +1,4 @@
-"""Every method of the contract: the client can send each field of its request, and returns what the server answers."""
+"""Every method of the contract: the client can send each field of the request, and returns the response."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from blotter.orders.v1 import order_pb2, watch_pb2
 from blotter.orders.v1 import order_service_pb2 as orders_pb
 from blotter_client import Action, Client, ExportFormat, OrderStatus, OrderType, Side, SortOrder, approved, new_order
 from tests.client.faces import Face
-from tests.client.scripted import Script, answers, complete, events, logs, says
+from tests.client.scripted import Script, answers, complete, events, logs, sends
 from tests.conftest import ALICE
 
 ID = "01234567-0000-4000-8000-000000000000"
@@ -33,7 +33,7 @@ RANGE = order_pb2.TimeRange(start_time=NOON, end_time=Timestamp(seconds=13403664
 
 @dataclass(frozen=True)
 class Example:
-    """A call of the client, what it must send, what the server answers, and what the call must return."""
+    """A call of the client, the expected request, the server's response, and the expected result."""
 
     method: str
     call: Callable[[Client], Any]
@@ -91,7 +91,7 @@ EXAMPLES = [
         "BatchSubmitOrders",
         lambda client: client.batch_submit_orders([NEW]),
         orders_pb.BatchSubmitOrdersRequest(orders=[NEW]),
-        orders_pb.BatchSubmitOrdersResponse(results=[{"response": SUBMITTED}]),  # type: ignore[list-item]  # a dict will do
+        orders_pb.BatchSubmitOrdersResponse(results=[{"response": SUBMITTED}]),  # type: ignore[list-item]  # a dict is accepted
         [SUBMITTED],
     ),
     Example(
@@ -205,7 +205,7 @@ EXAMPLES = [
         "BatchReportExecutions",
         lambda client: client.batch_report_executions([REPORT]),
         reports_pb.BatchReportExecutionsRequest(reports=[REPORT]),
-        reports_pb.BatchReportExecutionsResponse(results=[{"response": REPORTED}]),  # type: ignore[list-item]  # a dict will do
+        reports_pb.BatchReportExecutionsResponse(results=[{"response": REPORTED}]),  # type: ignore[list-item]  # a dict is accepted
         [REPORTED],
         "execution",
     ),
@@ -355,7 +355,7 @@ def test_a_call_sends_its_request_and_returns_the_answer(
     identity = {"trader_id": ALICE} if example.caller == "trader" else {"role": example.caller}
     client = face.client(channel, **identity)
     streaming = CONTRACT[example.method].server_streaming
-    script.plays = [(says if streaming else answers)(example.response)]
+    script.plays = [(sends if streaming else answers)(example.response)]
     assert example.call(client) == example.result
     assert script.methods == [example.method]
     assert script.requests == [example.request]

@@ -1,4 +1,4 @@
-"""The numbering of a stream: which numbers may follow each other, and what a heartbeat reveals."""
+"""The numbering of a stream: which numbers are consecutive, and which losses a heartbeat reveals."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def events(*sequences: int) -> list[OrderEvent]:
 
 
 def at(*positions: int) -> list[OrderEvent]:
-    """Events over all traders, whose sequences are in no order."""
+    """Events of all traders, whose sequences are not sorted."""
     return [OrderEvent(sequence=100 - position, position=position) for position in positions]
 
 
@@ -56,7 +56,7 @@ def test_filtered_events_only_ascend() -> None:
     sequences.events(events(10))
 
 
-def test_events_over_all_traders_ascend_by_position() -> None:
+def test_events_of_all_traders_ascend_by_position() -> None:
     sequences = Sequences(dense=False)
     sequences.heartbeat(beat_at(-1, -1))
     sequences.events(at(0, 3))
@@ -65,17 +65,17 @@ def test_events_over_all_traders_ascend_by_position() -> None:
     with pytest.raises(MessageLost):
         sequences.events(at(8))
     sequences.events(at(9))
-    with pytest.raises(MessageLost, match="event 11 was sent, event 9 came last"):
+    with pytest.raises(MessageLost, match="the server last sent event 11, the last received is event 9"):
         sequences.heartbeat(beat_at(12, 11))
 
 
-def test_the_first_position_is_zero_and_its_loss_is_noticed() -> None:
+def test_the_first_position_is_zero_and_its_loss_is_detected() -> None:
     with pytest.raises(MessageLost):
         Sequences(dense=False).heartbeat(beat_at(0, 0))
 
 
 @pytest.mark.parametrize("empty", [False, True])
-def test_a_snapshot_over_all_traders_counts_by_position(empty: bool) -> None:
+def test_a_snapshot_of_all_traders_is_numbered_by_position(empty: bool) -> None:
     sequences = Sequences(dense=False)
     sequences.snapshot(SnapshotComplete(last_sequence=99, last_position=-1 if empty else 7))
     if not empty:
@@ -113,21 +113,21 @@ def test_a_heartbeat_that_names_another_event_reveals_a_loss(last_event: int) ->
 
 
 @pytest.mark.parametrize("dense", [True, False])
-def test_a_server_that_is_behind_what_came_has_lost_something(dense: bool) -> None:
+def test_a_server_that_is_behind_the_last_event_reveals_a_loss(dense: bool) -> None:
     sequences = Sequences(dense=dense, start=0)
     sequences.events(events(1, 2))
     with pytest.raises(MessageLost, match="the server is at 1 after event 2"):
         sequences.heartbeat(beat(1, 2))
 
 
-def test_a_server_that_is_ahead_of_a_dense_stream_has_not_sent_something() -> None:
+def test_a_server_that_is_ahead_of_a_dense_stream_reveals_a_loss() -> None:
     sequences = Sequences(dense=True, start=0)
     sequences.events(events(1))
-    with pytest.raises(MessageLost, match="the server is at 2, event 1 came last"):
+    with pytest.raises(MessageLost, match="the server is at 2, the last received is event 1"):
         sequences.heartbeat(beat(2, 1))
 
 
-def test_a_heartbeat_says_how_far_a_filtered_stream_is() -> None:
+def test_a_heartbeat_states_the_progress_of_a_filtered_stream() -> None:
     sequences = Sequences(dense=False, start=0)
     sequences.heartbeat(beat(12, 0))
     with pytest.raises(MessageLost):

@@ -1,4 +1,4 @@
-"""Streams that are cancelled at odd moments, and what must not be left of them."""
+"""Streams that are cancelled at various moments: no call and no thread may remain."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from blotter.orders.v1 import watch_pb2
 from blotter_client import BlotterError, Client
 from tests.client.faces import Face
 from tests.client.fake_time import Time
-from tests.client.scripted import Script, complete, events, log_heartbeat, logs, refuses, says, snapshot
+from tests.client.scripted import Script, complete, events, log_heartbeat, logs, refuses, sends, snapshot
 from tests.conftest import ALICE
 
 PATIENCE = 20
@@ -28,7 +28,7 @@ DENIED = refuses("WRONG_ROLE", grpc.StatusCode.PERMISSION_DENIED)
 
 @pytest.fixture(autouse=True)
 def no_thread_is_left() -> Iterator[None]:
-    """Whatever ends a stream ends its watchdog."""
+    """Check that the watchdog's thread has ended."""
     before = set(threading.enumerate())
     yield
     for thread in set(threading.enumerate()) - before:
@@ -38,7 +38,7 @@ def no_thread_is_left() -> Iterator[None]:
 
 
 def ends(wait: Callable[[], Any], cancel: Callable[[], Any]) -> Any:
-    """What waiting in another thread returns after the cancel."""
+    """Read in another thread, cancel, and return the result of the read."""
     threads = ThreadPoolExecutor(1)
     result = threads.submit(wait)
     cancel()
@@ -46,7 +46,7 @@ def ends(wait: Callable[[], Any], cancel: Callable[[], Any]) -> Any:
     return result.result(PATIENCE)
 
 
-def test_cancel_while_the_connection_is_made_ends_it_at_once(face: Face) -> None:
+def test_cancel_while_connecting_ends_the_stream_at_once(face: Face) -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
         port = mute.getsockname()[1]
         with face.client(f"127.0.0.1:{port}", trader_id=ALICE) as client:
@@ -62,7 +62,7 @@ def test_cancel_while_the_connection_is_made_ends_it_at_once(face: Face) -> None
 
 @synchronous_only
 def test_cancel_between_the_call_and_its_first_message_ends_it(client: Client, script: Script) -> None:
-    """The moment in which `cancel` does not know the new call yet."""
+    """At this moment `cancel` has no reference to the new call."""
     script.plays = [script.silence]
     watch = client.watch_orders()
     connect = watch._connect
@@ -77,14 +77,14 @@ def test_cancel_between_the_call_and_its_first_message_ends_it(client: Client, s
 
 
 def test_an_error_ends_the_watchdog(client: Client, script: Script) -> None:
-    script.plays = [says(complete(0), then=DENIED)]
+    script.plays = [sends(complete(0), then=DENIED)]
     watch = client.watch_orders()
     with pytest.raises(BlotterError, match="WRONG_ROLE"):
         list(watch)
 
 
 def test_an_error_of_the_caller_ends_the_stream(client: Client, script: Script) -> None:
-    script.plays = [says(complete(0), then=script.silence)]
+    script.plays = [sends(complete(0), then=script.silence)]
     watch = client.watch_orders()
 
     def use() -> None:
@@ -99,7 +99,7 @@ def test_an_error_of_the_caller_ends_the_stream(client: Client, script: Script) 
 def test_a_cancelled_stream_of_logs_is_not_reported_as_incomplete(
     client: Client, script: Script, caplog: pytest.LogCaptureFixture
 ) -> None:
-    script.plays = [says(logs(1), then=script.silence)]
+    script.plays = [sends(logs(1), then=script.silence)]
     with caplog.at_level(logging.WARNING):
         stream = client.stream_execution_logs(follow=False)
         next(stream)
@@ -109,11 +109,11 @@ def test_a_cancelled_stream_of_logs_is_not_reported_as_incomplete(
     assert len(script.requests) == 1
 
 
-def test_a_cut_and_a_loss_are_logged_with_their_reason(
+def test_an_interruption_and_a_loss_are_logged_with_their_reason(
     client: Client, script: Script, caplog: pytest.LogCaptureFixture
 ) -> None:
     cut = refuses("DRAINING", grpc.StatusCode.UNAVAILABLE)
-    script.plays = [says(complete(0), then=cut), says(events(2)), says(events(1), then=script.silence)]
+    script.plays = [sends(complete(0), then=cut), sends(events(2)), sends(events(1), then=script.silence)]
     with client.watch_orders() as watch:
         list(islice(watch, 2))
     assert [message for message in caplog.messages if "DRAINING" in message]
@@ -121,25 +121,25 @@ def test_a_cut_and_a_loss_are_logged_with_their_reason(
 
 
 @synchronous_only
-def test_a_caller_that_takes_long_for_a_message_is_not_the_streams_silence(
+def test_the_time_that_the_caller_spends_on_a_message_does_not_count(
     client: Client, script: Script, time: Time
 ) -> None:
-    script.plays = [says(complete(0), events(1), then=script.silence)]
+    script.plays = [sends(complete(0), events(1), then=script.silence)]
     with client.watch_orders(heartbeat_interval=1) as watch:
         next(watch)
         started = time.fake.time()
         time.mute.set()
         while time.fake.time() < started + 10:
-            gc.collect(0)  # the watchdog's thread lets the time pass meanwhile
+            gc.collect(0)  # the watchdog's thread advances the clock meanwhile
         time.mute.clear()
         assert next(watch).HasField("events")
     assert script.tokens == [""]
 
 
-def test_a_silence_lasts_three_intervals_of_15_seconds_where_none_is_asked_for(
+def test_a_connection_without_a_set_interval_is_dead_after_three_times_15_seconds(
     client: Client, script: Script, time: Time
 ) -> None:
-    script.plays = [says(complete(0), then=script.silence), says(events(1), then=script.silence)]
+    script.plays = [sends(complete(0), then=script.silence), sends(events(1), then=script.silence)]
     with client.watch_orders() as watch:
         next(watch)
         time.mute.set()
@@ -148,19 +148,19 @@ def test_a_silence_lasts_three_intervals_of_15_seconds_where_none_is_asked_for(
     assert (time.watchdog_waits, time.timeouts) in (({7.5}, set()), (set(), {45}))
 
 
-def test_a_message_without_a_token_does_not_take_the_last_one_away(client: Client, script: Script) -> None:
+def test_a_message_without_a_token_does_not_clear_the_last_token(client: Client, script: Script) -> None:
     bare = watch_pb2.WatchOrdersResponse(events=events(1).events)
     cut = refuses("DRAINING", grpc.StatusCode.UNAVAILABLE)
-    script.plays = [says(complete(0), bare, then=cut), says(events(2), then=script.silence)]
+    script.plays = [sends(complete(0), bare, then=cut), sends(events(2), then=script.silence)]
     with client.watch_orders() as watch:
         list(islice(watch, 3))
     assert script.tokens == ["", "after-0"]
 
 
-def test_a_snapshot_is_counted_from_nothing_after_a_loss(client: Client, script: Script) -> None:
+def test_the_count_of_a_snapshot_starts_again_after_a_loss(client: Client, script: Script) -> None:
     script.plays = [
-        says(snapshot("a"), complete(7, 2)),
-        says(snapshot("a"), snapshot("b"), complete(7, 2), then=script.silence),
+        sends(snapshot("a"), complete(7, 2)),
+        sends(snapshot("a"), snapshot("b"), complete(7, 2), then=script.silence),
     ]
     with client.watch_orders() as watch:
         messages = list(islice(watch, 3))
@@ -169,9 +169,9 @@ def test_a_snapshot_is_counted_from_nothing_after_a_loss(client: Client, script:
 
 def test_a_heartbeat_of_an_earlier_connection_does_not_complete_the_logs(client: Client, script: Script) -> None:
     script.plays = [
-        says(logs(1), log_heartbeat(1, 1), then=refuses("DRAINING", grpc.StatusCode.UNAVAILABLE)),
-        says(logs(2)),
-        says(logs(3), log_heartbeat(3, 3)),
+        sends(logs(1), log_heartbeat(1, 1), then=refuses("DRAINING", grpc.StatusCode.UNAVAILABLE)),
+        sends(logs(2)),
+        sends(logs(3), log_heartbeat(3, 3)),
     ]
     messages = list(client.stream_execution_logs(follow=False))
     assert [log.sequence for message in messages for log in message.logs.execution_logs] == [1, 2, 3]

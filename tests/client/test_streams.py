@@ -1,4 +1,4 @@
-"""Streams that resume: nothing lost, nothing twice, nothing for ever."""
+"""Streams that resume: no message is lost, none is delivered twice, and retries are bounded."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.client.scripted import (
     logs,
     refuses,
     retry_after,
-    says,
+    sends,
     snapshot,
 )
 
@@ -37,9 +37,9 @@ def sequences(messages: Any) -> list[int]:
 
 def test_it_resumes_after_the_last_message(client: Client, script: Script, time: Time) -> None:
     script.plays = [
-        says(complete(0), events(1, 2), then=UNAVAILABLE),
-        says(events(3), heartbeat(3, 3), then=UNAVAILABLE),
-        says(events(4), then=script.silence),
+        sends(complete(0), events(1, 2), then=UNAVAILABLE),
+        sends(events(3), heartbeat(3, 3), then=UNAVAILABLE),
+        sends(events(4), then=script.silence),
     ]
     with client.watch_orders() as watch:
         assert sequences(islice(watch, 5)) == [1, 2, 3, 4]
@@ -52,15 +52,15 @@ def test_it_resumes_after_the_last_message(client: Client, script: Script, time:
     "cut",
     [
         UNAVAILABLE,
-        # The token of the error may be of a message that did not arrive: the stream goes on after the last that did.
+        # The error may carry the token of a message that did not arrive: the stream resumes after the last that did.
         refuses("SLOW_CONSUMER", grpc.StatusCode.RESOURCE_EXHAUSTED, resume_token="after-7"),
         refuses("ABORTED", grpc.StatusCode.ABORTED, details=(retry_after(0),)),
         lambda _request, _context: iter(()),
     ],
-    ids=["unavailable", "slow consumer", "told to try again", "ended with OK"],
+    ids=["unavailable", "slow consumer", "error with a retry delay", "ended with OK"],
 )
-def test_it_goes_on_after(cut: Play, client: Client, script: Script) -> None:
-    script.plays = [says(complete(0), events(1), then=cut), says(events(2), then=script.silence)]
+def test_it_resumes_after(cut: Play, client: Client, script: Script) -> None:
+    script.plays = [sends(complete(0), events(1), then=cut), sends(events(2), then=script.silence)]
     with client.watch_orders() as watch:
         assert sequences(islice(watch, 3)) == [1, 2]
     assert script.tokens == ["", "after-1"]
@@ -78,7 +78,7 @@ def test_it_goes_on_after(cut: Play, client: Client, script: Script) -> None:
 def test_it_ends_on_other_errors(
     reason: str, code: grpc.StatusCode, client: Client, script: Script, time: Time
 ) -> None:
-    script.plays = [says(complete(0), then=refuses(reason, code))]
+    script.plays = [sends(complete(0), then=refuses(reason, code))]
     watch = client.watch_orders()
     next(watch)
     with pytest.raises(BlotterError) as raised:
@@ -88,61 +88,61 @@ def test_it_ends_on_other_errors(
     assert time.pauses == []
 
 
-def test_a_gap_is_fetched_again(client: Client, script: Script) -> None:
-    script.plays = [says(complete(4), events(5), events(7)), says(events(6, 7), then=script.silence)]
+def test_a_missing_message_is_fetched(client: Client, script: Script) -> None:
+    script.plays = [sends(complete(4), events(5), events(7)), sends(events(6, 7), then=script.silence)]
     with client.watch_orders() as watch:
         assert sequences(islice(watch, 3)) == [5, 6, 7]
     assert script.tokens == ["", "after-5"]
 
 
-def test_a_gap_inside_a_message_is_fetched_again(client: Client, script: Script) -> None:
-    script.plays = [says(complete(0), events(1, 3)), says(events(1, 2, 3), then=script.silence)]
+def test_an_event_that_is_missing_inside_a_message_is_fetched(client: Client, script: Script) -> None:
+    script.plays = [sends(complete(0), events(1, 3)), sends(events(1, 2, 3), then=script.silence)]
     with client.watch_orders() as watch:
         assert sequences(islice(watch, 2)) == [1, 2, 3]
 
 
-def test_an_event_that_comes_twice_is_fetched_again(client: Client, script: Script) -> None:
-    script.plays = [says(complete(0), events(1), events(1)), says(events(2), then=script.silence)]
+def test_a_repeated_event_makes_the_stream_resume(client: Client, script: Script) -> None:
+    script.plays = [sends(complete(0), events(1), events(1)), sends(events(2), then=script.silence)]
     with client.watch_orders() as watch:
         assert sequences(islice(watch, 3)) == [1, 2]
 
 
 def test_a_heartbeat_reveals_a_lost_message(client: Client, script: Script) -> None:
-    script.plays = [says(complete(0), events(1), heartbeat(2, 2)), says(events(2), then=script.silence)]
+    script.plays = [sends(complete(0), events(1), heartbeat(2, 2)), sends(events(2), then=script.silence)]
     with client.watch_orders() as watch:
         assert sequences(islice(watch, 3)) == [1, 2]
     assert script.tokens == ["", "after-1"]
 
 
 def test_a_heartbeat_reveals_the_loss_of_the_first_message(client: Client, script: Script) -> None:
-    script.plays = [says(complete(0), heartbeat(0, 1)), says(events(1), then=script.silence)]
+    script.plays = [sends(complete(0), heartbeat(0, 1)), sends(events(1), then=script.silence)]
     with client.watch_orders() as watch:
         assert sequences(islice(watch, 2)) == [1]
 
 
 def test_a_heartbeat_of_a_new_connection_counts_only_what_it_sent(client: Client, script: Script) -> None:
     script.plays = [
-        says(complete(0), events(1), then=UNAVAILABLE),
-        says(heartbeat(1, 0), events(2), heartbeat(2, 2), then=script.silence),
+        sends(complete(0), events(1), then=UNAVAILABLE),
+        sends(heartbeat(1, 0), events(2), heartbeat(2, 2), then=script.silence),
     ]
     with client.watch_orders() as watch:
         assert sequences(islice(watch, 5)) == [1, 2]
 
 
-def test_with_filters_sequences_may_leap_and_heartbeats_still_reveal_a_loss(client: Client, script: Script) -> None:
+def test_with_filters_sequences_have_gaps_and_heartbeats_still_reveal_a_loss(client: Client, script: Script) -> None:
     script.plays = [
-        says(complete(0), events(3), events(9), heartbeat(12, 9), heartbeat(20, 15)),
-        says(events(15), then=script.silence),
+        sends(complete(0), events(3), events(9), heartbeat(12, 9), heartbeat(20, 15)),
+        sends(events(15), then=script.silence),
     ]
     with client.watch_orders(statuses=[OrderStatus.FILLED]) as watch:
         assert sequences(islice(watch, 5)) == [3, 9, 15]
     assert script.tokens == ["", "after-12"]
 
 
-def test_half_a_snapshot_is_not_handed_on(client: Client, script: Script) -> None:
+def test_an_incomplete_snapshot_is_not_delivered(client: Client, script: Script) -> None:
     script.plays = [
-        says(snapshot("gone"), then=UNAVAILABLE),
-        says(snapshot("kept"), snapshot("too"), complete(7, 2), then=script.silence),
+        sends(snapshot("gone"), then=UNAVAILABLE),
+        sends(snapshot("kept"), snapshot("too"), complete(7, 2), then=script.silence),
     ]
     with client.watch_orders() as watch:
         messages = list(islice(watch, 3))
@@ -153,15 +153,15 @@ def test_half_a_snapshot_is_not_handed_on(client: Client, script: Script) -> Non
 
 def test_a_snapshot_with_a_lost_part_is_fetched_again(client: Client, script: Script) -> None:
     script.plays = [
-        says(snapshot("a"), complete(7, 2)),
-        says(snapshot("a", "b"), complete(7, 2), then=script.silence),
+        sends(snapshot("a"), complete(7, 2)),
+        sends(snapshot("a", "b"), complete(7, 2), then=script.silence),
     ]
     with client.watch_orders() as watch:
         assert len(next(watch).snapshot.orders) == 2
 
 
-def test_a_message_that_is_missing_for_ever_is_an_error(client: Client, script: Script, time: Time) -> None:
-    script.plays = [says(complete(0), events(1), events(3)), *[says(events(3))] * 10]
+def test_a_message_that_is_missing_repeatedly_is_an_error(client: Client, script: Script, time: Time) -> None:
+    script.plays = [sends(complete(0), events(1), events(3)), *[sends(events(3))] * 10]
     watch = client.watch_orders()
     with pytest.raises(BlotterError, match="event 3 came after event 1") as raised:
         list(watch)
@@ -169,70 +169,70 @@ def test_a_message_that_is_missing_for_ever_is_an_error(client: Client, script: 
     assert script.tokens == ["", *["after-1"] * 4]
 
 
-def test_heartbeats_before_a_message_that_is_missing_for_ever_are_no_progress(client: Client, script: Script) -> None:
-    script.plays = [says(complete(0), events(1), events(3)), *[says(heartbeat(1, 0), events(3))] * 10]
+def test_heartbeats_before_a_missing_message_do_not_reset_the_count_of_losses(client: Client, script: Script) -> None:
+    script.plays = [sends(complete(0), events(1), events(3)), *[sends(heartbeat(1, 0), events(3))] * 10]
     with pytest.raises(BlotterError) as raised:
         list(client.watch_orders())
     assert raised.value.reason == "SEQUENCE_GAP"
     assert len(script.requests) == 5
 
 
-def test_losses_at_different_places_are_not_added_up(client: Client, script: Script) -> None:
+def test_losses_of_different_messages_are_not_added_up(client: Client, script: Script) -> None:
     script.plays = [
-        says(complete(0), events(2)),
-        *[says(events(2))] * 3,
-        says(events(1), events(3)),
-        *[says(events(3))] * 3,
-        says(events(2), then=script.silence),
+        sends(complete(0), events(2)),
+        *[sends(events(2))] * 3,
+        sends(events(1), events(3)),
+        *[sends(events(3))] * 3,
+        sends(events(2), then=script.silence),
     ]
     with client.watch_orders() as watch:
         assert sequences(islice(watch, 3)) == [1, 2]
 
 
-def test_the_backoff_grows_with_full_jitter_and_ends_with_progress(client: Client, script: Script, time: Time) -> None:
+def test_the_backoff_grows_with_full_jitter_until_a_message(client: Client, script: Script, time: Time) -> None:
     script.plays = [
         *[UNAVAILABLE] * 10,
-        says(complete(0), then=UNAVAILABLE),
-        says(heartbeat(0, 0), then=script.silence),
+        sends(complete(0), then=UNAVAILABLE),
+        sends(heartbeat(0, 0), then=script.silence),
     ]
     with client.watch_orders() as watch:
         list(islice(watch, 2))
     assert time.pauses == [0.1, 0.2, 0.4, 0.8, 1.6, *[2.5] * 5, 0.1]
 
 
-def test_it_waits_as_long_as_the_server_asks_and_a_little_more(client: Client, script: Script, time: Time) -> None:
+def test_it_waits_for_the_servers_retry_delay_plus_jitter(client: Client, script: Script, time: Time) -> None:
     draining = refuses("DRAINING", grpc.StatusCode.UNAVAILABLE, details=(retry_after(3),))
-    script.plays = [says(complete(0), then=draining), says(events(1), then=script.silence)]
+    script.plays = [sends(complete(0), then=draining), sends(events(1), then=script.silence)]
     with client.watch_orders() as watch:
         list(islice(watch, 2))
     assert time.pauses == [3.1]
 
 
-def test_it_waits_no_longer_than_a_minute_whatever_the_server_asks(client: Client, script: Script, time: Time) -> None:
+def test_the_servers_retry_delay_is_limited_to_a_minute(client: Client, script: Script, time: Time) -> None:
     draining = refuses("DRAINING", grpc.StatusCode.UNAVAILABLE, details=(retry_after(86_400),))
-    script.plays = [says(complete(0), then=draining), says(events(1), then=script.silence)]
+    script.plays = [sends(complete(0), then=draining), sends(events(1), then=script.silence)]
     with client.watch_orders() as watch:
         list(islice(watch, 2))
     assert time.pauses == [60.1]
 
 
-def test_a_mute_stream_is_taken_for_dead(client: Client, script: Script, time: Time) -> None:
+def test_a_stream_without_messages_is_considered_dead(client: Client, script: Script, time: Time) -> None:
     script.plays = [
-        says(complete(0), events(1), then=script.silence),
-        says(events(2), then=script.silence),
+        sends(complete(0), events(1), then=script.silence),
+        sends(events(2), then=script.silence),
     ]
     with client.watch_orders(heartbeat_interval=2) as watch:
         assert sequences(islice(watch, 2)) == [1]
         time.mute.set()
         assert sequences(islice(watch, 1)) == [2]
         assert time.fake.time() >= 6, "three heartbeat intervals"
-    assert (time.watchdog_waits, time.timeouts) in (({1}, set()), (set(), {6})), "it looks twice in each interval"
+    assert (time.watchdog_waits, time.timeouts) in (({1}, set()), (set(), {6})), "it checks twice in each interval"
     assert script.tokens == ["", "after-1"]
     assert script.requests[0].heartbeat_interval.seconds == 2
 
 
 def test_cancel_from_another_thread_ends_the_wait(client: Client, script: Script) -> None:
-    script.plays = [says(complete(0), then=script.silence)]
+    script.plays = [sends(complete(0), then=script.silence)]
     watch = client.watch_orders()
     next(watch)
 
@@ -247,7 +247,7 @@ def test_cancel_from_another_thread_ends_the_wait(client: Client, script: Script
 
 
 @synchronous_only
-def test_cancel_ends_the_pause_too(channel: grpc.Channel, script: Script) -> None:
+def test_cancel_ends_the_pause(channel: grpc.Channel, script: Script) -> None:
     script.plays = [refuses("DRAINING", grpc.StatusCode.UNAVAILABLE, details=(retry_after(3600),))]
     pausing = threading.Event()
 
@@ -276,8 +276,8 @@ def test_a_cancelled_stream_never_connects(client: Client, script: Script) -> No
 
 
 @synchronous_only
-def test_a_forgotten_stream_ends(client: Client, script: Script) -> None:
-    script.plays = [says(complete(0), then=script.silence)]
+def test_a_stream_that_is_garbage_collected_ends(client: Client, script: Script) -> None:
+    script.plays = [sends(complete(0), then=script.silence)]
     watch = client.watch_orders()
     next(watch)
     before = {thread for thread in threading.enumerate() if thread.name == "blotter-watchdog"}
@@ -289,35 +289,35 @@ def test_a_forgotten_stream_ends(client: Client, script: Script) -> None:
         assert not thread.is_alive()
 
 
-def test_a_token_of_the_user_goes_on_after_its_message(client: Client, script: Script) -> None:
-    script.plays = [says(events(41), then=script.silence)]
+def test_a_stream_starts_after_the_callers_token(client: Client, script: Script) -> None:
+    script.plays = [sends(events(41), then=script.silence)]
     with client.watch_orders(resume_token="after-40") as watch:
         assert sequences(islice(watch, 1)) == [41]
     assert script.tokens == ["after-40"]
 
 
-def test_logs_come_from_the_first_to_the_present(client: Client, script: Script) -> None:
-    script.plays = [says(logs(1, 2), logs(3), log_heartbeat(3, 3))]
+def test_logs_are_streamed_from_the_first_to_the_latest(client: Client, script: Script) -> None:
+    script.plays = [sends(logs(1, 2), logs(3), log_heartbeat(3, 3))]
     messages = list(client.stream_execution_logs(follow=False))
     assert [log.sequence for message in messages for log in message.logs.execution_logs] == [1, 2, 3]
     assert script.requests[0].follow is False
 
 
-def test_logs_whose_first_is_missing_are_fetched_again(client: Client, script: Script) -> None:
-    script.plays = [says(logs(2), log_heartbeat(2, 2)), says(logs(1, 2), log_heartbeat(2, 2))]
+def test_a_missing_first_log_is_fetched(client: Client, script: Script) -> None:
+    script.plays = [sends(logs(2), log_heartbeat(2, 2)), sends(logs(1, 2), log_heartbeat(2, 2))]
     messages = list(client.stream_execution_logs(follow=False))
     assert [log.sequence for message in messages for log in message.logs.execution_logs] == [1, 2]
 
 
-def test_logs_that_end_without_the_last_heartbeat_go_on(client: Client, script: Script) -> None:
-    script.plays = [says(logs(1, 2)), says(logs(3), log_heartbeat(3, 3))]
+def test_logs_that_end_without_the_final_heartbeat_resume(client: Client, script: Script) -> None:
+    script.plays = [sends(logs(1, 2)), sends(logs(3), log_heartbeat(3, 3))]
     messages = list(client.stream_execution_logs(follow=False))
     assert [log.sequence for message in messages for log in message.logs.execution_logs] == [1, 2, 3]
     assert script.tokens == ["", "after-2"]
 
 
 def test_logs_that_follow_do_not_end(client: Client, script: Script) -> None:
-    script.plays = [says(logs(1), log_heartbeat(1, 1)), says(logs(2), then=script.silence)]
+    script.plays = [sends(logs(1), log_heartbeat(1, 1)), sends(logs(2), then=script.silence)]
     with client.stream_execution_logs() as stream:
         assert len(list(islice(stream, 3))) == 3
     assert script.tokens == ["", "after-1"]

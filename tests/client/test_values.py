@@ -1,4 +1,4 @@
-"""Python's values and the contract's."""
+"""Conversions between Python values and the contract's."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ PRICES = st.decimals(
         (SortOrder, audit_service_pb2.SortOrder, "SORT_ORDER_"),
     ],
 )
-def test_the_enums_are_those_of_the_contract(python: type[IntEnum], contract: Any, prefix: str) -> None:
+def test_the_enums_equal_those_of_the_contract(python: type[IntEnum], contract: Any, prefix: str) -> None:
     named = {prefix + member.name: member.value for member in python}
     assert named == {name: value for name, value in contract.items() if value}
 
 
 @given(PRICES)
-def test_a_price_survives_the_wire(price: Decimal) -> None:
+def test_a_price_converts_to_text_and_back(price: Decimal) -> None:
     text = decimal_text(price)
     assert decimal_of(text) == price
     assert "E" not in text
@@ -58,38 +58,38 @@ def test_a_price_survives_the_wire(price: Decimal) -> None:
     ("value", "text"),
     [(None, ""), (Decimal("585.3300"), "585.33"), (Decimal("1E+3"), "1000"), (Decimal("1E-8"), "0.00000001"), (7, "7")],
 )
-def test_prices_are_plain_text(value: Decimal | int | None, text: str) -> None:
+def test_prices_have_no_exponent_and_no_trailing_zeros(value: Decimal | int | None, text: str) -> None:
     assert decimal_text(value) == text
 
 
 @pytest.mark.parametrize("value", [585.33, "585.33", True])
-def test_a_float_is_no_price(value: Any) -> None:
+def test_a_float_is_refused_as_a_price(value: Any) -> None:
     with pytest.raises(TypeError, match="Decimal"):
         decimal_text(value)
 
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "sNaN"])
-def test_nor_is_what_is_no_number(value: str) -> None:
+def test_a_price_that_is_not_finite_is_refused(value: str) -> None:
     with pytest.raises(ValueError, match="finite"):
         decimal_text(Decimal(value))
 
 
 @given(st.datetimes(timezones=st.just(UTC)))
-def test_a_moment_survives_the_wire(moment: datetime) -> None:
+def test_a_time_converts_to_a_timestamp_and_back(moment: datetime) -> None:
     message = timestamp(moment)
     assert message is not None
     assert moment_of(message) == moment
 
 
-def test_a_moment_of_another_zone_is_the_same_moment() -> None:
+def test_a_time_of_another_zone_converts_to_the_same_instant() -> None:
     east = timezone(timedelta(hours=9))
     assert timestamp(datetime(1970, 1, 1, 9, 0, 0, 5, tzinfo=east)) == Timestamp(nanos=5000)
 
 
-def test_a_moment_needs_its_zone() -> None:
+def test_a_time_without_a_zone_is_refused() -> None:
     with pytest.raises(ValueError, match="time zone"):
         timestamp(datetime(2012, 6, 21, 9, 30))  # noqa: DTZ001
 
 
-def test_finer_digits_are_cut_off() -> None:
+def test_nanoseconds_are_truncated() -> None:
     assert moment_of(Timestamp(seconds=1, nanos=999_999_999)) == datetime(1970, 1, 1, 0, 0, 1, 999_999, tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""When the watchdog cancels a call."""
+"""The watchdog: when it cancels a call."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.client.fake_time import Time
 
 
 class Silent:
-    """A call that never answers."""
+    """A call that never returns a message."""
 
     def __init__(self) -> None:
         self.cancels = 0
@@ -36,33 +36,33 @@ def test_it_cancels_a_call_that_is_silent_for_too_long(watchdog: Watchdog, time:
     call = Silent()
     watchdog.waiting(call)
     time.fake.sleep_for(44.9)
-    watchdog.look()
+    watchdog.check()
     assert (call.cancels, watchdog.cancelled(call)) == (0, False)
     time.fake.sleep_for(0.1)
-    watchdog.look()
+    watchdog.check()
     assert (call.cancels, watchdog.cancelled(call)) == (1, True)
 
 
-def test_each_message_starts_the_time_anew(watchdog: Watchdog, time: Time) -> None:
+def test_each_message_restarts_the_timeout(watchdog: Watchdog, time: Time) -> None:
     call = Silent()
     for _ in range(3):
         watchdog.waiting(call)
         time.fake.sleep_for(40)
-        watchdog.look()
+        watchdog.check()
         watchdog.arrived()
     assert call.cancels == 0
 
 
-def test_a_slow_reader_is_no_silence(watchdog: Watchdog, time: Time) -> None:
+def test_a_slow_reader_does_not_cause_a_timeout(watchdog: Watchdog, time: Time) -> None:
     call = Silent()
     watchdog.waiting(call)
     watchdog.arrived()
     time.fake.sleep_for(1000)
-    watchdog.look()
+    watchdog.check()
     assert call.cancels == 0
 
 
-def test_it_notices_a_silence_within_half_a_heartbeat(time: Time) -> None:
+def test_it_detects_a_timeout_within_half_a_heartbeat(time: Time) -> None:
     stop = threading.Event()
     call = Silent()
     cancelled_at: list[float] = []
@@ -70,7 +70,7 @@ def test_it_notices_a_silence_within_half_a_heartbeat(time: Time) -> None:
     def wait(_stop: threading.Event, seconds: float) -> None:
         if time.fake.time() == 0:
             time.fake.sleep_for(1)
-            looking.waiting(call)
+            checking.waiting(call)
             time.fake.sleep_for(seconds - 1)
             return
         if call.cancels:
@@ -78,17 +78,17 @@ def test_it_notices_a_silence_within_half_a_heartbeat(time: Time) -> None:
             stop.set()
         time.fake.sleep_for(seconds)
 
-    looking = Watchdog(45, Timing(clock=time.fake.time, watchdog_wait=wait), stop)
-    looking.start()
+    checking = Watchdog(45, Timing(clock=time.fake.time, watchdog_wait=wait), stop)
+    checking.start()
     assert stop.wait(10)
     assert 46 <= cancelled_at[0] <= 53.5
 
 
-def test_another_call_was_not_cancelled_by_it(watchdog: Watchdog, time: Time) -> None:
+def test_another_call_counts_as_not_cancelled(watchdog: Watchdog, time: Time) -> None:
     first, second = Silent(), Silent()
     watchdog.waiting(first)
     time.fake.sleep_for(45)
-    watchdog.look()
+    watchdog.check()
     watchdog.waiting(second)
-    watchdog.look()
+    watchdog.check()
     assert (watchdog.cancelled(second), second.cancels) == (False, 0)

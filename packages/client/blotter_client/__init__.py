@@ -13,7 +13,7 @@
         async for message in client.watch_orders():
             ...
 
-Answers are the contract's own messages. `decimal_of` and `moment_of` read their prices and times.
+Calls return the contract's messages. `decimal_of` and `moment_of` convert their prices and times.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-# Generated from aio/audit.py by packages/client/generate_sync.py; change that file, and run `make generate`.
-"""The calls of AuditService."""
+# Generated from aio/audit.py by packages/client/generate_sync.py; edit that file and run `make generate`.
+"""The methods of AuditService."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from blotter_client.values import duration, time_range, timestamp
 
 
 class AuditCalls:
-    """Reading the audit trail. Each call raises BlotterError; `timeout` is in seconds."""
+    """Methods to read the audit trail. Each raises BlotterError; `timeout` is in seconds."""
 
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
@@ -39,8 +39,8 @@ class AuditCalls:
     ) -> Iterator[execution_log_pb2.ExecutionLog]:
         """Yield the execution logs that match all filters. For traders and compliance.
 
-        One trader's logs come by sequence, those of all traders by event time. Only compliance names a
-        trader. Pages are fetched as they are needed; `page_size` is 1 to 1000; `timeout` is that of a page.
+        One trader's logs are sorted by sequence, those of all traders by event time. Only compliance may set
+        `trader_id`. Pages are fetched on demand; `page_size` is 1 to 1000; `timeout` applies to each page.
         """
         request = pb.ListExecutionLogsRequest(
             trader_id=str(trader_id or ""),
@@ -67,10 +67,11 @@ class AuditCalls:
         resume_token: str = "",
         heartbeat_interval: float | None = None,
     ) -> Stream[pb.StreamExecutionLogsResponse]:
-        """Stream logs from the first on, or from after a token. A trader's own; for roles, all or those named.
+        """Stream execution logs from the first one, or after `resume_token`.
 
-        With `follow` it goes on into the present, without it ends with a heartbeat that says how far it went.
-        Resumes by itself; see Stream.
+        A trader receives their own; a role those of all traders, or of `trader_ids`. With `follow`, the stream
+        continues with new logs; without it, it ends with a heartbeat that states the last sequence or position that
+        it covers. The stream resumes by itself; see Stream.
         """
         request = pb.StreamExecutionLogsRequest(
             follow=follow,
@@ -103,7 +104,7 @@ class AuditCalls:
         position: int | None = None,
         timeout: float | None = None,
     ) -> inspection_pb2.GetOrderAsOfResponse:
-        """Return an order as it was at a time, or at a position of the ledger; one of the two. For compliance."""
+        """Return an order as it was at a time or a position of the ledger, exactly one of the two. For compliance."""
         request = inspection_pb2.GetOrderAsOfRequest(
             order_id=str(order_id), **given(position=position, time=timestamp(time))
         )
@@ -116,14 +117,14 @@ class AuditCalls:
         recorded_from: datetime | None = None,
         recorded_before: datetime | None = None,
     ) -> Iterator[inspection_pb2.ReconcileOrdersResponse]:
-        """Compare the record with itself; yield what does not agree, and the progress. For compliance."""
+        """Check the record's consistency; yield discrepancies and progress. For compliance."""
         request = inspection_pb2.ReconcileOrdersRequest(
             trader_id=str(trader_id or ""), recorded=time_range(recorded_from, recorded_before)
         )
         return self._calls.stream(self._audit.ReconcileOrders, request)
 
     def get_checkpoint(self, tree_size: int | None = None, *, timeout: float | None = None) -> ledger_pb2.Checkpoint:
-        """Return the signed head of the ledger of a size, or the newest. For compliance."""
+        """Return the ledger's checkpoint of a tree size, or the newest one. For compliance."""
         request = ledger_pb2.GetCheckpointRequest(tree_size=tree_size)
         response = self._calls.unary(self._audit.GetCheckpoint, request, timeout)
         return response.checkpoint
@@ -136,7 +137,7 @@ class AuditCalls:
         tree_size: int | None = None,
         timeout: float | None = None,
     ) -> ledger_pb2.GetInclusionProofResponse:
-        """Return the proof that a log, or the leaf at a position, is in the ledger. For compliance."""
+        """Return the proof that the ledger includes a log, or the leaf at a position. For compliance."""
         request = ledger_pb2.GetInclusionProofRequest(
             tree_size=tree_size, **given(log_id=None if log_id is None else str(log_id), position=position)
         )
@@ -145,7 +146,7 @@ class AuditCalls:
     def get_consistency_proof(
         self, old_tree_size: int, new_tree_size: int | None = None, *, timeout: float | None = None
     ) -> ledger_pb2.GetConsistencyProofResponse:
-        """Return the proof that the ledger has only grown between two sizes. For compliance."""
+        """Return the proof that the ledger of the new size extends that of the old one. For compliance."""
         request = ledger_pb2.GetConsistencyProofRequest(old_tree_size=old_tree_size, new_tree_size=new_tree_size)
         return self._calls.unary(self._audit.GetConsistencyProof, request, timeout)
 
@@ -156,7 +157,7 @@ class AuditCalls:
         to_position: int | None = None,
         format_: ExportFormat = ExportFormat.BUNDLE,
     ) -> Iterator[ledger_pb2.ExportExecutionLogsResponse]:
-        """Yield a stretch of the ledger as the pieces of a file, which ends where they end. For compliance."""
+        """Yield a range of the ledger as consecutive chunks of a file. For compliance."""
         request = ledger_pb2.ExportExecutionLogsRequest(
             from_position=from_position, to_position=to_position, format=format_.value
         )
@@ -171,7 +172,7 @@ class AuditCalls:
         page_size: int = 1000,
         timeout: float | None = None,
     ) -> Iterator[inspection_pb2.AuditAccess]:
-        """Yield who of compliance has read what, newest first. For compliance."""
+        """Yield the accesses of compliance to the audit trail, newest first. For compliance."""
         request = inspection_pb2.ListAuditAccessRequest(
             accessed=time_range(accessed_from, accessed_before), actor=actor, page_size=page_size
         )

@@ -1,4 +1,4 @@
-"""What all synchronous calls share: identity, request id, deadline, errors, pages."""
+"""The common part of all synchronous calls: identity, request id, deadline, errors, pages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Calls:
-    """The caller and its channel. `timeout` replaces both default deadlines, in seconds."""
+    """The caller's identity and channel. `timeout`, in seconds, replaces both default deadlines."""
 
     channel: grpc.Channel
     identity: Identity
@@ -35,7 +35,7 @@ class Calls:
         timeout: float | None,
         default: float = DEFAULT_TIMEOUT,
     ) -> Response:
-        """Call and return the answer. Raises BlotterError."""
+        """Call the method and return the response. Raises BlotterError."""
         request_id = new_request_id()
         try:
             return method(
@@ -61,7 +61,7 @@ class Calls:
     def open_stream(
         self, method: grpc.UnaryStreamMultiCallable[Request, Response], request: Request
     ) -> Connection[Response]:
-        """Start a stream; its errors come with its messages. Raises BlotterError when the channel is closed."""
+        """Start a stream. Reading it raises its errors; BlotterError is raised here if the channel is closed."""
         request_id = new_request_id()
         try:
             call = method(request, metadata=self.identity.metadata(request_id))
@@ -71,7 +71,7 @@ class Calls:
 
 
 def pages(fetch: Callable[[str], PageType], items: Callable[[PageType], Iterable[Item]]) -> Iterator[Item]:
-    """Yield the items of all pages. A page is fetched when the one before is used up."""
+    """Yield the items of all pages. A page is fetched after the last item of the previous one."""
     token = ""
     while True:
         page = fetch(token)

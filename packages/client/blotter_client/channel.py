@@ -1,4 +1,4 @@
-"""Channels to the service: which calls gRPC itself repeats, and how a dead connection is noticed."""
+"""Channels to the service, with the retry policy and the keepalive settings."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ import grpc
 import grpc.aio
 
 SERVICE_CONFIG = resources.files(__package__).joinpath("service_config.json").read_text(encoding="utf-8")
-"""gRPC's service config: which errors are tried again, and only for methods that may be repeated.
+"""gRPC's service config: the status codes after which a call is retried, for the methods that are safe to retry.
 
-The errors are UNAVAILABLE, and CANCELLED from the server, which a server that stops sends for calls that it has
-not begun. gRPC does not try a call again that its own caller has cancelled. A call is sent at most 4 times within
-its deadline, with pauses that double from 0.2 s to 2 s and are jittered; after many failures on one channel
-(`retryThrottling`) calls are sent once until half of the budget is there again.
+The codes are UNAVAILABLE, and CANCELLED from the server, which a server that stops sends for calls that it has not
+started. gRPC does not retry a call that its caller has cancelled. A call is sent at most 4 times within its deadline,
+with a jittered backoff that doubles from 0.2 s to 2 s. After many failures on one channel (`retryThrottling`), calls
+are not retried until half of the budget is restored.
 
-`SubmitOrder` and the reports may be repeated because of client_order_id and report_id. `CancelAllOrders` may not:
-repeated, it would cancel orders that were entered since, and report that it cancelled none. Streams are resumed by
-`Stream`, with their tokens. For a channel of your own, pass it as the option `grpc.service_config`; it
-serves clients in other languages too.
+`SubmitOrder` and the reports are safe to retry because of client_order_id and report_id. `CancelAllOrders` is not:
+a retry would cancel orders that were entered since, and would not count those that the first call cancelled. `Stream`
+resumes streams with their tokens. For a channel of your own, pass the service config as the option
+`grpc.service_config`; clients in other languages can use it too.
 """
 
 CHANNEL_OPTIONS: tuple[tuple[str, str | int], ...] = (
     ("grpc.service_config", json.dumps(json.loads(SERVICE_CONFIG))),
-    # Its own would grow to two minutes: a watcher must not sleep on when the service is back.
+    # gRPC's default grows to two minutes; a watcher must reconnect soon after the service is available again.
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 2_000),
     ("grpc.keepalive_time_ms", 30_000),
@@ -36,9 +36,9 @@ CHANNEL_OPTIONS: tuple[tuple[str, str | int], ...] = (
 
 
 def open_channel(target: str, credentials: grpc.ChannelCredentials | None = None) -> grpc.Channel:
-    """Return a channel to `HOST:PORT` (or any gRPC target), in the clear unless credentials are given.
+    """Return a channel to `HOST:PORT` (or any gRPC target), without TLS unless credentials are given.
 
-    It connects at the first call. The caller closes it.
+    The channel connects at the first call. The caller closes it.
     """
     if credentials is None:
         return grpc.insecure_channel(target, options=CHANNEL_OPTIONS)
@@ -46,8 +46,11 @@ def open_channel(target: str, credentials: grpc.ChannelCredentials | None = None
 
 
 def open_async_channel(target: str, credentials: grpc.ChannelCredentials | None = None) -> grpc.aio.Channel:
-    """Return such a channel for AsyncClient, bound to the running event loop. Raises RuntimeError without one."""
-    asyncio.get_running_loop()  # grpc would bind it to a loop that never runs
+    """Like `open_channel`, for AsyncClient. The channel is bound to the running event loop.
+
+    Raises RuntimeError if no event loop is running.
+    """
+    asyncio.get_running_loop()  # Without a running loop, grpc binds the channel to one that never runs.
     if credentials is None:
         return grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS)
     return grpc.aio.secure_channel(target, credentials, options=CHANNEL_OPTIONS)

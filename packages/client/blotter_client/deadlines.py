@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 DEFAULT_TIMEOUT = 10.0
-"""Seconds until a call is given up, retries included."""
+"""The deadline of a call in seconds, retries included."""
 
 BATCH_TIMEOUT = 60.0
-"""The same for batches and CancelAllOrders."""
+"""The deadline of batches and CancelAllOrders in seconds, retries included."""
 
 
-def deadline(own: float | None, clients: float | None, default: float) -> float:
-    """Return the seconds of a call: its own timeout, else that of its client, else the default. Zero is a timeout."""
-    return next(seconds for seconds in (own, clients, default) if seconds is not None)
+def deadline(call_timeout: float | None, client_timeout: float | None, default: float) -> float:
+    """Return the deadline in seconds: the call's timeout, else the client's, else the default. Zero is a timeout."""
+    return next(seconds for seconds in (call_timeout, client_timeout, default) if seconds is not None)

@@ -1,4 +1,4 @@
-"""The one spelling of a decimal: in the contract, in digests and in exports."""
+"""The canonical text of a decimal, in the contract, in digests and in exports."""
 
 from __future__ import annotations
 

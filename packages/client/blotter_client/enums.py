@@ -1,4 +1,4 @@
-"""The contract's enums as Python's, with the same numbers: `OrderStatus(order.status) is OrderStatus.FILLED`."""
+"""The contract's enums as Python enums with the same numbers: `OrderStatus(order.status) is OrderStatus.FILLED`."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from blotter.orders.v1 import order_pb2
 
 
 class Side(IntEnum):
-    """Which way an order trades."""
+    """The side of an order."""
 
     BUY = order_pb2.SIDE_BUY
     SELL = order_pb2.SIDE_SELL
 
 
 class OrderType(IntEnum):
-    """How an order may be executed."""
+    """The type of an order."""
 
     MARKET = order_pb2.ORDER_TYPE_MARKET
     LIMIT = order_pb2.ORDER_TYPE_LIMIT
@@ -24,7 +24,7 @@ class OrderType(IntEnum):
 
 
 class OrderStatus(IntEnum):
-    """Where an order stands."""
+    """The status of an order."""
 
     PENDING = order_pb2.ORDER_STATUS_PENDING
     PARTIAL = order_pb2.ORDER_STATUS_PARTIAL
@@ -34,7 +34,7 @@ class OrderStatus(IntEnum):
 
 
 class Action(IntEnum):
-    """What happened to an order."""
+    """The action that an event of an order records."""
 
     SUBMITTED = order_pb2.ACTION_SUBMITTED
     APPROVED = order_pb2.ACTION_APPROVED
@@ -46,14 +46,14 @@ class Action(IntEnum):
 
 
 class SortOrder(IntEnum):
-    """In which order execution logs are returned."""
+    """The sort order of listed execution logs."""
 
     OLDEST_FIRST = audit_service_pb2.SORT_ORDER_OLDEST_FIRST
     NEWEST_FIRST = audit_service_pb2.SORT_ORDER_NEWEST_FIRST
 
 
 class ExportFormat(IntEnum):
-    """In what form the ledger is exported."""
+    """The file format of an export of the ledger."""
 
     BUNDLE = ledger_pb2.EXPORT_FORMAT_BUNDLE
     CAT_CSV = ledger_pb2.EXPORT_FORMAT_CAT_CSV

@@ -1,4 +1,4 @@
-"""What can go wrong with a call, read from the google.rpc details that the service sends."""
+"""The error of a failed call, decoded from the google.rpc details that the service sends."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from grpc_status import rpc_status
 
 DOMAIN = "blotter"
 _CANCELLED_HERE = {"Channel closed!", "Locally cancelled by application!"}
-"""What grpc gives as the details of a call that its own channel or its caller has cancelled."""
+"""The status details that grpc sets on a call that the caller cancelled or whose channel was closed."""
 
 _CLOSED = ("Cannot invoke RPC", "Channel is closed")
-"""How grpc's texts begin where a closed channel is called: the first is the synchronous channel's."""
+"""The beginnings of grpc's error messages for a call on a closed channel: of a synchronous and of an asyncio one."""
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _Detail = TypeVar("_Detail", bound=Message)
@@ -29,12 +29,12 @@ class BlotterError(Exception):
 
     Attributes:
         code: The gRPC status code.
-        reason: Why, machine-readable and stable, such as `ORDER_NOT_FOUND`; the name of the code where the
-            service itself did not answer (`DEADLINE_EXCEEDED`, `UNAVAILABLE`).
-        metadata: What a program may want to know besides.
-        fields: The wrong fields of an INVALID_ARGUMENT: path (`orders[3].price`) to what it must be.
-        request_id: The request's id, as in the service's log and audit trail; empty when not known.
-        retry_after: How long to wait before the same call may help; None where trying again does not.
+        reason: The machine-readable, stable reason, such as `ORDER_NOT_FOUND`; the name of the code if the
+            service did not answer (`DEADLINE_EXCEEDED`, `UNAVAILABLE`).
+        metadata: Further details of the error.
+        fields: The invalid fields of an INVALID_ARGUMENT: path (`orders[3].price`) to description.
+        request_id: The request's id, as in the service's log and audit trail; empty if unknown.
+        retry_after: The time to wait before a retry; None if a retry cannot succeed.
     """
 
     def __init__(
@@ -61,10 +61,10 @@ class BlotterError(Exception):
 
 
 def error_of_status(status: status_pb2.Status, request_id: str = "") -> BlotterError:
-    """Return the error that a google.rpc.Status tells, such as that of one item of a batch."""
+    """Return the error that a google.rpc.Status describes, such as that of one item of a batch."""
     code = _CODES.get(status.code, grpc.StatusCode.UNKNOWN)
     info = _detail(status.details, error_details_pb2.ErrorInfo)
-    # Something between us and the service (a proxy, a mesh) may send an ErrorInfo of its own.
+    # A proxy between the client and the service may send an ErrorInfo of its own.
     ours = info if info is not None and info.domain == DOMAIN else None
     retry = _detail(status.details, error_details_pb2.RetryInfo)
     return BlotterError(
@@ -79,12 +79,12 @@ def error_of_status(status: status_pb2.Status, request_id: str = "") -> BlotterE
 
 
 def error_of_call(error: grpc.RpcError, request_id: str = "") -> BlotterError:
-    """Return the error of a failed call, with the service's details where it answered with some.
+    """Return the error of a failed call, with the details that the service sent, if any.
 
-    A CANCELLED that neither the caller nor the channel caused comes from a server that stopped: its code is
-    UNAVAILABLE, its reason `CANCELLED`.
+    A CANCELLED that neither the caller nor the channel caused was sent by a server that stopped. It is returned with
+    the code UNAVAILABLE and the reason `CANCELLED`.
     """
-    call: object = error  # the type stubs keep RpcError and Call apart; what gRPC raises is both
+    call: object = error  # In the type stubs RpcError is no Call; the errors that gRPC raises are both.
     if not isinstance(call, grpc.Call | grpc.aio.AioRpcError):
         return BlotterError(str(error), code=grpc.StatusCode.UNKNOWN, request_id=request_id)
     try:
@@ -93,7 +93,7 @@ def error_of_call(error: grpc.RpcError, request_id: str = "") -> BlotterError:
         status = None
     if call.code() is grpc.StatusCode.CANCELLED and call.details() not in _CANCELLED_HERE:
         return BlotterError(
-            "the server ended the call before it was complete",
+            "the server cancelled the call before it was complete",
             code=grpc.StatusCode.UNAVAILABLE,
             reason=grpc.StatusCode.CANCELLED.name,
             request_id=request_id,
@@ -104,14 +104,14 @@ def error_of_call(error: grpc.RpcError, request_id: str = "") -> BlotterError:
 
 
 def error_of_closed_channel(error: Exception, request_id: str) -> BlotterError:
-    """Return CANCELLED for the error that grpc raises on a closed channel. Raises any other error itself."""
+    """Return CANCELLED if grpc raised the error because the channel is closed; else raise the error."""
     if not str(error).startswith(_CLOSED):
         raise error
     return closed_channel_error(request_id)
 
 
 def closed_channel_error(request_id: str) -> BlotterError:
-    """Return the error of a call whose channel is closed, or was closed meanwhile."""
+    """Return the error of a call whose channel is closed, or was closed during the call."""
     return BlotterError("the channel is closed", code=grpc.StatusCode.CANCELLED, request_id=request_id)
 
 
@@ -126,6 +126,6 @@ def _detail(details: Iterable[AnyMessage], kind: type[_Detail]) -> _Detail | Non
 def _fields(bad_request: error_details_pb2.BadRequest | None) -> dict[str, str]:
     fields: dict[str, str] = {}
     for violation in bad_request.field_violations if bad_request else ():
-        said = fields.get(violation.field)
-        fields[violation.field] = f"{said}; {violation.description}" if said else violation.description
+        earlier = fields.get(violation.field)
+        fields[violation.field] = f"{earlier}; {violation.description}" if earlier else violation.description
     return fields

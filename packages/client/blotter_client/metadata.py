@@ -1,4 +1,4 @@
-"""Who is calling, as call metadata."""
+"""The caller's identity, as call metadata."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _ACTOR = re.compile("[ -~]{1,100}")
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A trader or a role, exactly one of the two, and optionally who or what acts on its behalf.
+    """A trader or a role, exactly one of the two, and optionally the person or program that acts on its behalf.
 
-    Raises ValueError for both or neither, and for an actor that metadata cannot carry.
+    Raises ValueError if both or neither is given, and for an actor that metadata cannot carry.
     """
 
     trader_id: UUID | str | None = None
@@ -25,9 +25,9 @@ class Identity:
 
     def __post_init__(self) -> None:
         if (self.trader_id is None) == (self.role is None):
-            raise ValueError("say who is calling: a trader_id or a role, exactly one of them")
+            raise ValueError("give either trader_id or role, exactly one of them")
         if self.actor and not _ACTOR.fullmatch(self.actor):
-            raise ValueError(f"an actor is 1 to 100 printable ASCII characters, not {self.actor!r}")
+            raise ValueError(f"actor must be 1 to 100 printable ASCII characters, not {self.actor!r}")
 
     def metadata(self, request_id: str) -> Metadata:
         """Return the metadata of one call."""

@@ -1,4 +1,4 @@
-"""What the pages of all lists have in common."""
+"""The common part of the pages of all lists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is checked in the messages of each kind of stream before they are handed on."""
+"""The checks of each kind of stream's messages before they are delivered to the caller."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from blotter_client.sequences import MessageLost, Sequences
 
 
 class WatchReader:
-    """Holds a snapshot back until it is complete."""
+    """Checks the messages of WatchOrders, and delivers a snapshot when it is complete."""
 
     ends = False
 
@@ -17,12 +17,12 @@ class WatchReader:
         self._snapshot: list[watch_pb2.WatchOrdersResponse] = []
 
     def connected(self) -> None:
-        """Begin a connection."""
+        """Start a connection."""
         self._sequences.reconnected()
         self._snapshot = []
 
     def take(self, message: watch_pb2.WatchOrdersResponse) -> list[watch_pb2.WatchOrdersResponse]:
-        """Return the messages that may be handed on now. Raises MessageLost."""
+        """Return the messages that can be delivered now. Raises MessageLost."""
         match message.WhichOneof("message"):
             case "snapshot":
                 self._snapshot.append(message)
@@ -31,7 +31,8 @@ class WatchReader:
                 held = self._snapshot
                 count = sum(len(part.snapshot.orders) for part in held)
                 if count != message.snapshot_complete.order_count:
-                    raise MessageLost(f"{message.snapshot_complete.order_count} orders were sent, {count} came")
+                    expected = message.snapshot_complete.order_count
+                    raise MessageLost(f"the server sent a snapshot of {expected} orders, {count} were received")
                 self._sequences.snapshot(message.snapshot_complete)
                 self._snapshot = []
                 return [*held, message]
@@ -42,11 +43,11 @@ class WatchReader:
         return [message]
 
     def ended(self) -> None:
-        """An endless stream that ends is resumed, whatever its status."""
+        """Do nothing: a watch never ends by itself, so that its end is always resumed."""
 
 
 class LogReader:
-    """Checks that a stream of logs that ends is complete: its last message is a heartbeat."""
+    """Checks the messages of StreamExecutionLogs. A stream that ends is complete if its last message is a heartbeat."""
 
     def __init__(self, sequences: Sequences, *, follow: bool) -> None:
         self.ends = not follow
@@ -54,12 +55,12 @@ class LogReader:
         self._complete = False
 
     def connected(self) -> None:
-        """Begin a connection."""
+        """Start a connection."""
         self._sequences.reconnected()
         self._complete = False
 
     def take(self, message: StreamExecutionLogsResponse) -> list[StreamExecutionLogsResponse]:
-        """Return the messages that may be handed on now. Raises MessageLost."""
+        """Return the messages that can be delivered now. Raises MessageLost."""
         match message.WhichOneof("message"):
             case "logs":
                 self._sequences.events(message.logs.execution_logs)
@@ -69,6 +70,6 @@ class LogReader:
         return [message]
 
     def ended(self) -> None:
-        """Take the end of the stream. Raises MessageLost when it came too soon."""
+        """Handle the end of the stream. Raises MessageLost if the final heartbeat is missing."""
         if self.ends and not self._complete:
-            raise MessageLost("the stream ended without its last heartbeat")
+            raise MessageLost("the stream ended without its final heartbeat")

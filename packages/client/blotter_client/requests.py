@@ -1,4 +1,4 @@
-"""Orders and reports as messages of the contract, made from Python's values."""
+"""Functions that build the request messages of orders and reports from Python values."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def new_order(
 ) -> pb.SubmitOrderRequest:
     """Return an order to enter: quantity in shares, prices per share.
 
-    Makes a client_order_id where none is given. Raises TypeError for a float as a price and ValueError for
-    a time without a zone; the service checks the rest.
+    Generates a client_order_id if none is given. Raises TypeError for a price that is a float and ValueError for
+    a time without a time zone; the service checks the rest.
     """
     return pb.SubmitOrderRequest(
         client_order_id=client_order_id or str(uuid4()),
@@ -103,7 +103,7 @@ def filled(
     commission: Decimal | None = None,
     report_id: str | None = None,
 ) -> reports_pb.ReportExecutionRequest:
-    """Return the report of a fill of `quantity` shares at `price` a share, by the venue's id and clock."""
+    """Return the report of a fill of `quantity` shares at `price` a share, with the venue's execution id and time."""
     report = _report(trader_id, order_id, report_id, venue, event_time)
     report.fill.CopyFrom(
         reports_pb.FillReport(
@@ -141,16 +141,16 @@ def cancelled(
     venue: str = "",
     event_time: datetime | None = None,
 ) -> reports_pb.ReportExecutionRequest:
-    """Return the report that the venue cancelled an order, or confirms a cancel."""
+    """Return the report that the venue cancelled an order or confirmed a cancel."""
     report = _report(trader_id, order_id, report_id, venue, event_time)
     report.cancelled.CopyFrom(reports_pb.CancelledReport(reason=reason))
     return report
 
 
 def order_name(order_id: UUID | str | None, client_order_id: str | None) -> dict[str, Any]:
-    """Return the fields that name an order. Raises ValueError for both ids."""
+    """Return the request fields that identify an order. Raises ValueError if both ids are given."""
     if order_id is not None and client_order_id is not None:
-        raise ValueError("name an order by its order_id or by its client_order_id, not by both")
+        raise ValueError("give either order_id or client_order_id, not both")
     named = {"order_id": order_id, "client_order_id": client_order_id}
     return {name: str(value) for name, value in given(**named).items()}
 
@@ -167,7 +167,7 @@ def _report(
     venue: str,
     event_time: datetime | None,
 ) -> reports_pb.ReportExecutionRequest:
-    # Without an id of its own a report could not be sent again safely.
+    # A report without a report_id is not safe to retry.
     return reports_pb.ReportExecutionRequest(
         trader_id=str(trader_id),
         order_id=str(order_id),

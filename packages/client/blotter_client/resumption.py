@@ -1,4 +1,4 @@
-"""Which failures a stream resumes after, when, and from where. No I/O: both kinds of stream use it."""
+"""The resumption of a stream: after which failures, when, and from where. Both streams use it; it does no I/O."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from blotter_client.errors import BlotterError
 from blotter_client.sequences import MessageLost
 
 DEFAULT_HEARTBEAT = 15.0
-"""Seconds between heartbeats when the request does not say."""
+"""Seconds between heartbeats if the request does not set an interval."""
 
 SILENT_HEARTBEATS = 3
-"""After so many heartbeat intervals without a message the connection is considered dead."""
+"""The number of heartbeat intervals without a message after which a connection is considered dead."""
 
 MOST_LOSSES = 5
-"""After so many losses of a message at one and the same place it is missing on the server."""
+"""The number of consecutive losses of the same message after which the stream fails with DATA_LOSS."""
 
 FIRST_BACKOFF = 0.2
 LONGEST_BACKOFF = 5.0
-"""Short, so that a service that is back is found again within seconds."""
+"""Short, so that the stream resumes within seconds after the service is available again."""
 
-LONGEST_ASKED = 60.0
-"""Seconds of a RetryInfo that are honoured: a wrong one must not keep a client away for hours."""
+LONGEST_RETRY_DELAY = 60.0
+"""The limit in seconds of a RetryInfo's delay, so that a wrong one does not block a client for hours."""
 
 log = logging.getLogger("blotter.client")
 
 
 class Resumable(Protocol):
-    """A message that says where to go on."""
+    """A message with a token to resume after it."""
 
     resume_token: str
 
@@ -47,20 +47,20 @@ class Reader(Protocol[MessageT]):
     ends: bool
 
     def connected(self) -> None:
-        """Begin a connection."""
+        """Start a connection."""
 
     def take(self, message: MessageT) -> list[MessageT]:
-        """Return the messages that may be handed on now. Raises MessageLost."""
+        """Return the messages that can be delivered now. Raises MessageLost."""
 
     def ended(self) -> None:
-        """Take the end of the stream. Raises MessageLost when something is missing before it."""
+        """Handle the end of the stream. Raises MessageLost if a message before it is missing."""
 
 
 class Resumption(Generic[MessageT]):
-    """The state of one stream over all its connections.
+    """The state of one stream across its connections.
 
     Attributes:
-        resume_token: The token of the last message that was handed on.
+        resume_token: The token of the last message that was delivered.
         silence: Seconds without a message after which a connection is considered dead.
     """
 
@@ -76,15 +76,15 @@ class Resumption(Generic[MessageT]):
         self._losses = 0
 
     def connected(self) -> None:
-        """Begin a connection."""
+        """Start a connection."""
         self._reader.connected()
 
     def received(self, message: MessageT) -> None:
-        """Take a message from the connection. Raises MessageLost."""
+        """Accept a message from the connection. Raises MessageLost."""
         self._ready.extend(self._reader.take(message))
 
     def next_message(self) -> MessageT | None:
-        """Hand on the next message; None when another must be received first."""
+        """Return the next message to deliver; None if another must be received first."""
         if not self._ready:
             return None
         message = self._ready.popleft()
@@ -95,24 +95,24 @@ class Resumption(Generic[MessageT]):
         return message
 
     def ended(self) -> bool:
-        """Take the end of the connection; return whether the stream is complete. Raises MessageLost."""
+        """Handle the end of the connection; return whether the stream is complete. Raises MessageLost."""
         self._reader.ended()
         return self._reader.ends
 
     def failed(self, error: BlotterError | MessageLost | None) -> float:
-        """Take the error that ended the connection; return the seconds to wait before the next.
+        """Handle the error that ended the connection; return the seconds to wait before the next connection.
 
-        None is an end without an error. Raises the error when the stream does not resume after it, and DATA_LOSS
-        (reason SEQUENCE_GAP) when the same message was missing too often.
+        None stands for an end without an error. Raises the error if the stream does not resume after it, and DATA_LOSS
+        (reason SEQUENCE_GAP) if the same message was missing too often.
         """
         retry_after = None
         match error:
             case MessageLost():
                 self._lost(error)
             case BlotterError():
-                if not _goes_on(error):
+                if not _resumable(error):
                     raise error
-                log.warning("The stream is cut off and goes on: %s", error)
+                log.warning("The stream was interrupted and resumes: %s", error)
                 retry_after = error.retry_after
         self._failures += 1
         return backoff(self._failures, retry_after, self._random)
@@ -121,29 +121,29 @@ class Resumption(Generic[MessageT]):
         self._losses += 1
         if self._losses >= MOST_LOSSES:
             raise BlotterError(str(lost), code=grpc.StatusCode.DATA_LOSS, reason="SEQUENCE_GAP") from lost
-        log.warning("A message of the stream was lost, it is fetched again: %s", lost)
+        log.warning("The stream lost a message and resumes before it: %s", lost)
 
 
 def backoff(failures: int, retry_after: timedelta | None, random: Callable[[], float]) -> float:
-    """Return the seconds to wait after the n-th failure in a row: what the server asks for, and full jitter.
+    """Return the seconds to wait after the n-th consecutive failure: the server's retry delay plus full jitter.
 
-    What the server asks for is honoured up to a minute. It gives all clients the same RetryInfo when it drains;
-    the jitter keeps them from coming back all at once. `random` gives 0 <= x < 1.
+    The retry delay is limited to a minute. A server that drains sends the same RetryInfo to all clients; the jitter
+    prevents them from reconnecting at the same time. `random` returns 0 <= x < 1.
     """
     longest = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2.0 ** min(failures - 1, 16))
-    asked = retry_after.total_seconds() if retry_after else 0.0
-    return min(asked, LONGEST_ASKED) + random() * longest
+    delay = retry_after.total_seconds() if retry_after else 0.0
+    return min(delay, LONGEST_RETRY_DELAY) + random() * longest
 
 
 def silent_error(request_id: str) -> BlotterError:
-    """Return the error of a connection on which no message came for too long."""
+    """Return the error of a connection that was silent for too long."""
     return BlotterError(
-        "no message came for three heartbeat intervals",
+        "no message was received for three heartbeat intervals",
         code=grpc.StatusCode.UNAVAILABLE,
         reason="SILENT",
         request_id=request_id,
     )
 
 
-def _goes_on(error: BlotterError) -> bool:
+def _resumable(error: BlotterError) -> bool:
     return error.code is grpc.StatusCode.UNAVAILABLE or error.reason == "SLOW_CONSUMER" or error.retry_after is not None

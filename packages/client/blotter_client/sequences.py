@@ -1,4 +1,4 @@
-"""Whether a stream's messages follow each other, or one was lost on the way."""
+"""Detection of messages that a stream lost."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from blotter.orders.v1.order_pb2 import OrderEvent
 
 
 class MessageLost(Exception):
-    """The numbers of a stream do not follow each other: what came last must not be taken for the truth."""
+    """The numbers of a stream's messages are not consecutive: a message is missing before the last one."""
 
 
 class Sequences:
-    """Follows the numbering of one stream, over all its connections: sequences, or positions over all traders.
+    """Checks the numbering of one stream across its connections: a trader's sequences, or positions of the ledger.
 
-    `dense` streams are one trader's without a filter: each event's sequence is the one before plus 1. Others only
-    ascend.
+    A stream of one trader without a filter is `dense`: each event's sequence is the previous one plus 1. In other
+    streams the numbers ascend.
     """
 
     def __init__(self, *, dense: bool, start: int | None = None) -> None:
@@ -26,15 +26,15 @@ class Sequences:
         self._last_event: int | None = None
 
     def reconnected(self) -> None:
-        """Begin another connection: the server counts what it sent on this one."""
+        """Start another connection. Heartbeats refer to the events that were sent on the same connection."""
         self._last_event = None
 
     def snapshot(self, complete: watch_pb2.SnapshotComplete) -> None:
-        """Begin after a snapshot, which says which events it includes."""
+        """Continue after a snapshot, which states the last event that it includes."""
         self._last = complete.last_position if complete.HasField("last_position") else complete.last_sequence
 
     def events(self, events: Sequence[OrderEvent | ExecutionLog]) -> None:
-        """Take a message of events. Raises MessageLost, and then it is not taken."""
+        """Check a message of events. Raises MessageLost, and then leaves the state unchanged."""
         last = self._last
         numbers = [event.position if event.HasField("position") else event.sequence for event in events]
         for sequence in numbers:
@@ -45,16 +45,16 @@ class Sequences:
             self._last = self._last_event = numbers[-1]
 
     def heartbeat(self, heartbeat: watch_pb2.Heartbeat) -> None:
-        """Take a heartbeat. Raises MessageLost when the server has sent more than came."""
+        """Check a heartbeat. Raises MessageLost if the server has sent events that were not received."""
         if heartbeat.HasField("last_position"):
             sent, reached, none = heartbeat.last_event_position, heartbeat.last_position, -1
         else:
             sent, reached, none = heartbeat.last_event_sequence, heartbeat.last_sequence, 0
-        came = none if self._last_event is None else self._last_event
-        if sent != came:
-            raise MessageLost(f"event {sent} was sent, event {came} came last")
+        received = none if self._last_event is None else self._last_event
+        if sent != received:
+            raise MessageLost(f"the server last sent event {sent}, the last received is event {received}")
         if self._last is not None and reached < self._last:
             raise MessageLost(f"the server is at {reached} after event {self._last}")
         if self._dense and self._last is not None and reached != self._last:
-            raise MessageLost(f"the server is at {reached}, event {self._last} came last")
+            raise MessageLost(f"the server is at {reached}, the last received is event {self._last}")
         self._last = reached

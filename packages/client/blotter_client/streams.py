@@ -1,4 +1,4 @@
-"""The synchronous stream, which resumes after a lost connection, a lost message, a silence or a drain."""
+"""The synchronous stream, which resumes after a lost connection, a lost message, a timeout or a drain."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ MessageT_co = TypeVar("MessageT_co", covariant=True)
 class Timing:
     """The clock, the waits and the random numbers of streams; tests replace them.
 
-    `pause`, before another connection, and `watchdog_wait`, between two looks of the watchdog, return as soon as
-    the event is set, or after so many seconds. `random` gives 0 <= x < 1.
+    `pause` waits before another connection, `watchdog_wait` between two checks of the watchdog, until the event is set
+    or the seconds have passed. `random` returns 0 <= x < 1.
     """
 
     clock: Callable[[], float] = time.monotonic
@@ -35,7 +35,7 @@ class Timing:
 
 
 class Call(Iterator[MessageT_co], Protocol[MessageT_co]):
-    """A streaming call, as gRPC makes it."""
+    """A streaming call of gRPC."""
 
     def cancel(self) -> object:
         """End the call."""
@@ -43,14 +43,14 @@ class Call(Iterator[MessageT_co], Protocol[MessageT_co]):
 
 @dataclass(frozen=True, slots=True)
 class Connection(Generic[AnyMessageT]):
-    """One call of a stream: its messages, and the id of its request."""
+    """One streaming call and its request id."""
 
     call: Call[AnyMessageT]
     request_id: str
 
 
 class Watchdog:
-    """Cancels a call that is waited for too long, from a thread of its own: gRPC's iterator takes no timeout."""
+    """Cancels a call that was silent for too long, from a thread of its own, because gRPC's iterator has no timeout."""
 
     def __init__(self, limit: float, timing: Timing, stop: threading.Event) -> None:
         self._limit = limit
@@ -64,19 +64,19 @@ class Watchdog:
         threading.Thread(target=self._run, name="blotter-watchdog", daemon=True).start()
 
     def waiting(self, call: Call[object]) -> None:
-        """Say that the call's next message is awaited from now on."""
+        """Start the timeout of the call's next message."""
         self._waiting = (call, self._timing.clock() + self._limit)
 
     def arrived(self) -> None:
-        """Say that nothing is awaited. A caller that is slow to ask for the next message is no silence."""
+        """Stop the timeout: the time until the caller asks for the next message does not count."""
         self._waiting = None
 
     def cancelled(self, call: Call[object]) -> bool:
-        """Return whether it was this watchdog that cancelled the call."""
+        """Return whether this watchdog cancelled the call."""
         return self._cancelled is call
 
-    def look(self) -> None:
-        """Cancel the call if it has been silent for too long."""
+    def check(self) -> None:
+        """Cancel the call if its timeout has expired."""
         waiting = self._waiting
         if waiting is not None and self._timing.clock() >= waiting[1]:
             self._cancelled = waiting[0]
@@ -85,19 +85,18 @@ class Watchdog:
     def _run(self) -> None:
         while not self._stop.is_set():
             self._timing.watchdog_wait(self._stop, self._limit / SILENT_HEARTBEATS / 2)
-            self.look()
+            self.check()
 
 
 class Stream(Iterator[MessageT]):
-    """The messages of a stream, each once, over as many connections as it takes. Raises BlotterError.
+    """The messages of a stream, each delivered once, across reconnections. Raises BlotterError.
 
-    It goes on by itself after UNAVAILABLE, SLOW_CONSUMER and any other error that carries a RetryInfo,
-    after a gap in the sequences, after a heartbeat that reports more than came, and after a silence of
-    three heartbeat intervals. It ends on other errors, and with DATA_LOSS (reason SEQUENCE_GAP) when the
-    same message is missing again and again. A snapshot is handed on once it is complete, so that nobody
-    sees half of one, or one twice.
+    The stream resumes by itself after UNAVAILABLE, SLOW_CONSUMER and any other error with a RetryInfo, after a gap
+    in the sequences, after a heartbeat that reports events that were not received, and after three heartbeat intervals
+    without a message. It raises other errors, and DATA_LOSS (reason SEQUENCE_GAP) if the same message is missing
+    repeatedly. A snapshot is delivered once, when it is complete.
 
-    End it with `cancel()`, from any thread, or by leaving its `with` block.
+    End the stream with `cancel()`, from any thread, or by leaving its `with` block.
     """
 
     def __init__(
@@ -119,7 +118,7 @@ class Stream(Iterator[MessageT]):
 
     @property
     def resume_token(self) -> str:
-        """The token of the last message that was handed on, to go on after it in another process."""
+        """The token of the last message that was delivered, to resume after it in another process."""
         return self._resumption.resume_token
 
     def __iter__(self) -> Self:
@@ -137,7 +136,7 @@ class Stream(Iterator[MessageT]):
         self.cancel()
 
     def cancel(self) -> None:
-        """End the stream: who waits for its next message finds it ended. Safe from any thread, and twice."""
+        """End the stream; a thread that waits for its next message receives StopIteration. May be called twice."""
         self._over.set()
         if self._call is not None:
             self._call.cancel()

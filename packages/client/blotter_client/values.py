@@ -1,4 +1,4 @@
-"""Python's values as the contract's, and back: decimals, times, ids."""
+"""Conversions between Python values and the contract's: decimals, times, durations."""
 
 from __future__ import annotations
 
@@ -16,44 +16,44 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 def decimal_text(value: Decimal | int | None) -> str:
-    """Return a price or an amount as the contract writes it: `585.33`, `0.0001`; the empty string for None.
+    """Return a price or an amount in the contract's notation: `585.33`, `0.0001`; the empty string for None.
 
     Raises TypeError for a float, which cannot hold most prices, and ValueError for NaN and infinities.
     """
     if value is None:
         return ""
     if isinstance(value, bool) or not isinstance(value, Decimal | int):
-        raise TypeError(f"a price is a Decimal, not {type(value).__name__}: {value!r}")
+        raise TypeError(f"a price must be a Decimal, not {type(value).__name__}: {value!r}")
     if not Decimal(value).is_finite():
-        raise ValueError(f"a price is a finite number, not {value}")
+        raise ValueError(f"a price must be a finite number, not {value}")
     return format_decimal(Decimal(value))
 
 
 def decimal_of(text: str) -> Decimal | None:
-    """Return the Decimal that a field of a message holds; None for the empty string, which says "none"."""
+    """Return a message's decimal field as a Decimal; None for the empty string, which means "not set"."""
     return Decimal(text) if text else None
 
 
 def timestamp(moment: datetime | None) -> Timestamp | None:
-    """Return the moment as a Timestamp; None stays None, which leaves a field unset.
+    """Return the datetime as a Timestamp; None for None, which leaves a field unset.
 
-    Raises ValueError for a moment without a time zone.
+    Raises ValueError for a datetime without a time zone.
     """
     if moment is None:
         return None
     if moment.utcoffset() is None:
-        raise ValueError(f"a time needs its time zone: {moment.isoformat()}")
+        raise ValueError(f"a time must have a time zone: {moment.isoformat()}")
     seconds, microseconds = divmod((moment - _EPOCH) // _MICROSECOND, 1_000_000)
     return Timestamp(seconds=seconds, nanos=microseconds * 1000)
 
 
 def moment_of(value: Timestamp) -> datetime:
-    """Return the Timestamp as a datetime in UTC, cut off to microseconds."""
+    """Return the Timestamp as a datetime in UTC, truncated to microseconds."""
     return _EPOCH + timedelta(seconds=value.seconds, microseconds=value.nanos // 1000)
 
 
 def duration(seconds: float | None) -> Duration | None:
-    """Return so many seconds as a Duration; None stays None."""
+    """Return the seconds as a Duration; None for None."""
     if seconds is None:
         return None
     value = Duration()
@@ -62,7 +62,7 @@ def duration(seconds: float | None) -> Duration | None:
 
 
 def time_range(start: datetime | None, end: datetime | None) -> order_pb2.TimeRange | None:
-    """Return the span from `start`, included, to `end`, excluded; None when both ends are open."""
+    """Return the range from `start` (inclusive) to `end` (exclusive); None if both are None."""
     if start is None and end is None:
         return None
     return order_pb2.TimeRange(start_time=timestamp(start), end_time=timestamp(end))

@@ -1,4 +1,4 @@
-"""What all asyncio calls share: identity, request id, deadline, errors, pages."""
+"""The common part of all asyncio calls: identity, request id, deadline, errors, pages."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class AsyncCalls:
-    """The caller and its channel. `timeout` replaces both default deadlines, in seconds."""
+    """The caller's identity and channel. `timeout`, in seconds, replaces both default deadlines."""
 
     channel: grpc.aio.Channel
     identity: Identity
@@ -37,7 +37,7 @@ class AsyncCalls:
         timeout: float | None,
         default: float = DEFAULT_TIMEOUT,
     ) -> Response:
-        """Call and return the answer. Raises BlotterError."""
+        """Call the method and return the response. Raises BlotterError."""
         request_id = new_request_id()
         try:
             return await method(
@@ -68,7 +68,7 @@ class AsyncCalls:
     def open_stream(
         self, method: grpc.aio.UnaryStreamMultiCallable[Request, Response], request: Request
     ) -> AsyncConnection[Response]:
-        """Start a stream; its errors come with its messages. Raises BlotterError when the channel is closed."""
+        """Start a stream. Reading it raises its errors; BlotterError is raised here if the channel is closed."""
         request_id = new_request_id()
         try:
             call = method(request, metadata=self.identity.metadata(request_id))
@@ -80,7 +80,7 @@ class AsyncCalls:
 async def pages(
     fetch: Callable[[str], Awaitable[PageType]], items: Callable[[PageType], Iterable[Item]]
 ) -> AsyncIterator[Item]:
-    """Yield the items of all pages. A page is fetched when the one before is used up."""
+    """Yield the items of all pages. A page is fetched after the last item of the previous one."""
     token = ""
     while True:
         page = await fetch(token)

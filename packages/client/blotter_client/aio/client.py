@@ -1,4 +1,4 @@
-"""The client: both services, one identity."""
+"""The client: the methods of both services, with one identity."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ from blotter_client.metadata import Identity, Role
 
 
 class AsyncClient(AsyncOrderCalls, AsyncAuditCalls):
-    """Calls the blotter as one trader, or in one role. To be made and used in one running event loop.
+    """Calls the service as one trader or in one role. Create and use it in one running event loop.
 
     Args:
-        channel: A channel, which stays the caller's to close; or a target such as `127.0.0.1:50051`, whose
-            channel the client opens, with its retry policy, and closes with itself.
-        trader_id: The trader who calls; or
-        role: `execution` for a gateway, `compliance` for an auditor. Exactly one of the two, else ValueError.
-        actor: Who or what acts, recorded in the audit trail; the kind of the caller when not given.
-        credentials: For a target that is not in the clear.
-        timeout: Deadline of each call in seconds, retries included; default 10, for batches 60.
-            Streams have none.
+        channel: A channel, which the caller closes; or a target such as `127.0.0.1:50051`, to which the client
+            opens a channel with its retry policy, and which it closes in `close`.
+        trader_id: The trader that calls.
+        role: `execution` for a gateway, `compliance` for an auditor. ValueError is raised unless exactly one of
+            `trader_id` and `role` is given.
+        actor: The person or program that acts, for the audit trail; default: the kind of the caller.
+        credentials: Channel credentials for a target that uses TLS.
+        timeout: The deadline of each call in seconds, retries included; default 10, for batches 60. Streams have
+            no deadline.
         timing: For tests.
     """
 
@@ -52,7 +53,7 @@ class AsyncClient(AsyncOrderCalls, AsyncAuditCalls):
         AsyncAuditCalls.__init__(self, calls)
 
     async def close(self) -> None:
-        """Close the channel, if the client opened it. Calls and streams under way and later end with CANCELLED."""
+        """Close the channel if the client opened it. Current and later calls and streams then end with CANCELLED."""
         if self._owned is not None:
             await self._owned.close()
 

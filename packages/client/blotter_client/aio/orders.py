@@ -1,4 +1,4 @@
-"""The calls of OrderService."""
+"""The methods of OrderService."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from blotter_client.values import duration, time_range
 
 
 class AsyncOrderCalls:
-    """Entering, working and watching orders. Each call raises BlotterError; `timeout` is in seconds.
+    """Methods to enter, report on and watch orders. Each raises BlotterError; `timeout` is in seconds.
 
-    An order is named by the blotter's `order_id` or by the trader's own `client_order_id`, by one of the two.
+    An order is identified by the service's `order_id` or by the trader's `client_order_id`, exactly one of the two.
     """
 
     def __init__(self, calls: AsyncCalls) -> None:
@@ -45,11 +45,10 @@ class AsyncOrderCalls:
         validate_only: bool = False,
         timeout: float | None = None,
     ) -> pb.SubmitOrderResponse:
-        """Enter an order; `replayed` says that it had been entered before. For traders.
+        """Enter an order. `replayed` is true if it had been entered before. For traders.
 
-        Without a client_order_id one is made, so that gRPC may send the call again. Give your own to be
-        able to ask again yourself after a timeout: the order is then entered once, whatever became of the
-        first call.
+        If no client_order_id is given, one is generated, so that gRPC can retry the call. To repeat the call yourself
+        after a timeout, pass your own: the order is entered once, whether or not the first call succeeded.
         """
         request = requests.new_order(
             symbol,
@@ -68,9 +67,9 @@ class AsyncOrderCalls:
     async def batch_submit_orders(
         self, orders: Iterable[pb.SubmitOrderRequest], *, timeout: float | None = None
     ) -> list[pb.SubmitOrderResponse | BlotterError]:
-        """Enter 1 to 1,000 orders, made by `new_order`. For traders.
+        """Enter 1 to 1,000 orders, built with `new_order`. For traders.
 
-        Returns one result each, in their order: what was entered, or why it was not.
+        Returns one result per order, in the same order: the response, or the error.
         """
         request = pb.BatchSubmitOrdersRequest(orders=orders)
         response = await self._calls.unary(self._orders.BatchSubmitOrders, request, timeout, BATCH_TIMEOUT)
@@ -86,7 +85,7 @@ class AsyncOrderCalls:
         client_order_id: str | None = None,
         timeout: float | None = None,
     ) -> order_pb2.Order:
-        """Return an order as it stands now. For traders."""
+        """Return the current state of an order. For traders."""
         request = pb.GetOrderRequest(**requests.order_name(order_id, client_order_id))
         response = await self._calls.unary(self._orders.GetOrder, request, timeout)
         return response.order
@@ -105,7 +104,7 @@ class AsyncOrderCalls:
     ) -> AsyncIterator[order_pb2.Order]:
         """Yield the orders that match all filters, newest first. For traders.
 
-        Pages are fetched as they are needed; `page_size` is 1 to 500; `timeout` is that of a page.
+        Pages are fetched on demand; `page_size` is 1 to 500; `timeout` applies to each page.
         """
         request = pb.ListOrdersRequest(
             statuses=[status.value for status in statuses],
@@ -131,9 +130,9 @@ class AsyncOrderCalls:
         page_size: int = 500,
         timeout: float | None = None,
     ) -> AsyncIterator[order_pb2.Fill]:
-        """Yield the fills of one order or, without an id, of all, newest recorded first. For traders.
+        """Yield the fills of one order or, without an id, of all orders, most recently recorded first. For traders.
 
-        `page_size` is 1 to 500; `timeout` is that of a page.
+        Pages are fetched on demand; `page_size` is 1 to 500; `timeout` applies to each page.
         """
         request = pb.ListFillsRequest(
             **requests.order_name(order_id, client_order_id),
@@ -155,7 +154,7 @@ class AsyncOrderCalls:
         reason: str = "",
         timeout: float | None = None,
     ) -> pb.CancelOrderResponse:
-        """Cancel an open order; `replayed` says that it had been cancelled before. For traders."""
+        """Cancel an open order. `replayed` is true if it had been cancelled before. For traders."""
         request = pb.CancelOrderRequest(**requests.order_name(order_id, client_order_id), reason=reason)
         return await self._calls.unary(self._orders.CancelOrder, request, timeout)
 
@@ -164,9 +163,9 @@ class AsyncOrderCalls:
     ) -> pb.CancelAllOrdersResponse:
         """Cancel all open orders, or those in one symbol. For traders.
 
-        It is not tried again. After UNAVAILABLE or DEADLINE_EXCEEDED all, some or none of the orders are cancelled; the
-        same call may then be made again. It cancels what is open by then, orders entered since included, and its
-        answer counts only these.
+        The call is not retried. After UNAVAILABLE or DEADLINE_EXCEEDED all, some or none of the orders are cancelled.
+        The call can then be repeated: it cancels the orders that are open at that time, including those entered since,
+        and its response counts only these.
         """
         request = pb.CancelAllOrdersRequest(symbol=symbol, reason=reason)
         return await self._calls.unary(self._orders.CancelAllOrders, request, timeout, BATCH_TIMEOUT)
@@ -174,7 +173,7 @@ class AsyncOrderCalls:
     async def report_execution(
         self, report: reports_pb.ReportExecutionRequest, *, timeout: float | None = None
     ) -> reports_pb.ReportExecutionResponse:
-        """Record a report, made by `filled` or its siblings. For execution gateways."""
+        """Record a report, built with `approved`, `executed`, `filled` and so on. For execution gateways."""
         return await self._calls.unary(self._orders.ReportExecution, report, timeout)
 
     async def batch_report_executions(
@@ -182,7 +181,7 @@ class AsyncOrderCalls:
     ) -> list[reports_pb.ReportExecutionResponse | BlotterError]:
         """Record 1 to 1,000 reports. For execution gateways.
 
-        Returns one result each, in their order: what was recorded, or why it was not.
+        Returns one result per report, in the same order: the response, or the error.
         """
         request = reports_pb.BatchReportExecutionsRequest(reports=reports)
         response = await self._calls.unary(self._orders.BatchReportExecutions, request, timeout, BATCH_TIMEOUT)
@@ -201,10 +200,10 @@ class AsyncOrderCalls:
         resume_token: str = "",
         heartbeat_interval: float | None = None,
     ) -> AsyncStream[watch_pb2.WatchOrdersResponse]:
-        """Watch orders: a snapshot, then each event once. A trader's own; for roles, all traders' or those named.
+        """Watch orders: a snapshot, then each event once; with `resume_token`, the events after that message.
 
-        With the token of a message, goes on after that message instead. Resumes by itself; see AsyncStream.
-        `heartbeat_interval` is 1 to 60 seconds.
+        A trader receives their own orders; a role those of all traders, or of `trader_ids`. `heartbeat_interval` is
+        1 to 60 seconds. The stream resumes by itself; see AsyncStream.
         """
         request = watch_pb2.WatchOrdersRequest(
             order_ids=map(str, order_ids),

@@ -1,4 +1,4 @@
-"""The asyncio stream, which resumes after a lost connection, a lost message, a silence or a drain."""
+"""The asyncio stream, which resumes after a lost connection, a lost message, a timeout or a drain."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ AnyMessageT = TypeVar("AnyMessageT")
 
 
 async def wait_for_event(event: asyncio.Event, seconds: float) -> None:
-    """Return when the event is set, or after so many seconds."""
+    """Wait until the event is set, but at most for the given seconds."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await event.wait()
@@ -32,8 +32,8 @@ async def wait_for_event(event: asyncio.Event, seconds: float) -> None:
 class AsyncTiming:
     """The waits and the random numbers of asyncio streams; tests replace them.
 
-    `pause`, before another connection, returns as soon as the event is set, or after so many seconds. `timeout`
-    limits the wait for a message. `random` gives 0 <= x < 1.
+    `pause` waits before another connection, until the event is set or the seconds have passed. `timeout` limits the
+    wait for a message. `random` returns 0 <= x < 1.
     """
 
     pause: Callable[[asyncio.Event, float], Coroutine[Any, Any, None]] = wait_for_event
@@ -42,24 +42,24 @@ class AsyncTiming:
 
 
 def task_is_cancelled() -> bool:
-    """Return whether somebody asked the current task to end.
+    """Return whether the current task was cancelled.
 
-    gRPC raises CancelledError also where only the call was cancelled: by `cancel()` of its stream, or when its
-    channel is closed. In doubt the task is the one that is cancelled, so that a cancellation is never swallowed.
+    gRPC also raises CancelledError if only the call was cancelled, by `cancel()` of its stream or because its channel
+    was closed. Outside of a task the function returns true, so that a cancellation is never suppressed.
     """
     task = asyncio.current_task()
     return task is None or task.cancelling() > 0
 
 
 class AsyncConnection(Generic[AnyMessageT]):
-    """One call of a stream, and the id of its request."""
+    """One streaming call and its request id."""
 
     def __init__(self, call: grpc.aio.UnaryStreamCall[Any, AnyMessageT], request_id: str) -> None:
         self.request_id = request_id
         self.loop = asyncio.get_running_loop()
         self.cancelled = False
         self._call = call
-        # Not `call.read()`: once the status has come, it no longer returns messages that came before it.
+        # After the status arrived, `call.read()` no longer returns messages that arrived before it.
         self._messages = aiter(call)
 
     def cancel(self) -> None:
@@ -68,7 +68,7 @@ class AsyncConnection(Generic[AnyMessageT]):
         self._call.cancel()
 
     async def read(self) -> AnyMessageT | None:
-        """Return the next message; None at the end, and once `cancel` was called. Raises BlotterError."""
+        """Return the next message; None at the end, and after `cancel`. Raises BlotterError."""
         try:
             return await anext(self._messages)
         except StopAsyncIteration:
@@ -77,7 +77,7 @@ class AsyncConnection(Generic[AnyMessageT]):
             if self.cancelled:
                 return None
             raise error_of_call(error, self.request_id) from error
-        except grpc.aio.UsageError as error:  # a channel with interceptors calls only now
+        except grpc.aio.UsageError as error:  # A channel with interceptors starts the call here.
             raise error_of_closed_channel(error, self.request_id) from error
         except asyncio.CancelledError as error:
             if task_is_cancelled():
@@ -88,17 +88,16 @@ class AsyncConnection(Generic[AnyMessageT]):
 
 
 class AsyncStream(AsyncIterator[MessageT]):
-    """The messages of a stream, each once, over as many connections as it takes. Raises BlotterError.
+    """The messages of a stream, each delivered once, across reconnections. Raises BlotterError.
 
-    It goes on by itself after UNAVAILABLE, SLOW_CONSUMER and any other error that carries a RetryInfo,
-    after a gap in the sequences, after a heartbeat that reports more than came, and after a silence of
-    three heartbeat intervals. It ends on other errors, and with DATA_LOSS (reason SEQUENCE_GAP) when the
-    same message is missing again and again. A snapshot is handed on once it is complete, so that nobody
-    sees half of one, or one twice.
+    The stream resumes by itself after UNAVAILABLE, SLOW_CONSUMER and any other error with a RetryInfo, after a gap
+    in the sequences, after a heartbeat that reports events that were not received, and after three heartbeat intervals
+    without a message. It raises other errors, and DATA_LOSS (reason SEQUENCE_GAP) if the same message is missing
+    repeatedly. A snapshot is delivered once, when it is complete.
 
-    End it with `cancel()`, from its event loop, or by leaving its `async with` block. A task that is cancelled
-    while it waits for a message ends the stream; `asyncio.timeout` around the wait does the same. Another stream
-    goes on from its `resume_token`.
+    End the stream with `cancel()`, from its event loop, or by leaving its `async with` block. Cancelling a task that
+    waits for a message ends the stream, as does an `asyncio.timeout` around the wait. Another stream can resume from
+    its `resume_token`.
     """
 
     def __init__(
@@ -119,7 +118,7 @@ class AsyncStream(AsyncIterator[MessageT]):
 
     @property
     def resume_token(self) -> str:
-        """The token of the last message that was handed on, to go on after it in another process."""
+        """The token of the last message that was delivered, to resume after it in another process."""
         return self._resumption.resume_token
 
     def __aiter__(self) -> Self:
@@ -151,19 +150,19 @@ class AsyncStream(AsyncIterator[MessageT]):
         self.cancel()
 
     def cancel(self) -> None:
-        """End the stream: who waits for its next message finds it ended. Safe to call twice."""
+        """End the stream; a task that waits for its next message receives StopAsyncIteration. May be called twice."""
         self._over.set()
         self._disconnect()
 
     def __del__(self) -> None:
-        # gRPC keeps a reference to each call until it has ended. The collector may run in another thread.
+        # gRPC holds a reference to each call until it has ended. The garbage collector may run in another thread.
         connection = self._connection
         if connection is not None:
             with contextlib.suppress(RuntimeError):
                 connection.loop.call_soon_threadsafe(connection.cancel)
 
     async def _advance(self) -> None:
-        """Take the next message from the connection, or wait until it is time for another connection."""
+        """Receive the next message; if the connection has ended, wait before another one is opened."""
         failure: BlotterError | MessageLost | None = None
         try:
             message = await self._read()
