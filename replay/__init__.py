@@ -1,1 +1,1 @@
-"""Playing an order flow against a running service, and checking all that it then says against an independent book."""
+"""Plays an order flow against a running service, and compares its responses and records with an independent book."""

@@ -1,6 +1,6 @@
-"""An independent book: what every order, fill and event must be, computed from the steps alone.
+"""An independent book: the expected orders, fills and events, computed from the steps alone.
 
-It knows the rules of the contract, and nothing of how the service keeps them.
+It implements the rules of the contract and shares no code with the service.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _CENTIMILLIONTH = Decimal("1E-8")
 
 
 class Outcome(Enum):
-    """What the service answers to a step; but for the first two, the reason of an error."""
+    """The service's response to a step. The names after the first two are reasons of errors."""
 
     RECORDED = "recorded"
     REPLAYED = "replayed"
@@ -46,7 +46,7 @@ class OrderState:
 
     @property
     def average_fill_price(self) -> Decimal | None:
-        """Notional / quantity, rounded half up to 8 decimals; None before the first fill."""
+        """The notional divided by the quantity, rounded half up to 8 decimals; None before the first fill."""
         if not self.filled_quantity:
             return None
         average = _EXACT.divide(self.filled_notional, Decimal(self.filled_quantity))
@@ -55,7 +55,7 @@ class OrderState:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event of one order, as the audit trail must show it. `event_time` is None where the service has the clock."""
+    """An event of an order, as expected in the audit trail. `event_time` is None if the service sets the time."""
 
     action: Action
     after: OrderState
@@ -71,13 +71,13 @@ class Event:
 
 
 class Book:
-    """Plays steps. Afterwards `outcomes` has one a step, `orders` the final states, `events` each trader's events."""
+    """Executes steps. `outcomes` has one entry per step, `orders` the final states, `events` each trader's events."""
 
     def __init__(self, traders: Sequence[UUID]) -> None:
         self.traders = tuple(traders)
         self.outcomes: list[Outcome] = []
         self.after: list[OrderState | None] = []
-        """The order after each step that is recorded; None for the others."""
+        """The order after each recorded step; None for other steps."""
         self.orders: dict[str, OrderState] = {}
         self.events: dict[UUID, list[Event]] = {trader_id: [] for trader_id in self.traders}
         self._reports: dict[tuple[UUID, str], tuple[Report, Outcome]] = {}
@@ -86,26 +86,26 @@ class Book:
 
     @classmethod
     def of(cls, steps: Iterable[Step], traders: Sequence[UUID]) -> Book:
-        """Return the book after the steps, whose orders are those of the traders."""
+        """Return the book after the steps. The orders are distributed over the traders."""
         book = cls(traders)
         for step in steps:
             book.play(step)
         return book
 
     def trader_of(self, order: str) -> UUID:
-        """Return whose an order is: the same one for the same traders, at any time."""
+        """Return the trader of an order, which depends only on the order and the traders."""
         return self.traders[zlib.crc32(order.encode()) % len(self.traders)]
 
     def orders_of(self, trader_id: UUID) -> dict[str, OrderState]:
         """Return the final states of the trader's orders."""
         return {order: state for order, state in self.orders.items() if state.trader_id == trader_id}
 
-    def lives(self, trader_id: UUID) -> dict[str, list[Event]]:
+    def events_by_order(self, trader_id: UUID) -> dict[str, list[Event]]:
         """Return the trader's events, by order."""
-        lives: dict[str, list[Event]] = {}
+        events: dict[str, list[Event]] = {}
         for event in self.events[trader_id]:
-            lives.setdefault(event.after.entered.order, []).append(event)
-        return lives
+            events.setdefault(event.after.entered.order, []).append(event)
+        return events
 
     def fills(self, trader_id: UUID) -> dict[tuple[str, str], Fill]:
         """Return the trader's fills, by venue and execution_id."""
@@ -114,11 +114,11 @@ class Book:
         }
 
     def play(self, step: Step) -> Outcome:
-        """Take the next step. Raises ValueError for an order that was never entered."""
+        """Execute the next step. Raises ValueError for an order that was not entered before."""
         if isinstance(step, Submit):
             outcome = self._submit(step)
         elif step.order not in self.orders:
-            raise ValueError(f"order {step.order} was never entered")
+            raise ValueError(f"order {step.order} was not entered before")
         elif isinstance(step, Cancel):
             outcome = self._cancel(step)
         else:
@@ -141,7 +141,7 @@ class Book:
             after = replace(state, status=OrderStatus.CANCELLED)
             self._record(Event(Action.CANCELLED, after, by_gateway=False, reason=step.reason))
             return Outcome.RECORDED
-        # It stays done, even where a late fill has completed the order since.
+        # A repeated cancel is replayed, even if a late fill has completed the order since.
         return Outcome.REPLAYED if step.order in self._cancelled else Outcome.ORDER_CLOSED
 
     def _report(self, step: Report) -> Outcome:
@@ -226,7 +226,7 @@ def _filled(step: Fill, state: OrderState) -> OrderState:
 
 
 def _refused(step: Report, state: OrderState, outcome: Outcome) -> Event:
-    """A refusal is recorded as a REJECTED event that changes nothing, and keeps what was reported."""
+    """Return the REJECTED event of a refusal: it leaves the order unchanged and includes the report."""
     reported = _event(step, state)
     if outcome is Outcome.OVERFILL:
         left = state.entered.quantity - state.filled_quantity

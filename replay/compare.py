@@ -1,4 +1,4 @@
-"""Everything the service says about a flow that was played, against the book."""
+"""Compares the service's records of a played flow with the book."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ ACTORS = (TRADER_ACTOR, GATEWAY_ACTOR)
 
 
 class Numbered(Protocol):
-    """Something with a trader's sequence."""
+    """A message with a sequence."""
 
     @property
     def sequence(self) -> int:
-        """Its number."""
+        """The sequence."""
 
 
 NumberedT = TypeVar("NumberedT", bound=Numbered)
@@ -37,13 +37,13 @@ AboutOrderT = TypeVar("AboutOrderT", ExecutionLog, OrderEvent)
 
 @dataclass(slots=True)
 class Comparison:
-    """How many values of which kind were compared, and what differed."""
+    """The number of compared values by kind, and the differences."""
 
     counts: dict[str, int] = field(default_factory=dict)
     differences: list[Difference] = field(default_factory=list)
 
     def add(self, kind: str, count: int, differences: Iterable[Difference]) -> None:
-        """Note so many compared values of a kind, and their differences."""
+        """Add the number of compared values of a kind, and their differences."""
         self.counts[kind] = self.counts.get(kind, 0) + count
         self.differences += differences
 
@@ -56,7 +56,7 @@ def compare(book: Book, desk: Desk, watchers: Mapping[UUID, Watcher]) -> Compari
         states = book.orders_of(trader_id)
         orders = _own_orders(states, client)
         comparison.add("orders", len(orders), _orders(states, orders))
-        lives = book.lives(trader_id)
+        events = book.events_by_order(trader_id)
         trail = list(client.list_execution_logs())
         for kind, logs in (
             ("audit trail, as the trader", trail),
@@ -64,12 +64,12 @@ def compare(book: Book, desk: Desk, watchers: Mapping[UUID, Watcher]) -> Compari
             ("audit trail, streamed", list(_streamed(client))),
         ):
             own = _own(states, logs)
-            comparison.add(kind, len(own), _trail(kind, lives, logs, own))
+            comparison.add(kind, len(own), _trail(kind, events, logs, own))
         order_ids = {order.order_id for order in orders.values()}
         fills = [fill for fill in client.list_fills() if fill.order_id in order_ids]
         comparison.add("fills", len(fills), _fills(book, trader_id, fills))
         comparison.add("sequences", len(orders) + len(fills), _sequences(_own(states, trail), orders, fills))
-        differences = list(_stream(trader_id, lives, watchers[trader_id], orders))
+        differences = list(_stream(trader_id, events, watchers[trader_id], orders))
         comparison.add("events of streams", len(watchers[trader_id].events), differences)
         comparison.add("orders folded from streams", len(watchers[trader_id].folded), ())
         trails += trail
@@ -83,7 +83,7 @@ def _ledger(comparison: Comparison, book: Book, desk: Desk, trails: Sequence[Exe
     for trader_id in desk.traders:
         of_trader = [log for log in logs if log.trader_id == str(trader_id)]
         own = _own(book.orders_of(trader_id), of_trader)
-        differences += _trail("stream over all traders", book.lives(trader_id), of_trader, own)
+        differences += _trail("stream over all traders", book.events_by_order(trader_id), of_trader, own)
     comparison.add("stream over all traders", len(logs), differences)
     comparison.add("verified export", *exports.exported(desk.compliance, logs))
 
@@ -110,7 +110,7 @@ def _own(states: Mapping[str, OrderState], logs: Iterable[ExecutionLog]) -> list
 def _sequences(
     logs: Sequence[ExecutionLog], orders: Mapping[str, Order], fills: Iterable[Fill]
 ) -> Iterator[Difference]:
-    """Orders and fills must point at the logs that recorded their last change."""
+    """Check that orders and fills refer to the logs of their last change."""
     last = {log.order.client_order_id: log.sequence for log in logs}
     for order, found in orders.items():
         if found.last_sequence != last.get(order):
@@ -139,10 +139,10 @@ def _trail(
     found = _by_order(own)
     yield from _missing(kind, expected, found)
     for order, events in expected.items():
-        came = found.get(order, [])
-        if len(came) != len(events):
-            yield Difference(f"{kind}, {order}", "number of logs", len(events), len(came))
-        for event, log in zip(events, came, strict=False):
+        order_logs = found.get(order, [])
+        if len(order_logs) != len(events):
+            yield Difference(f"{kind}, {order}", "number of logs", len(events), len(order_logs))
+        for event, log in zip(events, order_logs, strict=False):
             yield from log_differences(f"{kind}, {order}, log {log.sequence}", event, log, ACTORS)
 
 
@@ -160,25 +160,25 @@ def _stream(
     for order, folded in watcher.folded.items():
         if order in orders and folded != orders[order]:
             yield Difference(where, f"order {order}, folded", orders[order], folded)
-    for order, came in _by_order(watcher.events).items():
-        # What an earlier play recorded was in the snapshot; what came since is the end of the order's life.
+    for order, received in _by_order(watcher.events).items():
+        # Events of an earlier play are part of the snapshot; the stream then has only the order's last events.
         events = expected.get(order, [])
-        if len(came) > len(events):
-            yield Difference(f"{where}, {order}", "number of events", len(events), len(came))
-        for event, found_event in zip(events[-len(came) :], came, strict=False):
+        if len(received) > len(events):
+            yield Difference(f"{where}, {order}", "number of events", len(events), len(received))
+        for event, found_event in zip(events[-len(received) :], received, strict=False):
             yield from event_differences(f"{where}, {order}, event {found_event.sequence}", event, found_event)
 
 
 def _by_order(items: Iterable[AboutOrderT]) -> dict[str, list[AboutOrderT]]:
-    """The lives of orders, each in the order of the sequences.
+    """Return the events or logs of each order, by sequence.
 
-    Lives are compared one by one, because how they interleave is not said by the steps alone: an earlier play may
-    have been interrupted, or have had other traders.
+    They are compared order by order, because the steps do not determine how the events of different orders interleave:
+    an earlier play may have been interrupted, or have had other traders.
     """
-    lives: dict[str, list[AboutOrderT]] = {}
+    by_order: dict[str, list[AboutOrderT]] = {}
     for item in items:
-        lives.setdefault(item.order.client_order_id, []).append(item)
-    return lives
+        by_order.setdefault(item.order.client_order_id, []).append(item)
+    return by_order
 
 
 def _streamed(client: Client) -> Iterator[ExecutionLog]:
@@ -196,6 +196,6 @@ def _dense(where: str, numbered: Sequence[NumberedT]) -> Iterator[Difference]:
 
 def _missing(where: str, expected: Iterable[str], found: Iterable[str]) -> Iterator[Difference]:
     for key in sorted(set(expected) - set(found)):
-        yield Difference(where, key, "there", "missing")
+        yield Difference(where, key, "present", "missing")
     for key in sorted(set(found) - set(expected)):
-        yield Difference(where, key, "not there", "there")
+        yield Difference(where, key, "absent", "present")

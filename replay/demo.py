@@ -1,7 +1,7 @@
-"""An order flow of our own making: everything that can happen to orders, seeded, so that it can be played again.
+"""A generated order flow that covers all events of orders. A seed makes it reproducible.
 
-Each order lives one of a few lives, in one of a few instruments, from sub-penny stocks to six-digit prices. The
-lives overlap in time as on a real desk.
+Each order follows one of several scenarios, in one of several instruments, from sub-penny stocks to six-digit prices.
+The orders overlap in time.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from replay.flow import (
 )
 
 OPENING = datetime(2025, 6, 2, 13, 30, tzinfo=UTC)
-"""When the venue's clock starts: a Monday, 09:30 in New York."""
+"""The venue's time at the start: a Monday, 09:30 in New York."""
 
 FAR_EXPIRY = datetime(2100, 1, 1, tzinfo=UTC)
 
@@ -45,18 +45,19 @@ _REJECTS = (("not enough margin", "MARGIN"), ("trading is halted", "HALT"), ("pr
 
 
 def generate(seed: int, orders: int) -> Flow:
-    """Return the flow of so many orders: for the same two numbers always the same."""
+    """Return a flow of the given number of orders. The same arguments give the same flow."""
     timed: list[tuple[datetime, int, int, Step]] = []
     for number in range(orders):
-        # Each order has dice of its own, so that its life does not depend on the others.
-        life = _Life(Random(f"{seed}/{orders}/{number}"), f"DEMO-{seed}-{orders}-{number}")  # noqa: S311  # no secret
-        timed += [(moment, number, index, step) for index, (moment, step) in enumerate(life.steps())]
+        # Each order has its own random generator, so that its steps do not depend on other orders.
+        random = Random(f"{seed}/{orders}/{number}")  # noqa: S311  # not a secret
+        order = _Order(random, f"DEMO-{seed}-{orders}-{number}")
+        timed += [(moment, number, index, step) for index, (moment, step) in enumerate(order.steps())]
     timed.sort(key=lambda item: item[:3])
     return Flow(f"demo flow, seed {seed}, {orders} orders", tuple(step for *_, step in timed))
 
 
 class _Origin(TypedDict):
-    """What all reports say."""
+    """The common fields of all reports."""
 
     order: str
     report_id: str
@@ -66,28 +67,28 @@ class _Origin(TypedDict):
 
 @dataclass(slots=True)
 class _Open:
-    """What is left to fill of an order, and how many reports and fills it has had."""
+    """The unfilled quantity of an order, and the number of its reports and fills so far."""
 
     left: int
     reports: int = 0
     fills: int = 0
 
 
-class _Life:
-    """One order's life, as it is lived."""
+class _Order:
+    """Generates the steps of one order."""
 
-    def __init__(self, dice: Random, order: str) -> None:
-        self._dice = dice
+    def __init__(self, random: Random, order: str) -> None:
+        self._random = random
         self._order = order
-        symbol, self._price, self._tick = dice.choice(_INSTRUMENTS)
-        self._venue = dice.choice(_VENUES)
-        self._now = OPENING + timedelta(microseconds=dice.randrange(60_000_000))
+        symbol, self._price, self._tick = random.choice(_INSTRUMENTS)
+        self._venue = random.choice(_VENUES)
+        self._now = OPENING + timedelta(microseconds=random.randrange(60_000_000))
         self._submit = self._entered(symbol)
         self._state = _Open(self._submit.quantity)
 
     def steps(self) -> Iterator[tuple[datetime, Step]]:
-        """Yield the steps, each with its moment, in ascending order."""
-        life: Callable[[], Iterator[Step]] = self._dice.choice(
+        """Yield the steps, each with its time, in ascending order."""
+        scenario: Callable[[], Iterator[Step]] = self._random.choice(
             (
                 self._filled,
                 self._filled,
@@ -102,40 +103,40 @@ class _Life:
                 self._resting,
             )
         )
-        for step in life():
+        for step in scenario():
             yield self._now, step
-            self._now += timedelta(microseconds=self._dice.randrange(50_000, 5_000_000))
+            self._now += timedelta(microseconds=self._random.randrange(50_000, 5_000_000))
 
     def _filled(self) -> Iterator[Step]:
         yield from self._sent()
         yield from self._fills(self._state.left)
-        if self._dice.random() < 0.3:
+        if self._random.random() < 0.3:
             yield Cancel(self._order, "too late")
 
     def _cancelled(self) -> Iterator[Step]:
         yield from self._sent()
-        yield from self._fills(self._dice.randrange(self._state.left))
-        yield Cancel(self._order, self._dice.choice(("", "changed my mind")))
-        if self._dice.random() < 0.5:
+        yield from self._fills(self._random.randrange(self._state.left))
+        yield Cancel(self._order, self._random.choice(("", "changed my mind")))
+        if self._random.random() < 0.5:
             yield CancelAtVenue(**self._report(), reason="by request")
         yield Approve(**self._report())
 
     def _cancelled_then_filled(self) -> Iterator[Step]:
         yield from self._sent()
         yield Cancel(self._order, "fat finger")
-        # The venue had already traded: a part of it, or all.
-        yield from self._fills(self._dice.choice((self._state.left, max(1, self._state.left // 2))))
+        # The venue had already traded a part of the quantity, or all of it.
+        yield from self._fills(self._random.choice((self._state.left, max(1, self._state.left // 2))))
         yield Cancel(self._order)
 
     def _cancelled_at_venue(self) -> Iterator[Step]:
         yield from self._sent()
-        yield from self._fills(self._dice.randrange(self._state.left))
+        yield from self._fills(self._random.randrange(self._state.left))
         yield CancelAtVenue(**self._report(), reason="end of day")
         yield Cancel(self._order)
 
     def _rejected(self) -> Iterator[Step]:
         yield self._submit
-        reason, code = self._dice.choice(_REJECTS)
+        reason, code = self._random.choice(_REJECTS)
         yield Reject(**self._report(), reason=reason, error_code=code)
         yield Cancel(self._order, "never mind")
         yield CancelAtVenue(**self._report())
@@ -143,7 +144,7 @@ class _Life:
     def _recovered(self) -> Iterator[Step]:
         yield self._submit
         yield Approve(**self._report())
-        failures = self._dice.randrange(1, 4)
+        failures = self._random.randrange(1, 4)
         for attempt in range(failures):
             yield Execute(**self._report(), retry_attempt=attempt, error_code="TIMEOUT", reason="no answer in 250 ms")
         yield Recover(**self._report(), retry_attempt=failures)
@@ -151,7 +152,7 @@ class _Life:
 
     def _overfilled(self) -> Iterator[Step]:
         yield from self._sent()
-        yield from self._fills(self._dice.randrange(self._state.left))
+        yield from self._fills(self._random.randrange(self._state.left))
         too_much = replace(self._fill(1), quantity=self._state.left + 2)
         yield too_much
         yield too_much
@@ -161,14 +162,14 @@ class _Life:
     def _repeated(self) -> Iterator[Step]:
         for step in (*self._sent(), *self._fills(self._state.left)):
             yield step
-            if self._dice.random() < 0.5:
+            if self._random.random() < 0.5:
                 yield step
             if isinstance(step, Fill):
                 yield replace(step, report_id=f"{step.report_id}-again")
 
     def _resting(self) -> Iterator[Step]:
         yield from self._sent()
-        yield from self._fills(self._dice.randrange(self._state.left))
+        yield from self._fills(self._random.randrange(self._state.left))
 
     def _sent(self) -> Iterator[Step]:
         yield self._submit
@@ -176,9 +177,9 @@ class _Life:
         yield Execute(**self._report())
 
     def _fills(self, quantity: int) -> Iterator[Step]:
-        """Fill so many shares, in one to four parts."""
-        for part in range(self._dice.randrange(4), -1, -1):
-            share = quantity if part == 0 else self._dice.randrange(quantity + 1)
+        """Yield fills of the quantity, in one to four parts."""
+        for part in range(self._random.randrange(4), -1, -1):
+            share = quantity if part == 0 else self._random.randrange(quantity + 1)
             if share:
                 quantity -= share
                 self._state.left -= share
@@ -186,9 +187,9 @@ class _Life:
 
     def _fill(self, quantity: int) -> Fill:
         self._state.fills += 1
-        # Half a tick: fills at the mid-point are the reason why prices have more decimals than quotes.
-        price = self._price + self._dice.randrange(-6, 7) * self._tick / 2
-        commission = Decimal(self._dice.randrange(0, 200)) / 1000
+        # A fill at the mid-point has half a tick, and therefore more decimals than quotes.
+        price = self._price + self._random.randrange(-6, 7) * self._tick / 2
+        commission = Decimal(self._random.randrange(0, 200)) / 1000
         execution_id = f"{self._order}-F{self._state.fills}"
         return Fill(
             **self._report(), execution_id=execution_id, quantity=quantity, price=_fits(price), commission=commission
@@ -204,23 +205,23 @@ class _Life:
         }
 
     def _entered(self, symbol: str) -> Submit:
-        side = self._dice.choice((Side.BUY, Side.SELL))
-        order_type = self._dice.choice((OrderType.LIMIT, OrderType.LIMIT, OrderType.MARKET, OrderType.STOP))
+        side = self._random.choice((Side.BUY, Side.SELL))
+        order_type = self._random.choice((OrderType.LIMIT, OrderType.LIMIT, OrderType.MARKET, OrderType.STOP))
         better = 1 if side is Side.BUY else -1
-        exits = self._dice.random() < 0.3
+        exits = self._random.random() < 0.3
         return Submit(
             order=self._order,
             symbol=symbol,
             side=side,
             order_type=order_type,
-            quantity=self._dice.choice((1, 7, 100, 100, 250, 1000, 40_000)),
+            quantity=self._random.choice((1, 7, 100, 100, 250, 1000, 40_000)),
             price=None if order_type is OrderType.MARKET else self._price,
             stop_loss=_fits(self._price * (100 - 5 * better) / 100) if exits else None,
             take_profit=_fits(self._price * (100 + 10 * better) / 100) if exits else None,
-            expire_time=FAR_EXPIRY if self._dice.random() < 0.2 else None,
+            expire_time=FAR_EXPIRY if self._random.random() < 0.2 else None,
         )
 
 
 def _fits(price: Decimal) -> Decimal:
-    """The price with the 8 decimals that the contract takes."""
+    """Return the price rounded to 8 decimals, the contract's limit."""
     return price.quantize(Decimal("1E-8"))

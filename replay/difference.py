@@ -1,4 +1,4 @@
-"""What the service says against what the book has, field by field."""
+"""Compares the service's messages with the book, field by field."""
 
 from __future__ import annotations
 
@@ -29,34 +29,34 @@ Fields = Mapping[str, object]
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One value that is not what it must be."""
+    """A value that differs from the expected one."""
 
     where: str
-    what: str
+    field: str
     expected: object
     found: object
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.what} is {self.found!r}, must be {self.expected!r}"
+        return f"{self.where}: {self.field} is {self.found!r}, must be {self.expected!r}"
 
 
 def order_differences(where: str, state: OrderState, order: Order) -> list[Difference]:
-    """Return how an order differs from its state in the book."""
+    """Return the differences between an order and its state in the book."""
     return list(_differences(where, order_expected(state), order_found(order)))
 
 
 def fill_differences(where: str, fill: Fill, found: FillMessage) -> list[Difference]:
-    """Return how a fill differs from the one that was reported."""
+    """Return the differences between a fill and its report."""
     return list(_differences(where, _fill_expected(fill), _fill_found(found)))
 
 
 def event_differences(where: str, event: Event, found: OrderEvent) -> list[Difference]:
-    """Return how an event of a stream differs from the one in the book."""
+    """Return the differences between a stream's event and the one in the book."""
     return list(_differences(where, _event_expected(event), _event_found(event, found)))
 
 
 def log_differences(where: str, event: Event, log: ExecutionLog, actors: tuple[str, str]) -> list[Difference]:
-    """Return how an execution log differs from the event in the book. `actors` are the trader's and the gateway's."""
+    """Return the differences between a log and the event in the book. `actors` are the trader's and the gateway's."""
     expected = _event_expected(event) | {
         "status": event.after.status.name,
         "actor": actors[event.by_gateway],
@@ -75,18 +75,18 @@ def log_differences(where: str, event: Event, log: ExecutionLog, actors: tuple[s
 
 
 def name(enum: type[Action | OrderStatus | OrderType | Side], value: int) -> str:
-    """Return the name of an enum's value, or the number where it has none."""
+    """Return the name of an enum's value, or the number if it has no name."""
     return enum(value).name if value in {member.value for member in enum} else str(value)
 
 
 def _differences(where: str, expected: Fields, found: Fields) -> Iterator[Difference]:
-    for what, value in expected.items():
-        if value != found[what]:
-            yield Difference(where, what, value, found[what])
+    for field, value in expected.items():
+        if value != found[field]:
+            yield Difference(where, field, value, found[field])
 
 
 def order_expected(state: OrderState) -> dict[str, object]:
-    """Return the fields that an order's message must have. Prices are compared as text: `585.330` is wrong."""
+    """Return the expected fields of an order's message. Prices are compared as text: `585.330` is a difference."""
     entered = state.entered
     return {
         "client_order_id": entered.order,
@@ -107,7 +107,7 @@ def order_expected(state: OrderState) -> dict[str, object]:
 
 
 def order_found(order: Order) -> dict[str, object]:
-    """Return the same fields of a message."""
+    """Return the same fields of the message."""
     return {
         "client_order_id": order.client_order_id,
         "trader_id": order.trader_id,
@@ -175,11 +175,11 @@ def _event_found(event: Event, found: OrderEvent | ExecutionLog) -> dict[str, ob
 
 
 def _prefixed(prefix: str, fields: Fields) -> dict[str, object]:
-    return {prefix + what: value for what, value in fields.items()}
+    return {prefix + field: value for field, value in fields.items()}
 
 
 def _time_found(expected: datetime | None, found: OrderEvent | ExecutionLog) -> datetime | None:
-    """The venue's time; where there is none, the blotter's own, which cannot be foreseen and must not be missing."""
+    """Return the time to compare. A time that the service set cannot be predicted, but must be present: then None."""
     if expected is None and found.HasField("event_time"):
         return None
     return moment_of(found.event_time)

@@ -1,4 +1,4 @@
-"""The ledger, against the book: the stream over all traders, and an export that is verified as a third party would."""
+"""Compares the ledger with the book: the stream of all traders, and an export, verified with the offline verifier."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from blotter_verifier.notes import Verifier
 from replay.difference import Difference
 from replay.player import PATIENCE
 
-MOST_NAMED = 100
+MAX_TRADER_IDS = 100
 
 
 def over_all_traders(compliance: Client, traders: Sequence[UUID], wanted: int) -> list[ExecutionLog]:
-    """Return the logs of the traders by position, once the ledger has so many of them; or what there is in time."""
-    named = traders if len(traders) <= MOST_NAMED else ()
+    """Return the traders' logs by position. Waits until the ledger has `wanted` of them, at most `PATIENCE` seconds."""
+    named = traders if len(traders) <= MAX_TRADER_IDS else ()
     deadline = time.monotonic() + PATIENCE
     while True:
         with compliance.stream_execution_logs(follow=False, trader_ids=named) as stream:
@@ -33,21 +33,21 @@ def over_all_traders(compliance: Client, traders: Sequence[UUID], wanted: int) -
 
 
 def in_order(logs: Sequence[ExecutionLog]) -> Iterator[Difference]:
-    """Each log once, positions ascending."""
+    """Check that the positions ascend."""
     for before, log in pairwise(logs):
         if log.position <= before.position:
             yield Difference("stream over all traders", "position", f"above {before.position}", log.position)
 
 
 def exported(compliance: Client, logs: Sequence[ExecutionLog]) -> tuple[int, list[Difference]]:
-    """Export the whole ledger and verify it. Returns how many of the logs are in it, and what is wrong."""
+    """Export and verify the whole ledger. Return the number of the logs that it includes, and the differences."""
     where = "export"
     last = max((log.position for log in logs), default=-1)
     if not _signed(compliance, last):
         return 0, [Difference(where, "checkpoint that covers the last log", f"above {last}", "none")]
     with tempfile.TemporaryFile() as file:
-        for piece in compliance.export_execution_logs():
-            file.write(piece.data)
+        for chunk in compliance.export_execution_logs():
+            file.write(chunk.data)
         leaves = dict(_leaves(file))
         file.seek(0)
         try:
@@ -57,7 +57,7 @@ def exported(compliance: Client, logs: Sequence[ExecutionLog]) -> tuple[int, lis
     differences = [Difference(where, "verdict", "verified", fault) for fault in verdict.faults]
     ids = {content["id"] for content in leaves.values() if content["type"] == "execution_log"}
     missing = [log.log_id for log in logs if log.log_id not in ids]
-    differences += [Difference(where, log_id, "there", "missing") for log_id in missing]
+    differences += [Difference(where, log_id, "present", "missing") for log_id in missing]
     return len(logs) - len(missing), differences
 
 
@@ -82,7 +82,7 @@ def _leaves(file: BinaryIO) -> Iterator[tuple[int, dict[str, str]]]:
 
 
 def _keys(leaves: Iterable[dict[str, str]]) -> Iterator[Verifier]:
-    """Return the keys that the ledger names. A third party has them from elsewhere; here they show that it agrees."""
+    """Return the keys that the ledger states. A third party must obtain them elsewhere; here consistency is enough."""
     for leaf in leaves:
         if leaf["type"] == "keys":
             yield from map(Verifier.parse, leaf["keys"])

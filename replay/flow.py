@@ -1,7 +1,7 @@
-"""The steps of an order flow: what traders ask for, and what a gateway reports.
+"""The steps of an order flow: the requests of traders and the reports of a gateway.
 
-Steps name their order by client_order_id and carry every key themselves, so that the same flow played again asks
-for and reports the same. Quantities are in shares, prices per share, times by the venue's clock.
+Steps identify their order by client_order_id and include all idempotency keys, so that a flow that is played again
+sends the same requests. Quantities are in shares, prices per share, times are the venue's.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Submit:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """The trader cancels his order."""
+    """The trader cancels their order."""
 
     order: str
     reason: str = ""
@@ -49,7 +49,7 @@ class Approve:
 
 @dataclass(frozen=True, slots=True)
 class Execute:
-    """The gateway reports that it sent the order; with an error code, that it tried."""
+    """The gateway reports that it sent the order or, with an error code, that the attempt failed."""
 
     order: str
     report_id: str
@@ -99,7 +99,7 @@ class Reject:
 
 @dataclass(frozen=True, slots=True)
 class CancelAtVenue:
-    """The gateway reports that the venue cancelled the order, or confirms a cancel."""
+    """The gateway reports that the venue cancelled the order or confirmed a cancel."""
 
     order: str
     report_id: str
@@ -114,10 +114,10 @@ Step = Submit | Cancel | Report
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """Steps in the order in which they happened.
+    """Steps in chronological order.
 
-    `source` says where they are from, for people; `left_out` counts what the source holds and the flow does not
-    play, by kind; `noted` counts what is played in another shape than the source has it.
+    `source` describes their origin, for messages. `left_out` counts the messages of the source that are not played,
+    `noted` those that are played in another form, both by kind.
     """
 
     source: str

@@ -1,16 +1,16 @@
-"""Reads a LOBSTER message file: what happened on NASDAQ to the orders in one symbol on one day.
+"""Reads a LOBSTER message file: the events of the orders in one symbol on NASDAQ on one day.
 
 Columns: seconds after midnight in New York with up to 9 decimals, type, order id, shares, price in 1/10,000 dollar,
 direction of the resting order (1 buy, -1 sell). See https://lobsterdata.com/info/DataStructure.php
 
-A new order (type 1) is submitted as a limit order, a deletion (3) is the trader's cancel, an execution (4) a fill
-that the gateway reports. Partial cancels (2) have no counterpart: an order of the blotter keeps its quantity for
-life. They are counted, and what they took off is remembered: when nothing is left at the exchange of an order that
-is not filled, the gateway reports it as cancelled, with the number of shares in its reason. So every fill and every
-final status is true, and only the time between holds more open shares than the exchange did.
+A new order (type 1) is submitted as a limit order, a deletion (3) is the trader's cancel, an execution (4) is a fill
+that the gateway reports. Partial cancels (2) have no counterpart, because the quantity of an order in the service is
+fixed. They are counted, and their shares are added up: when an order that is not filled has no shares left at the
+exchange, the gateway reports it as cancelled, with the number of shares in the reason. All fills and final statuses
+therefore equal the exchange's; only in between does an order have more open shares.
 
-Hidden executions (5), cross trades (6) and halts (7) are about no order that was ever visible: they are counted and not
-played, and so are messages about orders from before the file begins.
+Hidden executions (5), cross trades (6) and halts (7) do not refer to a visible order. They are counted and not played,
+as are messages about orders that were entered before the file begins.
 """
 
 from __future__ import annotations
@@ -39,22 +39,22 @@ _KINDS = {
     _CROSS: "cross trades",
     _HALT: "trading halts",
 }
-_OF_NO_ORDER = {_HIDDEN, _CROSS, _HALT}
+_WITHOUT_ORDER = {_HIDDEN, _CROSS, _HALT}
 _DAY = 86_400
 _SIDES = {1: Side.BUY, -1: Side.SELL}
 
 
 class MalformedFile(ValueError):
-    """A line that is no message, or contradicts the lines before it."""
+    """A line is not a message, or contradicts earlier lines."""
 
-    def __init__(self, line: int, what: str) -> None:
-        super().__init__(f"line {line}: {what}")
+    def __init__(self, line: int, fault: str) -> None:
+        super().__init__(f"line {line}: {fault}")
         self.line = line
 
 
 @dataclass(slots=True)
 class _Resting:
-    """An order at the exchange: shares entered, still open, taken off by partial cancels; number of executions."""
+    """An order at the exchange: shares entered, open, and removed by partial cancels; number of executions."""
 
     quantity: int
     left: int
@@ -74,7 +74,7 @@ class _Message:
 
 
 def read_file(path: Path, symbol: str, day: date) -> Flow:
-    """Return the flow of a file. Raises OSError, and MalformedFile with the number of the line."""
+    """Return the flow of a file. Raises OSError, and MalformedFile with the line number."""
     with path.open(encoding="ascii", errors="replace") as lines:
         return read(lines, symbol, day, source=path.name)
 
@@ -87,7 +87,7 @@ def read(lines: Iterable[str], symbol: str, day: date, source: str = "messages")
 
 
 class _Reader:
-    """Follows the orders at the exchange, message by message."""
+    """Tracks the orders at the exchange, message by message."""
 
     def __init__(self, prefix: str, symbol: str, day: date) -> None:
         self._prefix = prefix
@@ -98,15 +98,15 @@ class _Reader:
         self.noted: Counter[str] = Counter()
 
     def steps(self, line: int, text: str) -> Iterator[Step]:
-        """Yield what a line asks for: up to two steps."""
+        """Yield the steps of a line, at most two."""
         if not text.strip():
             return
         message = self._parse(line, text)
-        if message.kind in _OF_NO_ORDER:
+        if message.kind in _WITHOUT_ORDER:
             self.left_out[_KINDS[message.kind]] += 1
             return
         if message.direction not in _SIDES or message.size < 1 or message.price <= 0:
-            raise MalformedFile(line, "an order has a size and a price above 0 and the direction 1 or -1")
+            raise MalformedFile(line, "size and price must be above 0, and the direction 1 or -1")
         if message.kind == _NEW:
             yield self._submit(message)
         elif message.order_id in self._resting:
@@ -116,7 +116,7 @@ class _Reader:
 
     def _submit(self, message: _Message) -> Submit:
         if message.order_id in self._resting:
-            raise MalformedFile(message.line, f"order {message.order_id} is entered a second time")
+            raise MalformedFile(message.line, f"order {message.order_id} was already entered")
         self._resting[message.order_id] = _Resting(message.size, message.size)
         return Submit(
             order=self._key(message),
@@ -157,23 +157,24 @@ class _Reader:
     def _parse(self, line: int, text: str) -> _Message:
         fields = text.strip().split(",")
         if len(fields) != 6:
-            raise MalformedFile(line, f"6 columns are needed, there are {len(fields)}")
+            raise MalformedFile(line, f"6 columns are required, not {len(fields)}")
         moment = self._moment(line, fields[0])
         kind, order_id, size, price, direction = (self._number(line, field) for field in fields[1:])
         if kind not in _KINDS:
-            raise MalformedFile(line, f"{kind} is no type of message, 1 to 7 are")
+            raise MalformedFile(line, f"the message type must be 1 to 7, not {kind}")
         return _Message(line, moment, kind, order_id, size, Decimal(price).scaleb(-4), direction)
 
     def _moment(self, line: int, text: str) -> datetime:
         seconds, _, fraction = text.partition(".")
         if not seconds.isdecimal() or not (fraction or "0").isdecimal() or int(seconds) >= _DAY:
-            raise MalformedFile(line, f"{text!r} is no time in seconds after midnight")
-        # Wall clock arithmetic, which is right on every day on which the exchange is open. Finer digits are cut off.
+            raise MalformedFile(line, f"the time must be in seconds after midnight, not {text!r}")
+        # Wall clock arithmetic is correct on every day on which the exchange is open. The time is truncated to
+        # microseconds.
         passed = timedelta(seconds=int(seconds), microseconds=int(f"{fraction:0<6}"[:6]))
         return (self._midnight + passed).astimezone(UTC)
 
     @staticmethod
     def _number(line: int, text: str) -> int:
         if not text.removeprefix("-").isdecimal():
-            raise MalformedFile(line, f"{text!r} is no whole number")
+            raise MalformedFile(line, f"{text!r} is not an integer")
         return int(text)

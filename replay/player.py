@@ -1,4 +1,4 @@
-"""Plays a flow against a running service: as its traders, as the gateway, and as those who watch."""
+"""Plays a flow against a running service, as its traders, as the gateway, and as watchers of the streams."""
 
 from __future__ import annotations
 
@@ -47,24 +47,24 @@ from replay.watcher import Watcher
 TRADER_ACTOR = "replay-trader"
 GATEWAY_ACTOR = "replay-gateway"
 PATIENCE = 15.0
-"""Seconds that a stream may take to come to where the calls have already been."""
+"""Seconds that a stream or the ledger may lag behind the calls."""
 
 _STOPPING = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "UNAUTHENTICATED", "PERMISSION_DENIED", "CANCELLED"}
 
 
 class PlayStopped(Exception):
-    """The service cannot be played against, or no longer. What was played stays recorded.
+    """The service is not available or refuses the calls. The steps that were played remain recorded.
 
-    `error` is what it answered; None where a stream did not begin in time.
+    `error` is the service's error; None if a stream did not start in time.
     """
 
     def __init__(self, error: BlotterError | None) -> None:
-        super().__init__(str(error or f"a stream did not begin within {PATIENCE:.0f} s"))
+        super().__init__(str(error or f"a stream did not start within {PATIENCE:.0f} s"))
         self.error = error
 
 
 class Desk:
-    """The clients of all who take part, on one channel."""
+    """The clients of the traders, the gateway and compliance, on one channel."""
 
     def __init__(self, target: str, traders: Sequence[UUID]) -> None:
         self._channel = open_channel(target)
@@ -85,26 +85,26 @@ class Desk:
 
 @dataclass(slots=True)
 class Played:
-    """What became of the steps: how many had which outcome, and what was not as the book has it."""
+    """The result of the steps: the number of each outcome, and the differences from the book."""
 
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     differences: list[Difference] = field(default_factory=list)
     seconds: float = 0.0
 
     def add(self, other: Played) -> None:
-        """Count another trader's steps in."""
+        """Add another trader's result."""
         self.outcomes += other.outcomes
         self.differences += other.differences
 
 
 @contextmanager
 def watching(
-    desk: Desk, book: Book, said: Callable[[UUID, OrderEvent], None] = lambda _trader_id, _event: None
+    desk: Desk, book: Book, on_event: Callable[[UUID, OrderEvent], None] = lambda _trader_id, _event: None
 ) -> Iterator[Mapping[UUID, Watcher]]:
-    """Watch every trader's orders; begins when all snapshots are complete. Raises PlayStopped."""
+    """Watch every trader's orders; the block starts when all snapshots are complete. Raises PlayStopped."""
 
     def of(trader_id: UUID) -> Callable[[OrderEvent], None]:
-        return lambda event: said(trader_id, event)
+        return lambda event: on_event(trader_id, event)
 
     watchers = {
         trader_id: Watcher(client, book.orders_of(trader_id), of(trader_id))
@@ -126,28 +126,28 @@ def play(
     flow: Flow,
     book: Book,
     desk: Desk,
-    progress: Callable[[int], None] = lambda _done: None,
+    progress: Callable[[int], None] = lambda _count: None,
     pace: float = 0.0,
 ) -> Played:
-    """Play all steps: each trader's one after the other, the traders beside each other. Raises PlayStopped.
+    """Play all steps: each trader's sequentially, the traders in parallel. Raises PlayStopped.
 
-    `book` has played the flow. `progress` is called now and then with the number of steps done. `pace` is how many
-    steps a second are played at most; 0 means as many as go.
+    `book` must have played the flow. `progress` is called repeatedly with the number of completed steps. `pace` is the
+    maximum number of steps per second; 0 means no limit.
     """
     started = monotonic()
     stop = threading.Event()
     parts = [_Part(flow, book, desk, trader_id, stop, pace) for trader_id in desk.traders]
     played = Played()
     with ThreadPoolExecutor(len(parts), thread_name_prefix="blotter-player") as threads:
-        under_way: set[Future[None]] = {threads.submit(part.play) for part in parts}
+        pending: set[Future[None]] = {threads.submit(part.play) for part in parts}
         try:
-            while under_way:
-                done, under_way = wait(under_way, 0.1, FIRST_EXCEPTION)
-                progress(sum(part.done for part in parts))
-                for future in done:
+            while pending:
+                completed, pending = wait(pending, 0.1, FIRST_EXCEPTION)
+                progress(sum(part.completed for part in parts))
+                for future in completed:
                     future.result()
         finally:
-            # Also on Ctrl-C: otherwise the pool would wait for the last step.
+            # Without this the pool would wait for the last step after Ctrl-C.
             stop.set()
     for part in parts:
         played.add(part.played)
@@ -156,7 +156,7 @@ def play(
 
 
 class _Part:
-    """One trader's steps, played in their order: what the gateway reports of his orders included."""
+    """One trader's steps in their order, including the gateway's reports about their orders."""
 
     def __init__(self, flow: Flow, book: Book, desk: Desk, trader_id: UUID, stop: threading.Event, pace: float) -> None:
         self._steps = [
@@ -171,22 +171,22 @@ class _Part:
         self._interval = len(desk.traders) / pace if pace else 0.0
         self._order_ids: dict[str, str] = {}
         self._last_sequence = 0
-        self.done = 0
+        self.completed = 0
         self.played = Played()
 
     def play(self) -> None:
-        """Play them until the end, or until `stop` is set. Raises PlayStopped."""
+        """Play the steps until the end, or until `stop` is set. Raises PlayStopped."""
         for step, outcome, after in self._steps:
             if self._interval:
                 self._stop.wait(self._interval)
             if self._stop.is_set():
                 return
             self._play(step, outcome, after)
-            self.done += 1
+            self.completed += 1
 
     def _play(self, step: Step, expected: Outcome, after: OrderState | None) -> None:
         if not isinstance(step, Submit | Cancel) and step.order not in self._order_ids:
-            self._differs(step, "an order to report about", "none: it could not be entered")
+            self._differs(step, "an order for the report", "none: the order was not entered")
             return
         try:
             order, replayed = self._call(step)
@@ -198,10 +198,10 @@ class _Part:
             self._order_ids[step.order] = order.order_id
             found = (Outcome.REPLAYED if replayed else Outcome.RECORDED).name
             if after is not None and not replayed:
-                self.played.differences += order_differences(f"answer to {_name(step)}", after, order)
+                self.played.differences += order_differences(f"response to {_name(step)}", after, order)
             if not replayed:
                 self._in_order(step, order.last_sequence)
-        # What the book records, an earlier play may have recorded already.
+        # A step that the book records may have been recorded by an earlier play.
         if found != expected.name and (found, expected) != (Outcome.REPLAYED.name, Outcome.RECORDED):
             self._differs(step, expected.name, found)
             return
@@ -222,13 +222,13 @@ class _Part:
             )
             return submitted.order, submitted.replayed
         if isinstance(step, Cancel):
-            done = self._trader.cancel_order(client_order_id=step.order, reason=step.reason)
-            return done.order, done.replayed
+            cancelled_order = self._trader.cancel_order(client_order_id=step.order, reason=step.reason)
+            return cancelled_order.order, cancelled_order.replayed
         reported = self._gateway.report_execution(_message(step, self._trader_id, self._order_ids[step.order]))
         return reported.order, reported.replayed
 
     def _in_order(self, step: Step, sequence: int) -> None:
-        """What is asked for later is recorded later: the trader's calls are made one after the other."""
+        """Check that the sequences ascend: a trader's calls are made one after the other."""
         if sequence <= self._last_sequence:
             found = Difference(_name(step), "sequence", f"above {self._last_sequence}", sequence)
             self.played.differences.append(found)
@@ -243,13 +243,13 @@ def _name(step: Step) -> str:
 
 
 def _message(step: Report, trader_id: UUID, order_id: str) -> ReportExecutionRequest:
-    where = (trader_id, order_id)
+    ids = (trader_id, order_id)
     match step:
         case Approve():
-            return approved(*where, report_id=step.report_id, venue=step.venue, event_time=step.event_time)
+            return approved(*ids, report_id=step.report_id, venue=step.venue, event_time=step.event_time)
         case Execute():
             return executed(
-                *where,
+                *ids,
                 retry_attempt=step.retry_attempt,
                 error_code=step.error_code,
                 reason=step.reason,
@@ -259,11 +259,11 @@ def _message(step: Report, trader_id: UUID, order_id: str) -> ReportExecutionReq
             )
         case Recover():
             return recovered(
-                *where, step.retry_attempt, report_id=step.report_id, venue=step.venue, event_time=step.event_time
+                *ids, step.retry_attempt, report_id=step.report_id, venue=step.venue, event_time=step.event_time
             )
         case Fill():
             return filled(
-                *where,
+                *ids,
                 step.quantity,
                 step.price,
                 execution_id=step.execution_id,
@@ -274,7 +274,7 @@ def _message(step: Report, trader_id: UUID, order_id: str) -> ReportExecutionReq
             )
         case Reject():
             return rejected(
-                *where,
+                *ids,
                 step.reason,
                 error_code=step.error_code,
                 report_id=step.report_id,
@@ -283,5 +283,5 @@ def _message(step: Report, trader_id: UUID, order_id: str) -> ReportExecutionReq
             )
         case CancelAtVenue():
             return cancelled(
-                *where, reason=step.reason, report_id=step.report_id, venue=step.venue, event_time=step.event_time
+                *ids, reason=step.reason, report_id=step.report_id, venue=step.venue, event_time=step.event_time
             )

@@ -1,4 +1,4 @@
-"""What is shown while a flow is played: a bar and colours on a terminal, plain lines elsewhere."""
+"""The output while a flow is played: a progress bar and colours on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _COLOURS = {
     "CANCELLED": "magenta",
 }
 _PLAIN_LINES = 5
-"""How many lines of progress are printed where there is no terminal."""
+"""The number of progress lines if the output is not a terminal."""
 
 
 class Screen:
-    """Shows progress and events. `names` are the traders'."""
+    """Prints progress and events. `names` are the traders' names."""
 
     def __init__(self, names: Mapping[UUID, str], console: Console | None = None) -> None:
         self._names = names
@@ -35,26 +35,26 @@ class Screen:
 
     @contextmanager
     def progress(self, total: int) -> Iterator[Callable[[int], None]]:
-        """Show how many of the steps are done; yields the function to tell it."""
+        """Print the progress; yields the function to call with the number of completed steps."""
         if not self._console.is_terminal:
             yield self._plain(total)
             return
         columns = (TextColumn("playing"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         with Progress(*columns, console=self._console, transient=True) as progress:
             task = progress.add_task("playing", total=total)
-            yield lambda done: progress.update(task, completed=done)
+            yield lambda count: progress.update(task, completed=count)
 
     def event(self, trader_id: UUID, event: OrderEvent) -> None:
-        """Print one line about an event, from any thread."""
+        """Print a line about an event. May be called from any thread."""
         order = event.order
         status = name(OrderStatus, order.status)
         terms = f"{name(Side, order.side)} {order.quantity} {order.symbol} {name(OrderType, order.order_type)}"
         line = (
             f"{self._names[trader_id]:<8} {event.sequence:>6}  {terms + ' ' + order.price:<38} "
-            f"{_what(event):<34} {status} {_filled(event)}"
+            f"{_action(event):<34} {status} {_filled(event)}"
         )
         with self._lock:
-            # A styled text, not a styled print: the latter would colour the bar as well.
+            # The `style` argument of `print` would colour the progress bar as well.
             style = "bold red" if event.refused else _COLOURS.get(status, "")
             self._console.print(Text(line.rstrip(), style), soft_wrap=True)
 
@@ -64,16 +64,16 @@ class Screen:
     def _plain(self, total: int) -> Callable[[int], None]:
         shown = 0
 
-        def tell(done: int) -> None:
+        def update(count: int) -> None:
             nonlocal shown
-            if total and done * _PLAIN_LINES // total > shown:
-                shown = done * _PLAIN_LINES // total
-                self._console.print(f"{done} of {total} steps")
+            if total and count * _PLAIN_LINES // total > shown:
+                shown = count * _PLAIN_LINES // total
+                self._console.print(f"{count} of {total} steps")
 
-        return tell
+        return update
 
 
-def _what(event: OrderEvent) -> str:
+def _action(event: OrderEvent) -> str:
     if event.refused:
         return f"refused: {event.error_code}"
     action = name(Action, event.action)

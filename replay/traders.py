@@ -1,4 +1,4 @@
-"""The traders that the embedded database registers at its first start, and that the replay acts as."""
+"""The demo traders, which the embedded database registers at its first start and the replay uses by default."""
 
 from __future__ import annotations
 

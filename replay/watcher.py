@@ -1,4 +1,4 @@
-"""Watching one trader's stream in a thread, folding it, and remembering what it said."""
+"""Watches one trader's stream in a thread, and stores its events and the resulting orders."""
 
 from __future__ import annotations
 
@@ -8,43 +8,43 @@ from collections.abc import Callable, Container
 from blotter_client import BlotterError, Client, Order, OrderEvent, Stream, WatchOrdersResponse
 
 HEARTBEAT = 1.0
-"""Seconds between heartbeats: they say how far a stream has come when nothing happens."""
+"""Seconds between heartbeats, which state the stream's last sequence while there are no events."""
 
 
 class Watcher:
     """Folds a snapshot and the events after it into orders, by client_order_id.
 
-    `orders` names the orders to remember. Those of others are not kept, but their events must be dense all the same.
-    `said` is called with each event of such an order, in the watcher's thread.
+    Only the orders in `orders` are stored; the sequences are checked for all events. `on_event` is called with each
+    event of a stored order, in the watcher's thread.
     """
 
-    def __init__(self, client: Client, orders: Container[str], said: Callable[[OrderEvent], None]) -> None:
+    def __init__(self, client: Client, orders: Container[str], on_event: Callable[[OrderEvent], None]) -> None:
         self._orders = orders
-        self._said = said
+        self._on_event = on_event
         self._stream: Stream[WatchOrdersResponse] = client.watch_orders(heartbeat_interval=HEARTBEAT)
-        self._came = threading.Condition()
+        self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="blotter-watcher", daemon=True)
         self.folded: dict[str, Order] = {}
         self.events: list[OrderEvent] = []
-        """The events of the remembered orders since the snapshot."""
+        """The events of the stored orders since the snapshot."""
         self.last_sequence: int | None = None
-        """How far the stream has come; None until the snapshot is complete."""
+        """The last sequence that the stream has reached; None until the snapshot is complete."""
         self.gaps: list[str] = []
-        """What was wrong with the numbering."""
+        """The gaps in the sequences."""
         self.error: BlotterError | None = None
 
     def start(self) -> None:
-        """Begin to watch."""
+        """Start the thread."""
         self._thread.start()
 
     def reached(self, sequence: int, timeout: float) -> bool:
-        """Wait until the stream has come so far, at most so many seconds; return whether it has."""
-        with self._came:
-            self._came.wait_for(lambda: self._at_least(sequence) or self.error is not None, timeout)
+        """Wait at most `timeout` seconds until the stream has reached the sequence; return whether it has."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._at_least(sequence) or self.error is not None, timeout)
             return self._at_least(sequence)
 
     def stop(self) -> None:
-        """End the stream and wait for the thread."""
+        """Cancel the stream and wait for the thread."""
         self._stream.cancel()
         if self._thread.is_alive():
             self._thread.join()
@@ -55,13 +55,13 @@ class Watcher:
     def _run(self) -> None:
         try:
             for message in self._stream:
-                with self._came:
+                with self._changed:
                     self._take(message)
-                    self._came.notify_all()
+                    self._changed.notify_all()
         except BlotterError as error:
-            with self._came:
+            with self._changed:
                 self.error = error
-                self._came.notify_all()
+                self._changed.notify_all()
 
     def _take(self, message: WatchOrdersResponse) -> None:
         match message.WhichOneof("message"):
@@ -85,4 +85,4 @@ class Watcher:
         if event.order.client_order_id in self._orders:
             self.folded[event.order.client_order_id] = event.order
             self.events.append(event)
-            self._said(event)
+            self._on_event(event)

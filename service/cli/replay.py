@@ -53,16 +53,16 @@ _KINDS: dict[type[Step], str] = {
 
 _EPILOG = """\b
 Exit status:
-  0    all is as it must be
+  0    no differences
   1    the service differs from the book; each difference is printed
-  2    wrong usage
-  3    not played: no service there, traders unknown, a malformed file
+  2    invalid arguments
+  3    not played: the service is not available, the traders are unknown, or the file is malformed
   130  interrupted
 """
 
 
 class NotPlayed(click.ClickException):
-    """Nothing could be played, or not to the end."""
+    """The flow could not be played, or not completely."""
 
     exit_code = NOT_PLAYED
 
@@ -74,7 +74,7 @@ def _target(function: Callable[..., None]) -> Callable[..., None]:
         envvar="BLOTTER_LISTEN",
         default=DEFAULT_TARGET,
         show_default=True,
-        help="Where the service listens.",
+        help="The address of the service.",
     )(function)
 
 
@@ -84,38 +84,38 @@ def _trader_ids(function: Callable[..., None]) -> Callable[..., None]:
         "trader_ids",
         type=click.UUID,
         multiple=True,
-        help="A trader who takes part; may be repeated.  [default: the demo traders]",
+        help="A trader whose orders are played; may be repeated.  [default: the demo traders]",
     )(function)
 
 
 @click.command(epilog=_EPILOG)
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--symbol", help="The instrument, such as AAPL; default: as LOBSTER's file names say it.")
+@click.option("--symbol", help="The instrument, such as AAPL; default: from LOBSTER's file name.")
 @click.option(
-    "--date", "day", type=click.DateTime(["%Y-%m-%d"]), help="The day in New York; default: as in the file's name."
+    "--date", "day", type=click.DateTime(["%Y-%m-%d"]), help="The day in New York; default: from LOBSTER's file name."
 )
 @click.option(
     "--traders",
     "count",
     type=click.IntRange(min=1),
-    help="How many of the traders take part.  [default: all]",
+    help="The number of traders to use.  [default: all]",
 )
 @_trader_ids
 @_target
 def replay(
     file: Path, symbol: str | None, day: datetime | None, count: int | None, trader_ids: tuple[UUID, ...], target: str
 ) -> None:
-    """Play the real order flow of a LOBSTER message FILE, and check every answer, stream and record.
+    """Play the order flow of a LOBSTER message FILE, and check every response, stream and record.
 
-    Each order is entered by one of the traders, worked by an execution gateway, and watched on its trader's stream.
-    At the end orders, fills, streams and the audit trail are compared with an independent book. Played again, the
-    same file changes nothing.
+    Each order is entered by one of the traders, reported on by an execution gateway, and watched on its trader's
+    stream. At the end, orders, fills, streams and the audit trail are compared with an independent book. Playing the
+    same file again changes nothing.
     """
     named = _LOBSTER_NAME.fullmatch(file.name)
     symbol = symbol or (named["symbol"] if named else None)
     chosen = day.date() if day else _date(named["date"] if named else None)
     if symbol is None or chosen is None:
-        raise click.UsageError(f"{file.name} does not say its symbol and date: give --symbol and --date.")
+        raise click.UsageError(f"The name of {file.name} does not state symbol and date: give --symbol and --date.")
     try:
         flow = lobster.read_file(file, symbol, chosen)
     except lobster.MalformedFile as error:
@@ -126,20 +126,18 @@ def replay(
 
 
 @click.command(epilog=_EPILOG)
-@click.option("--seed", type=click.IntRange(min=0), help="Play the flow of this number.  [default: a new one]")
+@click.option("--seed", type=click.IntRange(min=0), help="The seed of the flow.  [default: random]")
+@click.option("--orders", type=click.IntRange(1, 100_000), default=40, show_default=True, help="The number of orders.")
 @click.option(
-    "--orders", type=click.IntRange(1, 100_000), default=40, show_default=True, help="How many orders are entered."
-)
-@click.option(
-    "--pace", type=click.FloatRange(min=0), default=40, show_default=True, help="Steps a second; 0: as fast as it goes."
+    "--pace", type=click.FloatRange(min=0), default=40, show_default=True, help="Steps per second; 0: no limit."
 )
 @_trader_ids
 @_target
 def demo(seed: int | None, orders: int, pace: float, trader_ids: tuple[UUID, ...], target: str) -> None:
-    """Play an order flow of our own making, and watch orders live and die.
+    """Play a generated order flow, and print the events of its orders.
 
-    It has partial and late fills, rejects, failed attempts to send, overfills that are refused, and reports that come
-    twice. Everything is checked as by `replay`. The same --seed and --orders play the same flow again.
+    The flow includes partial and late fills, rejects, failed attempts to send, refused overfills, and repeated reports.
+    The checks are those of `replay`. The same --seed and --orders play the same flow again.
     """
     chosen = SystemRandom().randrange(1_000_000) if seed is None else seed
     traders = _traders(trader_ids, None)
@@ -147,28 +145,28 @@ def demo(seed: int | None, orders: int, pace: float, trader_ids: tuple[UUID, ...
 
 
 def run(flow: Flow, target: str, traders: Sequence[UUID], *, pace: float = 0.0, show_events: bool = False) -> int:
-    """Play a flow, compare, print what came of it, and return the exit status. Raises NotPlayed."""
+    """Play a flow, compare, print the result, and return the exit status. Raises NotPlayed."""
     screen = Screen({trader_id: DEMO_TRADERS.get(trader_id, str(trader_id)[:8]) for trader_id in traders})
     book = Book.of(flow.steps, traders)
-    _introduce(flow, target, len(traders))
+    _print_flow(flow, target, len(traders))
     try:
         with Desk(target, traders) as desk:
-            _greet(desk, target)
-            said = screen.event if show_events else screen.ignore
-            with watching(desk, book, said) as watchers:
+            _check_service(desk, target)
+            on_event = screen.event if show_events else screen.ignore
+            with watching(desk, book, on_event) as watchers:
                 with screen.progress(len(flow.steps)) as progress:
                     played = play(flow, book, desk, progress, pace)
                 comparison = compare(book, desk, watchers)
     except PlayStopped as stopped:
-        raise NotPlayed(_sentence(stopped.error, target) if stopped.error else f"{target}: {stopped}.") from stopped
+        raise NotPlayed(_message(stopped.error, target) if stopped.error else f"{target}: {stopped}.") from stopped
     except BlotterError as error:
-        raise NotPlayed(_sentence(error, target)) from error
+        raise NotPlayed(_message(error, target)) from error
     except KeyboardInterrupt:
         click.echo(
-            "Interrupted. What was played stays recorded; played again, the same flow goes on from there.", err=True
+            "Interrupted. The steps that were played remain recorded; playing the same flow again resumes it.", err=True
         )
         return INTERRUPTED
-    return _conclude(played, comparison)
+    return _print_result(played, comparison)
 
 
 def _traders(trader_ids: tuple[UUID, ...], count: int | None) -> tuple[UUID, ...]:
@@ -177,7 +175,7 @@ def _traders(trader_ids: tuple[UUID, ...], count: int | None) -> tuple[UUID, ...
         return traders
     if count > len(traders):
         raise click.BadParameter(
-            f"there are {len(traders)} traders; name others with --trader-id.", param_hint="--traders"
+            f"there are only {len(traders)} traders; add others with --trader-id.", param_hint="--traders"
         )
     return traders[:count]
 
@@ -191,41 +189,41 @@ def _date(text: str | None) -> date | None:
         return None
 
 
-def _introduce(flow: Flow, target: str, traders: int) -> None:
+def _print_flow(flow: Flow, target: str, traders: int) -> None:
     kinds = Counter(_KINDS[type(step)] for step in flow.steps)
-    click.echo(f"{flow.source}: {_counted(kinds)}")
+    click.echo(f"{flow.source}: {_list_counts(kinds)}")
     if flow.noted:
-        click.echo(f"Played as the rest of their orders' lives: {_counted(flow.noted)}")
+        click.echo(f"Played as a cancel of the remaining quantity: {_list_counts(flow.noted)}")
     if flow.left_out:
-        click.echo(f"Not played: {_counted(flow.left_out)}")
+        click.echo(f"Not played: {_list_counts(flow.left_out)}")
     click.echo(f"Playing {len(flow.steps)} steps as {traders} {'trader' if traders == 1 else 'traders'} on {target}")
 
 
-def _counted(counts: Mapping[str, int]) -> str:
+def _list_counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {kind}" for kind, count in counts.items())
 
 
-def _greet(desk: Desk, target: str) -> None:
-    """Find out before anything is played whether somebody is there."""
+def _check_service(desk: Desk, target: str) -> None:
+    """Call the service as each trader. Raises NotPlayed if a call fails."""
     for client in desk.traders.values():
         try:
             next(client.list_orders(page_size=1), None)
         except BlotterError as error:
-            raise NotPlayed(_sentence(error, target)) from error
+            raise NotPlayed(_message(error, target)) from error
 
 
-def _sentence(error: BlotterError, target: str) -> str:
+def _message(error: BlotterError, target: str) -> str:
     if error.reason == "UNKNOWN_TRADER":
         return (
-            f"The service at {target} does not know the traders. "
-            "Register some with `blotter traders add` and name them with --trader-id."
+            f"The traders are not registered with the service at {target}. "
+            "Register traders with `blotter traders add` and pass them with --trader-id."
         )
     if error.code.name == "UNAVAILABLE":
-        return f"No service answers at {target}. Start it with `make run`, or name another with --target. ({error})"
-    return f"The service at {target} cannot be played against: {error} (request {error.request_id or 'unknown'})"
+        return f"The service at {target} is not available. Start it with `make run`, or set --target. ({error})"
+    return f"A call to the service at {target} failed: {error} (request {error.request_id or 'unknown'})"
 
 
-def _conclude(played: Played, comparison: Comparison) -> int:
+def _print_result(played: Played, comparison: Comparison) -> int:
     differences = played.differences + comparison.differences
     for difference in differences:
         click.echo(f"DIFFERENT  {difference}", err=True)
@@ -237,11 +235,11 @@ def _conclude(played: Played, comparison: Comparison) -> int:
     events = comparison.counts.get("events of streams", 0)
     for kind, count in comparison.counts.items():
         click.echo(f"{count:>8} {kind}")
-    took = f"in {played.seconds:.1f} s"
+    seconds = f"in {played.seconds:.1f} s"
     if not recorded and not events:
-        click.echo(f"nothing new: {replayed} replayed, {refused} refused as before, {took}")
+        click.echo(f"nothing new: {replayed} replayed, {refused} refused as before, {seconds}")
     else:
-        click.echo(f"{recorded} recorded, {replayed} replayed, {refused} refused as they must be, {took}")
+        click.echo(f"{recorded} recorded, {replayed} replayed, {refused} refused as expected, {seconds}")
     if differences:
         click.echo(f"{len(differences)} differences", err=True)
         return DIFFERENT

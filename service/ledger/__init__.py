@@ -1,1 +1,1 @@
-"""The ledger: hashes, proofs and signed notes. Pure: no I/O, and nothing of the rest of the service."""
+"""The ledger's tree and file formats. These modules do no I/O and do not depend on the rest of the service."""

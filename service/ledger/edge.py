@@ -1,4 +1,4 @@
-"""The right edge of a growing tree: all that is needed to append leaves and to know the root."""
+"""The right edge of a growing tree, which suffices to append leaves and to compute the root."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from service.ledger.tiles import TILE_HEIGHT, TILE_WIDTH, edge, root_over
 
 @dataclass(frozen=True, slots=True)
 class FullTile:
-    """A tile that will not change any more, and the root over it."""
+    """A tile that is full and no longer changes, and its root."""
 
     level: int
     index: int
@@ -20,17 +20,17 @@ class FullTile:
 
 
 class Edge:
-    """The partial tiles at the right edge of a tree; at most 255 hashes a level."""
+    """The partial tiles at the right edge of a tree; at most 255 hashes per level."""
 
     def __init__(self, size: int = 0, tiles: Mapping[tuple[int, int], Sequence[bytes]] | None = None) -> None:
-        """`tiles` has the hashes of `tiles.edge(size)`, by (level, index)."""
+        """`tiles` must have the hashes of the tiles of `tiles.edge(size)`, by (level, index)."""
         self.size = size
         self._levels: list[list[bytes]] = []
         for tile in edge(size):
             self._level(tile.level).extend((tiles or {})[tile.level, tile.index])
 
     def append(self, leaf_hashes: Iterable[bytes]) -> list[FullTile]:
-        """Append leaves; return the tiles that they complete, a lower level before a higher one."""
+        """Append leaves; return the tiles that they complete, each after those of lower levels that it contains."""
         full: list[FullTile] = []
         for leaf in leaf_hashes:
             self.size += 1

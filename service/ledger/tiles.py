@@ -1,7 +1,7 @@
-"""The tree in tiles of 256 hashes (C2SP tlog-tiles): which tiles a proof needs, and the hashes made of them.
+"""The tree in tiles of 256 hashes (C2SP tlog-tiles): which tiles a proof needs, and the hashes computed from them.
 
-The hash at `level` and `index` is the root over the 256^level leaves from `index * 256^level` on. A tile is 256 of them
-side by side; the last of a level may have fewer. Hashes of the levels in between are computed from one tile.
+The hash at `level` and `index` is the root over the 256^level leaves from `index * 256^level` on. A tile consists of
+256 adjacent hashes; the last tile of a level may have fewer. Hashes of the levels in between are computed from a tile.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ TILE_HEIGHT = 8
 TILE_WIDTH = 1 << TILE_HEIGHT
 
 Span = tuple[int, int]
-"""Leaves `start` to `end`, the end excluded."""
+"""The leaves from `start` (inclusive) to `end` (exclusive)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """Where a tile stands, and how many hashes it has."""
+    """The level and index of a tile, and the number of its hashes."""
 
     level: int
     index: int
@@ -28,13 +28,13 @@ class Tile:
 
     @property
     def path(self) -> str:
-        """Where static storage keeps it: `tile/0/x001/067`, `tile/1/000.p/12`."""
+        """The tile's path in static storage: `tile/0/x001/067`, `tile/1/000.p/12`."""
         partial = f".p/{self.width}" if self.width < TILE_WIDTH else ""
         return f"tile/{self.level}/{numbered(self.index)}{partial}"
 
     @property
     def entries_path(self) -> str:
-        """Where static storage keeps the entries under a tile of level 0."""
+        """The path in static storage of the entries of a tile of level 0."""
         return self.path.replace("tile/0/", "tile/entries/", 1)
 
 
@@ -47,12 +47,12 @@ def numbered(index: int) -> str:
 
 
 def width(size: int, level: int, index: int) -> int:
-    """Return how many hashes a tile has in a tree of that size; 0 where there is none."""
+    """Return the number of hashes of a tile in a tree of the given size; 0 if the tile does not exist."""
     return max(0, min(TILE_WIDTH, (size >> (TILE_HEIGHT * level)) - index * TILE_WIDTH))
 
 
 def all_tiles(size: int) -> Iterator[Tile]:
-    """Yield all tiles of a tree, level by level from the leaves."""
+    """Yield all tiles of a tree, level by level, beginning with the leaves."""
     level = 0
     while count := size >> (TILE_HEIGHT * level):
         for index in range((count + TILE_WIDTH - 1) // TILE_WIDTH):
@@ -61,7 +61,7 @@ def all_tiles(size: int) -> Iterator[Tile]:
 
 
 def edge(size: int) -> list[Tile]:
-    """Return the partial tiles at the right edge, level by level; they alone give the root."""
+    """Return the partial tiles at the right edge, level by level; the root can be computed from them."""
     last = ((level, size >> (TILE_HEIGHT * (level + 1))) for level in range(size.bit_length() // TILE_HEIGHT + 1))
     return [Tile(level, index, count) for level, index in last if (count := width(size, level, index))]
 
@@ -86,7 +86,7 @@ def inclusion_spans(index: int, size: int) -> list[Span]:
 
 
 def consistency_spans(old_size: int, new_size: int) -> list[Span]:
-    """Return the spans whose roots prove that the old tree begins the new one, in the order of the proof."""
+    """Return the spans whose roots prove that the new tree extends the old one, in the order of the proof."""
     start, end, spans, whole = 0, new_size, [], True
     while end != old_size:
         middle = start + split(end - start)
@@ -111,7 +111,7 @@ def subtrees(start: int, end: int) -> Iterator[Span]:
 
 
 def needed(spans: Iterable[Span], size: int) -> set[Tile]:
-    """Return the tiles from which the roots over the spans can be computed, in a tree of that size."""
+    """Return the tiles from which the roots over the spans can be computed, in a tree of the given size."""
     found = set()
     for start, end in spans:
         for subtree in subtrees(start, end):
@@ -122,9 +122,9 @@ def needed(spans: Iterable[Span], size: int) -> set[Tile]:
 
 
 def root_over(span: Span, tiles: Mapping[tuple[int, int], Sequence[bytes]]) -> bytes:
-    """Return the root over a span, from the hashes of tiles by (level, index). Raises KeyError for one that is missing.
+    """Return the root over a span, from the hashes of tiles by (level, index). Raises KeyError for a missing tile.
 
-    A span is what `inclusion_spans` or `consistency_spans` returns, or begins at 0.
+    The span must begin at 0, or be one of those that `inclusion_spans` and `consistency_spans` return.
     """
     hashes = []
     for subtree in subtrees(*span):

@@ -54,7 +54,7 @@ async def test_what_was_exported_is_verified_without_the_service(exported: dict[
     verified = run("audit", "verify", exported["bundle"], "--key", exported["key"], "--since", exported["older"])
     assert verified.exit_code == 0, verified.output
     assert "VERIFIED." in verified.output
-    assert "It continues the older checkpoint, of" in verified.output
+    assert "The tree extends that of the older checkpoint, of" in verified.output
     receipt = run("audit", "check-receipt", exported["receipt"], "--key", exported["key"])
     assert receipt.exit_code == 0, receipt.output
     assert json.loads(receipt.output.splitlines()[-1])["id"] == exported["log_id"]
@@ -83,7 +83,7 @@ async def test_another_key_is_not_trusted(exported: dict[str, Any], tmp_path: Pa
     assert shown.stdout == made.stdout
     result = run("audit", "verify", exported["bundle"], "--key", made.stdout.strip())
     assert result.exit_code == 4
-    assert "by no log's key that you gave" in result.output
+    assert "by none of the given log keys" in result.output
     result = run("audit", "check-receipt", exported["receipt"], "--key", made.stdout.strip())
     assert result.exit_code == 4
     (tmp_path / "both").write_text(f"{made.stdout.strip()}\n{exported['key']}\n")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import rfc8785
 
-from blotter_verifier.bundle import LONGEST_LINE, Verdict, verify
+from blotter_verifier.bundle import MAX_LINE, Verdict, verify
 from blotter_verifier.notes import InvalidNote, Verifier, parse_note
 from blotter_verifier.proofs import InvalidProof
 from blotter_verifier.receipt import NotAReceipt, Receipt, UnknownKey
@@ -99,7 +99,7 @@ def without(position: int) -> list[bytes]:
 @pytest.mark.parametrize("position", [1, 2, 3, 4])
 def test_a_signer_that_omits_an_event_is_found_by_the_sequences(position: int) -> None:
     verdict = verified(bundle(without(position)))
-    assert [fault for fault in verdict.faults if "where event" in fault]
+    assert [fault for fault in verdict.faults if "is expected" in fault]
     assert not verified(bundle(without(5), 3)).good  # between two events of a stretch: b's third after its first
 
 
@@ -149,7 +149,7 @@ def test_an_older_checkpoint_that_is_false_foreign_or_contradicts_is_a_fault() -
         (older(5, leaves=altered), "history was altered"),
         (older(len(LEAVES), leaves=altered), "history was altered"),
         (older(5, origin="other.example"), "another ledger"),
-        (older(5).replace("\n5\n", "\n4\n"), "older checkpoint is false"),
+        (older(5).replace("\n5\n", "\n4\n"), "older checkpoint is invalid"),
     ):
         assert [fault for fault in verified(whole, since=since).faults if words in fault], words
 
@@ -159,12 +159,12 @@ def test_an_older_checkpoint_that_no_given_key_has_signed_is_a_doubt() -> None:
     for since in (older(5, by=[STRANGER]), older(5, by=[WITNESS])):
         verdict = verified(whole, since=since)
         assert not verdict.faults
-        assert "by no key that you gave" in verdict.doubts[0]
+        assert "by none of the given keys" in verdict.doubts[0]
     verdict = verified(whole, since=older(5, by=[STRANGER], leaves=LEAVES[::-1]))
     assert verdict.faults
     assert not verified(bundle(LEAVES[:4]), since=older(5)).good
-    assert "reaches over it" in verified(bundle(LEAVES, 6), since=older(5)).doubts[0]
-    assert "reaches over it" in verified(bundle(LEAVES, 0, 4), since=older(5)).doubts[0]
+    assert "includes this position" in verified(bundle(LEAVES, 6), since=older(5)).doubts[0]
+    assert "includes this position" in verified(bundle(LEAVES, 0, 4), since=older(5)).doubts[0]
 
 
 def test_a_bundle_that_is_signed_by_a_stranger_or_by_a_witness_alone_is_a_doubt() -> None:
@@ -172,7 +172,7 @@ def test_a_bundle_that_is_signed_by_a_stranger_or_by_a_witness_alone_is_a_doubt(
     for by in ([STRANGER], [WITNESS]):
         verdict = verified(bundle(LEAVES, by=by), [*KEYS, witness])
         assert not verdict.good
-        assert "by no log's key that you gave" in verdict.doubts[0]
+        assert "by none of the given log keys" in verdict.doubts[0]
     verdict = verified(bundle(LEAVES), [*KEYS, witness])
     assert verdict.doubts == ["The witness witness.example has not cosigned the checkpoint."]
     assert verified(bundle(LEAVES, by=[LOG, WITNESS]), [*KEYS, witness]).good
@@ -218,7 +218,7 @@ def test_a_bundle_that_does_not_hold_what_it_announces(change: Callable[[bytes],
     file = change(STRETCH)
     assert file != STRETCH
     verdict = verified(file)
-    assert verdict.faults or verdict.doubts == ["The checkpoint is signed by , by no log's key that you gave."]
+    assert verdict.faults or verdict.doubts == ["The checkpoint is signed by , by none of the given log keys."]
 
 
 def test_one_line_more_in_the_place_of_an_empty_one_is_a_fault() -> None:
@@ -228,7 +228,7 @@ def test_one_line_more_in_the_place_of_an_empty_one_is_a_fault() -> None:
 
 def test_a_line_that_is_too_long_is_not_read_as_two() -> None:
     shortest = len(rfc8785.dumps({"filling": "", "type": "baseline", "version": 1}))
-    longest = rfc8785.dumps({"filling": "x" * (LONGEST_LINE - 1 - shortest), "type": "baseline", "version": 1})
+    longest = rfc8785.dumps({"filling": "x" * (MAX_LINE - 1 - shortest), "type": "baseline", "version": 1})
     file = bundle([*LEAVES, longest])
     assert verified(file).good
     assert verified(file.replace(longest + b"\n", longest + b"x")).faults

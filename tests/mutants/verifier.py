@@ -81,7 +81,7 @@ MUTANTS = (
            explained="a subtree begins at a multiple of its own size, so that none before it is smaller"),
     Mutant(BUNDLE, 'if not line.endswith(b"\\n"):', "if not line:", MALFORMED),
     Mutant(BUNDLE, "if not verdict.start <= verdict.end <= verdict.size:", "if False:", MALFORMED),
-    Mutant(BUNDLE, "    if lines.next():\n        raise _Broken(\"There are more leaves than the bundle says.\")\n",
+    Mutant(BUNDLE, "    if lines.next():\n        raise _Broken(\"The bundle has more entries than it states.\")\n",
            "    lines.next()\n", MALFORMED),
     Mutant(BUNDLE, "if older and verdict.since is None and verdict.good:", "if False:", BUNDLES),
     Mutant(BUNDLE, "canonical = rfc8785.dumps(content) == leaf", "canonical = True", BUNDLES),

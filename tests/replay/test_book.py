@@ -1,4 +1,4 @@
-"""The rules of the book, one a test."""
+"""The rules of the book, one per test."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def book_of(*steps: Step) -> Book:
     return Book.of(steps, [ALICE])
 
 
-def test_an_order_begins_pending() -> None:
+def test_an_order_starts_as_pending() -> None:
     book = book_of(submit())
     [event] = book.events[ALICE]
     assert (event.action, event.after.status, event.by_gateway) == (Action.SUBMITTED, OrderStatus.PENDING, False)
@@ -65,7 +65,7 @@ def test_a_late_fill_is_recorded_and_the_order_stays_cancelled_until_it_is_compl
     book = book_of(submit(), Cancel("A"), fill(40, 1), fill(60, 2), Cancel("A"))
     assert [event.after.status.name for event in book.events[ALICE]] == ["PENDING", "CANCELLED", "CANCELLED", "FILLED"]
     assert [event.reason for event in book.events[ALICE]] == ["", "", "LATE_FILL", "LATE_FILL"]
-    assert book.outcomes[-1] is Outcome.REPLAYED, "the cancel was done"
+    assert book.outcomes[-1] is Outcome.REPLAYED, "the order was cancelled before"
 
 
 @pytest.mark.parametrize("closing", [Reject("A", "X", "halted"), fill(100, 9)])
@@ -75,7 +75,7 @@ def test_a_closed_order_is_neither_approved_rejected_nor_cancelled(closing: Reje
     assert book.outcomes[2:] == [Outcome.ORDER_CLOSED] * 4
     refusals = book.events[ALICE][2:]
     reasons = ["APPROVED refused", "REJECTED refused: no", "CANCELLED refused"]
-    assert [event.reason for event in refusals] == reasons, "a trader's cancel leaves no trace"
+    assert [event.reason for event in refusals] == reasons, "a refused cancel by the trader is not recorded"
 
 
 def test_the_venue_may_confirm_a_cancel() -> None:
@@ -83,14 +83,14 @@ def test_the_venue_may_confirm_a_cancel() -> None:
     assert [event.action.name for event in book.events[ALICE]] == ["SUBMITTED", "CANCELLED", "CANCELLED"]
 
 
-def test_what_comes_twice_counts_once() -> None:
+def test_a_repeated_step_counts_once() -> None:
     steps: list[Step] = [submit(), Approve("A", "1"), fill(40), Cancel("A")]
     book = book_of(*steps, *steps, fill(40, report_id="another"))
     assert book.outcomes[4:] == [Outcome.REPLAYED] * 5
     assert len(book.events[ALICE]) == 4
 
 
-def test_a_refusal_that_comes_twice_is_refused_twice_and_recorded_once() -> None:
+def test_a_repeated_refusal_is_recorded_once() -> None:
     book = book_of(submit(), fill(101), fill(101))
     assert book.outcomes[1:] == [Outcome.OVERFILL] * 2
     assert len(book.events[ALICE]) == 2
@@ -106,12 +106,12 @@ def test_a_key_with_other_content_is_refused_and_not_recorded() -> None:
     assert len(book.events[ALICE]) == 2
 
 
-def test_a_step_of_no_order_is_a_mistake_of_the_flow() -> None:
-    with pytest.raises(ValueError, match="never entered"):
+def test_a_step_of_an_unknown_order_is_an_error() -> None:
+    with pytest.raises(ValueError, match="was not entered before"):
         book_of(Cancel("A"))
 
 
-def test_an_order_has_the_same_trader_at_any_time() -> None:
+def test_the_trader_of_an_order_does_not_depend_on_other_orders() -> None:
     orders = [f"order-{number}" for number in range(100)]
     first, second = Book([ALICE, BOB]), Book([ALICE, BOB])
     assert [first.trader_of(order) for order in orders] == [second.trader_of(order) for order in reversed(orders)][::-1]
@@ -125,7 +125,7 @@ FILLS = st.lists(st.tuples(st.integers(1, 2**31 - 1), PRICES), max_size=12)
 
 
 @given(st.integers(1, 2**31 - 1), FILLS)
-def test_sums_are_exact_and_never_beyond_the_quantity(quantity: int, fills: list[tuple[int, Decimal]]) -> None:
+def test_sums_are_exact_and_never_exceed_the_quantity(quantity: int, fills: list[tuple[int, Decimal]]) -> None:
     reports = [replace(fill(shares, number), price=price) for number, (shares, price) in enumerate(fills)]
     book = book_of(submit(quantity=quantity), *reports)
     booked = book.fills(ALICE).values()
@@ -136,4 +136,4 @@ def test_sums_are_exact_and_never_beyond_the_quantity(quantity: int, fills: list
     if state.average_fill_price is not None:
         assert abs(Fraction(state.average_fill_price) - notional / state.filled_quantity) <= Fraction(1, 2 * 10**8)
     assert (state.status is OrderStatus.FILLED) == (state.filled_quantity == quantity)
-    assert len(book.events[ALICE]) == 1 + len(reports), "each report leaves its trace, also a refused one"
+    assert len(book.events[ALICE]) == 1 + len(reports), "each report is recorded, also a refused one"

@@ -1,4 +1,4 @@
-"""The command line of the replay, where nothing can be played."""
+"""The command line of the replay, in cases in which nothing can be played."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from service.cli.replay import demo, replay
 
 @pytest.fixture
 def nowhere() -> Iterator[str]:
-    """A target where nobody listens."""
+    """A target without a listening server."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield f"127.0.0.1:{taken.getsockname()[1]}"
@@ -28,16 +28,16 @@ def messages(tmp_path: Path) -> Path:
     return path
 
 
-def test_where_nobody_listens(messages: Path, nowhere: str) -> None:
+def test_the_replay_without_a_service(messages: Path, nowhere: str) -> None:
     result = CliRunner().invoke(
         replay, [str(messages), "--symbol", "AAPL", "--date", "2012-06-21", "--target", nowhere]
     )
     assert result.exit_code == 3
-    assert f"No service answers at {nowhere}" in result.output
+    assert f"The service at {nowhere} is not available" in result.output
     assert "Traceback" not in result.output
 
 
-def test_the_demo_where_nobody_listens(nowhere: str) -> None:
+def test_the_demo_without_a_service(nowhere: str) -> None:
     result = CliRunner().invoke(demo, ["--target", nowhere])
     assert result.exit_code == 3
     assert "make run" in result.output
@@ -48,10 +48,10 @@ def test_a_malformed_file(tmp_path: Path) -> None:
     path.write_text("34200.1,1,7,18,5853300,1\nnot a message\n")
     result = CliRunner().invoke(replay, [str(path), "--symbol", "AAPL", "--date", "2012-06-21"])
     assert result.exit_code == 3
-    assert "messages.csv, line 2: 6 columns are needed, there are 1" in result.output
+    assert "messages.csv, line 2: 6 columns are required, not 1" in result.output
 
 
-def test_symbol_and_date_come_from_a_file_named_as_lobster_does(tmp_path: Path, nowhere: str) -> None:
+def test_symbol_and_date_are_taken_from_lobsters_file_name(tmp_path: Path, nowhere: str) -> None:
     path = tmp_path / "AAPL_2012-06-21_34200000_57600000_message_10.csv"
     path.write_text("34200.1,1,7,18,5853300,1\n")
     result = CliRunner().invoke(replay, [str(path), "--target", nowhere])
@@ -59,22 +59,22 @@ def test_symbol_and_date_come_from_a_file_named_as_lobster_does(tmp_path: Path, 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ([], "give --symbol and --date"),
         (["--symbol", "AAPL"], "give --symbol and --date"),
         (["--symbol", "AAPL", "--date", "21.6.2012"], "--date"),
-        (["--symbol", "AAPL", "--date", "2012-06-21", "--traders", "5"], "name others with --trader-id"),
+        (["--symbol", "AAPL", "--date", "2012-06-21", "--traders", "5"], "add others with --trader-id"),
         (["--symbol", "AAPL", "--date", "2012-06-21", "--trader-id", "Ada"], "--trader-id"),
     ],
 )
-def test_wrong_usage(arguments: list[str], said: str, messages: Path) -> None:
+def test_invalid_arguments(arguments: list[str], message: str, messages: Path) -> None:
     result = CliRunner().invoke(replay, [str(messages), *arguments])
     assert result.exit_code == 2
-    assert said in result.output
+    assert message in result.output
 
 
-def test_a_file_that_is_not_there() -> None:
+def test_a_file_that_does_not_exist() -> None:
     result = CliRunner().invoke(replay, ["nothing.csv", "--symbol", "AAPL", "--date", "2012-06-21"])
     assert result.exit_code == 2
     assert "nothing.csv" in result.output

@@ -1,4 +1,4 @@
-"""The demo flow: plausible, and the same for the same seed."""
+"""The demo flow: it obeys the contract, and the same seed gives the same flow."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_the_same_seed_gives_the_same_flow(seed: int, orders: int) -> None:
 
 @FEW
 @given(SEEDS, st.integers(1, 40))
-def test_played_again_nothing_is_recorded(seed: int, orders: int) -> None:
+def test_playing_again_records_nothing(seed: int, orders: int) -> None:
     steps = generate(seed, orders).steps
     book = Book.of(steps, [ALICE, BOB])
     events = {trader_id: list(events) for trader_id, events in book.events.items()}
@@ -39,22 +39,22 @@ def test_played_again_nothing_is_recorded(seed: int, orders: int) -> None:
 
 @FEW
 @given(SEEDS, st.integers(1, 40))
-def test_every_life_obeys_the_table_of_transitions(seed: int, orders: int) -> None:
+def test_every_order_obeys_the_table_of_transitions(seed: int, orders: int) -> None:
     book = Book.of(generate(seed, orders).steps, [ALICE])
-    lives: dict[str, list[OrderStatus]] = {}
+    statuses: dict[str, list[OrderStatus]] = {}
     for event in book.events[ALICE]:
-        lives.setdefault(event.after.entered.order, []).append(event.after.status)
+        statuses.setdefault(event.after.entered.order, []).append(event.after.status)
         assert 0 <= event.after.filled_quantity <= event.after.entered.quantity
-    for life in lives.values():
-        assert life[0] is OrderStatus.PENDING
-        for before, after in pairwise(life):
+    for history in statuses.values():
+        assert history[0] is OrderStatus.PENDING
+        for before, after in pairwise(history):
             assert before == after or before in OPEN or after is OrderStatus.FILLED
             assert after is not OrderStatus.PENDING or before is OrderStatus.PENDING
 
 
 @FEW
 @given(SEEDS, st.integers(1, 40))
-def test_what_it_sends_fits_into_the_contract(seed: int, orders: int) -> None:
+def test_its_requests_obey_the_contract(seed: int, orders: int) -> None:
     for step in generate(seed, orders).steps:
         assert len(step.order) <= 64
         if not isinstance(step, Submit | Cancel):
@@ -63,7 +63,7 @@ def test_what_it_sends_fits_into_the_contract(seed: int, orders: int) -> None:
             assert (step.price is None) == (step.order_type is OrderType.MARKET)
 
 
-def test_a_long_flow_has_everything_that_can_happen() -> None:
+def test_a_long_flow_covers_all_actions_and_statuses() -> None:
     book = Book.of(generate(1, 300).steps, [ALICE])
     assert {event.action for event in book.events[ALICE]} == set(Action)
     outcomes = Counter(outcome.name for outcome in book.outcomes)

@@ -35,7 +35,7 @@ def call(command: click.Command, *arguments: object) -> Result:
     return CliRunner().invoke(command, [str(argument) for argument in arguments])
 
 
-def test_the_demo_flow_is_recorded_to_the_letter_and_once(server: Server) -> None:
+def test_the_demo_flow_is_recorded_exactly_and_once(server: Server) -> None:
     flow = generate(7, 60)
     book = Book.of(flow.steps, TRADERS)
     first, compared = played(flow, book, server)
@@ -46,7 +46,7 @@ def test_the_demo_flow_is_recorded_to_the_letter_and_once(server: Server) -> Non
     assert compared.counts["events of streams"] == 0
 
 
-def test_a_flow_that_was_played_in_part_goes_on(server: Server) -> None:
+def test_a_flow_that_was_played_in_part_resumes(server: Server) -> None:
     flow = generate(7, 40)
     book = Book.of(flow.steps, TRADERS)
     part = replace(flow, steps=flow.steps[: len(flow.steps) // 2])
@@ -62,7 +62,7 @@ def test_the_same_flow_with_other_traders_is_no_difference(server: Server) -> No
     book = Book.of(flow.steps, (BOB,))
     alone, compared = played(flow, book, server)
     assert [str(difference) for difference in alone.differences + compared.differences] == []
-    assert 0 < compared.counts["events of streams"] < len(book.events[BOB]), "some were Bob's before"
+    assert 0 < compared.counts["events of streams"] < len(book.events[BOB]), "Bob has some of them from the first play"
     swapped, compared = played(flow, Book.of(flow.steps, (BOB, ALICE)), server)
     assert [str(difference) for difference in swapped.differences + compared.differences] == []
 
@@ -78,7 +78,7 @@ def falsify_an_event(book: Book) -> None:
     events[number] = replace(events[number], after=replace(events[number].after, status=OrderStatus.REJECTED))
 
 
-def forget_an_event(book: Book) -> None:
+def remove_an_event(book: Book) -> None:
     del book.events[BOB][3]
 
 
@@ -87,23 +87,23 @@ def falsify_a_fill(book: Book) -> None:
     book._fills[key] = replace(fill, commission=fill.commission + 1)
 
 
-def invent_an_order(book: Book) -> None:
+def add_an_order(book: Book) -> None:
     state = next(iter(book.orders.values()))
     book.orders["invented"] = replace(state, entered=replace(state.entered, order="invented"))
 
 
 @pytest.mark.parametrize(
-    ("falsify", "said"),
+    ("falsify", "fields"),
     [
         (falsify_an_order, {"filled_notional"}),
         (falsify_an_event, {"order.status", "status"}),
-        (forget_an_event, {"number of logs", "number of events"}),
+        (remove_an_event, {"number of logs", "number of events"}),
         (falsify_a_fill, {"commission"}),
-        (invent_an_order, {"invented"}),
+        (add_an_order, {"invented"}),
     ],
 )
 def test_a_falsified_expectation_is_a_difference(
-    falsify: Callable[[Book], None], said: set[str], server: Server
+    falsify: Callable[[Book], None], fields: set[str], server: Server
 ) -> None:
     flow = generate(3, 20)
     book = Book.of(flow.steps, TRADERS)
@@ -111,17 +111,17 @@ def test_a_falsified_expectation_is_a_difference(
         assert play(flow, book, desk).differences == []
         falsify(book)
         differences = compare(book, desk, watchers).differences
-    assert said <= {difference.what for difference in differences}, differences
+    assert fields <= {difference.field for difference in differences}, differences
 
 
-def test_an_answer_that_is_not_as_expected_is_a_difference(server: Server) -> None:
+def test_an_unexpected_response_is_a_difference(server: Server) -> None:
     flow = generate(3, 20)
     book = Book.of(flow.steps, TRADERS)
     other = Book.of(flow.steps, TRADERS)
     other.outcomes.reverse()
     with Desk(server.target, TRADERS) as desk:
         differences = play(flow, other, desk).differences
-    assert "outcome" in {difference.what for difference in differences}
+    assert "outcome" in {difference.field for difference in differences}
     assert book.outcomes != other.outcomes
 
 
@@ -133,13 +133,13 @@ def test_differences_make_the_exit_status_1(server: Server, capsys: pytest.Captu
     assert "outcome is 'CLIENT_ORDER_ID_REUSED', must be 'RECORDED'" in capsys.readouterr().err
 
 
-def test_where_the_traders_are_unknown(server: Server) -> None:
+def test_unknown_traders_cannot_be_played(server: Server) -> None:
     result = call(demo, "--seed", 1, "--orders", 3, "--target", server.target)
     assert result.exit_code == 3
-    assert "does not know the traders" in result.output
+    assert "The traders are not registered" in result.output
 
 
-def test_the_stamp_of_the_replay_is_in_the_audit_trail(server: Server) -> None:
+def test_the_actors_of_the_replay_are_in_the_audit_trail(server: Server) -> None:
     flow = lobster.read(["1,1,7,18,5853300,1", "2,4,7,18,5853300,1"], "AAPL", date(2012, 6, 21))
     assert run(flow, server.target, (ALICE,)) == 0
     with Client(server.target, role="compliance") as auditor:

@@ -1,4 +1,4 @@
-"""What becomes of a LOBSTER message file."""
+"""The steps of a LOBSTER message file."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_deletion_is_the_traders_cancel() -> None:
     assert steps[1] == Cancel("AAPL-20120621-7", "deleted")
 
 
-def test_an_execution_is_a_fill_with_the_venues_time_cut_to_microseconds() -> None:
+def test_an_execution_is_a_fill_with_the_venues_time_in_microseconds() -> None:
     steps = flow_of("34200.1,1,7,18,5853300,-1", "34200.999999999,4,7,10,5853399,-1", "34201,4,7,8,5853300,-1").steps
     assert steps[1] == Fill(
         order="AAPL-20120621-7",
@@ -56,14 +56,14 @@ def test_new_york_is_an_hour_later_in_winter() -> None:
 
 
 @given(st.integers(0, 86_399), st.text("0123456789", max_size=9))
-def test_times_are_cut_and_never_rounded(seconds: int, fraction: str) -> None:
+def test_times_are_truncated_not_rounded(seconds: int, fraction: str) -> None:
     time = f"{seconds}.{fraction}" if fraction else str(seconds)
     fill = flow_of("0,1,7,18,5853300,1", f"{time},4,7,1,5853300,1").steps[1]
     assert isinstance(fill, Fill)
     midnight = datetime(2012, 6, 21, 4, tzinfo=UTC)
     exact = Decimal(time)
-    passed = fill.event_time - midnight
-    microseconds = (passed.days * 86_400 + passed.seconds) * 1_000_000 + passed.microseconds
+    elapsed = fill.event_time - midnight
+    microseconds = (elapsed.days * 86_400 + elapsed.seconds) * 1_000_000 + elapsed.microseconds
     assert microseconds <= exact * 1_000_000 < microseconds + 1
 
 
@@ -75,14 +75,14 @@ def test_prices_are_exact(price: int) -> None:
     assert step.price * 10_000 == price
 
 
-def test_a_partial_cancel_is_counted_and_the_quantity_stays() -> None:
+def test_a_partial_cancel_is_counted_and_the_quantity_does_not_change() -> None:
     flow = flow_of("1,1,7,100,5853300,1", "2,2,7,40,5853300,1", "3,3,7,60,5853300,1")
     assert flow.noted == {"partial cancels": 1}
     assert flow.steps[1:] == (Cancel("AAPL-20120621-7", "deleted, 40 of 100 shares before"),)
 
 
 @pytest.mark.parametrize("last", ["2,7,60", "4,7,60"])
-def test_when_nothing_is_left_of_a_reduced_order_the_gateway_reports_it_cancelled(last: str) -> None:
+def test_a_reduced_order_without_open_shares_is_reported_as_cancelled(last: str) -> None:
     kind, order_id, size = last.split(",")
     flow = flow_of("1,1,7,100,5853300,1", "2,2,7,40,5853300,1", f"3,{kind},{order_id},{size},5853300,1")
     report = flow.steps[-1]
@@ -92,7 +92,7 @@ def test_when_nothing_is_left_of_a_reduced_order_the_gateway_reports_it_cancelle
     assert (state.status, state.filled_quantity) == (OrderStatus.CANCELLED, 0 if kind == "2" else 60)
 
 
-def test_what_is_about_no_visible_order_is_counted_by_kind() -> None:
+def test_messages_without_a_visible_order_are_counted_by_kind() -> None:
     flow = flow_of(
         "1,5,0,100,5853300,1",
         "1,5,0,7,5853300,-1",
@@ -114,33 +114,33 @@ def test_what_is_about_no_visible_order_is_counted_by_kind() -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
-        ("1,1,7,100,5853300", "6 columns are needed, there are 5"),
-        ("1,1,7,100,5853300,1,1", "there are 7"),
-        ("9:30,1,8,100,5853300,1", "'9:30' is no time"),
-        ("-1,1,8,100,5853300,1", "'-1' is no time"),
-        ("1.5e3,1,8,100,5853300,1", "is no time"),
-        ("86400,1,8,100,5853300,1", "is no time"),
-        ("1,8,8,100,5853300,1", "8 is no type"),
-        ("1,one,8,100,5853300,1", "'one' is no whole number"),
-        ("1,1,8,100,585.33,1", "'585.33' is no whole number"),
+        ("1,1,7,100,5853300", "6 columns are required, not 5"),
+        ("1,1,7,100,5853300,1,1", "required, not 7"),
+        ("9:30,1,8,100,5853300,1", "the time must be .*, not '9:30'"),
+        ("-1,1,8,100,5853300,1", "the time must be .*, not '-1'"),
+        ("1.5e3,1,8,100,5853300,1", "the time must be"),
+        ("86400,1,8,100,5853300,1", "the time must be"),
+        ("1,8,8,100,5853300,1", "must be 1 to 7, not 8"),
+        ("1,one,8,100,5853300,1", "'one' is not an integer"),
+        ("1,1,8,100,585.33,1", "'585.33' is not an integer"),
         ("1,1,8,0,5853300,1", "above 0"),
         ("1,1,8,100,0,1", "above 0"),
         ("1,1,8,100,5853300,2", "direction 1 or -1"),
-        ("1,1,7,100,5853300,1", "order 7 is entered a second time"),
+        ("1,1,7,100,5853300,1", "order 7 was already entered"),
         ("1,4,7,101,5853300,1", "order 7 has 100 left"),
         ("1,3,7,99,5853300,1", "order 7 has 100 left"),
         ("\ufffd\ufffd", "6 columns"),
     ],
 )
-def test_what_is_wrong_is_said_with_its_line(line: str, said: str) -> None:
-    with pytest.raises(MalformedFile, match=f"^line 3: .*{said}") as raised:
+def test_an_error_states_the_fault_and_the_line(line: str, message: str) -> None:
+    with pytest.raises(MalformedFile, match=f"^line 3: .*{message}") as raised:
         flow_of("0,1,7,100,5853300,1", "", line)
     assert raised.value.line == 3
 
 
-def test_a_file_that_is_no_text_is_malformed(tmp_path: Path) -> None:
+def test_a_binary_file_is_malformed(tmp_path: Path) -> None:
     path = tmp_path / "messages.csv"
     path.write_bytes(b"\x1f\x8b\x08\xff" * 20)
     with pytest.raises(MalformedFile, match="line 1"):

@@ -1,4 +1,4 @@
-"""What is shown while a flow is played."""
+"""The output while a flow is played."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def shown(event: OrderEvent) -> str:
     return " ".join(out.getvalue().split())
 
 
-def test_a_fill_says_how_far_the_order_is() -> None:
+def test_a_fill_is_printed_with_the_orders_filled_quantity() -> None:
     event = OrderEvent(
         sequence=7,
         action=Action.FILLED.value,
@@ -39,27 +39,27 @@ def test_a_fill_says_how_far_the_order_is() -> None:
     assert shown(event) == "Alice 7 BUY 100 AAPL LIMIT 585.33 FILLED 40 at 585.3 PARTIAL 40/100 at 585.3"
 
 
-def test_a_refusal_says_why() -> None:
+def test_a_refusal_is_printed_with_its_error_code() -> None:
     event = OrderEvent(sequence=8, action=Action.REJECTED.value, order=order(), refused=True, error_code="OVERFILL")
     assert shown(event) == "Alice 8 BUY 100 AAPL LIMIT 585.33 refused: OVERFILL PENDING"
 
 
-def test_what_a_client_wrote_is_no_markup() -> None:
+def test_markup_in_a_reason_is_printed_unchanged() -> None:
     event = OrderEvent(sequence=9, action=Action.CANCELLED.value, order=order(), reason="[bold]why[/bold]")
     assert "[bold]why[/bold]" in shown(event)
 
 
-def test_without_a_terminal_progress_is_a_few_plain_lines() -> None:
+def test_without_a_terminal_progress_is_printed_in_five_lines() -> None:
     out = io.StringIO()
-    with Screen({}, Console(file=out)).progress(100) as tell:
-        for done in range(101):
-            tell(done)
-    assert out.getvalue().splitlines() == [f"{done} of 100 steps" for done in (20, 40, 60, 80, 100)]
+    with Screen({}, Console(file=out)).progress(100) as update:
+        for count in range(101):
+            update(count)
+    assert out.getvalue().splitlines() == [f"{count} of 100 steps" for count in (20, 40, 60, 80, 100)]
 
 
-def test_on_a_terminal_it_is_a_bar() -> None:
+def test_on_a_terminal_progress_is_a_bar() -> None:
     out = io.StringIO()
-    with Screen({}, Console(file=out, force_terminal=True)).progress(100) as tell:
-        tell(50)
+    with Screen({}, Console(file=out, force_terminal=True)).progress(100) as update:
+        update(50)
     assert "steps" not in out.getvalue()
     assert "playing" in out.getvalue()

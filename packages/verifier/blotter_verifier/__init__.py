@@ -1,4 +1,5 @@
-"""The offline verifier: needs a bundle or a receipt and a public key; no database, and no code that builds proofs.
+"""The offline verifier of bundles and receipts. It needs a public key, but neither the service nor its database.
 
-The server imports its hash functions, notes and checkpoints from here; what builds trees and proofs is the server's.
+The server imports the hash functions, notes and checkpoints of this package. The code that builds trees and proofs is
+in the server.
 """

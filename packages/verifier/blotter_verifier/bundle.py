@@ -1,4 +1,4 @@
-"""Verifying a bundle, line by line, in memory that does not grow with it (but for one number a trader)."""
+"""Verification of a bundle, line by line. Memory grows only with the number of traders, not with the bundle."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from blotter_verifier.hashing import HASH_BYTES, fold, leaf_hash, node_hash
 from blotter_verifier.notes import COSIGNATURE, ED25519, InvalidNote, Note, Verifier, parse_note
 
 HEADER = "blotter-bundle/v1"
-LONGEST_LINE = 200_000
-LONGEST_CHECKPOINT = 1_000_000
-FAULTS_TOLD = 100
+MAX_LINE = 200_000
+MAX_CHECKPOINT = 1_000_000
+MAX_FAULTS = 100
 _SEQUENCE = re.compile("[1-9][0-9]{0,18}")
 
 
 class NotABundle(Exception):
-    """The file is no bundle at all."""
+    """The file is not a bundle."""
 
 
 class _Broken(Exception):
-    """A bundle of which something is missing, or in the wrong place."""
+    """A part of the bundle is missing or malformed."""
 
 
 @dataclass
 class Verdict:
-    """What was found. `faults` is empty exactly when the bundle is what was signed."""
+    """The result of a verification."""
 
     origin: str = ""
     start: int = 0
@@ -44,36 +44,36 @@ class Verdict:
     last_time: str = ""
     signed_by: list[str] = field(default_factory=list)
     since: int | None = None
-    """Size of the older checkpoint that it continues; None where none was given."""
+    """The size of the older checkpoint that was compared; None if none was."""
     faults: list[str] = field(default_factory=list)
-    """What is wrong: the first of it, one would do."""
+    """The differences from what was signed, at most the first 100; empty if there are none."""
     doubts: list[str] = field(default_factory=list)
-    """What could not be checked with what was given: the keys, the older checkpoint."""
+    """The checks that the given keys and the older checkpoint did not allow."""
 
     @property
     def good(self) -> bool:
-        """Whether nothing is wrong, and nothing was left unchecked."""
+        """Whether there are neither faults nor doubts."""
         return not self.faults and not self.doubts
 
-    def fault(self, what: str) -> None:
-        """Note what is wrong."""
-        if len(self.faults) < FAULTS_TOLD:
-            self.faults.append(what)
+    def fault(self, message: str) -> None:
+        """Add a fault, unless the list is full."""
+        if len(self.faults) < MAX_FAULTS:
+            self.faults.append(message)
 
-    def doubt(self, what: str) -> None:
-        """Note what could not be checked."""
-        self.doubts.append(what)
+    def doubt(self, message: str) -> None:
+        """Add a doubt."""
+        self.doubts.append(message)
 
 
 class _Tree:
-    """A tree that is read from left to right: the roots of the full subtrees so far, each with its leaves."""
+    """A tree that is built from left to right, as the sizes and roots of its full subtrees."""
 
     def __init__(self) -> None:
         self.size = 0
         self._subtrees: list[tuple[int, bytes]] = []
 
     def add(self, leaves: int, root: bytes) -> None:
-        """Add a full subtree; merge what has become full."""
+        """Add a full subtree; merge subtrees of equal size."""
         self.size += leaves
         while self._subtrees and self._subtrees[-1][0] == leaves:
             root = node_hash(self._subtrees.pop()[1], root)
@@ -81,53 +81,53 @@ class _Tree:
         self._subtrees.append((leaves, root))
 
     def root(self) -> bytes:
-        """Return the root over all that was added."""
+        """Return the root of the tree."""
         return fold([root for _, root in self._subtrees])
 
 
 class _Lines:
-    """The lines of a bundle, with their numbers."""
+    """The lines of a bundle."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
 
     def next(self) -> bytes:
         """Return the next line without its newline."""
-        line = self._file.readline(LONGEST_LINE)
+        line = self._file.readline(MAX_LINE)
         if not line.endswith(b"\n"):
-            raise _Broken("The file ends too early, or a line is too long.")
+            raise _Broken("The file is truncated, or a line is too long.")
         return line[:-1]
 
     def text(self, name: str) -> str:
-        """Return the value of the next line, which is called `name`."""
+        """Return the value of the next line, which must start with `name`."""
         key, _, value = self.next().partition(b" ")
         if key.decode("utf-8", "replace") != name:
-            raise _Broken(f"A line that begins with {name!r} is missing.")
+            raise _Broken(f"The line {name!r} is missing.")
         return value.decode("utf-8", "replace")
 
     def number(self, name: str) -> int:
-        """Return the number on the next line, which is called `name`."""
+        """Return the number on the next line, which must start with `name`."""
         text = self.text(name)
         if not (text.isascii() and text.isdigit() and len(text) < 19):
-            raise _Broken(f"The line {name!r} has no number.")
+            raise _Broken(f"The value of the line {name!r} is not a number.")
         return int(text)
 
     def hashes(self, name: str) -> Iterator[bytes]:
-        """Yield the hashes of the lines called `name`, up to an empty line."""
+        """Yield the hashes of the lines `name`, until an empty line."""
         while line := self.next():
             key, _, value = line.partition(b" ")
             if key.decode("utf-8", "replace") != name:
-                raise _Broken("The entries and hashes are not those that the bundle announces.")
+                raise _Broken(f"The bundle has another line where it should have a hash {name!r} or an empty line.")
             try:
                 yield decoded(value.decode("ascii"), HASH_BYTES)
             except ValueError as error:
-                raise _Broken(f"A line {name!r} has no hash of {HASH_BYTES} bytes.") from error
+                raise _Broken(f"The value of a line {name!r} is not a hash of {HASH_BYTES} bytes.") from error
 
     def rest(self) -> str:
-        """Return what is left."""
-        text = self._file.read(LONGEST_CHECKPOINT + 1)
-        if len(text) > LONGEST_CHECKPOINT:
-            raise _Broken("What follows the entries is too long for a checkpoint.")
+        """Return the rest of the file, which is the checkpoint."""
+        text = self._file.read(MAX_CHECKPOINT + 1)
+        if len(text) > MAX_CHECKPOINT:
+            raise _Broken(f"The checkpoint is longer than {MAX_CHECKPOINT} bytes.")
         return text.decode("utf-8", "replace")
 
 
@@ -137,10 +137,10 @@ def verify(
     since: Note | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Verdict:
-    """Check every leaf, the dense sequences, the root, the signature, and an older checkpoint. Raises NotABundle."""
+    """Check every entry, the sequences, the root, the signature, and the older checkpoint. Raises NotABundle."""
     lines, verdict = _Lines(file), Verdict()
-    if file.readline(LONGEST_LINE).rstrip(b"\n").decode("utf-8", "replace") != HEADER:
-        raise NotABundle(f"This is no bundle: it does not begin with {HEADER}.")
+    if file.readline(MAX_LINE).rstrip(b"\n").decode("utf-8", "replace") != HEADER:
+        raise NotABundle(f"This is not a bundle: it does not start with {HEADER}.")
     try:
         _read(lines, verdict, verifiers, since, progress)
     except _Broken as broken:
@@ -158,7 +158,7 @@ def _read(
     verdict.origin = lines.text("origin")
     verdict.start, verdict.end, verdict.size = (lines.number(name) for name in ("from", "to", "size"))
     if not verdict.start <= verdict.end <= verdict.size:
-        raise _Broken("The positions of the bundle contradict each other.")
+        raise _Broken("The bundle's `from`, `to` and `size` are not in ascending order.")
     tree = _Tree()
     _add_subtrees(tree, lines.hashes("left"), _subtrees(0, verdict.start))
     older = _older(since, verifiers, verdict)
@@ -172,19 +172,19 @@ def _read(
             progress(position - verdict.start, verdict.end - verdict.start)
     _compare(tree, older, verdict)
     if lines.next():
-        raise _Broken("There are more leaves than the bundle says.")
+        raise _Broken("The bundle has more entries than it states.")
     _add_subtrees(tree, lines.hashes("right"), _subtrees(verdict.end, verdict.size))
     leaves.finish()
     _check_signed(lines.rest(), tree, verifiers, verdict)
     if older and verdict.since is None and verdict.good:
         verdict.doubt(
-            f"The older checkpoint is of {older.size} entries, and this bundle has those from {verdict.start} to "
-            f"{verdict.end}: export one that reaches over it."
+            f"The older checkpoint is of size {older.size}, but this bundle has the entries from {verdict.start} to "
+            f"{verdict.end}: export a bundle that includes this position."
         )
 
 
 class _Leaves:
-    """Checks leaf by leaf that each is canonical, and that no trader's event is missing."""
+    """Checks that each leaf is canonical, and that no event of a trader is missing."""
 
     def __init__(self, verdict: Verdict) -> None:
         self._verdict = verdict
@@ -200,22 +200,22 @@ class _Leaves:
         if not canonical or not isinstance(content, dict):
             self._verdict.fault(f"Entry {position} is not canonical JSON.")
         elif content.get("version") is True or content.get("version") != 1:
-            self._verdict.fault(f"Entry {position} is of an unknown version.")
+            self._verdict.fault(f"Entry {position} has an unknown version.")
         elif content.get("type") == "execution_log":
             self._check_log(position, content)
-        elif content.get("type") not in ("keys", "baseline"):  # it may be a list, which no set takes
-            self._verdict.fault(f"Entry {position} is of an unknown type.")
+        elif content.get("type") not in ("keys", "baseline"):  # a list is not hashable: no set
+            self._verdict.fault(f"Entry {position} has an unknown type.")
 
     def _check_log(self, position: int, log: dict[str, object]) -> None:
         trader_id, number, time = str(log.get("trader_id")), log.get("sequence"), str(log.get("created_at"))
         if not (isinstance(number, str) and _SEQUENCE.fullmatch(number)):
-            self._verdict.fault(f"Entry {position} has no number among the events of trader {trader_id}.")
+            self._verdict.fault(f"Entry {position}, of trader {trader_id}, has no valid sequence.")
             return
         sequence = int(number)
         expected = self._last.get(trader_id, 0 if self._verdict.start == 0 else sequence - 1) + 1
         if sequence != expected:
             self._verdict.fault(
-                f"Entry {position} is event {number} of trader {trader_id}, where event {expected} should come."
+                f"Entry {position} is event {number} of trader {trader_id}, but event {expected} is expected."
             )
         self._last[trader_id] = sequence
         self._verdict.logs += 1
@@ -223,12 +223,12 @@ class _Leaves:
         self._verdict.last_time = max(self._verdict.last_time, time)
 
     def finish(self) -> None:
-        """Count the traders."""
+        """Set the number of traders."""
         self._verdict.traders = len(self._last)
 
 
 def _subtrees(start: int, end: int) -> Iterator[int]:
-    """Yield the sizes of the full subtrees between two positions: powers of two, each at a multiple of itself."""
+    """Yield the sizes of the full subtrees between two positions: powers of two, each at a multiple of its size."""
     while start < end:
         size = 1
         while start % (2 * size) == 0 and start + 2 * size <= end:
@@ -242,7 +242,7 @@ def _add_subtrees(tree: _Tree, hashes: Iterator[bytes], sizes: Iterator[int]) ->
         for size, value in zip(sizes, hashes, strict=True):
             tree.add(size, value)
     except ValueError as error:
-        raise _Broken("There are more or fewer hashes than the bundle needs.") from error
+        raise _Broken("The bundle has more or fewer subtree hashes than it needs.") from error
 
 
 def _older(since: Note | None, verifiers: Collection[Verifier], verdict: Verdict) -> Checkpoint | None:
@@ -250,17 +250,17 @@ def _older(since: Note | None, verifiers: Collection[Verifier], verdict: Verdict
         return None
     try:
         if not since.signed_by(verifiers):
-            verdict.doubt(f"The older checkpoint is signed by {_names(since)}, by no key that you gave.")
+            verdict.doubt(f"The older checkpoint is signed by {_names(since)}, by none of the given keys.")
         older = Checkpoint.parse(since.text)
     except InvalidNote as error:
-        verdict.fault(f"The older checkpoint is false: {error}.")
+        verdict.fault(f"The older checkpoint is invalid: {error}.")
         return None
     if older.origin != verdict.origin:
         verdict.fault(f"The older checkpoint is of another ledger, {older.origin}.")
     if older.size > verdict.size:
         verdict.doubt(
-            f"The checkpoint is of {older.size} entries, this bundle's tree has {verdict.size}. Either the bundle was "
-            "exported before the checkpoint was signed, or entries were removed since: export it again now."
+            f"The older checkpoint is of size {older.size}, this bundle's tree of size {verdict.size}. Either the "
+            "bundle was exported before the checkpoint was signed, or entries were removed: export it again."
         )
         verdict.since = older.size
     return older
@@ -272,7 +272,7 @@ def _compare(tree: _Tree, older: Checkpoint | None, verdict: Verdict) -> None:
     verdict.since = older.size
     if tree.root() != older.root:
         verdict.fault(
-            f"The first {older.size} entries are not those that the older checkpoint signed: history was altered."
+            f"The first {older.size} entries are not those that the older checkpoint signs: the history was altered."
         )
 
 
@@ -282,18 +282,18 @@ def _check_signed(text: str, tree: _Tree, verifiers: Collection[Verifier], verdi
         checkpoint = Checkpoint.parse(note.text)
         signed_by = note.signed_by(verifiers)
     except InvalidNote as error:
-        verdict.fault(f"The checkpoint is false: {error}.")
+        verdict.fault(f"The checkpoint is invalid: {error}.")
         return
     verdict.signed_by = [f"{verifier.name}+{verifier.key_id.hex()}" for verifier in signed_by]
     if not any(verifier.type == ED25519 for verifier in signed_by):
-        verdict.doubt(f"The checkpoint is signed by {_names(note)}, by no log's key that you gave.")
+        verdict.doubt(f"The checkpoint is signed by {_names(note)}, by none of the given log keys.")
     for verifier in verifiers:
         if verifier.type == COSIGNATURE and verifier not in signed_by:
             verdict.doubt(f"The witness {verifier.name} has not cosigned the checkpoint.")
     if (checkpoint.origin, checkpoint.size) != (verdict.origin, verdict.size):
-        verdict.fault("The checkpoint is of another ledger, or of another size, than the bundle says.")
+        verdict.fault("The checkpoint's origin or size differs from the bundle's.")
     elif checkpoint.root != tree.root():
-        verdict.fault("The entries are not those that were signed: the root of the tree differs.")
+        verdict.fault("The entries are not those that were signed: the root of the tree differs from the checkpoint's.")
 
 
 def _names(note: Note) -> str:

@@ -1,4 +1,4 @@
-"""Checkpoints: the head of the tree as the text of a signed note (C2SP tlog-checkpoint)."""
+"""Checkpoints: the head of the tree, as the text of a signed note (C2SP tlog-checkpoint)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SIZE = re.compile("0|[1-9][0-9]{0,18}")
 
 
 class Checkpoint(NamedTuple):
-    """Which log, how many leaves, and the root over them."""
+    """The log's origin, the number of leaves, and the root."""
 
     origin: str
     size: int
@@ -27,15 +27,15 @@ class Checkpoint(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Checkpoint:
-        """Read a note's text; lines after the third are ignored, as the specification asks. Raises InvalidNote."""
+        """Parse a note's text. Lines after the third are ignored, as the specification requires. Raises InvalidNote."""
         lines = text.split("\n")
-        if len(lines) < 4 or lines[-1] or not all(lines[:-1]):  # three lines, each ended
-            raise InvalidNote("a checkpoint has three lines: origin, size, root hash")
+        if len(lines) < 4 or lines[-1] or not all(lines[:-1]):  # three lines, each with a newline
+            raise InvalidNote("a checkpoint must have three lines: origin, size, root hash")
         origin, size, root = lines[:3]
         if not _SIZE.fullmatch(size):
-            raise InvalidNote("the second line of a checkpoint is the size of the tree")
+            raise InvalidNote("the second line of a checkpoint must be the size of the tree")
         try:
             raw = decoded(root, HASH_BYTES)
         except ValueError as error:
-            raise InvalidNote("the third line of a checkpoint is the root hash in base64") from error
+            raise InvalidNote("the third line of a checkpoint must be the root hash in base64") from error
         return cls(origin, int(size), raw)

@@ -1,4 +1,4 @@
-"""The command `blotter-verify`: verifies bundles and receipts without the service, its database or a network."""
+"""The command `blotter-verify` verifies bundles and receipts without the service, its database or a network."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from blotter_verifier.report import Report, Status, of_bundle, of_receipt, print
 _STATUSES = """\
 exit status:
   0  verified
-  1  false: it is not what was signed, or something is missing
-  2  wrong usage, or no such file
-  3  the file is not of this kind, or cannot be read
-  4  cannot tell: signed by other keys than those given, or not comparable with the older checkpoint
+  1  false: an entry or hash was altered, removed, added or moved, or a signature is false
+  2  invalid arguments, or a file does not exist
+  3  the file is not a bundle, receipt or checkpoint, or cannot be read
+  4  undecided: signed by none of the given keys, or not comparable with the older checkpoint
 """
 _COLOURS = {Status.VERIFIED: "32", Status.FALSE: "31", Status.UNDECIDED: "33"}
 _PROGRESS_STEP = 10_000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command. Returns the exit status; a usage error raises SystemExit with status 2."""
-    asked = _parser().parse_args(arguments)
-    check: Callable[[argparse.Namespace], Report] = asked.check
-    report = check(asked)
+    """Run the command and return the exit status. A usage error raises SystemExit with status 2."""
+    options = _parser().parse_args(arguments)
+    check: Callable[[argparse.Namespace], Report] = options.check
+    report = check(options)
     if report.status is Status.UNREADABLE:
         print(f"Error: {report.headline}", file=sys.stderr)
         return report.status
@@ -53,12 +53,12 @@ def _parser() -> argparse.ArgumentParser:
         action="extend",
         type=_verifiers,
         required=True,
-        help="a public key that you trust, as `blotter keys show` prints it, or a file of them, one a line; may be "
-        "repeated. One key of a log must have signed, and every witness whose key is given.",
+        help="a trusted public key in the form that `blotter keys show` prints, or a file with one key per line; may "
+        "be repeated. The signature of one given log key is required, and that of every given witness key.",
     )
 
     def command(name: str, check: Callable[[argparse.Namespace], Report], summary: str) -> argparse.ArgumentParser:
-        made = commands.add_parser(
+        subparser = commands.add_parser(
             name,
             help=summary,
             description=inspect.getdoc(check),
@@ -66,44 +66,46 @@ def _parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
             parents=[keys],
         )
-        made.add_argument("file", metavar=name.upper(), type=_file)
-        made.set_defaults(check=check)
-        return made
+        subparser.add_argument("file", metavar=name.upper(), type=_file)
+        subparser.set_defaults(check=check)
+        return subparser
 
     bundle = command("bundle", _verify_bundle, "verify an exported bundle")
-    bundle.add_argument("--since", metavar="CHECKPOINT", type=_file, help="an older checkpoint that this must continue")
+    bundle.add_argument(
+        "--since", metavar="CHECKPOINT", type=_file, help="an older checkpoint, whose tree the bundle's must extend"
+    )
     command("receipt", _verify_receipt, "verify the receipt of one event")
     return parser
 
 
-def _verify_bundle(asked: argparse.Namespace) -> Report:
-    """Verify every entry, the dense sequences, the tree and the signature.
+def _verify_bundle(options: argparse.Namespace) -> Report:
+    """Verify every entry, the sequences of each trader, the tree and the signature.
 
-    Without --since this shows that the entries are those that the key signed. Only a checkpoint that you kept yourself
-    can show that the holder of the key has not replaced the history before that.
+    Without --since, this verifies that the entries are those that the key signed. To verify that the holder of the key
+    has not replaced the history, pass a checkpoint that you kept.
     """
     try:
-        older = parse_note(asked.since.read_text("utf-8")) if asked.since else None
+        older = parse_note(options.since.read_text("utf-8")) if options.since else None
         if older:
             Checkpoint.parse(older.text)
     except (InvalidNote, OSError, UnicodeDecodeError) as error:
-        return _unreadable(f"{asked.since} is no checkpoint", error)
+        return _unreadable(f"{options.since} is not a checkpoint", error)
     try:
-        with asked.file.open("rb") as file:
-            return of_bundle(verify(file, asked.keys, older, _progress if sys.stderr.isatty() else None))
+        with options.file.open("rb") as file:
+            return of_bundle(verify(file, options.keys, older, _progress if sys.stderr.isatty() else None))
     except (NotABundle, OSError) as error:
-        return _unreadable(str(asked.file), error)
+        return _unreadable(str(options.file), error)
 
 
-def _verify_receipt(asked: argparse.Namespace) -> Report:
-    """Verify the inclusion proof and the signature in a receipt, and print the event that it proves."""
+def _verify_receipt(options: argparse.Namespace) -> Report:
+    """Verify the inclusion proof and the signature of a receipt, and print its event."""
     try:
-        receipt = Receipt.parse(asked.file.read_text("utf-8"))
-        return of_receipt(receipt, receipt.verify(asked.keys))
+        receipt = Receipt.parse(options.file.read_text("utf-8"))
+        return of_receipt(receipt, receipt.verify(options.keys))
     except (NotAReceipt, UnicodeDecodeError, OSError) as error:
-        return _unreadable(str(asked.file), error)
+        return _unreadable(str(options.file), error)
     except UnknownKey as error:
-        return Report(Status.UNDECIDED, printable(f"CANNOT TELL. {error}."), [])
+        return Report(Status.UNDECIDED, printable(f"UNDECIDED. {error}."), [])
     except (InvalidProof, InvalidNote) as error:
         return Report(Status.FALSE, printable(f"FALSE. {error}."), [])
 
@@ -111,31 +113,31 @@ def _verify_receipt(asked: argparse.Namespace) -> Report:
 def _file(text: str) -> Path:
     path = Path(text)
     if not path.exists():
-        raise argparse.ArgumentTypeError(f"there is no file {printable(text)}")
+        raise argparse.ArgumentTypeError(f"the file {printable(text)} does not exist")
     return path
 
 
 def _verifiers(text: str) -> list[Verifier]:
-    """Read a key or a file of keys. The value is not repeated in errors: it may be a private key."""
+    """Parse a key or a file of keys. Errors do not include the value, which may be a private key."""
     file = Path(text)
     try:
         if "+" not in text and not file.is_file():
-            raise argparse.ArgumentTypeError("this is neither a verifier key nor a file of them")
+            raise argparse.ArgumentTypeError("the value is neither a public key nor a file of public keys")
         content = file.read_text("utf-8") if file.is_file() else text
         if "PRIVATE" in content:
-            raise argparse.ArgumentTypeError("this is a private key: `blotter keys show` prints the public ones")
+            raise argparse.ArgumentTypeError("the key is a private key; `blotter keys show` prints the public one")
         return [Verifier.parse(line) for line in content.strip().split("\n")]
     except (InvalidKey, OSError, UnicodeDecodeError) as error:
-        raise argparse.ArgumentTypeError(f"this is no verifier key: {error}") from error
+        raise argparse.ArgumentTypeError(f"the value is not a public key: {error}") from error
 
 
-def _unreadable(what: str, error: Exception) -> Report:
-    return Report(Status.UNREADABLE, printable(f"{what}: {error}"), [])
+def _unreadable(subject: str, error: Exception) -> Report:
+    return Report(Status.UNREADABLE, printable(f"{subject}: {error}"), [])
 
 
-def _progress(done: int, total: int) -> None:
-    if done % _PROGRESS_STEP == 0:
-        print(f"\r{done} of {total} entries", end="\r", file=sys.stderr)
+def _progress(count: int, total: int) -> None:
+    if count % _PROGRESS_STEP == 0:
+        print(f"\r{count} of {total} entries", end="\r", file=sys.stderr)
 
 
 def _coloured(text: str, status: Status) -> str:

@@ -1,4 +1,4 @@
-"""Base64 that can be written in one way alone: a file that was changed in any bit is another file."""
+"""Canonical base64: exactly one text is accepted for given bytes, so that a changed bit cannot remain unnoticed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import binascii
 
 
 def decoded(text: str, length: int | None = None) -> bytes:
-    """Return the bytes of canonical base64 (RFC 4648 §3.5, §4). Raises ValueError for any other, or another length."""
+    """Decode canonical base64 (RFC 4648 §3.5, §4). Raises ValueError for other text and for another length."""
     try:
         raw = base64.b64decode(text, validate=True)
     except binascii.Error as error:

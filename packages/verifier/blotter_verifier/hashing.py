@@ -20,7 +20,7 @@ def node_hash(left: bytes, right: bytes) -> bytes:
 
 
 def full_root(hashes: Sequence[bytes]) -> bytes:
-    """Return the root over a full subtree: the number of hashes is a power of two."""
+    """Return the root of a full subtree; the number of hashes must be a power of two."""
     row = hashes
     while len(row) > 1:
         row = [node_hash(row[index], row[index + 1]) for index in range(0, len(row), 2)]
@@ -28,7 +28,7 @@ def full_root(hashes: Sequence[bytes]) -> bytes:
 
 
 def fold(subtrees: Sequence[bytes]) -> bytes:
-    """Return the root over full subtrees that stand side by side, the larger to the left; EMPTY_ROOT over none."""
+    """Return the root over adjacent full subtrees, the largest first; EMPTY_ROOT if there are none."""
     if not subtrees:
         return EMPTY_ROOT
     root = subtrees[-1]

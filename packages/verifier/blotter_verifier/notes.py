@@ -1,8 +1,9 @@
-"""Signed notes (C2SP signed-note): a text, and signatures by keys that have names.
+"""Signed notes (C2SP signed-note): a text and signatures by named keys.
 
     — <name> base64(4-byte key id || signature)
 
-Ed25519 alone: type 0x01 for the log's own signatures, 0x04 for a witness's cosignature (C2SP tlog-cosignature v1).
+Only Ed25519 is supported: type 0x01 for a log's signatures, 0x04 for a witness's cosignatures (C2SP tlog-cosignature
+v1).
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ _DASH = "\u2014 "
 
 
 class InvalidNote(ValueError):
-    """No signed note, or not signed by the key that it names."""
+    """The text is not a signed note, or a signature is false."""
 
 
 class InvalidKey(ValueError):
-    """No key of a kind that is known here."""
+    """The text is not a key of a supported type."""
 
 
 class Signature(NamedTuple):
@@ -55,14 +56,14 @@ class Verifier:
 
     @classmethod
     def parse(cls, vkey: str) -> Verifier:
-        """Read a verifier key. Raises InvalidKey."""
+        """Parse a verifier key. Raises InvalidKey."""
         name, key_id, encoded = _split_key(vkey.strip())
         type_, key = encoded[0], encoded[1:]
         verifier = cls(name, type_, key)
-        if type_ not in {ED25519, COSIGNATURE} or len(key) != 32:  # Ed25519's length
-            raise InvalidKey("only Ed25519 keys are known")
+        if type_ not in {ED25519, COSIGNATURE} or len(key) != 32:  # the length of an Ed25519 key
+            raise InvalidKey("only Ed25519 keys are supported")
         if verifier.key_id != key_id:
-            raise InvalidKey("the key's id is not that of the key")
+            raise InvalidKey("the key id does not match the key")
         return verifier
 
     @property
@@ -74,14 +75,14 @@ class Verifier:
         return f"{self.name}+{self.key_id.hex()}+{base64.b64encode(bytes([self.type]) + self.public_key).decode()}"
 
     def verify(self, text: str, signature: bytes) -> int | None:
-        """Check a signature over the text; return a cosignature's time in seconds. Raises InvalidNote."""
+        """Verify a signature of the text; return a cosignature's time in seconds, else None. Raises InvalidNote."""
         message, time = text.encode(), None
         if self.type == COSIGNATURE:
             if len(signature) != 72:  # 8 bytes of time, 64 of signature
-                raise InvalidNote(f"the cosignature of {self.name} has a wrong length")
+                raise InvalidNote(f"the cosignature of {self.name} has an invalid length")
             time = int.from_bytes(signature[:8], "big")
             if not 0 < time < 1 << 63:
-                raise InvalidNote(f"the cosignature of {self.name} has no time")
+                raise InvalidNote(f"the cosignature of {self.name} has no valid time")
             signature = signature[8:]
             message = cosigned(text, time)
         try:
@@ -93,7 +94,7 @@ class Verifier:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Signer:
-    """A private key with a name: `PRIVATE+KEY+name+hex8+base64(type || seed)`. Its text form is a secret."""
+    """A private key with a name: `PRIVATE+KEY+name+hex8+base64(type || seed)`. This text is secret."""
 
     name: str
     seed: bytes
@@ -101,22 +102,22 @@ class Signer:
 
     @classmethod
     def generate(cls, name: str) -> Signer:
-        """Make a new key. Raises InvalidKey for a name that no note can carry."""
+        """Generate a key. Raises InvalidKey for an invalid name."""
         check_name(name)
         return cls(name, Ed25519PrivateKey.generate().private_bytes_raw())
 
     @classmethod
     def parse(cls, skey: str) -> Signer:
-        """Read a private key. Raises InvalidKey."""
+        """Parse a private key. Raises InvalidKey."""
         prefix = "PRIVATE+KEY+"
         if not skey.startswith(prefix):
-            raise InvalidKey("a private key begins with PRIVATE+KEY+")
+            raise InvalidKey("a private key must start with PRIVATE+KEY+")
         name, key_id, encoded = _split_key(skey.removeprefix(prefix).strip())
         signer = cls(name, encoded[1:], encoded[0])
         if signer.type not in {ED25519, COSIGNATURE} or len(signer.seed) != 32:
-            raise InvalidKey("only Ed25519 keys are known")
+            raise InvalidKey("only Ed25519 keys are supported")
         if signer.verifier.key_id != key_id:
-            raise InvalidKey("the key's id is not that of the key")
+            raise InvalidKey("the key id does not match the key")
         return signer
 
     @property
@@ -132,11 +133,11 @@ class Signer:
         return Verifier(self.name, self.type, public)
 
     def sign(self, text: str, time: int | None = None) -> Signature:
-        """Sign a note's text; a cosignature says at what time, in seconds since 1970."""
+        """Sign a note's text. A cosignature requires the time, in seconds since 1970; else raises ValueError."""
         key = Ed25519PrivateKey.from_private_bytes(self.seed)
         if self.type == COSIGNATURE:
             if time is None:
-                raise ValueError("a cosignature has a time")
+                raise ValueError("a cosignature requires a time")
             signature = time.to_bytes(8, "big") + key.sign(cosigned(text, time))
         else:
             signature = key.sign(text.encode())
@@ -153,7 +154,7 @@ class Note(NamedTuple):
         return self.text + "\n" + "".join(signature.line for signature in self.signatures)
 
     def signed_by(self, verifiers: Iterable[Verifier]) -> list[Verifier]:
-        """Return those verifiers that have signed, each once. Raises InvalidNote where one's signature is false."""
+        """Return the verifiers that have signed, each once. Raises InvalidNote if the signature of one is false."""
         by_id = {(verifier.name, verifier.key_id): verifier for verifier in verifiers}
         found: dict[Verifier, None] = {}
         for signature in self.signatures:
@@ -165,29 +166,29 @@ class Note(NamedTuple):
 
 
 def sign(text: str, signers: Sequence[Signer]) -> Note:
-    """Sign a text, which ends with a newline and has no control characters but newlines. Raises InvalidNote."""
+    """Sign a text. Raises InvalidNote unless it ends with a newline and has no other control characters."""
     _check_text(text)
     return Note(text, [signer.sign(text) for signer in signers])
 
 
 def parse_note(message: str) -> Note:
-    """Read a signed note. Checks its form, not its signatures. Raises InvalidNote."""
+    """Parse a signed note, without verifying its signatures. Raises InvalidNote."""
     _check_characters(message)
     text, blank, block = message.rpartition("\n\n")
     if not blank:
-        raise InvalidNote("a note has a blank line before its signatures")
+        raise InvalidNote("a note must have a blank line before its signatures")
     text += "\n"
     _check_text(text)
     return Note(text, parse_signatures(block))
 
 
 def parse_signatures(block: str) -> list[Signature]:
-    """Read signature lines. Raises InvalidNote."""
+    """Parse signature lines. Raises InvalidNote."""
     if not block.endswith("\n"):
-        raise InvalidNote("the last line has no end")
+        raise InvalidNote("the last line must end with a newline")
     lines = block[:-1].split("\n")
     if len(lines) > MAX_SIGNATURES:
-        raise InvalidNote("there are too many signatures")
+        raise InvalidNote(f"a note must have at most {MAX_SIGNATURES} signatures")
     return [_parse_signature(line) for line in lines]
 
 
@@ -197,9 +198,9 @@ def cosigned(text: str, time: int) -> bytes:
 
 
 def check_name(name: str) -> None:
-    """Raise InvalidKey for a key name that is empty or has spaces, control characters or a plus."""
+    """Raise InvalidKey for a key name that is empty or contains spaces, control characters or a plus."""
     if not name or "+" in name or any(character.isspace() or ord(character) < 0x20 for character in name):
-        raise InvalidKey("a key's name has no spaces, no control characters and no plus")
+        raise InvalidKey("a key's name must not be empty or contain spaces, control characters or a plus")
 
 
 def _split_key(text: str) -> tuple[str, bytes, bytes]:
@@ -208,10 +209,10 @@ def _split_key(text: str) -> tuple[str, bytes, bytes]:
         raw = decoded(encoded)
         identity = bytes.fromhex(key_id)
     except ValueError as error:
-        raise InvalidKey("a key reads name+hex+base64") from error
+        raise InvalidKey("a key must have the form name+hex+base64") from error
     check_name(name)
     if len(identity) != 4 or len(key_id) != 8 or not raw:  # 4 bytes in hexadecimal
-        raise InvalidKey("a key reads name+hex+base64")
+        raise InvalidKey("a key must have the form name+hex+base64")
     return name, identity, raw
 
 
@@ -221,18 +222,18 @@ def _parse_signature(line: str) -> Signature:
         raw = decoded(encoded)
         check_name(name)
     except ValueError as error:
-        raise InvalidNote("a signature line reads — name base64") from error
+        raise InvalidNote("a signature line must have the form `— name base64`") from error
     if not line.startswith(_DASH) or len(raw) < 5:  # 4 bytes of key id, and a signature
-        raise InvalidNote("a signature line reads — name base64")
+        raise InvalidNote("a signature line must have the form `— name base64`")
     return Signature(name, raw[:4], raw[4:])
 
 
 def _check_text(text: str) -> None:
     _check_characters(text)
     if not text.endswith("\n"):
-        raise InvalidNote("a note's text ends with a newline")
+        raise InvalidNote("a note's text must end with a newline")
 
 
 def _check_characters(text: str) -> None:
     if any(ord(character) < 0x20 and character != "\n" for character in text):
-        raise InvalidNote("a note has no control characters but newlines")
+        raise InvalidNote("a note must not contain control characters other than newlines")

@@ -1,4 +1,4 @@
-"""Receipts: one leaf's place in a signed tree, verifiable offline (C2SP tlog-proof)."""
+"""Receipts: a leaf with its proof of inclusion in a signed tree, verifiable offline (C2SP tlog-proof)."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ HEADER = "c2sp.org/tlog-proof@v1"
 
 
 class UnknownKey(ValueError):
-    """The checkpoint is signed by other keys than those given, or not by all witnesses that were."""
+    """The checkpoint is signed by none of the given log keys, or not by all given witnesses."""
 
 
 class NotAReceipt(ValueError):
-    """The text is no receipt at all."""
+    """The text is not a receipt."""
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """The leaf, where it stands, the inclusion proof, and the signed checkpoint that it leads to.
+    """A leaf, its index, its inclusion proof, and the signed checkpoint.
 
-    The leaf travels as the proof's extra data, so that one file is all that a reader needs.
+    The leaf is stored as the proof's extra data, so that the file is self-contained.
     """
 
     leaf: bytes
@@ -44,34 +44,34 @@ class Receipt:
 
     @classmethod
     def parse(cls, text: str) -> Receipt:
-        """Read a receipt. Raises NotAReceipt; InvalidProof, InvalidNote where it is one, and damaged."""
+        """Parse a receipt. Raises NotAReceipt, and InvalidProof or InvalidNote for a damaged receipt."""
         head, _, note = text.partition("\n\n")
         header, *lines = head.split("\n")
         if header != HEADER:
-            raise NotAReceipt(f"this is no receipt: it does not begin with {HEADER}")
+            raise NotAReceipt(f"this is not a receipt: it does not start with {HEADER}")
         extra = lines.pop(0).removeprefix("extra ") if lines and lines[0].startswith("extra ") else None
         index = lines.pop(0).removeprefix("index ") if lines and lines[0].startswith("index ") else ""
         if not _INDEX.fullmatch(index):
-            raise InvalidProof("the receipt does not say which entry it is of")
+            raise InvalidProof("the receipt has no valid index")
         if extra is None:
-            raise InvalidProof("this receipt does not carry what it proves")
+            raise InvalidProof("the receipt does not include its entry")
         try:
             leaf = decoded(extra)
             proof = [decoded(line, HASH_BYTES) for line in lines]
         except ValueError as error:
-            raise InvalidProof("a line of the receipt is not canonical base64, or no hash") from error
+            raise InvalidProof("a line of the receipt is not canonical base64 or not a hash") from error
         return cls(leaf, int(index), proof, parse_note(note))
 
     def verify(self, verifiers: Collection[Verifier]) -> Checkpoint:
-        """Check signature and proof; return the checkpoint that holds the leaf.
+        """Verify the signatures and the proof; return the checkpoint.
 
-        Raises InvalidProof, InvalidNote, and UnknownKey where it is right under a signature that nobody can check.
+        Raises InvalidProof, InvalidNote, and UnknownKey if the proof is valid but the required signatures are missing.
         """
         signed_by = self.checkpoint.signed_by(verifiers)
         checkpoint = Checkpoint.parse(self.checkpoint.text)
         verify_inclusion(self.index, checkpoint.size, leaf_hash(self.leaf), self.proof, checkpoint.root)
         if not any(verifier.type == ED25519 for verifier in signed_by):
-            raise UnknownKey("the checkpoint is signed by no log's key that you gave")
+            raise UnknownKey("the checkpoint is signed by none of the given log keys")
         for verifier in verifiers:
             if verifier.type == COSIGNATURE and verifier not in signed_by:
                 raise UnknownKey(f"the witness {verifier.name} has not cosigned the checkpoint")
