@@ -1,15 +1,15 @@
-"""The ledger: how soon an event has its position and its signature, what the sequencer keeps up with, what it costs.
+"""Benchmark of the ledger: latency of positions and signatures, throughput of the sequencer, and its cost for writers.
 
     .venv/bin/python -m benchmarks.append [--seconds 10] [--rate 200] [--leaves 1000000] [--rounds 6]
 
-- from the answer of a submit to its position on a stream over all traders, and to a signed checkpoint that includes it,
-  at so many submits a second: p50 and p99;
-- submits a second with the sequencer on and off, in turns: the ratio is what it costs the writers;
-- events a second that the sequencer appends when there is a backlog, to an empty tree and to one of so many leaves
-  (the work for an event is to stay flat), and the bytes an entry takes;
+- the time from the response to a submit until its position is on a stream of all traders, and until a signed
+  checkpoint includes it, at `--rate` submits per second: p50 and p99;
+- submits per second with the sequencer on and off, alternately: the ratio is the sequencer's cost for writers;
+- events per second that the sequencer appends from a backlog, to an empty tree and to one of `--leaves` leaves (the
+  work per event should be constant), and the bytes per entry;
 - the time of an inclusion proof over gRPC in the large tree.
 
-Client, server and database share the machine. Quote the ratio; the rest is this machine's.
+Client, server and database run on the same machine. Only the ratio is comparable with other machines.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ COMPLIANCE = (("x-caller-role", "compliance"),)
 
 
 def cuts(spent: Sequence[float]) -> str:
-    """Return p50 and p99 in words."""
+    """Return p50 and p99 as text."""
     hundredths = statistics.quantiles(spent, n=100)
     return f"p50 {hundredths[49] * 1000:7.1f} ms   p99 {hundredths[98] * 1000:7.1f} ms"
 
 
 async def delays(conninfo: str, options: argparse.Namespace) -> None:
-    """Print how soon events have their positions and signatures."""
+    """Print the latency of positions and signatures."""
     async with serving(conninfo), aio.insecure_channel(TARGET) as channel, aio.insecure_channel(TARGET) as other:
         audit = audit_service_pb2_grpc.AuditServiceStub(other)
         positions: dict[str, tuple[int, float]] = {}
@@ -75,7 +75,7 @@ async def delays(conninfo: str, options: argparse.Namespace) -> None:
         answered: dict[str, float] = {}
 
         async def one() -> None:
-            metadata = (("x-trader-id", str(random.choice(TRADERS))),)  # noqa: S311  # nothing secret about it
+            metadata = (("x-trader-id", str(random.choice(TRADERS))),)  # noqa: S311  # not a secret
             answer = await submit(request(), metadata=metadata)
             answered[answer.order.order_id] = time.perf_counter()
 
@@ -88,15 +88,15 @@ async def delays(conninfo: str, options: argparse.Namespace) -> None:
         for task in tasks:
             task.cancel()
         print(f"{len(answered)} submits at {options.rate}/s")
-        print("  answer to position    ", cuts([positions[key][1] - moment for key, moment in answered.items()]))
+        print("  response to position    ", cuts([positions[key][1] - moment for key, moment in answered.items()]))
         first = [
             next(seen for size, seen in signed if size > positions[key][0]) - moment for key, moment in answered.items()
         ]
-        print("  answer to signature   ", cuts(first))
+        print("  response to signature   ", cuts(first))
 
 
-def plant(conninfo: str, leaves: int) -> None:
-    """Put a tree of so many small leaves into an empty ledger, as if they had been appended."""
+def insert_leaves(conninfo: str, leaves: int) -> None:
+    """Insert a tree of the given number of small leaves into an empty ledger."""
 
     def content() -> Iterator[bytes]:
         return (b'{"number":%d}' % number for number in range(leaves))
@@ -116,8 +116,8 @@ def plant(conninfo: str, leaves: int) -> None:
         superuser.execute("VACUUM ANALYZE ledger_entries, ledger_tiles")
 
 
-async def keeping_up(conninfo: str) -> None:
-    """Print how fast a backlog is appended, and what an entry takes."""
+async def throughput(conninfo: str) -> None:
+    """Print the rate at which a backlog is appended, and the size of an entry."""
     pools = Database(conninfo, {CallerKind.TRADER: 4})
     await pools.open()
     orders = Orders(pools, lambda _: None)
@@ -148,16 +148,16 @@ async def keeping_up(conninfo: str) -> None:
             "SELECT pg_total_relation_size('ledger_entries')::float8 / count(*), avg(octet_length(leaf))::float8, "
             "pg_total_relation_size('ledger_tiles')::float8 / count(*) FROM ledger_entries"
         ).fetchall()
-    print(f"  an entry takes {entries:.0f} bytes with its indexes, of them {leaf:.0f} the leaf; {tiles:.0f} of tiles")
+    print(f"  an entry has {entries:.0f} bytes with its indexes, {leaf:.0f} of them the leaf, and {tiles:.0f} of tiles")
 
 
 async def proofs(conninfo: str, leaves: int) -> None:
-    """Print the time of an inclusion proof in a tree of so many leaves."""
+    """Print the time of an inclusion proof in a tree of the given number of leaves."""
     async with serving(conninfo, BLOTTER_SEQUENCER="false"), aio.insecure_channel(TARGET) as channel:
         audit = audit_service_pb2_grpc.AuditServiceStub(channel)
         spent = []
         for _ in range(500):
-            position = random.randrange(leaves)  # noqa: S311  # nothing secret about it
+            position = random.randrange(leaves)  # noqa: S311  # not a secret
             started = time.perf_counter()
             wanted = ledger_pb2.GetInclusionProofRequest(position=position, tree_size=leaves)
             await audit.GetInclusionProof(wanted, metadata=COMPLIANCE)
@@ -166,7 +166,7 @@ async def proofs(conninfo: str, leaves: int) -> None:
 
 
 async def cost(conninfo: str, options: argparse.Namespace) -> None:
-    """Print submits a second with the sequencer on and off, in turns, and the median ratio."""
+    """Print submits per second with the sequencer on and off, alternately, and the median ratio."""
     ratios = []
     for number in range(options.rounds):
         rates = {}
@@ -186,14 +186,14 @@ async def cost(conninfo: str, options: argparse.Namespace) -> None:
 
 
 async def main(options: argparse.Namespace) -> None:
-    """Measure one after the other."""
+    """Run the measurements one after the other."""
     async with database() as conninfo:
         await delays(conninfo, options)
         await cost(conninfo, options)
     for leaves in (0, options.leaves):
         async with database() as conninfo:
-            await asyncio.to_thread(plant, conninfo, leaves)
-            await keeping_up(conninfo)
+            await asyncio.to_thread(insert_leaves, conninfo, leaves)
+            await throughput(conninfo)
             if leaves:
                 await proofs(conninfo, leaves)
 

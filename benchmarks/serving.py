@@ -1,4 +1,4 @@
-"""A database and a server of the benchmark's own."""
+"""The database and the server of a benchmark."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ TARGET = "127.0.0.1:50061"
 
 @asynccontextmanager
 async def database() -> AsyncIterator[str]:
-    """Run a database for as long as the context lasts; yield its conninfo."""
+    """Run a database until the block ends; yield its conninfo."""
     with tempfile.TemporaryDirectory() as folder, provisioning.owned(Settings(home=Path(folder))) as conninfo:
         yield conninfo
 
 
 @asynccontextmanager
 async def serving(conninfo: str, **settings: str) -> AsyncIterator[None]:
-    """Serve on TARGET in a process of its own for as long as the context lasts, with a ledger that is signed."""
+    """Run a server on TARGET in another process until the block ends, with a signed ledger."""
     with tempfile.TemporaryDirectory() as folder:
         keys = KeyFolder(Path(folder) / "keys")
         keys.generate("localhost/blotter")
@@ -54,6 +54,6 @@ async def serving(conninfo: str, **settings: str) -> AsyncIterator[None]:
 
 
 def _url(conninfo: str) -> str:
-    """Return the connection string as BLOTTER_DATABASE_URL takes it: a URL without user."""
+    """Return the conninfo in the form of BLOTTER_DATABASE_URL: a URL without a user."""
     parts = conninfo_to_dict(conninfo)
     return f"postgresql:///{parts['dbname']}?{urlencode({'host': parts['host'], 'port': parts['port']})}"

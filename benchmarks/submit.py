@@ -1,9 +1,9 @@
-"""Submits a second: over gRPC, and as the bare database call below it, in turn on one machine.
+"""Benchmark of submits per second: over gRPC and as the underlying database call, alternately on one machine.
 
     .venv/bin/python -m benchmarks.submit [--seconds 5] [--clients 16] [--traders 4] [--rounds 3]
 
-Quote the ratios: these figures are of one machine, shared with whatever else runs on it. The service is one process;
-so is the load. Postgres runs with its defaults (fsync on) in a temporary folder.
+Only the ratio is comparable with other machines. The service is one process, and so is the load. Postgres runs with
+its defaults (fsync on) in a temporary directory.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Submit = Callable[[UUID], Awaitable[object]]
 
 
 def request() -> order_service_pb2.SubmitOrderRequest:
-    """100 AAPL to buy at 585.33, under a key of its own."""
+    """Return an order to buy 100 AAPL at 585.33, with a new client_order_id."""
     return order_service_pb2.SubmitOrderRequest(
         client_order_id=uuid4().hex,
         symbol="AAPL",
@@ -42,7 +42,7 @@ def request() -> order_service_pb2.SubmitOrderRequest:
 
 
 async def measure(submit: Submit, clients: int, traders: list[UUID], seconds: float) -> tuple[float, float, float]:
-    """Return submits a second, and their p50 and p99 in milliseconds."""
+    """Return submits per second, and their p50 and p99 in milliseconds."""
     spent: list[float] = []
     end = time.perf_counter() + seconds
 
@@ -57,7 +57,7 @@ async def measure(submit: Submit, clients: int, traders: list[UUID], seconds: fl
 
 
 async def compare(conninfo: str, target: str, options: argparse.Namespace) -> None:
-    """Measure both ways in turn and print each round and the median ratio."""
+    """Measure both alternately; print each round and the median ratio."""
     database = Database(conninfo, {CallerKind.TRADER: 8})
     await database.open()
     orders = Orders(database, lambda _: None)
@@ -69,24 +69,24 @@ async def compare(conninfo: str, target: str, options: argparse.Namespace) -> No
         async def over_grpc(trader_id: UUID) -> object:
             return await stub.SubmitOrder(request(), metadata=(("x-trader-id", str(trader_id)),))
 
-        async def bare(trader_id: UUID) -> object:
+        async def database_call(trader_id: UUID) -> object:
             caller = Caller(CallerKind.TRADER, trader_id, "benchmark", "benchmark")
             return await orders.submit(caller, trader_id, [replace(order, client_order_id=uuid4().hex)])
 
         ratios = []
         for number in range(1 + options.rounds):
-            seconds = options.seconds if number else 1  # the first round warms up
-            rows = [await measure(submit, options.clients, traders, seconds) for submit in (over_grpc, bare)]
+            seconds = options.seconds if number else 1  # the first round is a warm-up
+            rows = [await measure(submit, options.clients, traders, seconds) for submit in (over_grpc, database_call)]
             if number:
-                for name, (rate, middle, high) in zip(("over gRPC", "bare call"), rows, strict=True):
+                for name, (rate, middle, high) in zip(("over gRPC    ", "database call"), rows, strict=True):
                     print(f"{number}  {name}  {rate:7.0f}/s   p50 {middle:6.1f} ms   p99 {high:6.1f} ms")
                 ratios.append(rows[0][0] / rows[1][0])
-        print(f"over gRPC / bare call, median of {options.rounds}: {statistics.median(ratios):.2f}")
+        print(f"over gRPC / database call, median of {options.rounds}: {statistics.median(ratios):.2f}")
     await database.close()
 
 
 async def main(options: argparse.Namespace) -> None:
-    """Start a database and a server of the benchmark's own, and compare."""
+    """Start a database and a server, and compare."""
     async with database() as conninfo, serving(conninfo):
         await compare(conninfo, TARGET, options)
 

@@ -1,10 +1,10 @@
-"""What watchers of a trader cost his submits, and how soon they see them.
+"""Benchmark of watchers: their cost for a trader's submits, and the delay until they receive the events.
 
     .venv/bin/python -m benchmarks.watchers [--seconds 5] [--watchers 0 1 50 200]
 
-One client submits one order after the other while so many streams watch the same trader. For each number of watchers:
-submits a second with their p50 and p99, and the time from the answer's arrival to the event's at the first watcher.
-Client, server and database share the machine, so compare the rows of one run, not runs.
+One client submits orders sequentially while a number of streams watch the same trader. For each number of watchers, it
+prints submits per second with their p50 and p99, and the time from the response until the first watcher receives the
+event. Client, server and database run on the same machine: compare the rows of one run, not different runs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ METADATA = (("x-trader-id", str(next(iter(DEMO_TRADERS)))),)
 async def watch(
     stub: order_service_pb2_grpc.OrderServiceAsyncStub, ready: asyncio.Event, seen: dict[int, float]
 ) -> None:
-    """Follow the trader; note when each sequence is first seen by any watcher."""
+    """Watch the trader; record when the first watcher receives each sequence."""
     call = stub.WatchOrders(watch_pb2.WatchOrdersRequest(), metadata=METADATA)
     async for message in call:
         if message.HasField("snapshot_complete"):
@@ -44,7 +44,7 @@ def cuts(spent: Sequence[float]) -> tuple[float, float]:
 
 
 async def measure(watchers: int, seconds: float) -> None:
-    """Print one row."""
+    """Measure with the given number of watchers, and print a row."""
     async with aio.insecure_channel(TARGET) as watching, aio.insecure_channel(TARGET) as submitting:
         seen: dict[int, float] = {}
         ready = [asyncio.Event() for _ in range(watchers)]
@@ -67,14 +67,14 @@ async def measure(watchers: int, seconds: float) -> None:
         )
         if watchers:
             delays = [max(0, seen[sequence] - moment) for sequence, moment in answered.items()]
-            row += "   seen after: p50 {:6.1f} ms   p99 {:6.1f} ms".format(*cuts(delays))
+            row += "   received after: p50 {:6.1f} ms   p99 {:6.1f} ms".format(*cuts(delays))
         print(row, flush=True)
 
 
 async def main(options: argparse.Namespace) -> None:
     """Measure each number of watchers in turn."""
     async with database() as conninfo, serving(conninfo):
-        await measure(0, 1)  # warms up
+        await measure(0, 1)  # warm-up
         for watchers in options.watchers:
             await measure(watchers, options.seconds)
 

@@ -1,1 +1,1 @@
-"""The example for Node against a real server: make test-node."""
+"""The Node example against a real server: make test-node."""

@@ -1,4 +1,4 @@
-"""The example as a user has it: its files, the packages of its lock, and the folder that `blotter protos` writes."""
+"""The Node example as a user installs it: its files, its locked packages, and the output of `blotter protos`."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ NPM_SECONDS = 180
 def program(name: str) -> str:
     """Return the path of node or npm."""
     path = shutil.which(name)
-    assert path, f"make test-node needs Node 20 or newer with npm; {name} is not on the PATH"
+    assert path, f"make test-node requires Node 20 or newer with npm; {name} is not on the PATH"
     return path
 
 
 @pytest.fixture(scope="session", autouse=True)
 def installed() -> None:
-    """Look for both programs before a database is made."""
+    """Check for both programs before a database is created."""
     assert program("node")
     assert program("npm")
 
 
 @pytest.fixture
 def example(tmp_path: Path) -> Path:
-    """The folder of the example, ready to run."""
+    """The folder of the installed example."""
     folder = tmp_path / "example"
     folder.mkdir()
     for name in ("package.json", "package-lock.json", "blotter.js", "example.js"):
@@ -49,7 +49,7 @@ def example(tmp_path: Path) -> Path:
         timeout=NPM_SECONDS,
         check=False,
     )
-    assert packages.returncode == 0, f"make test-node needs npm's registry: {packages.stderr}"
+    assert packages.returncode == 0, f"make test-node requires npm's registry: {packages.stderr}"
     written = run("protos", str(folder / "protos"), cwd=tmp_path)
     assert written.returncode == 0, written.stderr
     return folder

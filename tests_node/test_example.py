@@ -1,4 +1,4 @@
-"""The example goes on across a server that drains and one that is killed, and shows what errors carry."""
+"""The Node example resumes after a drain and a crash of the server, and prints the details of errors."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from tests.conftest import ALICE, Database
 from tests.operations.command_line import DEADLINE, Serving, environment, free_port, until
 from tests_node.conftest import SOURCE, program
 
-ORDERS = 10  # one a second: enough that some are left after the second restart
+ORDERS = 10  # one per second: enough that some remain after the second restart
 
 
-def test_it_goes_on_across_restarts_and_decodes_errors(example: Path, database: Database, tmp_path: Path) -> None:
+def test_it_resumes_across_restarts_and_decodes_errors(example: Path, database: Database, tmp_path: Path) -> None:
     settings = {
         "BLOTTER_LISTEN": f"127.0.0.1:{free_port()}",
         "BLOTTER_DATABASE_URL": database.url,
@@ -57,14 +57,14 @@ def test_it_goes_on_across_restarts_and_decodes_errors(example: Path, database: 
     assert "\nsubmitted again: replayed true\n" in text
     assert re.search(r"^INVALID_ARGUMENT INVALID_REQUEST: .*\n  quantity: .*\n  price: ", text, re.MULTILINE), text
     assert re.search(r"^ALREADY_EXISTS CLIENT_ORDER_ID_REUSED: ", text, re.MULTILINE), text
-    assert re.search(r"^UNAVAILABLE DRAINING: .*\n  again after 1000 ms$", text, re.MULTILINE), text
-    assert re.search(r"^UNAVAILABLE : .*\n(?!  again)", text, re.MULTILINE), text
+    assert re.search(r"^UNAVAILABLE DRAINING: .*\n  retry after 1000 ms$", text, re.MULTILINE), text
+    assert re.search(r"^UNAVAILABLE : .*\n(?!  retry)", text, re.MULTILINE), text
 
 
 def await_event(output: Path, node: subprocess.Popen[bytes]) -> None:
-    """Wait until the example prints one more event, or ends."""
+    """Wait until the example prints another event, or ends."""
     seen = len(events(output))
-    until(lambda: len(events(output)) > seen or node.poll() is not None, "no event came")
+    until(lambda: len(events(output)) > seen or node.poll() is not None, "the example printed no event")
 
 
 def events(output: Path) -> list[str]:
@@ -72,7 +72,7 @@ def events(output: Path) -> list[str]:
     return re.findall(r"^\d+ ACTION_([A-Z]+) ", output.read_text(), re.MULTILINE)
 
 
-def test_its_lock_pins_each_package_by_hash_and_names_no_registry() -> None:
+def test_its_lock_file_pins_each_package_by_hash_and_names_no_registry() -> None:
     packages = json.loads((SOURCE / "package-lock.json").read_text("utf-8"))["packages"]
     del packages[""]
     assert packages

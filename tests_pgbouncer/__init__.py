@@ -1,1 +1,1 @@
-"""The unchanged service behind a real PgBouncer in transaction mode: make test-pgbouncer."""
+"""The service behind a real PgBouncer in transaction mode: make test-pgbouncer."""

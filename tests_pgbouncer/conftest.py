@@ -1,6 +1,6 @@
 """A PgBouncer in front of a test's database."""
 
-# ruff: noqa: ASYNC240  # a few small files, before anything else runs
+# ruff: noqa: ASYNC240  # a few small files, before other tasks run
 import asyncio
 import os
 import shutil
@@ -32,13 +32,13 @@ class Pooled(Database):
 
 @asynccontextmanager
 async def pgbouncer(database: Database, pool_size: int, more: str = "") -> AsyncIterator[Pooled]:
-    """The database behind a PgBouncer in transaction mode, with so many server connections a login.
+    """Run a PgBouncer in transaction mode for the database, with `pool_size` server connections per login.
 
-    `more` holds further lines of its configuration, each with its newline.
+    `more` contains further lines of its configuration, each with a newline.
     """
     program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
-    assert program, "make test-pgbouncer needs PgBouncer: apt-get install pgbouncer"
-    # PgBouncer's account may not enter the folder of the socket, so it connects through a proxy.
+    assert program, "make test-pgbouncer requires PgBouncer: apt-get install pgbouncer"
+    # PgBouncer's account cannot access the folder of the socket, and therefore connects through a proxy.
     async with proxied(database) as behind:
         with tempfile.TemporaryDirectory(prefix="blotter-tests-") as name:
             folder = Path(name)

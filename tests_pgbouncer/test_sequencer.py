@@ -1,4 +1,4 @@
-"""The sequencer needs a session of its own: behind PgBouncer it takes a direct URL, and refuses the pooled one."""
+"""The sequencer requires a direct session: with PgBouncer it refuses the pooled URL and uses a direct one."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ IGNORING = "ignore_startup_parameters = options,extra_float_digits\n"
 
 @pytest.mark.parametrize("pool_size", [1, 3])
 @pytest.mark.parametrize("more", ["", IGNORING])
-async def test_a_pooled_session_is_refused_and_the_setting_named(database: Database, pool_size: int, more: str) -> None:
-    """With three backends a session's lock stays on one of them while its statements go to others."""
+async def test_a_pooled_session_is_refused_and_the_error_names_the_setting(
+    database: Database, pool_size: int, more: str
+) -> None:
+    """With three backends, a session's lock is held by one of them, while its statements may run on others."""
     async with pgbouncer(database, pool_size, more) as pooled:
         with pytest.raises(DatabaseUnavailable, match="BLOTTER_SEQUENCER_DATABASE_URL"):
             await check_login(pooled.conninfo("blotter_sequencer"), None)

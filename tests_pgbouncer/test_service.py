@@ -1,4 +1,4 @@
-"""Calls and streams through PgBouncer in transaction mode, with one server connection a login."""
+"""Calls and streams through PgBouncer in transaction mode, with one server connection per login."""
 
 import asyncio
 from uuid import UUID

@@ -1,1 +1,1 @@
-"""The vectors that others published: `make test-vectors VECTORS=<folder>`. The project's own tests do without them."""
+"""Tests with published test vectors: `make test-vectors VECTORS=<folder>`. `make test` does not require them."""

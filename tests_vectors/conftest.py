@@ -1,4 +1,4 @@
-"""The fixtures of the project's own tests: a server on a database."""
+"""The fixtures of the other tests: a server with a database."""
 
 from tests.conftest import bin_dir, cluster, database, logins, template
 from tests.serving import server

@@ -1,4 +1,4 @@
-"""A published message file of a real exchange, played against a real server and compared to the letter."""
+"""A published message file of an exchange, played against a real server and compared exactly."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_the_real_file() -> None:
     assert counts == {"PENDING": 37, "PARTIAL": 1, "FILLED": 69, "REJECTED": 0, "CANCELLED": 364}
 
 
-def test_real_order_flow_is_recorded_to_the_letter_and_once(server: Server) -> None:
+def test_real_order_flow_is_recorded_exactly_and_once(server: Server) -> None:
     with Client(server.target, trader_id=ALICE) as client:
         client.submit_order("AAPL", Side.SELL, OrderType.MARKET, 5)
     named = ("--symbol", "AAPL", "--date", "2012-06-21", "--trader-id", str(ALICE), "--trader-id", str(BOB))
@@ -55,4 +55,4 @@ def test_real_order_flow_is_recorded_to_the_letter_and_once(server: Server) -> N
     assert "nothing new: 929 replayed" in again.output
     with Desk(server.target, TRADERS) as desk:
         logs = [list(desk.compliance.list_execution_logs(trader_id=trader_id)) for trader_id in TRADERS]
-    assert sum(map(len, logs)) == 930, "the file's, and the order that was there before"
+    assert sum(map(len, logs)) == 930, "those of the file, and the order entered before"

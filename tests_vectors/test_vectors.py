@@ -1,4 +1,4 @@
-"""The published vectors of RFC 6962 proofs, signed notes and hashes."""
+"""The published test vectors of RFC 6962 proofs, signed notes and hashes."""
 
 import base64
 import json
@@ -15,7 +15,7 @@ from tests_vectors.vectors import VECTORS, cases, hashes
 NOTES: Any = json.loads((VECTORS / "signed-note.json").read_text())
 
 
-def test_all_published_proofs_are_here() -> None:
+def test_all_published_proofs_are_present() -> None:
     for kind in ("inclusion", "consistency"):
         found = [case.values[0]["wantErr"] for case in cases(kind)]
         assert (len(found), sum(found)) == (98, 92)
@@ -67,13 +67,13 @@ def test_notes() -> None:
             assert str(notes.sign(case["text"], [signer])) == str(note)
 
 
-def test_keys_that_are_none() -> None:
+def test_invalid_keys() -> None:
     for case in NOTES["vkeys_invalid"]:
         with pytest.raises(InvalidKey):
             Verifier.parse(case["vkey"])
 
 
-def test_the_bytes_of_a_checkpoint() -> None:
+def test_the_text_of_a_checkpoint() -> None:
     case = NOTES["checkpoint_bytes"]
     root = base64.b64decode(case["hash_b64"])
     assert root == hashing.leaf_hash(case["record"].encode())

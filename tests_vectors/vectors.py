@@ -1,4 +1,4 @@
-"""Vectors that others published, read from the folder that the variable VECTORS names."""
+"""Published test vectors, read from the folder in the environment variable VECTORS."""
 
 import base64
 import json
@@ -14,7 +14,7 @@ if not (VECTORS / "signed-note.json").is_file():
 
 
 def cases(kind: str) -> list[Any]:
-    """All cases of `inclusion` or `consistency`, named by their files."""
+    """Return all cases of `inclusion` or `consistency`, with their file names as ids."""
     files = sorted((VECTORS / "rfc6962" / kind).rglob("*.json"))
     return [
         pytest.param(json.loads(file.read_text()), id=f"{file.parent.name}/{file.stem}".replace("@", "-"))
@@ -23,5 +23,5 @@ def cases(kind: str) -> list[Any]:
 
 
 def hashes(values: list[str] | None) -> list[bytes]:
-    """Base64 to bytes."""
+    """Decode hashes from base64."""
     return [base64.b64decode(value) for value in values or []]

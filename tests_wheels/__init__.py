@@ -1,1 +1,1 @@
-"""The three distributions, each built, installed from its wheel into an environment of its own, and used."""
+"""The three distributions: each is built, installed from its wheel into a virtual environment, and used."""

@@ -1,4 +1,4 @@
-"""The wheels, environments that have nothing but them, and an empty folder to work in."""
+"""The wheels, virtual environments that contain only them, and an empty working directory."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ COMMAND_SECONDS = 90
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """A virtual environment, without a path to this repository."""
+    """A virtual environment without a path to this repository."""
 
     folder: Path
 
     @property
     def variables(self) -> dict[str, str]:
-        """The environment variables of a user who has activated it, and has set nothing of Blotter's."""
+        """The environment variables with the virtual environment activated and without any of Blotter's."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("BLOTTER_", "PG", "PYTHON"))}
         return kept | {"PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}", "VIRTUAL_ENV": str(self.folder)}
 
     def program(self, name: str) -> str:
-        """Return the path of a program that was installed."""
+        """Return the path of an installed program."""
         return str(self.folder / "bin" / name)
 
     def run(self, name: str, *arguments: object, cwd: Path, **settings: str) -> subprocess.CompletedProcess[str]:
-        """Run a program to its end."""
+        """Run a program and wait for its end."""
         return subprocess.run(
             [self.program(name), *map(str, arguments)],
             cwd=cwd,
@@ -49,7 +49,7 @@ class Environment:
         )
 
     def install(self, *requirements: str) -> None:
-        """Install packages, as wheels."""
+        """Install packages from wheels."""
         pip = [sys.executable, "-m", "pip", "--python", self.program("python"), "--no-input"]
         pip += ["--disable-pip-version-check", "-q", "install"]
         subprocess.run(
@@ -68,11 +68,11 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def environment(folder: Path, requirements: Sequence[str]) -> Environment:
-    """Return a new environment with these packages and what they need."""
+    """Return a new environment with the packages and their dependencies."""
     venv.create(folder)
-    made = Environment(folder)
-    made.install(*requirements)
-    return made
+    created = Environment(folder)
+    created.install(*requirements)
+    return created
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The client and the verifier, each alone in an environment, at the lowest and at the newest versions they accept."""
+"""The client and the verifier, each alone in an environment, with the lowest and the newest dependencies."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ FOUND = "import pkgutil, sys; print(sorted({module.name for module in pkgutil.it
 
 
 def lowest(package: str) -> list[str]:
-    """Return the lowest version that a package accepts of each package it needs."""
+    """Return the lowest version of each dependency that a package accepts."""
     project = tomllib.loads((ROOT / "packages" / package / "pyproject.toml").read_text("utf-8"))["project"]
     return [requirement.replace(">=", "==") for requirement in project["dependencies"]]
 
 
 @pytest.mark.parametrize("versions", ["lowest", "newest"])
-def test_the_client_needs_nothing_of_the_server(
+def test_the_client_does_not_depend_on_the_server(
     versions: str, wheels: dict[str, str], server: Environment, empty: Path, tmp_path: Path
 ) -> None:
     pins = lowest("client") if versions == "lowest" else []
@@ -39,7 +39,7 @@ def test_the_client_needs_nothing_of_the_server(
 
 
 @pytest.mark.parametrize("versions", ["lowest", "newest"])
-def test_the_verifier_needs_neither_the_server_nor_the_client(
+def test_the_verifier_does_not_depend_on_server_or_client(
     versions: str, wheels: dict[str, str], empty: Path, tmp_path: Path
 ) -> None:
     pins = lowest("verifier") if versions == "lowest" else []

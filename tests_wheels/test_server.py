@@ -1,4 +1,4 @@
-"""The server's wheel serves, migrates and registers traders, on the embedded PostgreSQL and on the user's own."""
+"""The server's wheel serves, migrates and registers traders, with the embedded and with another PostgreSQL."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ with Client(sys.argv[1], trader_id=sys.argv[2]) as client:
 
 @contextmanager
 def served(server: Environment, cwd: Path, **settings: str) -> Iterator[str]:
-    """Run `blotter serve`, which must end well at Ctrl-C; yield its address."""
+    """Run `blotter serve`, which must exit cleanly on Ctrl-C; yield its address."""
     target = f"127.0.0.1:{free_port()}"
     output = cwd.parent / "output"
     with output.open("w") as writing:
@@ -54,7 +54,7 @@ def served(server: Environment, cwd: Path, **settings: str) -> Iterator[str]:
     assert "Traceback" not in output.read_text()
 
 
-def test_it_serves_in_an_empty_folder(server: Environment, empty: Path) -> None:
+def test_it_serves_in_an_empty_directory(server: Environment, empty: Path) -> None:
     with served(server, empty) as target:
         added = server.run("blotter", "traders", "add", "Zoe", cwd=empty)
         assert added.returncode == 0, added.stderr
@@ -64,13 +64,13 @@ def test_it_serves_in_an_empty_folder(server: Environment, empty: Path) -> None:
         (empty / "key").write_text(shown.stdout)
         deadline = time.monotonic() + COMMAND_SECONDS
         while (exported := server.run("blotter", "audit", "export", "trail", "--target", target, cwd=empty)).returncode:
-            assert time.monotonic() < deadline, exported.stderr  # the first checkpoint is signed within a second or two
+            assert time.monotonic() < deadline, exported.stderr  # the first checkpoint is signed within two seconds
         verified = server.run("blotter-verify", "bundle", "trail", "--key", "key", cwd=empty)
         assert verified.returncode == 0, verified.stdout
         assert verified.stdout.startswith("VERIFIED.")
 
 
-def test_it_offers_what_was_installed(server: Environment, empty: Path) -> None:
+def test_its_commands_and_files_are_those_of_the_server(server: Environment, empty: Path) -> None:
     shown = server.run("blotter", "--help", cwd=empty).stdout
     assert "serve" in shown
     assert "demo" not in shown  # the order flow is not part of the server's distribution
@@ -89,11 +89,11 @@ def test_it_writes_the_contract(server: Environment, empty: Path) -> None:
     assert {path.relative_to(empty / "contract") for path in empty.rglob("*.proto")} == own | google
 
 
-def test_a_database_of_ones_own_is_prepared_and_served(server: Environment, empty: Path, tmp_path: Path) -> None:
+def test_another_database_is_prepared_and_served(server: Environment, empty: Path, tmp_path: Path) -> None:
     def blotter(*arguments: object, **settings: str) -> str:
-        done = server.run("blotter", *arguments, cwd=empty, **settings)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        ended = server.run("blotter", *arguments, cwd=empty, **settings)
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout
 
     offline = blotter("migrate", "sql")
     assert "CREATE TABLE orders" in offline
@@ -115,6 +115,6 @@ def test_a_database_of_ones_own_is_prepared_and_served(server: Environment, empt
         with served(server, empty, **own, **keys) as target:
             submitted = server.run("python", "-c", SUBMIT, target, trader, cwd=empty)
             assert submitted.returncode == 0, submitted.stderr
-        assert list(empty.iterdir()) == [], "with a database of one's own nothing is written here"
+        assert list(empty.iterdir()) == [], "with another database no file is written to the working directory"
     finally:
         cluster.stop()

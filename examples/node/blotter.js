@@ -1,5 +1,5 @@
 'use strict';
-// What a client needs besides gRPC: identity, errors with their details, calls that are repeated, streams that go on.
+// A client for Blotter: identity, errors with their details, retries, and streams that resume.
 
 const { setTimeout: sleep } = require('node:timers/promises');
 const grpc = require('@grpc/grpc-js');
@@ -12,20 +12,20 @@ const FILES = [
   'google/rpc/status.proto',
 ];
 
-// Field names as in the contract; 64-bit integers as decimal strings, because a number holds only 53 bits.
+// Field names as in the contract; 64-bit integers as decimal strings, because a Number has only 53 bits.
 const LOADING = { keepCase: true, longs: String, enums: String, defaults: true, oneofs: true };
 
 const CHANNEL = {
-  'grpc.keepalive_time_ms': 30_000, // notices a server that is gone without a word
+  'grpc.keepalive_time_ms': 30_000, // detects a server that disappeared without closing the connection
   'grpc.keepalive_timeout_ms': 10_000,
   'grpc.initial_reconnect_backoff_ms': 200,
   'grpc.max_reconnect_backoff_ms': 2_000,
 };
 
-/** How long to wait where the server has not said it: longer each time, and not the same time for all clients. */
+/** Return the delay in ms if the server has not set one: exponential, with jitter. */
 const backoff = (attempt) => Math.min(200 * 2 ** attempt, 5_000) * (0.5 + Math.random() / 2);
 
-/** An error of a call. `reason`, `violations` and `retryAfter` (ms) are from its details, where it has any. */
+/** An error of a call. `reason`, `violations` and `retryAfter` (ms) are taken from its details, if it has any. */
 class BlotterError extends Error {
   constructor(error, details) {
     const info = details['google.rpc.ErrorInfo'];
@@ -36,13 +36,13 @@ class BlotterError extends Error {
     this.violations = details['google.rpc.BadRequest']?.field_violations ?? [];
     const delay = details['google.rpc.RetryInfo']?.retry_delay;
     if (delay) this.retryAfter = Number(delay.seconds) * 1000 + delay.nanos / 1e6;
-    // Without details it is gRPC's own error: the connection failed.
+    // An error without details is gRPC's own: the connection failed.
     this.retryable = Boolean(delay) || (!info && ['UNAVAILABLE', 'CANCELLED'].includes(this.code));
   }
 }
 
 class Trader {
-  /** `folder` is what `blotter protos` has written. */
+  /** `folder` is the folder that `blotter protos` has written. */
   constructor(target, traderId, folder) {
     this.types = protoLoader.loadSync(FILES, { ...LOADING, includeDirs: [folder] });
     const { OrderService } = grpc.loadPackageDefinition(this.types).blotter.orders.v1;
@@ -56,12 +56,12 @@ class Trader {
     return new Promise((resolve, reject) => {
       const options = { deadline: Date.now() + 10_000 };
       this.orders[method](request, this.identity, options, (error, response) =>
-        error ? reject(this.decoded(error)) : resolve(response));
+        error ? reject(this.decode(error)) : resolve(response));
     });
   }
 
-  /** Make one call, again for up to a minute when that may help. Submits need their own `client_order_id`. */
-  async callAgain(method, request) {
+  /** Make one call, and retry it for up to a minute if the error allows it. A submit needs a `client_order_id`. */
+  async callWithRetry(method, request) {
     const end = Date.now() + 60_000;
     for (let attempt = 0; ; attempt += 1) {
       try {
@@ -74,14 +74,14 @@ class Trader {
   }
 
   /**
-   * Yield the messages of WatchOrders. After a cut it goes on behind the last message that the caller has handled, and
-   * reports the cut to `onCut`. A cut within the snapshot starts a new snapshot. `resume_token` goes on across restarts
-   * of this program, if the last one is kept.
+   * Yield the messages of WatchOrders. After an interruption the stream resumes after the last message that the caller
+   * has handled, and the error is passed to `onInterruption`. An interruption within the snapshot starts a new
+   * snapshot. To resume after a restart of the program, store the last `resume_token` and pass it in the request.
    */
-  async *watchOrders({ onCut = () => {}, ...request } = {}) {
+  async *watchOrders({ onInterruption = () => {}, ...request } = {}) {
     for (let attempt = 0; ; attempt += 1) {
       const stream = this.orders.WatchOrders(request, this.identity);
-      stream.on('error', () => {}); // read below; without a listener a cancelled stream would end the process
+      stream.on('error', () => {}); // handled below; without a listener a cancelled stream ends the process
       try {
         for await (const message of stream) {
           attempt = 0;
@@ -90,18 +90,18 @@ class Trader {
         }
         return;
       } catch (error) {
-        const cut = this.decoded(error);
-        if (!cut.retryable && cut.reason !== 'SLOW_CONSUMER') throw cut;
-        onCut(cut);
-        await sleep(cut.retryAfter ?? backoff(attempt));
+        const interruption = this.decode(error);
+        if (!interruption.retryable && interruption.reason !== 'SLOW_CONSUMER') throw interruption;
+        onInterruption(interruption);
+        await sleep(interruption.retryAfter ?? backoff(attempt));
       } finally {
         stream.cancel();
       }
     }
   }
 
-  /** Return gRPC's error with the details that its trailing metadata holds: a google.rpc.Status of Any messages. */
-  decoded(error) {
+  /** Return a BlotterError with the details in the trailing metadata of gRPC's error: a google.rpc.Status. */
+  decode(error) {
     const details = {};
     for (const bytes of error.metadata?.get('grpc-status-details-bin') ?? []) {
       for (const any of this.types['google.rpc.Status'].deserialize(bytes).details) {

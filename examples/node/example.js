@@ -1,5 +1,5 @@
 'use strict';
-// Enters orders, one a second, and watches them. Stop and start the server meanwhile: every event comes once.
+// Enters orders, one per second, and watches them. If the server is restarted meanwhile, each event is received once.
 
 const { randomUUID } = require('node:crypto');
 const { setTimeout: sleep } = require('node:timers/promises');
@@ -7,7 +7,7 @@ const { Trader } = require('./blotter');
 
 const {
   BLOTTER_TARGET: target = 'localhost:50051',
-  TRADER_ID: traderId = '11111111-0000-4000-8000-000000000000', // Ada, of the embedded database
+  TRADER_ID: traderId = '11111111-0000-4000-8000-000000000000', // Ada, a demo trader of the embedded database
   PROTOS: folder = `${__dirname}/protos`,
   ORDERS: count = '10',
 } = process.env;
@@ -24,21 +24,21 @@ async function main() {
     price: '585.33',
   });
 
-  // Wrong fields come all at once.
+  // One error names all invalid fields.
   await trader.call('SubmitOrder', { ...order(0), quantity: -1, price: 'much' }).catch(show);
 
   let watching;
   await new Promise((ready) => { watching = watch(trader, run, ready); });
   for (let number = 1; number <= Number(count); number += 1) {
-    await trader.callAgain('SubmitOrder', order(number));
+    await trader.callWithRetry('SubmitOrder', order(number));
     await sleep(1000);
   }
 
-  // The same again is the same order; the same key with other content is an error.
-  const { replayed } = await trader.callAgain('SubmitOrder', order(1));
+  // Repeating a submit returns the same order; the same key with another content is an error.
+  const { replayed } = await trader.callWithRetry('SubmitOrder', order(1));
   console.log(`submitted again: replayed ${replayed}`);
-  await trader.callAgain('SubmitOrder', { ...order(1), quantity: 200 }).catch(show);
-  await trader.callAgain('CancelOrder', { client_order_id: `${run}-${count}`, reason: 'the last one' });
+  await trader.callWithRetry('SubmitOrder', { ...order(1), quantity: 200 }).catch(show);
+  await trader.callWithRetry('CancelOrder', { client_order_id: `${run}-${count}`, reason: 'the last one' });
   console.log(`${await watching} events, each once and in order`);
   trader.close();
 }
@@ -46,8 +46,8 @@ async function main() {
 /** Print the events of this run's orders until one is cancelled; return how many there were. */
 async function watch(trader, run, ready) {
   let events = 0;
-  let last = 0n; // a trader's events are numbered without a gap
-  for await (const message of trader.watchOrders({ onCut: show })) {
+  let last = 0n; // a trader's events are numbered without gaps
+  for await (const message of trader.watchOrders({ onInterruption: show })) {
     if (message.message === 'snapshot_complete') {
       last = BigInt(message.snapshot_complete.last_sequence);
       console.log(`the snapshot is complete up to event ${last}`);
@@ -62,13 +62,13 @@ async function watch(trader, run, ready) {
       if (action === 'ACTION_CANCELLED') return events;
     }
   }
-  throw new Error('the server has ended the stream');
+  throw new Error('the server ended the stream');
 }
 
 function show(error) {
   console.log(`${error.code} ${error.reason ?? ''}: ${error.message}`);
   for (const { field, description } of error.violations ?? []) console.log(`  ${field}: ${description}`);
-  if (error.retryAfter !== undefined) console.log(`  again after ${error.retryAfter} ms`);
+  if (error.retryAfter !== undefined) console.log(`  retry after ${error.retryAfter} ms`);
 }
 
 main().catch((error) => {

@@ -14,20 +14,20 @@ ADA = "11111111-0000-4000-8000-000000000000"
 
 
 def show(event: OrderEvent) -> None:
-    """Print an event, and the order's state after it."""
+    """Print an event and the order's status after it."""
     print(event.sequence, Action(event.action).name, OrderStatus(event.order.status).name, event.order.order_id)
 
 
 def watch_and_submit(client: Client) -> tuple[str, str]:
     """Submit an order and watch until its first event; return its id and the token to resume from."""
     with client.watch_orders() as watch:
-        # The stream starts with a snapshot: parts of it, then its end. A token is stored with what was done about its
-        # message, so that after a crash the two agree.
+        # The stream starts with a snapshot in several messages. Store a message's token together with the effects of
+        # the message, so that the two agree after a crash.
         for message in watch:
             if message.HasField("snapshot_complete"):
                 print(f"snapshot of {message.snapshot_complete.order_count} orders")
                 break
-        # With a client_order_id of one's own, the same call may be made again after a timeout; here one is made.
+        # Pass a client_order_id to be able to repeat the call after a timeout. Here the client generates one.
         order = client.submit_order("AAPL", Side.BUY, OrderType.LIMIT, 100, Decimal("585.33")).order
         for message in watch:
             for event in message.events.events:
@@ -38,7 +38,7 @@ def watch_and_submit(client: Client) -> tuple[str, str]:
 
 
 def resume(client: Client, order_id: str, resume_token: str) -> None:
-    """Watch from the token on, without a snapshot, until the order is cancelled."""
+    """Resume the watch from the token, without a snapshot, until the order is cancelled."""
     with client.watch_orders(resume_token=resume_token) as watch:
         for message in watch:
             for event in message.events.events:
@@ -47,8 +47,8 @@ def resume(client: Client, order_id: str, resume_token: str) -> None:
                     return
 
 
-def submit_a_wrong_order(client: Client) -> None:
-    """Print what an error tells."""
+def submit_an_invalid_order(client: Client) -> None:
+    """Print the details of an error."""
     try:
         client.submit_order("AAPL", Side.BUY, OrderType.LIMIT, 0)
     except BlotterError as error:
@@ -56,7 +56,7 @@ def submit_a_wrong_order(client: Client) -> None:
         for field, description in error.fields.items():
             print(f"  {field}: {description}")
         if error.retry_after is not None:
-            print(f"  the same call may help after {error.retry_after}")
+            print(f"  retry after {error.retry_after}")
 
 
 def main(target: str = "127.0.0.1:50051", trader_id: str = ADA) -> None:
@@ -65,7 +65,7 @@ def main(target: str = "127.0.0.1:50051", trader_id: str = ADA) -> None:
         order_id, resume_token = watch_and_submit(client)
         client.cancel_order(order_id, reason="end of the example")
         resume(client, order_id, resume_token)
-        submit_a_wrong_order(client)
+        submit_an_invalid_order(client)
 
 
 if __name__ == "__main__":

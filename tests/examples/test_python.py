@@ -1,4 +1,4 @@
-"""The examples for Python, and those of the client's README, run against a real server."""
+"""The Python examples, and those of the client's README, run against a real server."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SNIPPETS = re.findall(r"^```python\n(.*?)^```$", README, flags=re.MULTILINE | re
 
 
 def run(*arguments: str) -> str:
-    """Return what a program prints; it must end well, without a warning."""
+    """Run a program and return its output. It must succeed, without a warning."""
     ended = subprocess.run(
         [sys.executable, "-W", "error", *arguments],
         env=os.environ | {"PYTHONPATH": PYTHONPATH},
