@@ -34,9 +34,9 @@ def test_one_traders_events_are_dense() -> None:
     sequences.events(events(5, 6))
     sequences.events(events())
     sequences.events(events(7))
-    for wrong in ((9,), (7,), (6,), (8, 10), (8, 8)):
+    for invalid in ((9,), (7,), (6,), (8, 10), (8, 8)):
         with pytest.raises(MessageLost):
-            sequences.events(events(*wrong))
+            sequences.events(events(*invalid))
     sequences.events(events(8))
 
 
@@ -50,9 +50,9 @@ def test_a_stream_that_starts_at_a_token_may_start_at_any_event() -> None:
 def test_filtered_events_only_ascend() -> None:
     sequences = Sequences(dense=False)
     sequences.events(events(3, 9))
-    for wrong in ((9,), (8,), (12, 11), (12, 12)):
+    for invalid in ((9,), (8,), (12, 11), (12, 12)):
         with pytest.raises(MessageLost):
-            sequences.events(events(*wrong))
+            sequences.events(events(*invalid))
     sequences.events(events(10))
 
 
@@ -87,9 +87,9 @@ def test_a_snapshot_of_all_traders_is_numbered_by_position(empty: bool) -> None:
 def test_a_snapshot_includes_its_last_sequence() -> None:
     sequences = Sequences(dense=True)
     sequences.snapshot(SnapshotComplete(last_sequence=7))
-    for wrong in (7, 9):
+    for invalid in (7, 9):
         with pytest.raises(MessageLost):
-            sequences.events(events(wrong))
+            sequences.events(events(invalid))
     sequences.events(events(8))
 
 

@@ -21,7 +21,7 @@ class WatchReader:
         self._sequences.reconnected()
         self._snapshot = []
 
-    def take(self, message: watch_pb2.WatchOrdersResponse) -> list[watch_pb2.WatchOrdersResponse]:
+    def receive(self, message: watch_pb2.WatchOrdersResponse) -> list[watch_pb2.WatchOrdersResponse]:
         """Return the messages that can be delivered now. Raises MessageLost."""
         match message.WhichOneof("message"):
             case "snapshot":
@@ -59,7 +59,7 @@ class LogReader:
         self._sequences.reconnected()
         self._complete = False
 
-    def take(self, message: StreamExecutionLogsResponse) -> list[StreamExecutionLogsResponse]:
+    def receive(self, message: StreamExecutionLogsResponse) -> list[StreamExecutionLogsResponse]:
         """Return the messages that can be delivered now. Raises MessageLost."""
         match message.WhichOneof("message"):
             case "logs":

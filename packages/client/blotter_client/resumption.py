@@ -27,7 +27,7 @@ LONGEST_BACKOFF = 5.0
 """Short, so that the stream resumes within seconds after the service is available again."""
 
 LONGEST_RETRY_DELAY = 60.0
-"""The limit in seconds of a RetryInfo's delay, so that a wrong one does not block a client for hours."""
+"""The limit in seconds of a RetryInfo's delay, so that a wrong value does not block a client for hours."""
 
 log = logging.getLogger("blotter.client")
 
@@ -49,7 +49,7 @@ class Reader(Protocol[MessageT]):
     def connected(self) -> None:
         """Start a connection."""
 
-    def take(self, message: MessageT) -> list[MessageT]:
+    def receive(self, message: MessageT) -> list[MessageT]:
         """Return the messages that can be delivered now. Raises MessageLost."""
 
     def ended(self) -> None:
@@ -81,7 +81,7 @@ class Resumption(Generic[MessageT]):
 
     def received(self, message: MessageT) -> None:
         """Accept a message from the connection. Raises MessageLost."""
-        self._ready.extend(self._reader.take(message))
+        self._ready.extend(self._reader.receive(message))
 
     def next_message(self) -> MessageT | None:
         """Return the next message to deliver; None if another must be received first."""
