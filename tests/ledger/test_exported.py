@@ -17,10 +17,10 @@ def verified(capsys: pytest.CaptureFixture[str], command: str, file: str, *optio
     return output
 
 
-def test_a_bundle_of_0_2_0_verifies_and_continues_its_older_checkpoint(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bundle_of_0_2_0_verifies_and_extends_its_older_checkpoint(capsys: pytest.CaptureFixture[str]) -> None:
     output = verified(capsys, "bundle", "trail.bundle", "--since", str(EXPORTED / "checkpoint"))
-    assert "Entries 0 to 64 are here: 64 logs of 4 traders." in output
-    assert "It continues the older checkpoint, of 43 entries" in output
+    assert "The file has entries 0 to 64: 64 logs of 4 traders." in output
+    assert "The tree extends that of the older checkpoint, of 43 entries" in output
 
 
 def test_a_receipt_of_0_2_0_verifies(capsys: pytest.CaptureFixture[str]) -> None:
