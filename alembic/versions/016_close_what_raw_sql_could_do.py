@@ -1,17 +1,19 @@
 """Close what raw SQL under a login could still do: forged words, temporary tables, early checkpoints; disable traders.
 
-Why, and what each change costs. Only brief locks are taken, no table is rewritten, and servers of revision 015 keep
-serving: no column or function that they use changes its shape. The long part is validating nothing: constraints on
-append-only tables are NOT VALID, because a log that was recorded before with an actor such as "Zoë" stays as it is.
+Why, and what each change costs. Servers of revision 015 keep serving: no column or function that they use changes its
+shape. No call is answered while the revision runs: it locks the tables first, and calls wait for its end. It waits five
+seconds for each lock and then fails, leaving nothing; run it again when the long transaction in the way has ended. No
+table is rewritten or read but traders. What was recorded before, such as a log with the actor "Zoë", is not checked and
+stays as it is: the rules are in triggers, which concern new rows only.
 
 - Names of the service itself could be written by anybody. Actors and request ids are printable ASCII. The actor
   "blotter" and the reason EXPIRED go together, and only where the execution login cancels an order past its expiry;
   the reason LATE_FILL goes with a fill after a cancel or reject; the actors "trader", "execution", "compliance" and
   "sequencer" are for their own logins. Control, direction and invisible characters are refused in words. One trigger
-  call per log (about 10 microseconds).
+  call per log.
 - A temporary table named "orders" was read before the real one where TEMPORARY had come back (a plain dump and restore
-  does that). Functions name their search_path, with pg_temp last: about 1 microsecond per call. The makers of leaves
-  (canonical_* and execution_log_leaf) do not, because they would no longer be inlined and they read no table.
+  does that). Functions name their search_path, with pg_temp last, which each call sets and puts back. The makers of
+  leaves (canonical_* and execution_log_leaf) do not, because they would no longer be inlined and they read no table.
 - Statistics of ids let a trader's login find the ids of others by the row estimates of EXPLAIN, because comparisons of
   uuid and text are leakproof. No statistics are kept of them. Every query of the service names its trader and an index
   that leads with it, so the plans stay. Before PostgreSQL 18 the statistics that are there already are removed by
@@ -54,6 +56,16 @@ def upgrade() -> None:
     """Add the guards, replace four functions, pin the search path, drop statistics of ids, extend traders."""
     op.run_sql(
         """
+        -- Locks ----------------------------------------------------------------------------------------------------
+        -- First, and in the order in which writers and the sequencer take theirs: whoever is in the middle of a
+        -- transaction ends it, and whoever begins one waits at the traders, holding nothing.
+        -- The record of compliance's reads comes after the traders, since they too call act_as first.
+        -- Of the ledger only what changes: an append writes entries and head, a rebaseline the reverse.
+        SET LOCAL lock_timeout = '5s';
+        LOCK TABLE ledger_tiles, ledger_checkpoints IN SHARE ROW EXCLUSIVE MODE;
+        LOCK TABLE traders IN ACCESS EXCLUSIVE MODE;
+        LOCK TABLE trader_sequences, orders, fills, execution_logs, audit_accesses IN SHARE ROW EXCLUSIVE MODE;
+
         -- The database ---------------------------------------------------------------------------------------------
         DO $$ BEGIN
             EXECUTE format('REVOKE CONNECT, TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
@@ -272,6 +284,10 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Put revision 015's functions and statistics back; names of traders stay."""
     op.run_sql("""
+        SET LOCAL lock_timeout = '5s';
+        LOCK TABLE traders, trader_sequences, orders, fills, execution_logs, audit_accesses,
+            ledger_tiles, ledger_checkpoints IN ACCESS EXCLUSIVE MODE;
+
         DO $$
         DECLARE
             v_table text;
