@@ -7,7 +7,7 @@ import logging
 
 from service.ledger.checkpoint import Checkpoint
 from service.ledger.edge import Edge
-from service.ledger.notes import Note, Signer, Verifier, parse_note, sign
+from service.ledger.notes import InvalidKey, Note, Signer, Verifier, parse_note, sign
 from service.ledger.proofs import InvalidProof, verify_consistency
 from service.ledger.tiles import consistency_spans, edge, needed, root_over
 from service.repositories.ledger_writer import LedgerWriter, StoredCheckpoint
@@ -126,10 +126,19 @@ class Checkpoints:
         return note
 
     async def _verifiers(self, writer: LedgerWriter) -> list[Verifier]:
-        """Return the keys that may have signed: those of the folder, and all that the ledger has named."""
+        """Return the keys that may have signed: those of the folder, and those of this origin named in the ledger."""
         signers = await self._keys.calls.run(self._keys.signers) if self._keys else []
         named = {key for leaf in await writer.notes("KEYS") for key in _listed(leaf, "keys")}
-        return [signer.verifier for signer in signers] + [Verifier.parse(key) for key in named]
+        verifiers = [signer.verifier for signer in signers]
+        for key in named:
+            try:
+                verifier = Verifier.parse(key)
+            except InvalidKey:  # a leaf cannot be taken back, and no signature was made by what is no key
+                log.warning("The ledger names a key that is none: %r", key[:200])
+                continue
+            if verifier.name == self._origin:
+                verifiers.append(verifier)
+        return verifiers
 
     async def _compare(self, writer: LedgerWriter, size: int, checkpoint: Checkpoint) -> None:
         if checkpoint.origin != self._origin:
