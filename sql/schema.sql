@@ -1387,7 +1387,7 @@ CREATE TRIGGER ledger_head_guard BEFORE DELETE OR UPDATE ON public.ledger_head F
 
 CREATE TRIGGER ledger_head_guard_truncate BEFORE TRUNCATE ON public.ledger_head FOR EACH STATEMENT EXECUTE FUNCTION public.guard_ledger_head();
 
-CREATE TRIGGER ledger_tiles_guard BEFORE INSERT ON public.ledger_tiles FOR EACH ROW EXECUTE FUNCTION public.guard_ledger_tile();
+CREATE TRIGGER ledger_tiles_guard AFTER INSERT ON public.ledger_tiles FOR EACH ROW EXECUTE FUNCTION public.guard_ledger_tile();
 
 CREATE TRIGGER ledger_tiles_refuse_change BEFORE DELETE OR UPDATE ON public.ledger_tiles FOR EACH ROW EXECUTE FUNCTION public.refuse_change();
 

@@ -259,7 +259,7 @@ def upgrade() -> None:
             END IF;
             RETURN NEW;
         END $$;
-        CREATE TRIGGER ledger_tiles_guard BEFORE INSERT ON ledger_tiles
+        CREATE TRIGGER ledger_tiles_guard AFTER INSERT ON ledger_tiles
             FOR EACH ROW EXECUTE FUNCTION guard_ledger_tile();
 
         -- Traders --------------------------------------------------------------------------------------------------

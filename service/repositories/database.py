@@ -67,7 +67,6 @@ SESSION = {
     "debug_print_parse": "off",
     "debug_print_rewritten": "off",
     "debug_print_plan": "off",
-    "force_parallel_mode": "off",  # since PostgreSQL 16 debug_parallel_query, with this name accepted
     "jit": "off",
     "enable_bitmapscan": "on",
     "enable_hashjoin": "on",
@@ -124,7 +123,7 @@ def login_to(
 
 # Of a connection, or what only makes statements slow; a pooler's server connections are the DBA's to set up.
 _OF_CONNECTIONS = {"idle_session_timeout", "local_preload_libraries", "session_preload_libraries"}
-_OF_CONNECTIONS |= {name for name in SESSION if name.startswith(("enable_", "debug_", "force_", "client_", "jit"))}
+_OF_CONNECTIONS |= {name for name in SESSION if name.startswith(("enable_", "debug_", "client_", "jit"))}
 
 
 def _in_transaction(session: Mapping[str, str]) -> list[Statement]:

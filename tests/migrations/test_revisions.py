@@ -138,7 +138,7 @@ def test_revision_016_is_not_refused_whatever_the_names_are(empty: Database) -> 
             )
     to(empty, "016")
     with psycopg.connect(empty.conninfo("blotter_owner")) as owner:
-        kept = dict(owner.execute("SELECT id, name FROM traders").fetchall())
+        kept: dict[UUID, str] = dict(owner.execute("SELECT id, name FROM traders").fetchall())
     assert kept[second] == f"desk ({second})"
     assert (kept[ALICE], kept[BOB]) == ("Desk", "Desk (BBBBBBBB)")
     assert len({name.lower() for name in kept.values()}) == 5
