@@ -152,7 +152,7 @@ def refuses(database: Database, superuser: Connection, remedy: str) -> None:
         "ALTER ROLE blotter_trader RESET track_activities",
         "ALTER ROLE blotter_trader SET track_activities = on",
         "ALTER ROLE blotter_trader IN DATABASE {0} SET track_activities = on",
-        "GRANT EXECUTE ON FUNCTION normalize(text, text) TO PUBLIC",
+        'GRANT EXECUTE ON FUNCTION pg_catalog."normalize"(text, text) TO PUBLIC',
         "GRANT EXECUTE ON FUNCTION is_normalized(text, text) TO PUBLIC",
         "ALTER ROLE blotter_sequencer RESET temp_file_limit",
         "DROP EVENT TRIGGER blotter_refuse_definitions",
