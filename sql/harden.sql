@@ -8,12 +8,14 @@
 \set ON_ERROR_STOP on
 
 -- Every login may end the backends of its own name, take any advisory lock (the sequencer's election is one) and fill
--- the disk with large objects. No login of Blotter needs any of that, but the sequencer its locks.
+-- the disk with large objects or messages in the WAL. No login of Blotter needs any of that, but the sequencer its locks.
+-- Nothing interrupts normalize(), whose time grows with the square of its text: its backend cannot be ended meanwhile.
 SELECT format('REVOKE EXECUTE ON FUNCTION pg_catalog.%I(%s) FROM PUBLIC, blotter_trader, blotter_execution, '
               'blotter_compliance, blotter_sequencer', proname, pg_get_function_identity_arguments(oid))
 FROM pg_proc
 WHERE pronamespace = 'pg_catalog'::regnamespace
-  AND (proname IN ('pg_terminate_backend', 'pg_cancel_backend', 'loread', 'lowrite')
+  AND (proname IN ('pg_terminate_backend', 'pg_cancel_backend', 'loread', 'lowrite',
+                   'pg_logical_emit_message', 'normalize', 'is_normalized')
        OR proname ~ '^(lo|be_lo)_' OR proname ~ '^pg_(try_)?advisory_')
 \gexec
 
@@ -23,11 +25,20 @@ FROM pg_proc
 WHERE pronamespace = 'pg_catalog'::regnamespace AND proname ~ '^pg_(try_)?advisory_'
 \gexec
 
+-- For the function nfkc(), which bounds the length of the text.
+GRANT EXECUTE ON FUNCTION pg_catalog.normalize(text, text) TO blotter_owner;
+
 GRANT EXECUTE ON FUNCTION pg_catalog.pg_terminate_backend(integer, bigint), pg_catalog.pg_cancel_backend(integer)
     TO pg_signal_backend;
 
 -- pg_stat_activity shows a login the statements of all sessions of that login, with the ids of traders in them.
 ALTER ROLE blotter_trader SET track_activities = off;
+
+-- A statement may fill the disk with temporary files. The limit is one of each session.
+ALTER ROLE blotter_trader SET temp_file_limit = '1GB';
+ALTER ROLE blotter_execution SET temp_file_limit = '1GB';
+ALTER ROLE blotter_compliance SET temp_file_limit = '1GB';
+ALTER ROLE blotter_sequencer SET temp_file_limit = '1GB';
 
 -- DROP OWNED BY itself needs no privilege and removes the policies that name the login: the service would be locked out
 -- until somebody puts them back. No login of the service has any use for a statement that defines something. The schema

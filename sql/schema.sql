@@ -506,7 +506,7 @@ CREATE FUNCTION public.guard_fill() RETURNS trigger
                 RAISE EXCEPTION 'Refused by fills_precede_their_log.' USING
                     ERRCODE = 'check_violation', CONSTRAINT = 'fills_precede_their_log', TABLE = 'fills';
             END IF;
-            IF NEW.venue ~ '[\u0001-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e01ef]' THEN
+            IF NEW.venue ~ '[\u0001-\u001f\u007f-\u009f\u00ad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e01ef]' THEN
                 RAISE EXCEPTION 'Refused by fills_venue_is_visible.' USING
                     ERRCODE = 'check_violation', CONSTRAINT = 'fills_venue_is_visible', TABLE = 'fills';
             END IF;
@@ -584,13 +584,46 @@ CREATE FUNCTION public.guard_ledger_head() RETURNS trigger
                 ERRCODE = 'check_violation', CONSTRAINT = 'ledger_head_counts_the_entries', TABLE = 'ledger_head';
         END $$;
 
+CREATE FUNCTION public.guard_ledger_tile() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+        DECLARE
+            v_hashes bytea;
+            v_count integer := 256;
+        BEGIN
+            IF NEW.level = 0 THEN
+                SELECT string_agg(leaf_hash, '' ORDER BY position) INTO v_hashes FROM ledger_entries
+                WHERE position BETWEEN NEW.tile_index * 256 AND NEW.tile_index * 256 + 255;
+            ELSE
+                SELECT string_agg(root, '' ORDER BY tile_index) INTO v_hashes FROM ledger_tiles
+                WHERE level = NEW.level - 1
+                  AND tile_index BETWEEN NEW.tile_index * 256 AND NEW.tile_index * 256 + 255;
+            END IF;
+            IF v_hashes = NEW.hashes THEN
+                WHILE v_count > 1 LOOP
+                    v_count := v_count / 2;
+                    SELECT string_agg(sha256(''::bytea || substr(v_hashes, pair * 64 + 1, 64)), '' ORDER BY pair)
+                    INTO v_hashes FROM generate_series(0, v_count - 1) AS pair;
+                END LOOP;
+            END IF;
+            IF v_hashes IS DISTINCT FROM NEW.root THEN
+                RAISE EXCEPTION 'Refused by ledger_tiles_are_of_the_entries.' USING
+                    ERRCODE = 'check_violation', CONSTRAINT = 'ledger_tiles_are_of_the_entries',
+                    TABLE = 'ledger_tiles';
+            END IF;
+            RETURN NEW;
+        END $$;
+
 CREATE FUNCTION public.guard_log_words() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $_$
         DECLARE
             v_actor text := lower(NEW.actor);
-            v_reason text := upper(btrim(normalize(NEW.reason, NFKC)));
+            -- A longer reason is refused afterwards, by the table's constraint.
+            v_plain text := CASE WHEN NEW.reason ~ '^[ -~]*$' THEN NEW.reason ELSE nfkc(NEW.reason) END;
+            v_reason text := upper(btrim(v_plain));
             v_expired boolean := coalesce(v_reason = 'EXPIRED', false);
             v_late boolean := false;
             v_broken text;
@@ -606,7 +639,7 @@ CREATE FUNCTION public.guard_log_words() RETURNS trigger
                 END IF;
             END IF;
             IF NEW.actor !~ '^[!-~]([ -~]*[!-~])?$' OR NEW.request_id !~ '^[!-~]+$' OR NEW.error_code !~ '^[!-~]+$'
-               OR NEW.execution_id !~ '^[!-~]+$' OR NEW.reason ~ '[\u0001-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e01ef]' OR NEW.venue ~ '[\u0001-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e01ef]' THEN
+               OR NEW.execution_id !~ '^[!-~]+$' OR NEW.reason ~ '[\u0001-\u001f\u007f-\u009f\u00ad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e01ef]' OR NEW.venue ~ '[\u0001-\u001f\u007f-\u009f\u00ad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e01ef]' THEN
                 v_broken := 'execution_logs_words_are_visible';
             ELSIF v_actor IN ('trader', 'execution', 'compliance', 'sequencer')
                AND NEW.login IS DISTINCT FROM 'blotter_' || v_actor THEN
@@ -617,6 +650,9 @@ CREATE FUNCTION public.guard_log_words() RETURNS trigger
                 v_broken := 'execution_logs_expire_what_is_due';
             ELSIF coalesce(v_reason = 'LATE_FILL', false) <> v_late THEN
                 v_broken := 'execution_logs_late_fills_are_late';
+            ELSIF NEW.refused AND NEW.error_code NOT IN ('OVERFILL', 'ORDER_CLOSED') THEN
+                -- The repetition of the report is answered with this code.
+                v_broken := 'execution_logs_refused_has_a_code_of_ours';
             END IF;
             IF v_broken IS NOT NULL THEN
                 RAISE EXCEPTION 'Refused by %.', v_broken
@@ -708,6 +744,16 @@ CREATE FUNCTION public.lock_trader_sequence(p_trader_id uuid) RETURNS bigint
         END $$;
 
 COMMENT ON FUNCTION public.lock_trader_sequence(p_trader_id uuid) IS 'Lock the trader''s counter until commit; return the last number';
+
+CREATE FUNCTION public.nfkc(p_text text) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE STRICT SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+        BEGIN
+            RETURN CASE WHEN length(p_text) <= 600 THEN normalize(p_text, NFKC) END;
+        END $$;
+
+COMMENT ON FUNCTION public.nfkc(p_text text) IS 'The text in normalization form NFKC; null for one of more than 600 characters';
 
 CREATE FUNCTION public.rebaseline_ledger() RETURNS void
     LANGUAGE sql
@@ -822,7 +868,7 @@ CREATE FUNCTION public.schema_compatibility(OUT serves_from text, OUT release te
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
-            SELECT '017', '0.2.0', '18eeb73176792b8560ab822b798d3b13b5cd03b7cfbbcf33fbbcd69212abd51e'
+            SELECT '017', '0.2.0', '2af740371e19a1bbc5618d50574a7a672c2e7cb17ba0852453f9a4c191a88ced'
         $$;
 
 COMMENT ON FUNCTION public.schema_compatibility(OUT serves_from text, OUT release text, OUT policies_and_grants text) IS 'The revision that a server must at least know to serve this schema, the first release that knows it, and the digest of the policies and grants of the logins';
@@ -1350,6 +1396,8 @@ CREATE TRIGGER ledger_head_guard BEFORE DELETE OR UPDATE ON public.ledger_head F
 
 CREATE TRIGGER ledger_head_guard_truncate BEFORE TRUNCATE ON public.ledger_head FOR EACH STATEMENT EXECUTE FUNCTION public.guard_ledger_head();
 
+CREATE TRIGGER ledger_tiles_guard AFTER INSERT ON public.ledger_tiles FOR EACH ROW EXECUTE FUNCTION public.guard_ledger_tile();
+
 CREATE TRIGGER ledger_tiles_refuse_change BEFORE DELETE OR UPDATE ON public.ledger_tiles FOR EACH ROW EXECUTE FUNCTION public.refuse_change();
 
 CREATE TRIGGER ledger_tiles_refuse_truncate BEFORE TRUNCATE ON public.ledger_tiles FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
@@ -1651,6 +1699,10 @@ GRANT ALL ON FUNCTION public.ledger_incarnation() TO blotter_sequencer;
 REVOKE ALL ON FUNCTION public.lock_trader_sequence(p_trader_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.lock_trader_sequence(p_trader_id uuid) TO blotter_trader;
 GRANT ALL ON FUNCTION public.lock_trader_sequence(p_trader_id uuid) TO blotter_execution;
+
+REVOKE ALL ON FUNCTION public.nfkc(p_text text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.nfkc(p_text text) TO blotter_trader;
+GRANT ALL ON FUNCTION public.nfkc(p_text text) TO blotter_execution;
 
 REVOKE ALL ON FUNCTION public.rebaseline_ledger() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.rebaseline_ledger() TO blotter_sequencer;

@@ -1,30 +1,38 @@
 """Close what raw SQL under a login could still do: forged words, temporary tables, early checkpoints; disable traders.
 
-Why, and what each change costs. Only brief locks are taken, no table is rewritten, and servers of revision 015 keep
-serving: no column or function that they use changes its shape. The long part is validating nothing: constraints on
-append-only tables are NOT VALID, because a log that was recorded before with an actor such as "Zoë" stays as it is.
+Why, and what each change costs. Servers of revision 015 keep serving: no column or function that they use changes its
+shape. No call is answered while the revision runs: it locks the tables first, and calls wait for its end. It waits five
+seconds for each lock and then fails, leaving nothing; run it again when the long transaction in the way has ended. No
+table is rewritten or read but traders. What was recorded before, such as a log with the actor "Zoë", is not checked and
+stays as it is: the rules are in triggers, which concern new rows only.
 
 - Names of the service itself could be written by anybody. Actors and request ids are printable ASCII. The actor
   "blotter" and the reason EXPIRED go together, and only where the execution login cancels an order past its expiry;
   the reason LATE_FILL goes with a fill after a cancel or reject; the actors "trader", "execution", "compliance" and
   "sequencer" are for their own logins. Control, direction and invisible characters are refused in words. One trigger
-  call per log (about 10 microseconds).
+  call per log.
 - A temporary table named "orders" was read before the real one where TEMPORARY had come back (a plain dump and restore
-  does that). Functions name their search_path, with pg_temp last: about 1 microsecond per call. The makers of leaves
-  (canonical_* and execution_log_leaf) do not, because they would no longer be inlined and they read no table.
+  does that). Functions name their search_path, with pg_temp last, which each call sets and puts back. The makers of
+  leaves (canonical_* and execution_log_leaf) do not, because they would no longer be inlined and they read no table.
 - Statistics of ids let a trader's login find the ids of others by the row estimates of EXPLAIN, because comparisons of
   uuid and text are leakproof. No statistics are kept of them. Every query of the service names its trader and an index
   that leads with it, so the plans stay. Before PostgreSQL 18 the statistics that are there already are removed by
   sql/harden.sql, which a superuser runs.
 - Anybody could connect to the database. Now only the five logins, the owner and superusers can: a login of the
   operator's own, for monitoring or backups, needs GRANT CONNECT.
-- A checkpoint beyond the end of the ledger, once written, made every later proof fail. It is refused.
+- A checkpoint beyond the end of the ledger, once written, made every later proof fail. It is refused. A tile that is
+  not of the entries, once written, stopped the ledger for good. It is refused: each full tile is computed once more
+  from the entries or tiles below it, which is one read of 256 rows and 255 hashes for 256 entries.
+- The time of normalize() grows with the square of its text, and nothing interrupts it: with a long text a backend could
+  not be ended while it held locks. It is called for reasons with other characters than ASCII, of at most 600
+  characters; sql/harden.sql takes it from the logins.
+- A report could be recorded as refused with a code of its own making, which its repetition was then answered with.
 - An order could expire between its check and its stamp, which broke a constraint and failed the whole batch. The time
   is taken once, by the trigger that stamps the order; an order that has expired by then is not entered.
 - After the clock had gone back, a fill and its log had two times. The fill takes the later of the clock and its
   order's last change, and a log of a fill with another time is refused.
 - Traders with one name could not be told apart, and a trader could not be disabled. Names are unique regardless of
-  case. Names that repeat are kept by the trader registered first; the others get the start of their id appended, since
+  case. Names that repeat are kept by the trader registered first; the others get their id appended, since
   a refused upgrade would leave no way to rename them. The trail refers to ids and is not concerned. Of a disabled
   trader act_as accepts no call; gateways still report on the trader's orders, which still expire.
 
@@ -45,8 +53,9 @@ depends_on = None
 
 # Controls, and characters that are not seen but change what is seen: soft hyphen, zero widths, directions, separators.
 INVISIBLE = (
-    r"[\u0001-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e"
-    r"\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e01ef]"
+    r"[\u0001-\u001f\u007f-\u009f\u00ad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160\u1680\u17b4"
+    r"\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb"
+    r"\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e01ef]"
 )
 
 
@@ -54,6 +63,16 @@ def upgrade() -> None:
     """Add the guards, replace four functions, pin the search path, drop statistics of ids, extend traders."""
     op.run_sql(
         """
+        -- Locks ----------------------------------------------------------------------------------------------------
+        -- First, and in the order in which writers and the sequencer take theirs: whoever is in the middle of a
+        -- transaction ends it, and whoever begins one waits at the traders, holding nothing. The record of compliance's
+        -- reads comes after the traders, because compliance's transactions begin with act_as too. Of the ledger only
+        -- what changes is locked: an append writes its entries and its head in one order, a rebaseline in the other.
+        SET LOCAL lock_timeout = '5s';
+        LOCK TABLE ledger_tiles, ledger_checkpoints IN SHARE ROW EXCLUSIVE MODE;
+        LOCK TABLE traders IN ACCESS EXCLUSIVE MODE;
+        LOCK TABLE trader_sequences, orders, fills, execution_logs, audit_accesses IN SHARE ROW EXCLUSIVE MODE;
+
         -- The database ---------------------------------------------------------------------------------------------
         DO $$ BEGIN
             EXECUTE format('REVOKE CONNECT, TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
@@ -62,10 +81,21 @@ def upgrade() -> None:
         END $$;
 
         -- Words ----------------------------------------------------------------------------------------------------
+        -- With the owner's rights, because sql/harden.sql takes normalize() from the logins.
+        CREATE FUNCTION nfkc(p_text text) RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT SECURITY DEFINER AS $$
+        BEGIN
+            RETURN CASE WHEN length(p_text) <= 600 THEN normalize(p_text, NFKC) END;
+        END $$;
+        COMMENT ON FUNCTION nfkc IS 'The text in normalization form NFKC; null for one of more than 600 characters';
+        REVOKE EXECUTE ON FUNCTION nfkc FROM PUBLIC;
+        GRANT EXECUTE ON FUNCTION nfkc TO blotter_trader, blotter_execution;
+
         CREATE FUNCTION guard_log_words() RETURNS trigger LANGUAGE plpgsql AS $$
         DECLARE
             v_actor text := lower(NEW.actor);
-            v_reason text := upper(btrim(normalize(NEW.reason, NFKC)));
+            -- A longer reason is refused afterwards, by the table's constraint.
+            v_plain text := CASE WHEN NEW.reason ~ '^[ -~]*$' THEN NEW.reason ELSE nfkc(NEW.reason) END;
+            v_reason text := upper(btrim(v_plain));
             v_expired boolean := coalesce(v_reason = 'EXPIRED', false);
             v_late boolean := false;
             v_broken text;
@@ -92,6 +122,9 @@ def upgrade() -> None:
                 v_broken := 'execution_logs_expire_what_is_due';
             ELSIF coalesce(v_reason = 'LATE_FILL', false) <> v_late THEN
                 v_broken := 'execution_logs_late_fills_are_late';
+            ELSIF NEW.refused AND NEW.error_code NOT IN ('OVERFILL', 'ORDER_CLOSED') THEN
+                -- The repetition of the report is answered with this code.
+                v_broken := 'execution_logs_refused_has_a_code_of_ours';
             END IF;
             IF v_broken IS NOT NULL THEN
                 RAISE EXCEPTION 'Refused by %.', v_broken
@@ -199,8 +232,38 @@ def upgrade() -> None:
         CREATE TRIGGER ledger_checkpoints_guard BEFORE INSERT ON ledger_checkpoints
             FOR EACH ROW EXECUTE FUNCTION guard_ledger_checkpoint();
 
+        CREATE FUNCTION guard_ledger_tile() RETURNS trigger LANGUAGE plpgsql AS $$
+        DECLARE
+            v_hashes bytea;
+            v_count integer := 256;
+        BEGIN
+            IF NEW.level = 0 THEN
+                SELECT string_agg(leaf_hash, '' ORDER BY position) INTO v_hashes FROM ledger_entries
+                WHERE position BETWEEN NEW.tile_index * 256 AND NEW.tile_index * 256 + 255;
+            ELSE
+                SELECT string_agg(root, '' ORDER BY tile_index) INTO v_hashes FROM ledger_tiles
+                WHERE level = NEW.level - 1
+                  AND tile_index BETWEEN NEW.tile_index * 256 AND NEW.tile_index * 256 + 255;
+            END IF;
+            IF v_hashes = NEW.hashes THEN
+                WHILE v_count > 1 LOOP
+                    v_count := v_count / 2;
+                    SELECT string_agg(sha256('\x01'::bytea || substr(v_hashes, pair * 64 + 1, 64)), '' ORDER BY pair)
+                    INTO v_hashes FROM generate_series(0, v_count - 1) AS pair;
+                END LOOP;
+            END IF;
+            IF v_hashes IS DISTINCT FROM NEW.root THEN
+                RAISE EXCEPTION 'Refused by ledger_tiles_are_of_the_entries.' USING
+                    ERRCODE = 'check_violation', CONSTRAINT = 'ledger_tiles_are_of_the_entries',
+                    TABLE = 'ledger_tiles';
+            END IF;
+            RETURN NEW;
+        END $$;
+        CREATE TRIGGER ledger_tiles_guard AFTER INSERT ON ledger_tiles
+            FOR EACH ROW EXECUTE FUNCTION guard_ledger_tile();
+
         -- Traders --------------------------------------------------------------------------------------------------
-        UPDATE traders SET name = left(name, 89) || ' (' || left(id::text, 8) || ')'
+        UPDATE traders SET name = left(name, 61) || ' (' || id || ')'
         FROM (SELECT id AS repeated, row_number() OVER (PARTITION BY lower(name) ORDER BY created_at, id) AS number
               FROM traders) AS names
         WHERE id = repeated AND number > 1;
@@ -272,6 +335,10 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Put revision 015's functions and statistics back; names of traders stay."""
     op.run_sql("""
+        SET LOCAL lock_timeout = '5s';
+        LOCK TABLE traders, trader_sequences, orders, fills, execution_logs, audit_accesses,
+            ledger_tiles, ledger_checkpoints IN ACCESS EXCLUSIVE MODE;
+
         DO $$
         DECLARE
             v_table text;
@@ -305,6 +372,8 @@ def downgrade() -> None:
         ALTER TABLE traders DROP COLUMN disabled_at;
         DROP INDEX uq_traders_name;
 
+        DROP TRIGGER ledger_tiles_guard ON ledger_tiles;
+        DROP FUNCTION guard_ledger_tile();
         DROP TRIGGER ledger_checkpoints_guard ON ledger_checkpoints;
         DROP FUNCTION guard_ledger_checkpoint();
 
@@ -362,6 +431,7 @@ def downgrade() -> None:
 
         DROP TRIGGER execution_logs_words ON execution_logs;
         DROP FUNCTION guard_log_words();
+        DROP FUNCTION nfkc(text);
         DROP TRIGGER audit_accesses_words ON audit_accesses;
         DROP FUNCTION guard_access_words();
 

@@ -30,7 +30,7 @@ def upgrade() -> None:
         CREATE FUNCTION schema_compatibility(
             OUT serves_from text, OUT release text, OUT policies_and_grants text
         ) LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, public, pg_temp AS $$
-            SELECT '017', '0.2.0', '18eeb73176792b8560ab822b798d3b13b5cd03b7cfbbcf33fbbcd69212abd51e'
+            SELECT '017', '0.2.0', '2af740371e19a1bbc5618d50574a7a672c2e7cb17ba0852453f9a4c191a88ced'
         $$;
         COMMENT ON FUNCTION schema_compatibility IS 'The revision that a server must at least know to serve this'
             ' schema, the first release that knows it, and the digest of the policies and grants of the logins';

@@ -26,9 +26,10 @@ RESERVED_ACTORS = frozenset({"blotter", "sequencer", "trader", "execution", "com
 RESERVED_REASONS = frozenset({"EXPIRED", "LATE_FILL"})
 """The reasons that the service gives for events of its own."""
 
-# Characters without a glyph that str.isprintable() accepts (Default_Ignorable_Code_Point outside of category Cf).
+# Characters without a glyph that str.isprintable() accepts: Default_Ignorable_Code_Point outside of category Cf, and
+# the Braille pattern without dots.
 _INVISIBLE = re.compile(
-    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
 
 

@@ -63,6 +63,19 @@ SESSION = {
     "transform_null_equals": "off",
     "plpgsql.extra_errors": "none",
     "tcp_user_timeout": "0",
+    "client_min_messages": "notice",
+    "debug_print_parse": "off",
+    "debug_print_rewritten": "off",
+    "debug_print_plan": "off",
+    "jit": "off",
+    "enable_bitmapscan": "on",
+    "enable_hashjoin": "on",
+    "enable_indexonlyscan": "on",
+    "enable_indexscan": "on",
+    "enable_material": "on",
+    "enable_nestloop": "on",
+    "enable_seqscan": "on",
+    "enable_sort": "on",
 }
 
 
@@ -108,8 +121,9 @@ def login_to(
     return make_conninfo(**parts)
 
 
-# Of a connection, not of a transaction; a pooler's server connections are the DBA's to set up.
+# Of a connection, or what only makes statements slow; a pooler's server connections are the DBA's to set up.
 _OF_CONNECTIONS = {"idle_session_timeout", "local_preload_libraries", "session_preload_libraries"}
+_OF_CONNECTIONS |= {name for name in SESSION if name.startswith(("enable_", "debug_", "client_", "jit"))}
 
 
 def _in_transaction(session: Mapping[str, str]) -> list[Statement]:

@@ -79,7 +79,8 @@ _HARDENED: LiteralString = """
     SELECT NOT EXISTS (
         SELECT FROM unnest(%(logins)s::text[]) AS login, pg_proc
         WHERE pronamespace = 'pg_catalog'::regnamespace
-          AND (proname IN ('pg_terminate_backend', 'pg_cancel_backend', 'loread', 'lowrite')
+          AND (proname IN ('pg_terminate_backend', 'pg_cancel_backend', 'loread', 'lowrite',
+                           'pg_logical_emit_message', 'normalize', 'is_normalized')
             OR proname ~ '^(lo|be_lo)_'
             OR proname ~ '^pg_(try_)?advisory_' AND login <> 'blotter_sequencer')
           AND has_function_privilege(login, pg_proc.oid, 'EXECUTE'))
@@ -89,6 +90,11 @@ _HARDENED: LiteralString = """
         WHERE rolname = 'blotter_trader' AND split_part(setting, '=', 1) = 'track_activities'
           AND setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
         ORDER BY setdatabase = 0 LIMIT 1), false)
+    AND NOT EXISTS (
+        SELECT FROM unnest(%(logins)s::text[]) AS login
+        WHERE NOT EXISTS (
+            SELECT FROM pg_db_role_setting JOIN pg_roles ON pg_roles.oid = setrole, unnest(setconfig) AS setting
+            WHERE rolname = login AND setting ~ '^temp_file_limit=[^-]'))
     AND EXISTS (
         SELECT FROM pg_event_trigger JOIN pg_proc ON pg_proc.oid = evtfoid
         WHERE evtname = 'blotter_refuse_definitions' AND evtevent = 'ddl_command_start' AND evttags IS NULL
@@ -131,7 +137,7 @@ OTHER_POLICIES = (
 )
 
 NOT_HARDENED = (
-    "The service's logins may end each other's connections, take advisory locks, create large objects, see each "
+    "The service's logins may end each other's connections, take advisory locks, fill the disk, see each "
     "other's statements or drop their own policies: a superuser closes that with sql/harden.sql."
 )
 

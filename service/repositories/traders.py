@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from datetime import datetime
 from typing import Any, LiteralString, NamedTuple
 from uuid import UUID
@@ -65,6 +66,8 @@ def _checked(name: str) -> str:
     """Return the name. Raises TraderRefused where it would not read in a list as what it is."""
     if not is_visible(name) or name != name.strip():
         raise TraderRefused("A name has visible characters, and spaces only between them.")
+    if name != (plain := unicodedata.normalize("NFKC", name)):
+        raise TraderRefused(f"A name has no characters of another width or form: {plain}")
     return name
 
 

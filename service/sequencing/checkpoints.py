@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterable
 
 from blotter_verifier.checkpoint import Checkpoint
-from blotter_verifier.notes import Note, Signer, Verifier, parse_note, sign
+from blotter_verifier.notes import InvalidKey, Note, Signer, Verifier, parse_note, sign
 from blotter_verifier.proofs import InvalidProof, verify_consistency
 from service.ledger.edge import Edge
 from service.ledger.tiles import consistency_spans, edge, needed, root_over
@@ -81,15 +82,16 @@ class Checkpoints:
                     f"A key in {self._keys.folder} is named {signer.name}, and the ledger {self._origin} "
                     "(BLOTTER_LEDGER_ORIGIN)."
                 )
-        recorded = await writer.notes("KEYS") if self._recorded is None else []
-        known = _listed(recorded[-1], "keys") if recorded else self._recorded or []
-        if known and not replace and not {str(signer.verifier) for signer in signers} & set(known):
-            raise RefusedToSign(
-                f"{self._keys.folder} holds none of the keys that sign this ledger, {', '.join(known)}: is it another "
-                "ledger's folder? To rotate, put a new key beside the old one. If the old ones are lost: blotter keys "
-                "replace."
-            )
-        self._recorded = known
+        if self._recorded is None:
+            leaves = await writer.notes("KEYS")
+            known = [str(verifier) for verifier in self._named(leaves)]
+            if known and not replace and not {str(signer.verifier) for signer in signers} & set(known):
+                raise RefusedToSign(
+                    f"{self._keys.folder} holds none of the keys that sign this ledger, {', '.join(known)}: is it "
+                    "another ledger's folder? To rotate, put a new key beside the old one. If the old ones are lost: "
+                    "blotter keys replace."
+                )
+            self._recorded = _listed(leaves[-1], "keys") if leaves else []
         return signers
 
     async def record_keys(self, writer: LedgerWriter, tree: Edge, *, replace: bool = False) -> list[Signer]:
@@ -126,10 +128,25 @@ class Checkpoints:
         return note
 
     async def _verifiers(self, writer: LedgerWriter) -> list[Verifier]:
-        """Return the keys that may have signed: those of the folder, and all that the ledger has named."""
+        """Return the keys that may have signed: those of the folder, and those of this origin named in the ledger."""
         signers = await self._keys.calls.run(self._keys.signers) if self._keys else []
-        named = {key for leaf in await writer.notes("KEYS") for key in _listed(leaf, "keys")}
-        return [signer.verifier for signer in signers] + [Verifier.parse(key) for key in named]
+        return [signer.verifier for signer in signers] + self._named(await writer.notes("KEYS"))
+
+    def _named(self, leaves: Iterable[bytes]) -> list[Verifier]:
+        """Return the keys of this origin that leaves of the ledger name. What is no key is left out.
+
+        Such a leaf can be appended under the sequencer's login, and cannot be taken back.
+        """
+        verifiers = []
+        for key in dict.fromkeys(key for leaf in leaves for key in _listed(leaf, "keys")):
+            try:
+                verifier = Verifier.parse(key)
+            except InvalidKey:
+                log.warning("The ledger names a key that is none: %r", key[:200])
+                continue
+            if verifier.name == self._origin:
+                verifiers.append(verifier)
+        return verifiers
 
     async def _compare(self, writer: LedgerWriter, size: int, checkpoint: Checkpoint) -> None:
         if checkpoint.origin != self._origin:

@@ -76,11 +76,11 @@ REVOKE ALL ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public TO blotter_trader, blotter_execution, blotter_compliance, blotter_sequencer;
 GRANT SELECT ON alembic_version TO blotter_trader, blotter_execution, blotter_compliance, blotter_sequencer;
 
--- All run with the rights of who calls them, so every policy below holds inside them too.
+-- All run with the rights of who calls them, so every policy below holds inside them too; but nfkc, which reads no table.
 REVOKE ALL ON FUNCTION act_as, lock_trader_sequence, submit_order, cancel_order, cancel_open_orders, report_execution,
-    schema_compatibility FROM PUBLIC;
+    nfkc, schema_compatibility FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION act_as TO blotter_trader, blotter_execution, blotter_compliance;
-GRANT EXECUTE ON FUNCTION lock_trader_sequence, cancel_open_orders TO blotter_trader, blotter_execution;
+GRANT EXECUTE ON FUNCTION lock_trader_sequence, cancel_open_orders, nfkc TO blotter_trader, blotter_execution;
 GRANT EXECUTE ON FUNCTION submit_order, cancel_order TO blotter_trader;
 GRANT EXECUTE ON FUNCTION report_execution TO blotter_execution;
 GRANT EXECUTE ON FUNCTION schema_compatibility TO blotter_trader;  -- which the service asks with at its start

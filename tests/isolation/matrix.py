@@ -331,7 +331,7 @@ ledger_tiles as blotter_compliance      own      other    none     empty    dama
     COPY FROM                           42501    42501    42501    42501    42501
 ledger_tiles as blotter_sequencer       own      other    none     empty    damaged
     SELECT                              row      row      row      row      row
-    INSERT                              row      row      row      row      row
+    INSERT                              23514    23514    23514    23514    23514
     UPDATE                              42501    42501    42501    42501    42501
     DELETE                              42501    42501    42501    42501    42501
     TRUNCATE                            42501    42501    42501    42501    42501

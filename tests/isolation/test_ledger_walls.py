@@ -1,5 +1,9 @@
 """The ledger and the record of compliance's reads take no change: each wall is tested with the others down."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+
 import psycopg
 import pytest
 
@@ -36,6 +40,53 @@ def changes(table: str) -> dict[str, str]:
         "DELETE": f"DELETE FROM {table}",
         "TRUNCATE": f"TRUNCATE {table} CASCADE",
     }
+
+
+FORGED = "INSERT INTO ledger_tiles (level, tile_index, hashes, root) VALUES (%s, %s, %s, %s)"
+
+
+def grown(database: Database, size: int) -> bytes:
+    """A ledger of so many entries and no tile; the hashes of its first 256 leaves."""
+    with connected(database, "postgres") as superuser:
+        superuser.execute("SET LOCAL session_replication_role = replica")
+        superuser.execute(
+            "INSERT INTO ledger_entries (position, kind, leaf)"
+            " SELECT n, 'KEYS', n::text::bytea FROM generate_series(0, %s) AS n",
+            [size - 1],
+        )
+        superuser.execute("INSERT INTO ledger_head (id, size) VALUES (true, %s)", [size])
+        hashes = superuser.execute("SELECT leaf_hash FROM ledger_entries ORDER BY position LIMIT 256").fetchall()
+        return b"".join(value for (value,) in hashes)
+
+
+def root_of(hashes: bytes) -> bytes:
+    """The root over hashes of 32 bytes, a power of two of them."""
+    half = len(hashes) // 2
+    return hashes if half == 16 else sha256(b"\x01" + root_of(hashes[:half]) + root_of(hashes[half:])).digest()
+
+
+def test_a_tile_is_of_the_entries(database: Database) -> None:
+    """One that is not would stop the ledger for good, as nothing takes it away."""
+    hashes = grown(database, 300)
+    root = root_of(hashes)
+    with connected(database, "blotter_sequencer") as sequencer:
+        for forged in (
+            (0, 1, bytes(8192), bytes(32)),  # of the next 256 entries, which are not there yet
+            (0, 0, bytes(8192), root),
+            (0, 0, hashes, bytes(32)),
+            (1, 0, bytes(8192), bytes(32)),
+            (1, 0, root * 256, root_of(root * 256)),
+            (7, 2**62, bytes(8192), bytes(32)),
+        ):
+            with refused_or_out_of_range(), sequencer.transaction():
+                sequencer.execute(FORGED, forged)
+        sequencer.execute(FORGED, (0, 0, hashes, root))
+
+
+@contextmanager
+def refused_or_out_of_range() -> Iterator[None]:
+    with pytest.raises((psycopg.errors.CheckViolation, psycopg.errors.NumericValueOutOfRange)):
+        yield
 
 
 @EVERY_TABLE

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from uuid import UUID
 
 import pytest
 
 from tests.conftest import ALICE, Database
-from tests.isolation.desk import DIGEST, Connection, connected, enter, fill, one, refused, report, submit
+from tests.isolation.desk import DIGEST, Connection, connected, enter, fill, one, raw_log, refused, report, submit
 
 SEEN = "execution_logs_words_are_visible"
 DUE = "execution_logs_expire_what_is_due"
 LATE = "execution_logs_late_fills_are_late"
+CODE = "execution_logs_refused_has_a_code_of_ours"
 OWN = "execution_logs_actor_is_the_login"
 
 
@@ -43,6 +45,11 @@ def cancel_as(connection: Connection, order_id: UUID, reason: str, actor: str, r
         ("done", "desk", "a b", SEEN),
         ("a\u202eb", "desk", "r", SEEN),
         ("EXPIRED\u200b", "desk", "r", SEEN),
+        ("EXPIRED\u2800", "desk", "r", SEEN),
+        ("EXPIRED\u1680", "desk", "r", SEEN),
+        ("\u0600EXPIRED", "desk", "r", SEEN),
+        ("EXPIRED\U000110bd", "desk", "r", SEEN),
+        ("EXPIRED\U0001343f", "desk", "r", SEEN),
         ("a\nb", "desk", "r", SEEN),
         ("done", "execution", "r", OWN),
         ("done", "Compliance", "r", OWN),
@@ -151,6 +158,31 @@ def test_a_report_without_a_fill_has_no_character_that_is_not_seen(
                 (ALICE, order_id, DIGEST, action, *values),
             )
         gateway.rollback()
+
+
+def test_a_refused_report_has_a_code_of_the_service(database: Database, order_id: UUID) -> None:
+    """The repetition of the report is answered with the code: APPLIED would be a lie."""
+    with connected(database, "blotter_execution", ALICE) as gateway:
+        for code, expected in (("APPLIED", False), ("REPLAYED", False), ("OVERFILL", True)):
+            with gateway.transaction(force_rollback=True), nullcontext() if expected else refused("23514", CODE):
+                gateway.execute("UPDATE orders SET last_sequence = 2 WHERE id = %s", (order_id,))
+                gateway.execute("UPDATE trader_sequences SET last_sequence = 2")
+                raw_log(
+                    gateway, ALICE, order_id, 2, "REJECTED", refused=True, error_code=code, report_id="r",
+                    report_digest=DIGEST, timestamp="2026-01-02Z",
+                )  # fmt: skip
+
+
+def test_a_long_reason_is_refused_without_being_normalized(database: Database, order_id: UUID) -> None:
+    with connected(database, "blotter_trader", ALICE) as trader:
+        assert one(trader, "SELECT nfkc(repeat(U&'\\FF25', 601))") is None
+        trader.execute("SET statement_timeout = '5s'")
+        with refused("23514", "ck_execution_logs_reason_readable"):
+            trader.execute(
+                "SELECT cancel_order(%s, %s, NULL, 'a' || repeat(U&'\\0300\\0316', 60000), 'desk', 'r')",
+                (ALICE, order_id),
+            )
+        trader.rollback()
 
 
 @pytest.mark.parametrize("symbol", ["AA\u202ePL", "A\nB", " AAPL", "\u0410APL"])
@@ -280,6 +312,7 @@ def test_a_checkpoint_beyond_the_ledger_is_refused(database: Database, size: int
 def test_a_temporary_table_stands_in_for_nothing(database: Database, order_id: UUID) -> None:
     """With TEMPORARY given back, as a plain dump and restore does: a log about a made-up state of the order."""
     with connected(database, "postgres") as superuser:
+        superuser.execute("DROP EVENT TRIGGER blotter_refuse_definitions")  # where sql/harden.sql was not run
         superuser.execute(f"GRANT TEMPORARY ON DATABASE {database.name} TO PUBLIC".encode())
     with connected(database, "blotter_trader", ALICE) as trader:
         trader.execute("CREATE TEMPORARY TABLE orders AS SELECT * FROM public.orders")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from uuid import UUID
 
 import psycopg
 import pytest
 
 from tests.conftest import ALICE, Database
-from tests.isolation.desk import connected, one, refused
+from tests.isolation.desk import LOGINS, connected, one, refused
 
 COLUMNS = [
     ("traders", "id"),
@@ -78,6 +79,10 @@ def test_a_trader_s_login_sees_no_statement_of_its_own_other_sessions(database: 
         "SELECT lo_unlink(1)",
         "SELECT pg_advisory_lock(1)",
         "SELECT pg_try_advisory_xact_lock(1, 2)",
+        "SELECT pg_logical_emit_message(false, 'a', 'b')",
+        "SELECT normalize(U&'a\\0300', NFKC)",
+        "SELECT U&'a\\0300' IS NFC NORMALIZED",
+        "SET temp_file_limit = -1",
     ],
 )
 def test_a_login_has_no_function_that_hinders_others(database: Database, login: str, statement: str) -> None:
@@ -88,6 +93,22 @@ def test_a_login_has_no_function_that_hinders_others(database: Database, login: 
             with refused("42501"):
                 connection.execute(statement.encode())
         connection.rollback()
+
+
+@pytest.mark.parametrize("login", LOGINS)
+def test_a_login_cannot_lift_its_limit_of_temporary_files(database: Database, login: str) -> None:
+    with connected(database, login) as connection:
+        with refused("42501"), connection.transaction():
+            connection.execute(f"ALTER ROLE {login} SET temp_file_limit = -1".encode())
+        with suppress(psycopg.Error), connection.transaction():
+            connection.execute(f"ALTER ROLE {login} RESET temp_file_limit".encode())
+        with connection.transaction(force_rollback=True):
+            connection.execute(f"ALTER ROLE {login} RESET ALL".encode())
+            settings = one(
+                connection, "SELECT setconfig::text FROM pg_db_role_setting WHERE setrole = %s::regrole", login
+            )
+            assert "temp_file_limit=1GB" in settings
+        assert one(connection, "SHOW temp_file_limit") == "1GB"
 
 
 def test_no_other_login_connects_to_the_database(database: Database) -> None:

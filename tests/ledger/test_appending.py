@@ -239,12 +239,11 @@ async def test_a_note_cannot_be_made_to_look_like_a_log(database: Database, writ
     ]
 
 
-async def test_what_the_sequencers_login_puts_in_its_own_way_is_told_as_damage(
-    database: Database, writer: LedgerWriter
-) -> None:
+async def test_a_tile_that_stands_in_the_way_is_told_as_damage(database: Database, writer: LedgerWriter) -> None:
     tree = await writer.edge()
-    with psycopg.connect(database.conninfo("blotter_sequencer")) as sequencer:
-        sequencer.execute(
+    with psycopg.connect(database.conninfo("postgres")) as superuser:
+        superuser.execute("SET session_replication_role = replica")
+        superuser.execute(
             "INSERT INTO ledger_tiles (level, tile_index, hashes, root) VALUES (0, 0, %s, %s)",
             [b"x" * 8192, b"x" * 32],
         )

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import json
 import logging
 from collections import Counter
 from collections.abc import Callable
@@ -288,6 +289,24 @@ async def test_a_change_of_keys_is_signed_though_nothing_else_happens(
     async with serving(database, **QUICK, ledger_keys=keys.folder, checkpoint_directory=outside) as blotter:
         await blotter.submit(ALICE)
         await until(published(outside, 5))
+
+
+async def test_a_leaf_that_names_no_key_does_not_stop_the_signing(
+    database: Database, keys: KeyFolder, outside: Path
+) -> None:
+    """Such a leaf can be appended under the sequencer's login, and cannot be taken back."""
+    foreign = KeyFolder(outside.parent / "foreign").generate("evil.example/x")
+    with psycopg.connect(database.conninfo("blotter_sequencer")) as sequencer:
+        sequencer.execute("INSERT INTO ledger_head (id) VALUES (true)")
+        for size, key in enumerate(("evil+deadbeef+AAAA", "", str(foreign.verifier))):
+            leaf = json.dumps({"keys": [key], "origin": "evil.example/x"}).encode()
+            sequencer.execute("SELECT entry_position FROM append_note_to_ledger(%s, 'KEYS', %s)", [size, leaf])
+    [signer] = keys.signers()
+    for size in (4, 4):
+        async with serving(database, **QUICK, ledger_keys=keys.folder, checkpoint_directory=outside):
+            await until(published(outside, size, signer.verifier))
+    async with LedgerWriter.connected(database.conninfo("postgres"), None) as writer:
+        assert await Checkpoints(ORIGIN, keys, None)._verifiers(writer) == [signer.verifier] * 2
 
 
 async def test_an_older_checkpoint_of_a_key_that_was_retired_since_is_one_of_ours(

@@ -128,6 +128,24 @@ def test_revision_016_keeps_what_it_would_refuse_today(empty: Database) -> None:
         assert superuser.execute("SELECT count(*) FROM execution_logs").fetchone() == (2,)
 
 
+def test_revision_016_is_not_refused_whatever_the_names_are(empty: Database) -> None:
+    to(empty, "015")
+    second = UUID("bbbbbbbb-0000-4000-8000-000000000002")
+    names = {ALICE: "Desk", second: "desk", BOB: "Desk (BBBBBBBB)", UUID(int=3): "x" * 100, UUID(int=4): "X" * 100}
+    with psycopg.connect(empty.conninfo("blotter_owner")) as owner:
+        for number, (trader_id, name) in enumerate(names.items()):
+            owner.execute(
+                "INSERT INTO traders (id, name, created_at) VALUES (%s, %s, now() + %s * interval '1 second')",
+                [trader_id, name, number],
+            )
+    to(empty, "016")
+    with psycopg.connect(empty.conninfo("blotter_owner")) as owner:
+        kept: dict[UUID, str] = dict(owner.execute("SELECT id, name FROM traders").fetchall())
+    assert kept[second] == f"desk ({second})"
+    assert (kept[ALICE], kept[BOB]) == ("Desk", "Desk (BBBBBBBB)")
+    assert len({name.lower() for name in kept.values()}) == 5
+
+
 def cancel_as(database: Database, trader_id: UUID) -> str:
     """Cancel the trader's only order."""
     with connected(database, "blotter_trader", trader_id) as trader:

@@ -192,8 +192,8 @@ MUTANTS = (
     *(
         Mutant(R016, old, new, WORDS)
         for old, new in (
-            ("upper(btrim(normalize(NEW.reason, NFKC)))", "NEW.reason"),
-            ("upper(btrim(normalize(NEW.reason, NFKC)))", "upper(normalize(NEW.reason, NFKC))"),
+            ("upper(btrim(v_plain))", "v_plain"),
+            ("upper(btrim(v_plain))", "upper(v_plain)"),
             ("v_actor text := lower(NEW.actor);", "v_actor text := NEW.actor;"),
             ("OR NEW.reason ~ 'INVISIBLE'", ""),
             ("OR NEW.venue ~ 'INVISIBLE' THEN", "THEN"),

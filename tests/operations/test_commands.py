@@ -64,7 +64,9 @@ def test_what_is_done_to_a_trader_counts_for_the_next_call(tmp_path: Path, datab
     assert not embedded or server_pid(tmp_path / ".blotter") == 0
 
 
-@pytest.mark.parametrize("name", ["", " ", "x" * 101, "A ", "A\x1b[1m", "A\nB", "A\u202eB", "A\u200bB", "A\udcff"])
+@pytest.mark.parametrize(
+    "name", ["", " ", "x" * 101, "A ", "A\x1b[1m", "A\nB", "A\u202eB", "A\u2800", "A\u200bB", "A\udcff", "\uff24esk"]
+)
 def test_a_name_that_would_not_read_as_what_it_is_is_refused(database: Database, name: str) -> None:
     owner = database.conninfo("blotter_owner")
     with pytest.raises(traders.TraderRefused, match="A name has"):
