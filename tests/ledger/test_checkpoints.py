@@ -124,11 +124,11 @@ async def test_a_checkpoint_is_told_with_its_cosignatures(database: Database, ke
                 ]
             )
             log = keys.signers()[0].verifier
-            assert verify(io.BytesIO(bundle), [log, *wanted], None).good
+            assert verify(io.BytesIO(bundle), [log, *wanted], None).verified
             nobody = SmallWitness(log, b"\x09" * 32).signer.verifier
             for trusted in (wanted, [log, nobody]):
                 verdict = verify(io.BytesIO(bundle), trusted, None)
-                assert (verdict.good, verdict.faults) == (False, [])
+                assert (verdict.verified, verdict.faults) == (False, [])
 
 
 FALSE = SmallWitness(Signer.generate(ORIGIN).verifier).signer.sign("another text\n", time=1)
