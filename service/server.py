@@ -26,7 +26,7 @@ from service.interceptors.backpressure import Backpressure
 from service.interceptors.errors import Errors
 from service.interceptors.identity import MetadataIdentity
 from service.interceptors.requests import Requests
-from service.interceptors.telemetry import StreamStarts, Telemetry, ignore_hang_ups
+from service.interceptors.telemetry import StreamStarts, Telemetry, ignore_disconnects
 from service.liveness import Liveness
 from service.repositories.audit import Audit
 from service.repositories.database import Database
@@ -147,7 +147,7 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
         admission = Admission()
         backpressure = Backpressure(settings.slow_consumer_seconds)
 
-        ignore_hang_ups()
+        ignore_disconnects()
         server = aio.server(
             interceptors=[
                 Telemetry(settings.log_calls, settings.log_slow_ms / 1000),
