@@ -165,7 +165,7 @@ async def test_what_a_witness_does_wrong_hinders_neither_signing_nor_the_other_s
                 await until(lambda: [record for record in caplog.records if record.name == "blotter.checkpoints"])
     told = [record for record in caplog.records if record.name == "blotter.checkpoints"]
     assert {record.levelname for record in told} <= {"WARNING"}
-    assert lie != "large" or "its answer is too large" in caplog.text
+    assert lie != "large" or "the response is too large" in caplog.text
 
 
 @pytest.mark.parametrize(("status", "text"), [(409, "1000"), (422, "inconsistent")])
@@ -179,13 +179,13 @@ async def test_a_tree_that_a_witness_contradicts_is_signed_no_further(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It grows on, unsigned: the witness has seen entries that are gone, or other ones."""
-    hinder, refusals = Condition.hinder, Counter[str]()
+    report_failure, refusals = Condition.report_failure, Counter[str]()
 
     def counted(self: Condition, work: str, sentence: str, **options: Any) -> None:
         refusals[work] += 1
-        hinder(self, work, sentence, **options)
+        report_failure(self, work, sentence, **options)
 
-    monkeypatch.setattr(Condition, "hinder", counted)
+    monkeypatch.setattr(Condition, "report_failure", counted)
     witness = SmallWitness(keys.signers()[0].verifier)
     witness.lie = lambda _: web.Response(status=status, text=text)
     async with witness.serving():
