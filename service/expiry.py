@@ -12,38 +12,38 @@ from service.domain.identity import Caller, CallerKind
 from service.repositories.orders import Orders
 
 LOOK_SECONDS = 5.0
-"""After which a statement is given up, and the next one takes another connection."""
+"""The deadline of each statement; the next one uses another connection."""
 
 log = logging.getLogger("blotter.expiry")
 
 
 class Expiry:
-    """Looks several times a second, in every process; the lock on the trader's counter makes each order expire once."""
+    """Polls in every process; the lock on the trader's counter ensures that each order expires once."""
 
     def __init__(self, orders: Orders, poll_seconds: float) -> None:
         self._orders = orders
         self._poll_seconds = poll_seconds
 
     async def run(self) -> None:
-        """Look and cancel, until cancelled. An unavailable database delays, never loses."""
-        expires = True
+        """Cancel expired orders until cancelled. An unavailable database delays expiry and loses none."""
+        succeeding = True
         while True:
             try:
                 await self.expire_due()
-            except Exception as error:  # noqa: BLE001  # whatever it is, orders must not stay open for ever
-                if expires:
+            except Exception as error:  # noqa: BLE001  # after any error orders must still expire
+                if succeeding:
                     log.warning("Expired orders cannot be cancelled: %s", error)
-                expires = False
+                succeeding = False
             else:
-                if not expires:
+                if not succeeding:
                     log.info("Expired orders are cancelled again.")
-                expires = True
+                succeeding = True
             await asyncio.sleep(self._poll_seconds)
 
     async def expire_due(self) -> None:
-        """Cancel what is due now, one transaction a trader. A trader whose counter is locked is left for the next look.
+        """Cancel the expired orders, one transaction per trader. A trader whose counter is locked is skipped.
 
-        Each statement has a deadline, so that one connection that is dead in silence does not end all expiry.
+        Each statement has a deadline, so that one dead connection does not stop all expiry. Raises DatabaseUnavailable.
         """
         for trader_id in await self._orders.traders_with_expired_orders(_caller()):
             try:
@@ -51,7 +51,7 @@ class Expiry:
             except DatabaseUnavailable:
                 raise
             except BlotterError as error:
-                log.info("Expired orders are left for the next look: %s", error, extra={"trader_id": str(trader_id)})
+                log.info("Expired orders are left for the next poll: %s", error, extra={"trader_id": str(trader_id)})
                 continue
             if expired:
                 log.info("%d orders expired", len(expired), extra={"trader_id": str(trader_id)})

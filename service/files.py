@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Atomic replacement of files."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import BinaryIO, cast
 
 @contextmanager
 def replacing(file: Path, *, mode: int = 0o644) -> Iterator[BinaryIO]:
-    """Yield a file to write, which takes the place of `file` when the block ends, and is removed when it raises.
+    """Yield a temporary file, which replaces `file` when the block ends, and is removed when the block raises.
 
-    The content and the name outlive a crash of the host once the block has ended. Raises OSError.
+    When the block has ended, content and name survive a crash of the host. Raises OSError.
     """
     with NamedTemporaryFile(dir=file.parent, prefix=f".{file.name}.", delete=False) as writing:
         temporary = Path(writing.name)

@@ -1,4 +1,4 @@
-"""Whether the database takes orders: what health reports."""
+"""Checks whether the database accepts writes, which health reports."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from collections.abc import Callable
 
 from service.repositories.probe import Probe
 
-LOOK_EVERY = 1 / 8
-LOOK_WITHIN = 3 / 8
-"""Pause and longest duration of a look, as parts of the longest silence: two looks in a row may fail."""
+PROBE_EVERY = 1 / 8
+PROBE_WITHIN = 3 / 8
+"""Pause between probes and deadline of a probe, as fractions of `most_seconds`: two probes in a row may fail."""
 
 log = logging.getLogger("blotter.liveness")
 
 
 class Liveness:
-    """Looks at the database all the time, on its own, and reports by the clock when the last success is too old.
+    """Probes the database continuously, and reports it as unhealthy when the last success is `most_seconds` old.
 
-    The report does not wait for a look to return: a look at a database whose packets vanish may return late or never.
+    The report does not wait for a probe to return: when packets are lost, a probe may return late or never.
     """
 
     def __init__(self, probe: Probe, most_seconds: float, report: Callable[[bool], None]) -> None:
@@ -30,29 +30,29 @@ class Liveness:
         self._reported: bool | None = None
 
     async def run(self) -> None:
-        """Look and report, until cancelled."""
+        """Probe and report until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._look_repeatedly(), name="liveness look")
+            tasks.create_task(self._probe_repeatedly(), name="liveness probe")
             while True:
                 self._report_change()
                 await asyncio.sleep(self._most_seconds / 20)
 
-    async def look(self) -> None:
-        """Look once and report. Returns in less than the longest silence."""
+    async def probe(self) -> None:
+        """Probe once and report. Returns in less than `most_seconds`."""
         started = time.monotonic()
         try:
-            await self._probe.write_nothing(within=self._most_seconds * LOOK_WITHIN)
-        except Exception as error:  # noqa: BLE001  # whatever it is, the database may take orders later
+            await self._probe.write_nothing(within=self._most_seconds * PROBE_WITHIN)
+        except Exception as error:  # noqa: BLE001  # after any error the next probe may succeed
             log.debug("The database did not answer: %s", error)
         else:
-            # The database could take orders when it was asked; the answer may have come much later.
+            # The database accepted writes when the probe started; its response may have come much later.
             self._last_success = started
         self._report_change()
 
-    async def _look_repeatedly(self) -> None:
+    async def _probe_repeatedly(self) -> None:
         while True:
-            await asyncio.sleep(self._most_seconds * LOOK_EVERY)
-            await self.look()
+            await asyncio.sleep(self._most_seconds * PROBE_EVERY)
+            await self.probe()
 
     def _report_change(self) -> None:
         answers = time.monotonic() - self._last_success < self._most_seconds

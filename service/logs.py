@@ -1,6 +1,6 @@
-"""How the log is written: JSON or text, one line a record, times in UTC.
+"""Writes the log as JSON or text, one line per record, with times in UTC.
 
-A thread writes it, from a queue that is bounded: a standard error that nobody reads must not stop the event loop.
+A thread writes it from a bounded queue: a standard error that is not read must not block the event loop.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from pythonjsonlogger.json import JsonFormatter
 from service.settings import Settings
 
 QUEUED_LINES = 10_000
-"""How many lines wait to be written; those beyond are dropped and counted."""
+"""The most lines that wait to be written; further lines are dropped and counted."""
 
 FLUSH_SECONDS = 1.0
-"""How long the end of the process waits for what is queued."""
+"""How long the process waits at its end for the queued lines to be written."""
 
 
 class _Utc(logging.Formatter):
@@ -35,11 +35,11 @@ class _Utc(logging.Formatter):
 
 
 class Json(_Utc, JsonFormatter):
-    """One JSON object a record, the extra fields included."""
+    """One JSON object per record, with the extra fields."""
 
 
 class Text(_Utc):
-    """Time, level and message, and each extra field as name=value: an error is found by the request id it was given."""
+    """Time, level and message, then each extra field as name=value, so that a call is found by its request id."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's
         """Return the line without a traceback."""
@@ -57,21 +57,21 @@ def _quoted(value: object) -> str:
 
 
 class Queued(QueueHandler):
-    """Formats each record at once, and queues the line. Drops it when the queue is full."""
+    """Formats each record at once and queues the line, or drops it when the queue is full."""
 
     queue: queue.Queue[logging.LogRecord | None]
     dropped = 0
-    """How many lines were dropped and not told of yet."""
+    """The number of dropped lines that no line has reported yet."""
 
     def enqueue(self, record: logging.LogRecord) -> None:
-        """Queue the record, which is a line by now; called under the handler's lock."""
+        """Queue the formatted record. Called under the handler's lock."""
         try:
             self.queue.put_nowait(record)
         except queue.Full:
             self.dropped += 1
 
     def dropped_line(self) -> str | None:
-        """Return the line that says how many were dropped since the last such line; None where none were."""
+        """Return a line that reports how many lines were dropped since the last such line; None when none were."""
         self.acquire()
         dropped, self.dropped = self.dropped, 0
         self.release()
@@ -85,10 +85,9 @@ _DROPPED = "%d lines of the log were dropped: standard error was not read."
 
 
 class Writer:
-    """Writes what is queued, in a thread of its own, and says after a line how many were dropped before it.
+    """Writes the queued lines in a thread of its own, each followed by the number of lines dropped before it, if any.
 
-    It writes to a descriptor, past `sys.stderr`, and is no handler: the interpreter and `logging` wait at their end for
-    the locks of these, which a thread that hangs in writing would hold.
+    It bypasses `sys.stderr` and `logging`, which take locks at exit: a thread that hangs in a write would hold them.
     """
 
     def __init__(self, handler: Queued, descriptor: int) -> None:
@@ -97,11 +96,11 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
 
     def start(self) -> None:
-        """Begin to write."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Write what is queued, as far as it is read in time; the thread is left to itself then."""
+        """Wait, at most FLUSH_SECONDS, until the queued lines are written. Does not end a thread that still writes."""
         end = time.monotonic() + FLUSH_SECONDS
         try:
             self._handler.queue.put(None, timeout=FLUSH_SECONDS)
@@ -122,19 +121,19 @@ class Writer:
                 rest = rest[os.write(self._descriptor, rest) :]
             except BlockingIOError:  # another program has made the terminal or the pipe non-blocking
                 select.select([], [self._descriptor], [])
-            except OSError:  # nobody can read it any more
+            except OSError:  # the other end is closed
                 return
 
 
 def queued(descriptor: int, formatter: logging.Formatter, *, size: int = QUEUED_LINES) -> tuple[Queued, Writer]:
-    """Return a handler that queues lines, and what writes them to the descriptor once it is started."""
+    """Return a handler that queues lines, and the writer, not yet started, that writes them to the descriptor."""
     handler = Queued(queue.Queue(size))
     handler.setFormatter(formatter)
     return handler, Writer(handler, descriptor)
 
 
 def set_up(settings: Settings) -> None:
-    """Write the log to standard error. Libraries write warnings, Blotter what BLOTTER_LOG_LEVEL says."""
+    """Write the log to standard error: Blotter's records from BLOTTER_LOG_LEVEL on, warnings of libraries."""
     if settings.log_format == "json" or (settings.log_format == "auto" and not sys.stderr.isatty()):
         formatter: logging.Formatter = Json("{asctime}{levelname}{name}{message}", style="{")
     else:
@@ -144,5 +143,5 @@ def set_up(settings: Settings) -> None:
     atexit.register(writer.stop)
     logging.basicConfig(level="WARNING", handlers=[handler])
     logging.getLogger("blotter").setLevel(settings.log_level)
-    # It warns for each attempt to connect. That the database does not answer is logged once, as a change of health.
+    # It warns at each failed attempt to connect. The change of health logs once that the database does not answer.
     logging.getLogger("psycopg.pool").setLevel("ERROR")

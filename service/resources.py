@@ -1,4 +1,4 @@
-"""The files that the server reads at run time: the revisions, the SQL that a superuser runs, and the contract."""
+"""The files that are read at run time: the revisions, the SQL that a superuser runs, and the contract."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 def folder() -> Path:
     """Return the folder that holds alembic.ini, alembic/, protos/ and sql/.
 
-    A wheel holds them as data of this package, because the names at the top of site-packages are not ours. In a clone
-    they are at the top level.
+    A wheel contains them as data of this package, because top-level names in site-packages could clash with those of
+    other packages. In a clone they are at the top level.
     """
     package = Path(str(files("service")))
     packaged = package / "data"
@@ -23,5 +23,5 @@ def sql(name: str) -> Path:
 
 
 def protos() -> Path:
-    """Return the folder that the contract's files are named from: blotter/orders/v1/order.proto and the others."""
+    """Return the import root of the contract's files, such as blotter/orders/v1/order.proto."""
     return folder() / "protos"

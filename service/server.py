@@ -1,4 +1,4 @@
-"""The composition root: what a server is made of, how it starts and how it stops."""
+"""The composition root: builds the server from its parts, starts it and stops it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from service.interceptors.backpressure import Backpressure
 from service.interceptors.errors import Errors
 from service.interceptors.identity import MetadataIdentity
 from service.interceptors.requests import Requests
-from service.interceptors.telemetry import StreamStarts, Telemetry, ignore_hang_ups
+from service.interceptors.telemetry import StreamStarts, Telemetry, ignore_disconnects
 from service.liveness import Liveness
 from service.repositories.audit import Audit
 from service.repositories.database import Database
@@ -60,27 +60,27 @@ LEDGER = "blotter.ledger"
 MAX_METADATA = 16 * 1024
 
 WATCHES_END_SECONDS = 0.1
-"""How long the stop waits until the watches of health have sent NOT_SERVING."""
+"""How long the stop waits for the health watches to send NOT_SERVING."""
 
 ARRIVE_SECONDS = 0.5
-"""How long the stop lets calls come in to be refused, at most, and at most half of the grace."""
+"""How long, at most, the stop accepts calls in order to refuse them; never more than half of the grace."""
 
 log = logging.getLogger("blotter.server")
 
 
 BEYOND_SECONDS = 0.5
-"""How long the stop waits, beyond the grace, for what it has told to end at once."""
+"""How long the stop waits, after the grace, for what it has cancelled."""
 
 
 class Grace:
-    """What is left of the one grace that all steps of the stop share. It begins at the first question."""
+    """The grace period that all steps of the stop share. It begins with the first call of `left`."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._end: float | None = None
 
     def left(self) -> float:
-        """Return the seconds that are left."""
+        """Return the remaining seconds."""
         now = asyncio.get_running_loop().time()
         if self._end is None:
             self._end = now + self._seconds
@@ -88,29 +88,29 @@ class Grace:
 
 
 class AddressInUse(Exception):
-    """The address to serve on is taken, or is none."""
+    """The address to listen on is in use or not an address."""
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A server that serves."""
+    """A running server."""
 
     port: int
     feed: Feed
     backpressure: Backpressure
     tasks: list[asyncio.Task[None]]
-    """What runs beside the calls; none of them ends by itself."""
+    """The background tasks; none of them ends by itself."""
 
     def drain(self) -> None:
-        """End all streams at once, and those that are opened later."""
+        """End all open streams at once, and streams that are opened later."""
         self.backpressure.drain()
 
 
 @asynccontextmanager
 async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
-    """Serve until the context ends; then stop: streams at once, calls under way within the grace.
+    """Serve until the context ends; then end streams at once, and calls within the grace.
 
-    Raises AddressInUse, and DatabaseUnavailable when the database cannot be reached at the start, or not as sequencer.
+    Raises AddressInUse, and DatabaseUnavailable when a login or the sequencer cannot connect at the start.
     """
     database = Database(
         conninfo,
@@ -119,7 +119,7 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
         limits=Limits(settings.max_calls, settings.max_calls_per_caller),
         pooler=settings.database_pooler,
     )
-    # Connections of their own: the service's tasks do not wait behind its callers, nor for each other.
+    # Separate connections: the service's own tasks wait neither for its callers nor for each other.
     own = Database(
         conninfo,
         {CallerKind.EXECUTION: 3},
@@ -128,7 +128,7 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
         pooler=settings.database_pooler,
     )
     grace = Grace(settings.grace_seconds)
-    # What stops the server, in reverse order; each step runs, whatever another one raises.
+    # The steps of the stop, in reverse order; each step runs even if another one raises.
     async with AsyncExitStack() as stop:
         stop.push_async_callback(_close, database, grace)
         await database.open()
@@ -147,7 +147,7 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
         admission = Admission()
         backpressure = Backpressure(settings.slow_consumer_seconds)
 
-        ignore_hang_ups()
+        ignore_disconnects()
         server = aio.server(
             interceptors=[
                 Telemetry(settings.log_calls, settings.log_slow_ms / 1000),
@@ -164,11 +164,11 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
                 ("grpc.max_connection_age_ms", settings.max_connection_age_seconds * 1000),
                 ("grpc.max_connection_age_grace_ms", 60_000),
                 ("grpc.keepalive_time_ms", 60_000),
-                # All clients at once, as after a restart: beyond its default of 1,000 gRPC drops calls at random.
+                # For all clients at once, as after a restart: above the default of 1,000 gRPC drops calls at random.
                 ("grpc.server.max_pending_requests", 50_000),
                 ("grpc.server.max_pending_requests_hard_limit", 100_000),
                 ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
-                # Beyond the first gRPC may refuse, beyond the second it must; identity needs less than 1 KiB.
+                # Above the first limit gRPC may refuse a call, above the second it does. Identity needs under 1 KiB.
                 ("grpc.max_metadata_size", MAX_METADATA),
                 ("grpc.absolute_max_metadata_size", MAX_METADATA),
                 ("grpc.max_concurrent_streams", settings.max_concurrent_streams),
@@ -183,13 +183,13 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
             for name in ("", *SERVICES):
                 health.set(name, serving)
 
-        # Calls may come as soon as the server starts: health must be right by then.
+        # Calls may arrive as soon as the server starts: health must be correct by then.
         liveness = Liveness(Probe(own), settings.health_seconds, database_answers)
-        await liveness.look()
+        await liveness.probe()
         try:
             port = server.add_insecure_port(settings.listen)
         except RuntimeError as error:
-            raise AddressInUse(f"{settings.listen} cannot be served on: it is in use, or not an address.") from error
+            raise AddressInUse(f"Cannot listen on {settings.listen}: it is in use, or not an address.") from error
         await server.start()
         expiry = Expiry(Orders(own, committed), settings.expiry_poll_ms / 1000)
         tasks = [
@@ -210,11 +210,11 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
 
 
 async def _stop(server: aio.Server, admission: Admission, grace: Grace) -> None:
-    """Refuse the calls that are on their way, then stop the server within the rest of the grace."""
-    # gRPC answers a call that has no handler yet with CANCELLED when it stops, so those are let in to be refused.
+    """Refuse the calls that have been sent, then stop the server within the rest of the grace."""
+    # gRPC ends a call that has no handler yet with CANCELLED when it stops: such calls are accepted to be refused.
     await admission.quiet(min(ARRIVE_SECONDS, grace.left() / 2))
     stopping = asyncio.create_task(server.stop(grace.left()))
-    await asyncio.sleep(0)  # clients are told to open no more calls, and only then are their calls refused
+    await asyncio.sleep(0)  # sends GOAWAY, before the calls are refused
     admission.release()
     await asyncio.wait({stopping}, timeout=grace.left() + BEYOND_SECONDS)
 
@@ -224,7 +224,7 @@ async def _end(tasks: list[asyncio.Task[None]], sequencer: Sequencer, grace: Gra
         task.cancel()
     _, waiting = await asyncio.wait(tasks, timeout=grace.left() + BEYOND_SECONDS)
     if waiting:
-        # The driver asks the database to cancel a statement, and waits for the answer to that.
+        # The driver asks the database to cancel a statement, and waits for its response.
         sequencer.shut()
         for task in waiting:
             task.cancel()
@@ -236,7 +236,7 @@ async def _close(database: Database, grace: Grace) -> None:
 
 
 async def serve(settings: Settings, conninfo: str, ready: Callable[[], None]) -> None:
-    """Serve until SIGTERM or SIGINT. Calls `ready` once calls are answered."""
+    """Serve until SIGTERM or SIGINT. Calls `ready` when the server accepts calls. Raises what `running` raises."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
@@ -245,7 +245,7 @@ async def serve(settings: Settings, conninfo: str, ready: Callable[[], None]) ->
     async with AsyncExitStack() as stack:
         server = await _started(stack.enter_async_context(running(settings, conninfo)), stopped)
         if server is None:
-            log.info("Stopping before the start has finished")
+            log.info("Stopping before the start is complete")
             return
         log.info("Serving on %s", settings.listen, extra={"port": server.port})
         ready()
@@ -253,7 +253,7 @@ async def serve(settings: Settings, conninfo: str, ready: Callable[[], None]) ->
         ended = [task for task in server.tasks if task in done]
         for task in ended:
             error = None if task.cancelled() else task.exception()
-            log.error("The task %s has ended, and the server with it", task.get_name(), exc_info=error)
+            log.error("The task %s has ended; the server stops", task.get_name(), exc_info=error)
         log.info("Stopping")
         stopped.cancel()
     if ended:
@@ -261,7 +261,7 @@ async def serve(settings: Settings, conninfo: str, ready: Callable[[], None]) ->
 
 
 async def _started(start: Coroutine[Any, Any, Running], stopped: asyncio.Task[Any]) -> Running | None:
-    """Return what has started; None where the stop came first. Raises what the start raises."""
+    """Return the started server; None when the stop is requested first. Raises what the start raises."""
     starting = asyncio.create_task(start)
     try:
         await asyncio.wait([starting, stopped], return_when=asyncio.FIRST_COMPLETED)

@@ -1,4 +1,4 @@
-"""How each error of the domain is told to a client: the one table, and the google.rpc.Status made of it."""
+"""The table of the status codes of domain errors, and the google.rpc.Status that a client receives."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from service.domain.errors import BlotterError
 
 DOMAIN = "blotter"
 
-# Details travel in the trailing metadata, of which a client takes 8 KiB by default and else drops the whole answer.
+# Details are sent in the trailing metadata, of which a client accepts 8 KiB by default; above, it drops the response.
 MOST_VIOLATIONS = 30
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A status code; and, where trying the same call again may help, after how long."""
+    """A status code and, where a retry of the same call may succeed, the delay before it."""
 
     code: StatusCode
     retry_after: timedelta | None = None
@@ -59,14 +59,14 @@ TABLE: dict[type[BlotterError], Answer] = {
     errors.DeadlineExceeded: Answer(StatusCode.DEADLINE_EXCEEDED),
 }
 
-INTERNAL = "Something went wrong on the server; nothing more can be said here. Please report the request id."
+INTERNAL = "Internal error. The server has logged it under the request id; report it with that id."
 
 
 def status_of(error: Exception, request_id: str) -> status_pb2.Status:
-    """Return the status for an error. What is not in the table becomes INTERNAL with one fixed sentence."""
+    """Return the status of an error; INTERNAL with a fixed message for one that is not a BlotterError."""
     if not isinstance(error, BlotterError):
         return _status(StatusCode.INTERNAL, INTERNAL, [_info("INTERNAL", {"request_id": request_id})])
-    told = TABLE[type(error)]
+    answer = TABLE[type(error)]
     details: list[Message] = [_info(error.reason, {"request_id": request_id, **error.metadata})]
     if isinstance(error, errors.InvalidRequest):
         violations = [
@@ -74,11 +74,11 @@ def status_of(error: Exception, request_id: str) -> status_pb2.Status:
             for violation in error.violations[:MOST_VIOLATIONS]
         ]
         details.append(error_details_pb2.BadRequest(field_violations=violations))
-    if told.retry_after is not None:
+    if answer.retry_after is not None:
         retry = error_details_pb2.RetryInfo()
-        retry.retry_delay.FromTimedelta(told.retry_after)
+        retry.retry_delay.FromTimedelta(answer.retry_after)
         details.append(retry)
-    return _status(told.code, str(error), details)
+    return _status(answer.code, str(error), details)
 
 
 def _info(reason: str, metadata: dict[str, str]) -> error_details_pb2.ErrorInfo:

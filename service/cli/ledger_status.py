@@ -37,7 +37,9 @@ async def look(settings: Settings, conninfo: str, password: str | None) -> Statu
         if holder is None:
             faults.append("No process holds the sequencers' lock: no entries are added while none serves.")
         elif holder.login != "blotter_sequencer":
-            faults.append(f"{holder.login} holds the sequencers' lock, which is not its to take: end that session.")
+            faults.append(
+                f"{holder.login} holds the sequencers' lock, which only blotter_sequencer may take: end that session."
+            )
         if standing.copied:
             faults.append(COPIED)
         elif late := behind(standing, settings.checkpoint_seconds if keys else None):

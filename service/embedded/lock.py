@@ -1,4 +1,4 @@
-"""Who may use a folder."""
+"""The lock of a folder."""
 
 import contextlib
 import fcntl
@@ -11,12 +11,12 @@ from service.embedded.errors import EmbeddedError, FolderInUse
 
 @contextlib.contextmanager
 def lock(folder: Path) -> Iterator[None]:
-    """Holds the folder for this process, which alone may then start and stop the server in it.
+    """Locks the folder until the context ends: only this process may start and stop the server in it.
 
-    The lock is the kernel's and ends with the process, however it ends.
+    It is a lock of the kernel, which also a killed process releases.
 
     Raises:
-        FolderInUse: another process holds it; the text names that process.
+        FolderInUse: another process holds the lock; the message names that process.
         EmbeddedError: the folder cannot be used.
     """
     try:
@@ -25,7 +25,7 @@ def lock(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise EmbeddedError(
             f"BLOTTER_HOME={folder} cannot be used: {error.strerror}: {error.filename}. "
-            "Name a folder that this account may make and write to."
+            "Set it to a folder that this account may create and write to."
         ) from error
     with file:
         try:
@@ -33,7 +33,9 @@ def lock(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             file.seek(0)
             holder = file.read().strip()
-            raise FolderInUse(f"{folder} is in use by process {holder}. (BLOTTER_HOME names another folder.)") from None
+            raise FolderInUse(
+                f"{folder} is in use by process {holder}: stop it, or set BLOTTER_HOME to another folder."
+            ) from None
         file.truncate(0)
         file.write(f"{os.getpid()}\n")
         file.flush()

@@ -1,4 +1,4 @@
-"""The server process of a data folder, as Postgres itself describes it."""
+"""The server process of a data directory, as described in its `postmaster.pid`."""
 
 import os
 import socket
@@ -9,7 +9,7 @@ PORT = 5432  # only names the socket; every server has a socket folder of its ow
 
 
 class Postmaster(NamedTuple):
-    """What a server has written into its `postmaster.pid`."""
+    """The content of a server's `postmaster.pid`."""
 
     pid: int
     sockets: Path
@@ -17,7 +17,7 @@ class Postmaster(NamedTuple):
 
     @property
     def answers(self) -> bool:
-        """Whether the server lives. The socket tells, not the pid, which may be another process's by now."""
+        """Whether the server runs. Tests the socket, because the pid may be reused by another process."""
         return socket_answers(self.sockets)
 
 
@@ -27,14 +27,14 @@ def socket_answers(folder: Path) -> bool:
         try:
             probe.connect(str(folder / f".s.PGSQL.{PORT}"))
         except BlockingIOError:
-            return True  # alive, with a full queue
+            return True  # it runs, and its queue is full
         except OSError:
             return False
         return True
 
 
 def read_pid_file(path: Path) -> Postmaster | None:
-    """Reads `postmaster.pid`; None when there is none or when the server has not written all of it yet."""
+    """Reads `postmaster.pid`; returns None when it does not exist or the server has not completed it yet."""
     try:
         lines = path.read_text().split("\n")
     except (FileNotFoundError, NotADirectoryError):
@@ -45,7 +45,7 @@ def read_pid_file(path: Path) -> Postmaster | None:
 
 
 def pid_lives(path: Path) -> bool:
-    """Whether any process, a server or not, has the pid in `postmaster.pid`; True where the file has none."""
+    """Returns whether any process, a server or not, has the pid in `postmaster.pid`; True if the file has no pid."""
     try:
         os.kill(int(path.read_text().split("\n")[0]), 0)
     except (PermissionError, ValueError):

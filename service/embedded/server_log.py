@@ -1,4 +1,4 @@
-"""The log of the embedded server: for the operator's account alone, and of bounded size."""
+"""The log of the embedded server, readable by the operator's account only, and of bounded size."""
 
 import os
 import re
@@ -10,24 +10,24 @@ _FAULT = re.compile(r"(?:FATAL|PANIC): +(.*)")
 
 
 class ServerLog:
-    """The file that the server writes its messages to, and the one before it, `postgres.log.1`."""
+    """The file that the server writes its messages to, and the previous one, `postgres.log.1`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def open(self) -> BinaryIO:
-        """Opens the log for appending, readable for its owner alone."""
+        """Opens the log for appending, readable by its owner only."""
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        os.fchmod(descriptor, 0o600)  # also where an earlier version made it readable for everybody
+        os.fchmod(descriptor, 0o600)  # earlier versions created it readable by everybody
         log = os.fdopen(descriptor, "ab")
         log.seek(0, os.SEEK_END)
         return log
 
     def rotate(self) -> None:
-        """Moves the content of a log that is too large to `postgres.log.1`.
+        """Moves the content of a log that is larger than MOST_BYTES to `postgres.log.1`.
 
-        The server holds the file open and appends, so the file is copied and truncated; what is written at that very
-        moment may be lost.
+        The server keeps the file open, so the file is copied and truncated. Lines that are written between the two may
+        be lost.
         """
         try:
             if self.path.stat().st_size <= MOST_BYTES:
@@ -44,7 +44,7 @@ class ServerLog:
         os.truncate(self.path, 0)
 
     def fault(self, start: int) -> str:
-        """Returns the first failure that was logged from byte `start` on, or else the last line."""
+        """Returns the first FATAL or PANIC message that was logged from byte `start` on, or else the last line."""
         with self.path.open("rb") as log:
             log.seek(start)
             lines = log.read().decode(errors="replace").strip().split("\n")

@@ -1,4 +1,4 @@
-"""The folders of the servers' sockets: private, in the temporary directory, with short names."""
+"""The folders of the servers' sockets: private folders with short names in the temporary directory."""
 
 import os
 import shutil
@@ -11,28 +11,30 @@ from service.embedded.errors import EmbeddedError
 from service.embedded.postmaster import PORT, socket_answers
 
 _PREFIX = "blotter-pg-"
-_PATH_LIMIT = 103  # bytes that a socket's path may have on macOS; Linux allows 107
-_ABANDONED_SECONDS = 600  # a server that is just starting has a folder, but no socket yet
+_PATH_LIMIT = 103  # maximum length in bytes of a socket's path on macOS; Linux allows 107
+_ABANDONED_SECONDS = 600  # a starting server has a folder, but no socket yet
 
 
 def make_socket_folder() -> Path:
-    """Makes a private folder with a name short enough for a socket, and without commas: libpq splits at them.
+    """Creates a private folder whose name is short enough for a socket and has no comma, which libpq splits at.
 
     Raises:
-        EmbeddedError: no temporary folder is like that.
+        EmbeddedError: no temporary directory allows such a name.
     """
     for parent in _parents():
         folder = tempfile.mkdtemp(prefix=_PREFIX, dir=parent)
         if "," not in folder and len(os.fsencode(f"{folder}/.s.PGSQL.{PORT}")) <= _PATH_LIMIT:
             return Path(folder)
         Path(folder).rmdir()
-    raise EmbeddedError("No temporary directory has a name short enough for a socket: set TMPDIR to a shorter one.")
+    raise EmbeddedError(
+        "No temporary directory has a name short enough for a socket: set TMPDIR to a shorter one without commas."
+    )
 
 
 def prepare_socket_folder(folder: Path, owner: int) -> bool:
-    """Empties the folder of a server that has ended, for the next one. Returns False where it cannot be used again.
+    """Empties the folder of a server that has ended, for the next one. Returns False when it cannot be used again.
 
-    Postgres would take any process that has the pid in the old lock file for the server.
+    The old lock file must go: Postgres takes any process that has the pid in it for the server.
     """
     try:
         folder.mkdir(mode=0o700)
@@ -43,18 +45,18 @@ def prepare_socket_folder(folder: Path, owner: int) -> bool:
         return False
     for name in (f".s.PGSQL.{PORT}", f".s.PGSQL.{PORT}.lock"):
         (folder / name).unlink(missing_ok=True)
-    os.utime(folder)  # in use, also while the server cannot be started: see clear_abandoned_folders
+    os.utime(folder)  # so that clear_abandoned_folders keeps it while the server does not start
     return True
 
 
 def remove_socket_folder(folder: Path) -> None:
-    """Removes a folder of `make_socket_folder`; one with another name was not made here and is left alone."""
+    """Removes a folder that `make_socket_folder` created; does nothing to a folder with another name."""
     if folder.name.startswith(_PREFIX):
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def clear_abandoned_folders(owner: int) -> None:
-    """Removes the folders of servers that were killed: ours, without a server, not changed lately."""
+    """Removes the folders of killed servers: those of these accounts, without a server, not changed recently."""
     for parent in _parents():
         for folder in Path(parent).glob(f"{_PREFIX}*"):
             if _is_ours(folder, {os.geteuid(), owner}) and _is_old(folder) and not socket_answers(folder):

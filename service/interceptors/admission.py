@@ -1,4 +1,4 @@
-"""Refusing new calls while the server drains, before gRPC itself stops and answers them with a bare CANCELLED."""
+"""Refuses new calls while the server drains; gRPC itself would end them with CANCELLED and no details."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ QUIET_SECONDS = 0.05
 class Admission(Around):
     """Refuses each new call of Blotter's own services with Draining once the server drains.
 
-    The refusals are held back until `release`: a client that is refused before its connection is closed to new calls
-    would repeat its call on the same connection.
+    The refusals are delayed until `release`: a client that is refused before its connection is closed to new calls
+    would retry on the same connection.
     """
 
     def __init__(self) -> None:
@@ -30,22 +30,22 @@ class Admission(Around):
         return method.startswith(OUR_SERVICES)
 
     def drain(self) -> None:
-        """Refuse the calls that come from now on."""
+        """Refuse calls from now on."""
         self._draining = True
         self._last_call = asyncio.get_running_loop().time()
 
     async def quiet(self, seconds: float) -> None:
-        """Wait until no call has come for QUIET_SECONDS, at most for some seconds."""
+        """Wait until no call has arrived for QUIET_SECONDS, at most for `seconds`."""
         clock = asyncio.get_running_loop().time
         end = clock() + seconds
         while True:
-            rest = min(end, self._last_call + QUIET_SECONDS) - clock()
-            if rest <= 0:
+            remaining = min(end, self._last_call + QUIET_SECONDS) - clock()
+            if remaining <= 0:
                 return
-            await asyncio.sleep(rest)
+            await asyncio.sleep(remaining)
 
     def release(self) -> None:
-        """Answer the calls that were held back, and later ones at once."""
+        """Send the delayed refusals; refuse later calls at once."""
         self._released.set()
 
     @asynccontextmanager
@@ -54,5 +54,5 @@ class Admission(Around):
         if self._draining:
             self._last_call = asyncio.get_running_loop().time()
             await self._released.wait()
-            raise Draining("The server is stopping, and nothing was done; call again on a new connection.")
+            raise Draining("The server is stopping and did not execute the call; retry it on a new connection.")
         yield

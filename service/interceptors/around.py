@@ -1,4 +1,4 @@
-"""What the interceptors share: doing something around every call, Blotter's own, health's and reflection's."""
+"""The base of the interceptors, which wrap the calls of all services, health and reflection included."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ def streaming_request(handler: Handler, behaviour: Behaviour, deserializer: Call
 
 
 def behaviour_of(handler: Handler) -> Any:
-    """Return what the handler runs."""
+    """Return the function that the handler calls."""
     if handler.request_streaming:
         return handler.stream_stream if handler.response_streaming else handler.stream_unary
     return handler.unary_stream if handler.response_streaming else handler.unary_unary
 
 
 @contextmanager
-def unless_hung_up() -> Iterator[None]:
-    """Treat a failed send as a cancellation: the client has hung up."""
+def cancelled_if_disconnected() -> Iterator[None]:
+    """Raise CancelledError when a send fails, which means that the client has disconnected."""
     try:
         yield
     except aio.InternalError as error:
@@ -61,11 +61,11 @@ class Around(aio.ServerInterceptor):
     """Wraps each call, unary or streaming, in an asynchronous context manager."""
 
     def around(self, method: str, request: Any, context: Context) -> AbstractAsyncContextManager[None]:
-        """Return what to enter before the call and leave after it."""
+        """Return the context manager to enter before the call and to exit after it."""
         raise NotImplementedError
 
     def applies(self, method: str, handler: Handler) -> bool:
-        """Return whether to wrap the calls of a method; by default every one."""
+        """Return whether to wrap the calls of a method; by default True."""
         return True
 
     async def intercept_service(self, continuation: Any, handler_call_details: grpc.HandlerCallDetails) -> Any:

@@ -1,4 +1,4 @@
-"""Streams are sent at the client's pace, up to a bound. Innermost: from here outwards a stream is a plain coroutine."""
+"""Flow control of response streams. The innermost interceptor: to the outer ones a stream is a plain coroutine."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import grpc
 from grpc import aio
 
 from service.domain.errors import BlotterError, Draining, SlowConsumer
-from service.interceptors.around import Context, behaviour_of, rebuilt, unless_hung_up
+from service.interceptors.around import Context, behaviour_of, cancelled_if_disconnected, rebuilt
 
 
 class Backpressure(aio.ServerInterceptor):
-    """Sends what a streaming servicer yields. Ends the stream when the client reads nothing for `patience` seconds.
+    """Sends the messages that a servicer yields. Ends the stream when the client reads none for `patience` seconds.
 
     An error that ends the stream carries the `resume_token` of the last message that was sent, for a client that lost
     the message.
@@ -27,10 +27,10 @@ class Backpressure(aio.ServerInterceptor):
         self._streams: set[asyncio.Timeout] = set()
 
     def drain(self) -> None:
-        """End all streams at once, whatever they wait for, and those that are opened later."""
+        """End all open streams at once, and streams that are opened later."""
         self._draining = True
         for stream in self._streams:
-            # A timeout that has expired refuses another deadline, and its stream ends already.
+            # A timeout that has expired cannot be rescheduled, and its stream ends already.
             if not stream.expired():
                 stream.reschedule(0)
 
@@ -42,17 +42,17 @@ class Backpressure(aio.ServerInterceptor):
         servicer = behaviour_of(handler)
 
         async def behaviour(request: Any, context: Context) -> None:
-            token = ""  # not the request's: the client has that one, and it may be one that was refused
+            token = ""  # not the request's token, which may be the one that is refused
             started = False
             try:
                 async with self._until_drained(), aclosing(servicer(request, context)) as messages:
                     async for message in messages:
                         if not started:
-                            # Sent with a message that the client does not read, the metadata would be pending like
-                            # the message, and gRPC would refuse the status after it.
+                            # Sent together with a message that the client does not read, the metadata would stay
+                            # pending with that message, and gRPC would refuse to send the status.
                             await self._send(context.send_initial_metadata(()))
                             started = True
-                        # gRPC delivers a message that was begun before it delivers the error.
+                        # gRPC delivers a message whose write has begun before it delivers the error.
                         token = getattr(message, "resume_token", "") or token
                         await self._send(context.write(message))
             except BlotterError as error:
@@ -83,7 +83,7 @@ class Backpressure(aio.ServerInterceptor):
     async def _send(self, sent: Awaitable[None]) -> None:
         try:
             async with asyncio.timeout(self._patience):
-                with unless_hung_up():
+                with cancelled_if_disconnected():
                     await sent
         except TimeoutError as error:
             raise SlowConsumer from error

@@ -1,4 +1,4 @@
-"""Every error leaves as a status of the one table; what nobody foresaw, as INTERNAL with the request id."""
+"""Converts exceptions to statuses by the table in `service.status`; an unexpected exception becomes INTERNAL."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from grpc import aio
 from grpc_status import rpc_status
 
 from service.domain.errors import BlotterError
-from service.interceptors.around import Around, Context, unless_hung_up
+from service.interceptors.around import Around, Context, cancelled_if_disconnected
 from service.interceptors.telemetry import REQUEST_ID, note
 from service.status import status_of
 
@@ -23,13 +23,13 @@ log = logging.getLogger("blotter.errors")
 
 
 class Errors(Around):
-    """Aborts the call with the status of the error that was raised."""
+    """Aborts a call that raised an error with the status of that error."""
 
     @asynccontextmanager
     async def around(self, method: str, request: Any, context: Context) -> AsyncIterator[None]:
-        """Turn an exception into a status. Cancellation passes: it is not an error."""
+        """Convert an exception to a status. CancelledError is not an error and passes unchanged."""
         try:
-            with unless_hung_up():
+            with cancelled_if_disconnected():
                 yield
         except aio.AbortError:
             raise
@@ -45,11 +45,11 @@ class Errors(Around):
 async def _abort(context: Context, status: grpc.Status, trailing: tuple[tuple[str, str | bytes], ...]) -> None:
     """Send the status. Raises AbortError, or CancelledError when the client does not read what precedes the status.
 
-    In the second case gRPC holds the status back and delivers it when the client reads on; the call itself is over.
+    In the second case gRPC delivers the status when the client reads on; the call itself has ended.
     """
     try:
         async with asyncio.timeout(STATUS_SECONDS):
-            with unless_hung_up():
+            with cancelled_if_disconnected():
                 await context.abort(grpc.StatusCode(status.code), status.details, trailing)
     except TimeoutError as error:
         raise asyncio.CancelledError from error

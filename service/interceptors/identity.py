@@ -1,7 +1,7 @@
-"""Identity mode `metadata`: the caller is who the call metadata says.
+"""Reads the caller's identity from the call metadata.
 
-This mode authenticates nobody. It is for loopback, or behind something that has authenticated the caller and sets
-these keys itself.
+The metadata authenticates nobody: listen on loopback, or behind a gateway that authenticates the caller and sets these
+keys itself.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class MetadataIdentity(Around):
 
     @asynccontextmanager
     async def around(self, method: str, request: Any, context: Context) -> AsyncIterator[None]:
-        """Say who is calling, for the time of the call."""
-        remaining = cast("float | None", context.time_remaining())  # None without a deadline, whatever the stubs say
+        """Set the caller of the call."""
+        remaining = cast("float | None", context.time_remaining())  # None without a deadline, contrary to the stubs
         deadline = None if remaining is None else time.monotonic() + remaining
         caller = caller_from(list(context.invocation_metadata() or ()), REQUEST_ID.get(), deadline)
         if caller.kind is CallerKind.COMPLIANCE:
@@ -48,7 +48,7 @@ class MetadataIdentity(Around):
 
 
 def caller_from(metadata: Sequence[tuple[str, str | bytes]], request_id: str, deadline: float | None) -> Caller:
-    """Return the caller. Raises IdentityMissing, IdentityMalformed, and InvalidRequest for the request id."""
+    """Return the caller. Raises IdentityMissing, IdentityMalformed, or InvalidRequest for an invalid request id."""
     traders, roles, actors, request_ids = (
         [value for key, value in metadata if key == name]
         for name in ("x-trader-id", "x-caller-role", "x-actor", "x-request-id")
@@ -67,28 +67,31 @@ def caller_from(metadata: Sequence[tuple[str, str | bytes]], request_id: str, de
         kind, trader_id = _ROLES[str(roles[0])], None
     actor = str(actors[0]) if actors else kind.value
     if is_reserved(actor, RESERVED_ACTORS - {kind.value}):
-        raise IdentityMalformed(f"x-actor must not be {actor}: the name is reserved. Send another or none.")
+        raise IdentityMalformed(f"x-actor must not be {actor}: the name is reserved. Send another name, or none.")
     return Caller(kind, trader_id, actor, request_id, deadline)
 
 
 def _check_optional(actors: list[str | bytes], request_ids: list[str | bytes]) -> None:
     if len(actors) > 1 or any(not isinstance(actor, str) or not ACTOR.fullmatch(actor) for actor in actors):
         raise IdentityMalformed(
-            "x-actor must be 1 to 100 printable ASCII characters without a space at either end, once."
+            "x-actor must be given at most once, as 1 to 100 printable ASCII characters without a space at either end."
         )
     if len(request_ids) > 1 or any(not isinstance(given, str) or not KEY.fullmatch(given) for given in request_ids):
         raise InvalidRequest(
-            FieldViolation("metadata.x-request-id", "must be 1 to 64 printable ASCII characters without spaces, once")
+            FieldViolation(
+                "metadata.x-request-id",
+                "must be given at most once, as 1 to 64 printable ASCII characters without spaces",
+            )
         )
 
 
 def _as_json(request: Message) -> str:
-    """Return the request as JSON, for the record of what compliance read. Raises nothing for any request."""
+    """Return the request as JSON for the record of reads by compliance. Raises nothing for any request."""
     try:
-        asked = MessageToDict(request, preserving_proto_field_name=True)
-    except (SerializeToJsonError, ValueError, OverflowError):  # a Timestamp or Duration that is none
+        values = MessageToDict(request, preserving_proto_field_name=True)
+    except (SerializeToJsonError, ValueError, OverflowError):  # an invalid Timestamp or Duration
         raw = request.SerializeToString()
         return json.dumps({"malformed": base64.b64encode(raw[:LONGEST_TOKEN]).decode()})
-    # A token says which page was read. Ours are short; what is longer is refused, and no reason to fill the record.
-    tokens = {name: value[:LONGEST_TOKEN] for name, value in asked.items() if name.endswith("_token")}
-    return json.dumps(asked | tokens)
+    # A token identifies the page that was read. A longer one is invalid, and must not fill the record.
+    tokens = {name: value[:LONGEST_TOKEN] for name, value in values.items() if name.endswith("_token")}
+    return json.dumps(values | tokens)

@@ -1,7 +1,7 @@
-"""Reading the request inside the call, so that a request that cannot be read gets an answer like any other error.
+"""Reads the request inside the call, so that the errors of reading become statuses of Blotter's.
 
-gRPC itself answers bytes that are no message with UNKNOWN and the text of the exception, and never answers a call that
-the client half-closes without a message. Outside this interceptor every method therefore takes a stream of requests.
+gRPC itself ends a call whose request cannot be parsed with UNKNOWN and the text of the exception, and never ends a call
+that the client half-closes without a message. To the outer interceptors every method therefore takes a stream.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from service.domain.errors import MalformedRequest
 from service.interceptors.around import Context, behaviour_of, streaming_request
 from service.interceptors.telemetry import note_message
 
-HANG_UP_SECONDS = 0.05
+DISCONNECT_SECONDS = 0.05
 
 REQUEST_SECONDS = 30.0
-"""How long a call with one request may take to send it."""
+"""The time within which the request of a call with one request must arrive."""
 
 
 class Requests(aio.ServerInterceptor):
-    """Reads the request. Raises MalformedRequest in the call when none comes, or bytes that are no message."""
+    """Reads the request. Raises MalformedRequest in the call when none arrives or it cannot be parsed."""
 
     async def intercept_service(self, continuation: Any, handler_call_details: grpc.HandlerCallDetails) -> Any:
         """Wrap the handler of one call."""
@@ -46,10 +46,10 @@ class Requests(aio.ServerInterceptor):
                 async with asyncio.timeout(REQUEST_SECONDS):
                     request = await context.read()
             except TimeoutError as error:
-                raise MalformedRequest(f"No request message came within {REQUEST_SECONDS:g} s; send one.") from error
+                raise MalformedRequest(f"No request message arrived within {REQUEST_SECONDS:g} s; send one.") from error
             if request is aio.EOF:
-                # gRPC reports a hang-up in the same way, and cancels the call a moment later.
-                await asyncio.sleep(HANG_UP_SECONDS)
+                # gRPC reports a disconnect in the same way, and cancels the call shortly after.
+                await asyncio.sleep(DISCONNECT_SECONDS)
                 raise MalformedRequest("The call ended without a request message; send exactly one.")
             note_message(_checked(request))
             return await inner(request, context)

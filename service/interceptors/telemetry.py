@@ -1,4 +1,4 @@
-"""The request id and the log lines of each call. Outermost, so that it sees every outcome."""
+"""The request id and the log lines of each call. The outermost interceptor, so that it sees every outcome."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from service.domain.text import KEY
 from service.interceptors.around import Around, Context, Handler, behaviour_of, rebuilt
 
 REQUEST_ID: ContextVar[str] = ContextVar("request_id")
-"""The id of the request under way: the client's `x-request-id`, or one made here."""
+"""The id of the current call: the client's `x-request-id`, or a generated one."""
 
-_FACTS: ContextVar[dict[str, object]] = ContextVar("facts")
+_LOG_FIELDS: ContextVar[dict[str, object]] = ContextVar("log_fields")
 
 LogCalls = Literal["all", "slow_and_failed", "none"]
 
@@ -29,12 +29,12 @@ log = logging.getLogger("blotter.rpc")
 
 
 def note(**facts: object) -> None:
-    """Add fields to the line of the call under way."""
-    _FACTS.get().update(facts)
+    """Add fields to the log line of the current call."""
+    _LOG_FIELDS.get().update(facts)
 
 
 def note_message(message: Any) -> None:
-    """Add what a request or a response names: the order, and the failed items of a batch. Nothing of its content."""
+    """Add the order's id and the number of failed items from a request or a response, and nothing else of it."""
     fields = message.DESCRIPTOR.fields_by_name
     order_id = message.order_id if "order_id" in fields else ""
     if "order" in fields:
@@ -46,9 +46,9 @@ def note_message(message: Any) -> None:
 
 
 class Telemetry(aio.ServerInterceptor):
-    """Names each request, returns the name in the trailing metadata, and logs a line when the call ends.
+    """Gives each call a request id, returns it in the trailing metadata, and logs a line when the call ends.
 
-    `log_calls`: `all`; `slow_and_failed`, of which a unary call is slow from `slow_seconds` on; or `none`.
+    With `slow_and_failed`, a unary call that takes `slow_seconds` or more is slow.
     """
 
     def __init__(self, log_calls: LogCalls, slow_seconds: float) -> None:
@@ -65,14 +65,14 @@ class Telemetry(aio.ServerInterceptor):
         async def behaviour(request: Any, context: Context) -> Any:
             request_id = _request_id(context)
             REQUEST_ID.set(request_id)
-            _FACTS.set({})
+            _LOG_FIELDS.set({})
             context.set_trailing_metadata((("x-request-id", request_id),))
             started = time.perf_counter()
             outcome = "OK"
             try:
                 response = await inner(request, context)
             except asyncio.CancelledError:
-                # A status may have been given that the client has not read.
+                # A status may be set that the client has not read.
                 outcome = getattr(context.code(), "name", "CANCELLED")
                 raise
             except BaseException:
@@ -84,19 +84,19 @@ class Telemetry(aio.ServerInterceptor):
                 return response
             finally:
                 seconds = time.perf_counter() - started
-                if self._wants(outcome, seconds, streaming):
+                if self._is_logged(outcome, seconds, streaming):
                     milliseconds = round(seconds * 1000, 2)
                     fields = {"code": outcome, "milliseconds": milliseconds, **_fields(method, context)}
                     log.info("%s %s", method, outcome, extra=fields)
 
         return rebuilt(handler, behaviour)
 
-    def _wants(self, outcome: str, seconds: float, streaming: bool) -> bool:
+    def _is_logged(self, outcome: str, seconds: float, streaming: bool) -> bool:
         if self._log_calls != "slow_and_failed":
             return self._log_calls == "all"
-        if streaming:  # it lasts as long as its reader wants
+        if streaming:  # the client decides how long it lasts
             return outcome not in {"OK", "CANCELLED"}
-        return outcome != "OK" or seconds >= self._slow_seconds or bool(_FACTS.get().get("items_failed"))
+        return outcome != "OK" or seconds >= self._slow_seconds or bool(_LOG_FIELDS.get().get("items_failed"))
 
 
 class StreamStarts(Around):
@@ -106,7 +106,7 @@ class StreamStarts(Around):
         self._log_calls = log_calls
 
     def applies(self, method: str, handler: Handler) -> bool:
-        """Return whether the method streams, and its start is logged."""
+        """Return whether the method streams and all calls are logged."""
         return handler.response_streaming and self._log_calls == "all"
 
     @asynccontextmanager
@@ -116,18 +116,18 @@ class StreamStarts(Around):
         yield
 
 
-def ignore_hang_ups() -> None:
-    """Keep gRPC from logging an error with a traceback for an answer whose client has hung up meanwhile."""
-    logging.getLogger("grpc._cython.cygrpc").addFilter(_is_no_hang_up)
+def ignore_disconnects() -> None:
+    """Suppress the error and traceback that gRPC logs for a response whose client has disconnected."""
+    logging.getLogger("grpc._cython.cygrpc").addFilter(_is_no_disconnect)
 
 
-def _is_no_hang_up(record: logging.LogRecord) -> bool:
+def _is_no_disconnect(record: logging.LogRecord) -> bool:
     return not (record.exc_info and isinstance(record.exc_info[1], aio.InternalError))
 
 
 def _request_id(context: Context) -> str:
     given = [value for key, value in context.invocation_metadata() or () if key == "x-request-id"]
-    # An invalid one is refused by the identity interceptor; the answer and the log then carry one made here.
+    # The identity interceptor refuses an invalid id; the response and the log then have a generated one.
     valid = len(given) == 1 and isinstance(given[0], str) and KEY.fullmatch(given[0])
     return str(given[0]) if valid else str(uuid4())
 
@@ -141,5 +141,5 @@ def _fields(method: str, context: Context) -> dict[str, object]:
         "caller": caller.kind if caller else None,
         "actor": caller.actor if caller else None,
         "trader_id": str(caller.trader_id) if caller and caller.trader_id else None,
-        **_FACTS.get(),
+        **_LOG_FIELDS.get(),
     }

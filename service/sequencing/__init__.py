@@ -1,4 +1,4 @@
-"""Growing the ledger: positions for committed logs, signed checkpoints, and where these go outside of the database."""
+"""The sequencer: appends committed logs to the ledger, signs checkpoints and publishes them outside the database."""
 
 from service.sequencing.keys import KeyFolder
 from service.sequencing.sequencer import Sequencer

@@ -1,4 +1,4 @@
-"""Calls to file systems that may never answer, such as a network mount whose server is gone."""
+"""Calls to file systems that may hang, such as a network mount whose server is unreachable."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ PATIENCE_SECONDS = 5.0
 
 
 class Calls:
-    """Runs one call at a time in a daemon thread, and waits for it no longer than the bound.
+    """Runs one call at a time in a daemon thread, and waits for it at most PATIENCE_SECONDS.
 
-    The threads of `asyncio.to_thread` do not serve here: the process waits for them when it exits.
+    `asyncio.to_thread` cannot be used: the process waits for its threads when it exits.
     """
 
-    def __init__(self, what: str) -> None:
-        """`what` names the file system in the error, such as "The checkpoint directory /mnt/checkpoints"."""
-        self._what = what
+    def __init__(self, name: str) -> None:
+        """`name` is that of the file system in errors, such as "The checkpoint directory /mnt/checkpoints"."""
+        self._name = name
         self._running = False
 
     async def run(self, function: Callable[[], T]) -> T:
         """Return what the function returns, or raise what it raises.
 
-        Raises TimeoutError when it takes longer than the bound, and at once while an earlier call still hangs: there
-        is never more than one thread.
+        Raises TimeoutError when it takes longer than PATIENCE_SECONDS, and at once while an earlier call still runs,
+        so that there is never more than one thread.
         """
         if self._running:
-            raise TimeoutError(self._sentence())
+            raise TimeoutError(self._message())
         loop = asyncio.get_running_loop()
         outcome: asyncio.Future[T] = loop.create_future()
 
@@ -44,19 +44,19 @@ class Calls:
                 deliver(outcome.set_result, result)
 
         def deliver(settle: Callable[..., None], value: object) -> None:
-            self._running = False  # before the result is seen: the next call may follow while this thread still ends
-            with suppress(RuntimeError):  # the loop is closed: nothing waits for it any more
+            self._running = False  # first, because the caller may make the next call before this thread has ended
+            with suppress(RuntimeError):  # the loop is closed, and nothing awaits the result
                 loop.call_soon_threadsafe(lambda: None if outcome.done() else settle(value))
 
         self._running = True
-        threading.Thread(target=call, name=self._what, daemon=True).start()
+        threading.Thread(target=call, name=self._name, daemon=True).start()
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 return await outcome
         except TimeoutError as error:
             if outcome.done() and not outcome.cancelled():
                 raise  # the function's own
-            raise TimeoutError(self._sentence()) from error
+            raise TimeoutError(self._message()) from error
 
-    def _sentence(self) -> str:
-        return f"{self._what} does not answer: check the file system that it is on."
+    def _message(self) -> str:
+        return f"{self._name} does not answer: check the file system that it is on."

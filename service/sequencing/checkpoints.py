@@ -1,4 +1,4 @@
-"""Signing the head of the tree, and never one that contradicts what was signed before."""
+"""Signs checkpoints of the tree, and refuses to sign a tree that contradicts an earlier checkpoint."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ log = logging.getLogger("blotter.checkpoints")
 
 
 class RefusedToSign(Exception):
-    """The tree contradicts a checkpoint that was signed before: signing it would prove that we forge."""
+    """The tree must not be signed: it contradicts a signed checkpoint, or the keys are not those of the ledger."""
 
 
 class Checkpoints:
     """Signs checkpoints of one tree."""
 
     def __init__(self, origin: str, keys: KeyFolder | None, outside: DirectorySink | None) -> None:
-        """`outside` is where the newest checkpoint is that was published."""
+        """`outside` is the directory that holds the newest published checkpoint."""
         self._origin = origin
         self._keys = keys
         self._outside = outside
@@ -35,13 +35,13 @@ class Checkpoints:
 
     @property
     def has_keys(self) -> bool:
-        """Whether there is a folder of keys at all."""
+        """Whether a folder of keys is set."""
         return self._keys is not None
 
     async def begin(self, writer: LedgerWriter, tree: Edge) -> Note | None:
-        """Compare the tree with what was signed last, here and outside. Raises RefusedToSign.
+        """Compare the tree with the newest checkpoints in the database and outside. Raises RefusedToSign.
 
-        Returns the newest checkpoint: whoever signed it may have been killed before all sinks had it.
+        Returns the newest checkpoint, which may not have reached all sinks when the process that signed it was killed.
         """
         self._recorded = None
         stored = await writer.newest_checkpoint()
@@ -55,31 +55,34 @@ class Checkpoints:
                     "ledger's keys: it was forged, in the database or in the checkpoint directory, or the keys are not "
                     "those of this ledger (BLOTTER_LEDGER_KEYS)."
                 )
-        # And what this process has signed itself: the database may be another one since, such as a promoted standby.
+        # Also what this process has signed itself: the database may have been replaced since, as by a promoted standby.
         signed = [Checkpoint.parse(note.text) for note in notes] + ([self._newest] if self._newest else [])
         size, _ = await writer.head(tree)
         for checkpoint in signed:
             await self._compare(writer, size, checkpoint)
         if stored and self._outside and outside is None:
-            log.warning("The checkpoint directory is empty, though checkpoints were signed: is it the right one?")
+            log.warning(
+                "The checkpoint directory is empty, although checkpoints were signed: check "
+                "BLOTTER_CHECKPOINT_DIRECTORY."
+            )
         self._newest = max(signed, key=lambda checkpoint: checkpoint.size, default=None)
         return parse_note(stored.note) if stored and self._newest and stored.size == self._newest.size else None
 
     async def check_keys(self, writer: LedgerWriter, *, replace: bool = False) -> list[Signer]:
         """Return the keys to sign with.
 
-        Raises RefusedToSign where there is none, one of another name, or (unless the operator says that they replace
-        those) none that has signed before: two ledgers easily have one name, the default.
+        Raises RefusedToSign when there is none, when one has another name, or when none has signed this ledger before,
+        unless `replace`: two ledgers may have the same name, such as the default.
         """
         if self._keys is None:
-            raise RefusedToSign("BLOTTER_LEDGER_KEYS names no folder.")
+            raise RefusedToSign("BLOTTER_LEDGER_KEYS is not set: set it to the folder of the keys.")
         signers = await self._keys.calls.run(self._keys.signers)
         if not signers:
-            raise RefusedToSign(f"There is no key in {self._keys.folder}: blotter keys generate.")
+            raise RefusedToSign(f"There is no key in {self._keys.folder}: run blotter keys generate.")
         for signer in signers:
             if signer.name != self._origin:
                 raise RefusedToSign(
-                    f"A key in {self._keys.folder} is named {signer.name}, and the ledger {self._origin} "
+                    f"A key in {self._keys.folder} is named {signer.name}, but the ledger is named {self._origin} "
                     "(BLOTTER_LEDGER_ORIGIN)."
                 )
         if self._recorded is None:
@@ -87,15 +90,15 @@ class Checkpoints:
             known = [str(verifier) for verifier in self._named(leaves)]
             if known and not replace and not {str(signer.verifier) for signer in signers} & set(known):
                 raise RefusedToSign(
-                    f"{self._keys.folder} holds none of the keys that sign this ledger, {', '.join(known)}: is it "
-                    "another ledger's folder? To rotate, put a new key beside the old one. If the old ones are lost: "
-                    "blotter keys replace."
+                    f"{self._keys.folder} holds none of the keys that sign this ledger, {', '.join(known)}: check "
+                    "BLOTTER_LEDGER_KEYS. To rotate keys, add the new key and keep the old one. If the old keys are "
+                    "lost, run blotter keys replace."
                 )
             self._recorded = _listed(leaves[-1], "keys") if leaves else []
         return signers
 
     async def record_keys(self, writer: LedgerWriter, tree: Edge, *, replace: bool = False) -> list[Signer]:
-        """Return the keys to sign with; write a leaf that names them where they have changed. Raises RefusedToSign."""
+        """Return the keys to sign with; append a leaf that names them if they have changed. Raises RefusedToSign."""
         signers = await self.check_keys(writer, replace=replace)
         vkeys = sorted(str(signer.verifier) for signer in signers)
         if self._recorded != vkeys:
@@ -105,20 +108,22 @@ class Checkpoints:
         return signers
 
     async def sign(self, writer: LedgerWriter, tree: Edge) -> Note | None:
-        """Sign the tree where it, or the keys, have changed since the last time; keep the checkpoint.
+        """Sign the tree if it or the keys have changed since the last checkpoint; store and return the checkpoint.
 
-        Raises RefusedToSign.
+        Returns None when nothing has changed. Raises RefusedToSign.
         """
         if not tree.size:
-            # Nothing to sign; what is appended from here on is signed next time, after the leaf that names the keys.
+            # Nothing to sign; the next entries are signed next time, after the leaf that names the keys.
             await self.check_keys(writer)
             return None
         signers = await self.record_keys(writer, tree)
-        size, root = await writer.head(tree)  # the tree grows on meanwhile
+        size, root = await writer.head(tree)  # the tree grows meanwhile
         if size == (self._newest.size if self._newest else 0):
             return None
         if Edge(size, await writer.tiles(edge(size))).root() != root:
-            raise RefusedToSign("The tree in the database is not the tree in memory: an entry or a tile was changed.")
+            raise RefusedToSign(
+                "The tree in the database differs from the tree in memory: an entry or a tile was changed."
+            )
         if self._newest:
             await self._prove(writer, self._newest, size, root)
         checkpoint = Checkpoint(self._origin, size, root)
@@ -133,7 +138,7 @@ class Checkpoints:
         return [signer.verifier for signer in signers] + self._named(await writer.notes("KEYS"))
 
     def _named(self, leaves: Iterable[bytes]) -> list[Verifier]:
-        """Return the keys of this origin that leaves of the ledger name. What is no key is left out.
+        """Return the keys of this origin that leaves of the ledger name. Invalid keys are left out.
 
         Such a leaf can be appended under the sequencer's login, and cannot be taken back.
         """
@@ -142,7 +147,7 @@ class Checkpoints:
             try:
                 verifier = Verifier.parse(key)
             except InvalidKey:
-                log.warning("The ledger names a key that is none: %r", key[:200])
+                log.warning("A leaf of the ledger names an invalid key: %r", key[:200])
                 continue
             if verifier.name == self._origin:
                 verifiers.append(verifier)
@@ -151,21 +156,21 @@ class Checkpoints:
     async def _compare(self, writer: LedgerWriter, size: int, checkpoint: Checkpoint) -> None:
         if checkpoint.origin != self._origin:
             raise RefusedToSign(
-                f"The newest checkpoint is of {checkpoint.origin}, this ledger is {self._origin}: set "
-                "BLOTTER_LEDGER_ORIGIN, or give this ledger a checkpoint directory of its own."
+                f"The newest checkpoint is of {checkpoint.origin}, this ledger is {self._origin}: correct "
+                "BLOTTER_LEDGER_ORIGIN, or set BLOTTER_CHECKPOINT_DIRECTORY to a folder of this ledger's own."
             )
         if checkpoint.size > size:
             raise RefusedToSign(
                 f"A tree of {checkpoint.size} entries was signed, this database has fewer: it is an older copy, or its "
-                "newest entries were removed. Restore the database that the newest checkpoint was signed in; if "
-                "it is lost for good, begin a new ledger under a new origin and say so to those who hold checkpoints."
+                "newest entries were removed. Restore the database that the newest checkpoint was signed in; if it is "
+                "lost, start a new ledger under a new origin and inform the holders of checkpoints."
             )
         if checkpoint.size:
             tiles = await writer.tiles(needed([(0, checkpoint.size)], size))
             if root_over((0, checkpoint.size), tiles) != checkpoint.root:
                 raise RefusedToSign(
                     f"The first {checkpoint.size} entries are not those that were signed: the ledger was altered, or "
-                    "is another database's. Compare an export with the checkpoint: blotter audit verify --since."
+                    "is another database's. Compare an export with the checkpoint: run blotter audit verify --since."
                 )
 
     async def _prove(self, writer: LedgerWriter, old: Checkpoint, size: int, root: bytes) -> None:
@@ -178,7 +183,7 @@ class Checkpoints:
 
 
 def _listed(leaf: bytes, name: str) -> list[str]:
-    """Return a list of strings from a leaf; none from a leaf that has no such list."""
+    """Return a list of strings from a leaf; the empty list when the leaf has none of that name."""
     try:
         return [str(item) for item in json.loads(leaf)[name]]
     except (ValueError, LookupError, TypeError):

@@ -1,4 +1,4 @@
-"""The condition of the ledger: what hinders it, repeated in the log with growing pauses, and reported as health."""
+"""The condition of the ledger: failures are logged repeatedly at growing intervals, and reported as health."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RECOVERED = {
     "signing": "The ledger is signed again",
     "keeping up": "The ledger keeps up again",
 }
-"""The works that can be hindered, each with the sentence that is logged when it no longer is."""
+"""The tasks that can fail, each with the message that is logged when it succeeds again."""
 
 log = logging.getLogger("blotter.sequencer")
 
@@ -27,42 +27,42 @@ class _Repetition:
 
 
 class Condition:
-    """What hinders appending, signing and keeping up; healthy when nothing does."""
+    """The failures of appending, signing and keeping up. The ledger is healthy when there are none."""
 
     def __init__(self, report: Callable[[bool], None], clock: Callable[[], float] = time.monotonic) -> None:
-        """`report` is called with whether the ledger is healthy, each time that this changes."""
+        """`report` is called with whether the ledger is healthy, at each change."""
         self._report = report
         self._reported: bool | None = None
         self._clock = clock
-        self._hindered: dict[str, dict[str, _Repetition]] = {}
+        self._failures: dict[str, dict[str, _Repetition]] = {}
 
-    def hinder(self, work: str, sentence: str, *, traceback: bool = False) -> None:
-        """Record what hinders a work. The sentence is logged at once, and again after 1 s, 2 s, 4 s and so on.
+    def report_failure(self, task: str, message: str, *, traceback: bool = False) -> None:
+        """Record a failure of a task. The message is logged at once, and again after 1 s, 2 s, 4 s and so on.
 
-        Sentences that alternate are each repeated at their own pauses. `traceback` logs the exception that is being
-        handled with the first of them.
+        Messages that alternate are each repeated at their own intervals. With `traceback`, the first of them is logged
+        with the exception that is being handled.
         """
-        sentences = self._hindered.setdefault(work, {})
+        messages = self._failures.setdefault(task, {})
         now = self._clock()
-        known = sentences.setdefault(sentence, _Repetition(now, FIRST_PAUSE_SECONDS))
+        known = messages.setdefault(message, _Repetition(now, FIRST_PAUSE_SECONDS))
         if now >= known.due:
-            log.error("%s", sentence, exc_info=traceback and known.pause == FIRST_PAUSE_SECONDS)
+            log.error("%s", message, exc_info=traceback and known.pause == FIRST_PAUSE_SECONDS)
             known.due, known.pause = now + known.pause, min(2 * known.pause, LONGEST_PAUSE_SECONDS)
-        self._tell()
+        self._report_change()
 
-    def recover(self, work: str) -> None:
-        """Record that nothing hinders a work; logged where something did."""
-        if self._hindered.pop(work, None):
-            log.info("%s", RECOVERED[work])
-        self._tell()
+    def report_success(self, task: str) -> None:
+        """Record that a task succeeds; logged if it failed before."""
+        if self._failures.pop(task, None):
+            log.info("%s", RECOVERED[task])
+        self._report_change()
 
-    def unknown(self) -> None:
-        """Forget what hindered the ledger, and report it as unhealthy until a work recovers."""
-        self._hindered.clear()
-        self._tell(healthy=False)
+    def reset(self) -> None:
+        """Forget all failures, and report the ledger as unhealthy until a task succeeds."""
+        self._failures.clear()
+        self._report_change(healthy=False)
 
-    def _tell(self, *, healthy: bool | None = None) -> None:
-        value = not self._hindered if healthy is None else healthy
+    def _report_change(self, *, healthy: bool | None = None) -> None:
+        value = not self._failures if healthy is None else healthy
         if value != self._reported:
             self._reported = value
             self._report(value)

@@ -1,4 +1,4 @@
-"""The keys that sign checkpoints: a folder of files that only their owner reads."""
+"""The keys that sign checkpoints: a folder of files that only their owner can read."""
 
 from __future__ import annotations
 
@@ -12,40 +12,40 @@ SUFFIX = ".key"
 
 
 class NoKey(Exception):
-    """There is no such key, or none at all."""
+    """The key does not exist, or must not be removed."""
 
 
 class KeyFolder:
-    """All keys of a log, one a file. Every key in it signs: two at once are a rotation's overlap."""
+    """The keys of a ledger, one per file. All of them sign, so that keys can be rotated without a gap."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.calls = Calls(f"The folder of the keys, {folder},")
 
     def signers(self) -> list[Signer]:
-        """Return the keys, the oldest first; none where there is no folder. Raises InvalidKey."""
+        """Return the keys, the oldest first; the empty list when the folder does not exist. Raises InvalidKey."""
         files = [file for file in self.folder.glob(f"*{SUFFIX}") if file.is_file()]
         signers = [Signer.parse(file.read_text("ascii").strip()) for file in sorted(files, key=_age)]
         if any(signer.type != ED25519 for signer in signers):
-            raise InvalidKey(f"a key in {self.folder} is a witness's, not a log's")
+            raise InvalidKey(f"a key in {self.folder} is a witness's key, not a ledger's")
         return signers
 
     def generate(self, name: str) -> Signer:
-        """Make a new key beside those that are there. Raises InvalidKey."""
+        """Add a new key to the folder. Raises InvalidKey."""
         signer = Signer.generate(name)
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with replacing(self._file(signer), mode=0o600) as writing:  # a running sequencer must not read half of it
+        with replacing(self._file(signer), mode=0o600) as writing:  # a running sequencer must not read a partial file
             writing.write(f"{signer.secret}\n".encode("ascii"))
         return signer
 
     def retire(self, key_id: str) -> Signer:
-        """Remove a key: from now on it signs no more. Raises NoKey where it is not there, or the only one."""
+        """Remove a key, which then signs nothing more. Raises NoKey when it does not exist or is the only one."""
         signers = self.signers()
         found = next((signer for signer in signers if signer.verifier.key_id.hex() == key_id), None)
         if found is None:
             raise NoKey(f"There is no key {key_id} in {self.folder}.")
         if len(signers) == 1:
-            raise NoKey(f"{key_id} is the only key; generate its successor first, so that readers can change over.")
+            raise NoKey(f"{key_id} is the only key; generate its successor first, so that verifiers can adopt it.")
         self._file(found).unlink()
         return found
 

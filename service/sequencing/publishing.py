@@ -1,4 +1,4 @@
-"""Handing checkpoints to the sinks, each at its own pace: a slow one holds up no other, nor the signing."""
+"""Publishes checkpoints to the sinks independently: a slow sink delays neither the others nor the signing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from service.repositories.append import LedgerWriter
 from service.sequencing.sinks import DirectorySink, SinkFailed, Witness, WitnessContradicts
 
 RETRY_SECONDS = 5.0
-"""Until a sink that failed is offered the newest checkpoint again, if no newer one comes before."""
+"""The time after which a sink that failed is offered the newest checkpoint again, unless a newer one comes first."""
 
 DIRECTORY = "The checkpoint directory"
 
@@ -27,7 +27,7 @@ log = logging.getLogger("blotter.checkpoints")
 
 
 class Publishing:
-    """Offers the newest checkpoint to every sink until its context ends. Older ones no sink needs."""
+    """Offers the newest checkpoint to every sink until its context ends. No sink needs older ones."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class Publishing:
         self._session = session
         self._note: Note | None = None
         self.contradiction: str | None = None
-        """What a witness has said against this tree: signing it any further would be a forgery."""
+        """The message of a witness that has signed a contradicting tree; then this tree must not be signed any more."""
         self._sinks: dict[str, Callable[[Note], Awaitable[None]]] = {
             witness.verifier.name: partial(self._cosign, witness) for witness in witnesses
         }
@@ -59,7 +59,7 @@ class Publishing:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def offer(self, note: Note | None) -> None:
-        """Let every sink have this checkpoint, if it is one, as soon as it can take it."""
+        """Offer a checkpoint, unless it is None, to every sink."""
         if note is None:
             return
         self._note = note
@@ -67,11 +67,11 @@ class Publishing:
             news.set()
 
     async def _serve(self, sink: str) -> None:
-        """Log what is the matter with a sink once, and that it is over: a checkpoint comes each second."""
-        trouble: str | None = None
+        """Give a sink each newest checkpoint. Logs a failure once, not for each checkpoint, and logs its end."""
+        failure: str | None = None
         while True:
             with suppress(TimeoutError):
-                async with asyncio.timeout(RETRY_SECONDS if trouble else None):
+                async with asyncio.timeout(RETRY_SECONDS if failure else None):
                     await self._news[sink].wait()
             self._news[sink].clear()
             if self._note is None:
@@ -79,16 +79,16 @@ class Publishing:
             try:
                 await self._sinks[sink](self._note)
             except (SinkFailed, BlotterError) as error:
-                if str(error) != trouble:
+                if str(error) != failure:
                     log.log(logging.ERROR if isinstance(error, WitnessContradicts) else logging.WARNING, "%s", error)
-                trouble = str(error)
+                failure = str(error)
             except Exception as error:
-                log.exception("%s could not be given a checkpoint", sink)
-                trouble = repr(error)
+                log.exception("A checkpoint could not be given to %s", sink)
+                failure = repr(error)
             else:
-                if trouble:
+                if failure:
                     log.info("%s takes checkpoints again", sink)
-                trouble = None
+                failure = None
 
     async def _deliver(self, directory: DirectorySink, note: Note) -> None:
         kept = await self._writer.cosignatures(Checkpoint.parse(note.text).size)
@@ -113,7 +113,7 @@ class Publishing:
             signature = await witness.cosign(self._session, note, prove)
         except WitnessContradicts as error:
             newest = await self._writer.newest_checkpoint()
-            # Another sequencer may have taken over, and asked before us.
+            # Another sequencer may have taken over and requested a cosignature before this one.
             if newest is None or newest.size == size or (error.size is not None and error.size > newest.size):
                 self.contradiction = str(error)
             raise

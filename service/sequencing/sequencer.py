@@ -1,7 +1,7 @@
-"""The sequencer: one at a time, in whichever process holds the lock.
+"""The sequencer runs in one process at a time, the one that holds the lock.
 
-It looks for committed logs, appends them, and signs the tree now and then. Writers of orders never wait for it: it
-reads what they have committed, and writes only tables of its own. Appending does not wait for signing.
+It polls for committed logs, appends them to the ledger, and signs the tree at intervals. Writers of orders never wait
+for it: it reads what they have committed, and writes only its own tables. Appending does not wait for signing.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from service.sequencing.sinks import DirectorySink, Witness
 from service.sequencing.watch import COPIED, Watch
 
 PORTION = 1000
-"""Events a transaction: what keeps up with a burst, and lets others read in between."""
+"""Events per transaction: enough for a burst, few enough that readers do not wait long."""
 
 ELECTION_SECONDS = 0.5
 BUSY_SECONDS = 2.0
@@ -35,7 +35,7 @@ log = logging.getLogger("blotter.sequencer")
 
 
 class Sequencer:
-    """Appends to the ledger for as long as it runs, if it is elected."""
+    """Appends to the ledger while it is elected."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class Sequencer:
     ) -> None:
         """`appended` is called after each append, `report` with whether the ledger is healthy.
 
-        `idle_seconds`: the poll when nothing happens.
+        `idle_seconds` is the poll interval while there are no events.
         """
         self._conninfo = conninfo
         self._password = password
@@ -70,7 +70,7 @@ class Sequencer:
         self._watch = Watch(self._condition, checkpoint_seconds if checkpoints.has_keys else None)
 
     async def check(self) -> None:
-        """Raise DatabaseUnavailable when the sequencer cannot log in, or cannot be elected through a pooler."""
+        """Raise DatabaseUnavailable when the sequencer cannot log in, or when a pooler prevents its election."""
         await check_login(self._conninfo, self._password)
 
     def hint(self) -> None:
@@ -78,50 +78,51 @@ class Sequencer:
         self._news.set()
 
     def shut(self) -> None:
-        """End the connection to the database at once, for a `run` that was cancelled and waits for the database."""
+        """Close the database connection at once, for a cancelled `run` that still waits for the database."""
         if self._writer:
             self._writer.shut()
 
     async def run(self) -> None:
-        """Sequence until cancelled. Whatever goes wrong delays; the next try reads anew what the database has."""
-        self._condition.unknown()
+        """Sequence until cancelled. After any error it connects again and reads the state from the database."""
+        self._condition.reset()
         while True:
             try:
                 async with (
                     LedgerWriter.connected(self._conninfo, self._password) as writer,
-                    _beside(self._watch.report_silence(writer)),
+                    _in_background(self._watch.report_silence(writer)),
                 ):
                     self._writer = writer
-                    async with _beside(self._watch.run(writer)) as watching:
+                    async with _in_background(self._watch.run(writer)) as watching:
                         await self._be_elected(writer, watching)
                     await self._lead(writer)
             except LedgerMoved:
-                log.warning("Another sequencer is at work; reading anew")
+                log.warning("Another sequencer has appended; reading the ledger again")
             except ForeignLedger:
-                self._condition.hinder("appending", COPIED)
+                self._condition.report_failure("appending", COPIED)
             except LedgerDamaged as error:
-                self._condition.hinder(
+                self._condition.report_failure(
                     "appending",
-                    f"{error} Something stands where the next entry or tile belongs, or one is missing: no entries are "
-                    "added until that is mended (ReconcileOrders reports what differs).",
+                    f"{error} An unexpected row is in the place of the next entry or tile, or one is missing: no "
+                    "entries are added until this is repaired (ReconcileOrders reports the differences).",
                 )
             except BlotterError as error:
-                self._condition.hinder("appending", f"The sequencer cannot work: {error}")
+                self._condition.report_failure("appending", f"The sequencer cannot work: {error}")
             except Exception as error:  # noqa: BLE001  # logged, with its traceback
-                self._condition.hinder("appending", f"The sequencer failed: {error!r}", traceback=True)
+                self._condition.report_failure("appending", f"The sequencer failed: {error!r}", traceback=True)
             await asyncio.sleep(ELECTION_SECONDS)
 
     async def _be_elected(self, writer: LedgerWriter, watching: asyncio.Task[None]) -> None:
-        """Return when this process may sequence. Meanwhile its health is that of the ledger in the database."""
+        """Return when this process is elected. Until then it reports the condition of the ledger in the database."""
         while not await writer.elected():
             if (holder := await writer.lock_holder()) and holder.login != "blotter_sequencer":
                 log.error(
-                    "%s holds the sequencers' lock, which is not its to take. This one goes on without it.",
+                    "%s holds the sequencers' lock, which only blotter_sequencer may take: end that session. "
+                    "This sequencer continues without the lock.",
                     holder.login,
                 )
-                return  # two at once are slow, never wrong
-            for work in ("appending", "signing"):
-                self._condition.recover(work)
+                return  # two at once are slow, and append correctly
+            for task in ("appending", "signing"):
+                self._condition.report_success(task)
             await asyncio.sleep(ELECTION_SECONDS)
             _raise_if_ended(watching)
 
@@ -136,17 +137,17 @@ class Sequencer:
             while True:
                 self._news.clear()
                 appended = await writer.append(tree, PORTION)
-                self._condition.recover("appending")
+                self._condition.report_success("appending")
                 if not tasks:
                     log.info("This process is the sequencer")
-                    beside = (self._sign_repeatedly(writer, tree, publishing), self._watch.run(writer))
-                    tasks = [await stack.enter_async_context(_beside(work)) for work in beside]
+                    works = (self._sign_repeatedly(writer, tree, publishing), self._watch.run(writer))
+                    tasks = [await stack.enter_async_context(_in_background(work)) for work in works]
                 _raise_if_ended(*tasks)
                 if appended:
                     active = self._clock()
                     self._appended()
                 if appended < PORTION:
-                    # Also under a steady stream of hints: an append is for many events.
+                    # Also while hints arrive continuously, so that one append takes many events.
                     await asyncio.sleep(self._poll_seconds)
                     if self._clock() - active > BUSY_SECONDS:
                         with suppress(TimeoutError):
@@ -163,11 +164,11 @@ class Sequencer:
     async def _sign(self, writer: LedgerWriter, tree: Edge, publishing: Publishing, *, begun: bool) -> bool:
         """Sign the tree and publish the checkpoint; return whether signing has begun.
 
-        What hinders signing hinders nothing else. Raises LedgerMoved and DatabaseUnavailable, which do.
+        A failure that affects only signing is reported, not raised. Raises LedgerMoved and DatabaseUnavailable.
         """
         try:
             if publishing.contradiction:
-                raise RefusedToSign(publishing.contradiction)  # noqa: TRY301  # the same sentence for all
+                raise RefusedToSign(publishing.contradiction)  # noqa: TRY301  # handled like the other refusals
             if not begun:
                 publishing.offer(await self._checkpoints.begin(writer, tree))
                 begun = True
@@ -175,11 +176,11 @@ class Sequencer:
         except (LedgerMoved, DatabaseUnavailable):
             raise
         except (RefusedToSign, LedgerDamaged, InvalidKey, InvalidNote, OSError) as error:
-            self._condition.hinder("signing", f"No checkpoint is signed. {error}")
+            self._condition.report_failure("signing", f"No checkpoint is signed. {error}")
         except Exception as error:  # noqa: BLE001  # logged, with its traceback
-            self._condition.hinder("signing", f"No checkpoint is signed. {error!r}", traceback=True)
+            self._condition.report_failure("signing", f"No checkpoint is signed. {error!r}", traceback=True)
         else:
-            self._condition.recover("signing")
+            self._condition.report_success("signing")
         return begun
 
     @staticmethod
@@ -188,8 +189,8 @@ class Sequencer:
 
 
 @asynccontextmanager
-async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.Task[None]]:
-    """Run the work in a task of its own until the context ends."""
+async def _in_background(work: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.Task[None]]:
+    """Run the coroutine in a task of its own until the context ends."""
     task = asyncio.create_task(work)
     try:
         yield task
@@ -199,7 +200,7 @@ async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.Task
 
 
 def _raise_if_ended(*tasks: asyncio.Task[None]) -> None:
-    """Raise what ended one of the tasks; none of them ends by itself."""
+    """Raise the error that ended one of the tasks; none of them ends by itself."""
     for task in tasks:
         if task.done():
             task.result()

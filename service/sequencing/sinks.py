@@ -1,4 +1,4 @@
-"""Where checkpoints go outside of the database: what catches a database that was wiped and sealed again."""
+"""The sinks of checkpoints outside the database, which reveal a ledger that was rewritten and signed again."""
 
 from __future__ import annotations
 
@@ -21,56 +21,57 @@ _LARGEST_ANSWER = 100_000
 
 
 class SinkFailed(Exception):
-    """The checkpoint could not be delivered; the next one may be."""
+    """The checkpoint could not be delivered. A retry or a later checkpoint may succeed."""
 
 
 class WitnessContradicts(SinkFailed):
-    """The witness has signed another tree: a larger one, or one that this does not continue."""
+    """The witness has signed a larger tree, or one that this tree does not continue."""
 
-    def __init__(self, sentence: str, size: int | None) -> None:
-        super().__init__(sentence)
+    def __init__(self, message: str, size: int | None) -> None:
+        super().__init__(message)
         self.size = size
-        """What it has signed, where it says so."""
+        """The size of the tree that it has signed, if it reports one."""
 
 
 class _Conflict(Exception):
-    """The witness was asked from another size than the one it knows."""
+    """The request named another old size than the one that the witness has signed."""
 
     def __init__(self, known: int) -> None:
         self.known = known
 
 
 class Prover(Protocol):
-    """Gives the consistency proof from an older size to the checkpoint's."""
+    """Makes the consistency proof from an old size to that of the checkpoint."""
 
     async def __call__(self, old_size: int) -> list[bytes]:
         """Return the hashes of the proof."""
 
 
 class DirectorySink:
-    """A folder, best on other storage than the database's: `checkpoint`, and in `history/` the last of each hour."""
+    """A folder, preferably on other storage than the database: `checkpoint`, and each hour's last in `history/`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.calls = Calls(f"The checkpoint directory {folder}")
 
     def newest(self) -> Note | None:
-        """Return the newest checkpoint that was delivered. Raises InvalidNote for a file that is none."""
+        """Return the newest delivered checkpoint; None when there is none. Raises InvalidNote for any other file."""
         file = self._folder / "checkpoint"
         try:
             return parse_note(file.read_text("utf-8")) if file.exists() else None
-        except ValueError as error:  # InvalidNote, and what is not UTF-8
+        except ValueError as error:  # InvalidNote, or not UTF-8
             raise InvalidNote(f"{file} is no checkpoint: {error}") from error
 
     def deliver(self, note: Note) -> None:
-        """Write the checkpoint so that no reader ever sees half of it. Raises SinkFailed."""
+        """Write the checkpoint atomically, unless the folder has a newer one. Raises SinkFailed."""
         history = self._folder / "history"
         try:
             history.mkdir(parents=True, exist_ok=True)
             newest = self.newest()
-            mine = Checkpoint.parse(note.text)
-            if newest and (there := Checkpoint.parse(newest.text)).size > mine.size and there.origin == mine.origin:
-                return  # of a sequencer that has taken over meanwhile
+            checkpoint = Checkpoint.parse(note.text)
+            existing = Checkpoint.parse(newest.text) if newest else None
+            if existing and existing.size > checkpoint.size and existing.origin == checkpoint.origin:
+                return  # written by a sequencer that has taken over
             _replace(self._folder / "checkpoint", str(note))
             _replace(history / f"{datetime.now(UTC):%Y-%m-%dT%H}Z", str(note))
         except (OSError, InvalidNote) as error:
@@ -78,10 +79,10 @@ class DirectorySink:
 
 
 class Witness:
-    """A C2SP witness (tlog-witness): it signs only what is consistent with what it has signed before."""
+    """A C2SP witness (tlog-witness), which signs only a tree that continues the one that it has signed before."""
 
     def __init__(self, url: str, verifier: Verifier, patience: float = 10) -> None:
-        """`url` is the witness's prefix, below which add-checkpoint is."""
+        """`url` is the witness's prefix, to which /add-checkpoint is added."""
         self.verifier = verifier
         self._url = url.rstrip("/") + "/add-checkpoint"
         self._patience = aiohttp.ClientTimeout(total=patience)
@@ -101,7 +102,7 @@ class Witness:
                         conflict.known,
                     ) from None
                 self._known = conflict.known
-        raise SinkFailed(f"The witness {self.verifier.name} does not stay with the size that it knows.")
+        raise SinkFailed(f"The witness {self.verifier.name} reports another tree size at each request.")
 
     async def _ask(self, session: aiohttp.ClientSession, note: Note, size: int, prove: Prover) -> Signature:
         proof = await prove(self._known) if 0 < self._known < size else []
@@ -118,16 +119,16 @@ class Witness:
             raise _Conflict(int(text))
         if answer.status == 422:
             raise WitnessContradicts(
-                f"The witness {self.verifier.name} says that this tree of {size} entries does not continue the one "
+                f"The witness {self.verifier.name} reports that this tree of {size} entries does not continue the one "
                 "that it has signed.",
                 None,
             )
         if answer.status != 200:
-            raise SinkFailed(f"The witness {self.verifier.name} answers {answer.status}: {text[:200]!r}")
+            raise SinkFailed(f"The witness {self.verifier.name} returned status {answer.status}: {text[:200]!r}")
         try:
             signature = self._checked(note, parse_signatures(text))
         except InvalidNote as error:
-            raise SinkFailed(f"The witness {self.verifier.name} does not sign what we sent: {error}") from error
+            raise SinkFailed(f"The witness {self.verifier.name} returned no valid signature: {error}") from error
         self._known = size
         return signature
 
@@ -136,16 +137,16 @@ class Witness:
             if (signature.name, signature.key_id) == (self.verifier.name, self.verifier.key_id):
                 self.verifier.verify(note.text, signature.signature)
                 return signature
-        raise InvalidNote("its signature is not among those it answers")
+        raise InvalidNote("its signature is not in the response")
 
 
 async def _all_of(content: aiohttp.StreamReader) -> bytes:
-    """Return the answer's body. Raises aiohttp.ClientError for one that is larger than any honest answer."""
+    """Return the response body. Raises aiohttp.ClientError when it is larger than _LARGEST_ANSWER."""
     body = b""
     async for chunk in content.iter_any():
         body += chunk
         if len(body) > _LARGEST_ANSWER:
-            raise aiohttp.ClientPayloadError("its answer is too large")
+            raise aiohttp.ClientPayloadError("the response is too large")
     return body
 
 

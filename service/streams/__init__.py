@@ -1,4 +1,4 @@
-"""The feed: one tail per process that wakes many streams."""
+"""Streams of events, and the feed that wakes them."""
 
 from __future__ import annotations
 

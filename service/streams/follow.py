@@ -1,4 +1,4 @@
-"""Following events, one trader's or all traders': what WatchOrders and StreamExecutionLogs have in common."""
+"""Following the events of one trader or of all traders: the common part of WatchOrders and StreamExecutionLogs."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ READ_SECONDS = 5.0
 STALE_SECONDS = 20.0
 RETRY_SECONDS = 0.2
 UNHINTED_SECONDS = 30.0
-"""After so long to twice as long a stream reads without a hint, because the feed may fail to look."""
+"""A stream reads without a hint after this time to twice this time, because the feed's polls may fail."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamRequest:
-    """What a caller wants to follow. `method` is the RPC's, of which a token is good for no other."""
+    """The events that a caller follows. A token is bound to `method`, the name of the RPC."""
 
     method: str
     caller: Caller
@@ -48,15 +48,15 @@ class StreamRequest:
 
     @property
     def trader_id(self) -> UUID | None:
-        """Whose events: the trader's own; None for callers that see all."""
+        """The trader whose events are followed; None for callers that see all traders."""
         return self.caller.trader_id
 
     def token(self, cursor: int) -> str:
-        """Return the token that goes on beyond a cursor."""
+        """Return the token that resumes after a cursor."""
         return tokens.encode(self._binding, cursor)
 
     async def resume_after(self, events: Events, token: str) -> int:
-        """Return the cursor beyond which a token goes on. Raises InvalidResumeToken, ResumeTokenOutOfRange."""
+        """Return the cursor after which a token resumes. Raises InvalidResumeToken or ResumeTokenOutOfRange."""
         try:
             cursor = tokens.decode(self._binding, token, tokens.sequence)
         except tokens.BadToken as error:
@@ -69,15 +69,18 @@ class StreamRequest:
         return cursor
 
     async def bounds(self, events: Events) -> tuple[int, int]:
-        """Return the least cursor that a token may go on from, and that of now. Fails at once: nothing was sent yet."""
+        """Return the least cursor that a token may have, and the current one.
+
+        Does not retry, because nothing has been sent yet. Raises DatabaseUnavailable or DatabaseBusy.
+        """
         return await self.read(lambda caller: events.bounds(caller, self.trader_id), stale_seconds=0)
 
     async def read(self, read: Callable[[Caller], Awaitable[T]], stale_seconds: float | None = None) -> T:
-        """Return what `read` returns for the caller. A read that takes READ_SECONDS is given up.
+        """Return what `read` returns for the caller. Each attempt has a deadline of READ_SECONDS.
 
-        A read that fails is repeated, on another connection. Raises DatabaseUnavailable or DatabaseBusy when that goes
-        on for `stale_seconds` (None: STALE_SECONDS): another server may be able to read, and a client must not take a
-        stale view for a quiet one.
+        A failed read is retried on another connection. Raises DatabaseUnavailable or DatabaseBusy when reads have
+        failed for `stale_seconds` (None: STALE_SECONDS): another server may be able to read, and the client must not
+        mistake a stale view for one without news.
         """
         clock = time.monotonic
         stale = clock() + (STALE_SECONDS if stale_seconds is None else stale_seconds)
@@ -97,7 +100,7 @@ class StreamRequest:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one message of a stream says: some events, or the heartbeat."""
+    """The content of one message of a stream: events or a heartbeat."""
 
     token: str
     events: list[Event]
@@ -106,17 +109,17 @@ class Step:
 
 @dataclass(slots=True)
 class Position:
-    """How far a stream has come: every matching event up to the cursor was delivered, `last_event` last."""
+    """The position of a stream: every matching event up to the cursor was delivered, the last one is `last_event`."""
 
     cursor: int
     last_event: Event | None = None
 
 
 async def follow(events: Events, feed: Feed, wanted: StreamRequest, cursor: int) -> AsyncGenerator[Step, None]:
-    """Yield the events beyond the cursor, in order, each once, and a heartbeat after each interval without events.
+    """Yield the events after the cursor, in order, each once, and a heartbeat after each interval without events.
 
-    A live stream goes on until cancelled; another ends at the present with a heartbeat. A heartbeat is due whether or
-    not the database answers. Raises DatabaseUnavailable.
+    A live stream continues until cancelled; any other ends with a heartbeat after the last event. Heartbeats are sent
+    also while the database does not answer. Raises DatabaseUnavailable or DatabaseBusy.
     """
     position = Position(cursor)
     steps = _follow(events, feed, wanted, position)
@@ -144,7 +147,7 @@ async def _next(steps: AsyncGenerator[Step, None]) -> Step | None:
 
 
 async def _follow(events: Events, feed: Feed, wanted: StreamRequest, position: Position) -> AsyncGenerator[Step, None]:
-    """Yield the events; keep the position. Between two steps the position says what was delivered."""
+    """Yield the events and update the position, which between two steps is that of the last delivered event."""
     clock = asyncio.get_running_loop().time
 
     async def after(caller: Caller) -> Batch:
@@ -163,8 +166,8 @@ async def _follow(events: Events, feed: Feed, wanted: StreamRequest, position: P
                 continue
             if not wanted.live:
                 return
-            await subscription.wait(UNHINTED_SECONDS * random.uniform(1, 2))  # noqa: S311  # nothing secret about it
-            # A trader that writes without a pause must not make each of its watchers read for each event.
+            await subscription.wait(UNHINTED_SECONDS * random.uniform(1, 2))  # noqa: S311  # not a secret
+            # A trader that writes continuously must not make each of their streams read for each event.
             await asyncio.sleep(looked + feed.pause(wanted.trader_id) - clock())
 
 

@@ -1,7 +1,7 @@
 """Page and resume tokens: opaque, versioned, bound to the caller and the filters.
 
-A token says where to go on, never what may be seen: the rows come from the database under the caller's own login. Its
-check value only tells a damaged or borrowed token from a good one.
+A token holds a position and grants no access: the rows are read under the caller's own login. Its check value only
+detects a damaged token, and one of another caller or filter.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ T = TypeVar("T")
 
 VERSION = b"1"
 LONGEST = 512
-"""More characters than any token has: what is longer is not decoded."""
+"""An upper bound of a token's length; a longer text is not decoded."""
 
 
 class BadToken(ValueError):
-    """A token that was not made for this binding."""
+    """The token was not made for this binding, or is damaged."""
 
 
 def encode(binding: tuple[object, ...], *values: object) -> str:
@@ -42,7 +42,7 @@ def decode(binding: tuple[object, ...], token: str, read: Callable[..., T]) -> T
     except (binascii.Error, ValueError) as error:
         raise BadToken from error
     check, payload = raw[1:13], raw[13:]
-    # Trailing bits that base64 ignores, and padding, would make two spellings of one token.
+    # Trailing bits that base64 ignores, and padding, would give one token several spellings.
     canonical = base64.urlsafe_b64encode(raw).decode().rstrip("=")
     if raw[:1] != VERSION or check != _check(binding, payload) or canonical != token:
         raise BadToken
@@ -53,7 +53,7 @@ def decode(binding: tuple[object, ...], token: str, read: Callable[..., T]) -> T
 
 
 def sequence(text: str) -> int:
-    """Read a sequence that a token carries. Raises ValueError for what none can be: anybody can make a token."""
+    """Return a sequence from a token. Raises ValueError when it is out of range: a token can be forged."""
     number = int(text)
     if not 0 <= number < 2**63:
         raise ValueError(number)
@@ -61,7 +61,7 @@ def sequence(text: str) -> int:
 
 
 def moment(text: str) -> datetime:
-    """Read a moment in UTC that a token carries. Raises ValueError: another offset may lead out of the calendar."""
+    """Return a time in UTC from a token. Raises ValueError for another offset, whose UTC time may be out of range."""
     value = datetime.fromisoformat(text)
     if value.utcoffset() != timedelta(0):
         raise ValueError(text)
@@ -69,7 +69,7 @@ def moment(text: str) -> datetime:
 
 
 def page(binding: tuple[object, ...], token: str, read: Callable[..., T]) -> T | None:
-    """Return where the page before ended; None for no token. Raises InvalidPageToken."""
+    """Return the position at which the previous page ended; None for the empty token. Raises InvalidPageToken."""
     try:
         return decode(binding, token, read) if token else None
     except BadToken as error:
@@ -81,7 +81,7 @@ def _check(binding: tuple[object, ...], payload: bytes) -> bytes:
 
 
 def _stable(part: object) -> object:
-    """Leave out what a filter does not ask for: a token outlives the server that made it, and later ones ask more."""
+    """Omit unset fields of a filter, so that a token stays valid when a later release adds a field."""
     if not is_dataclass(part):
         return part
     values = {field.name: getattr(part, field.name) for field in fields(part)}

@@ -49,9 +49,9 @@ def trader_of(kind: str) -> UUID | None:
     return {"trader": ALICE, "other trader": BOB}.get(kind)
 
 
-def pick(dice: random.Random) -> tuple[str, Metadata]:
+def pick(rng: random.Random) -> tuple[str, Metadata]:
     """A kind of caller and its metadata: mostly one that is somebody, mostly without an oddity."""
-    kinds = CALLERS if dice.random() < 0.85 else STRANGERS
-    kind = dice.choice(sorted(kinds))
-    odd = dice.choice(ODDITIES) if dice.random() < 0.15 else ()
+    kinds = CALLERS if rng.random() < 0.85 else STRANGERS
+    kind = rng.choice(sorted(kinds))
+    odd = rng.choice(ODDITIES) if rng.random() < 0.15 else ()
     return kind, (*kinds[kind], *odd)

@@ -98,8 +98,8 @@ MOST_REMEMBERED = 300
 class Messages:
     """Makes messages; remembers ids and tokens of answers, so that requests reach what is there."""
 
-    def __init__(self, dice: random.Random) -> None:
-        self._dice = dice
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
         self._seen: defaultdict[str, list[str]] = defaultdict(list)
 
     def remember(self, name: str, value: str) -> None:
@@ -108,13 +108,13 @@ class Messages:
         if len(kept) < MOST_REMEMBERED:
             kept.append(value)
         elif value:
-            kept[self._dice.randrange(MOST_REMEMBERED)] = value
+            kept[self._rng.randrange(MOST_REMEMBERED)] = value
 
     def request(self, descriptor: Descriptor) -> bytes:
         """Return the bytes of a request: one in six is damaged or no message at all."""
-        odd = self._dice.choice((0.0, 0.05, 0.05, 0.3, 1.0))  # of the fields, so many have boundary values
+        odd = self._rng.choice((0.0, 0.05, 0.05, 0.3, 1.0))  # of the fields, so many have boundary values
         raw = self.message(descriptor, odd).SerializeToString()
-        return self.damaged(raw) if self._dice.random() < 1 / 6 else raw
+        return self.damaged(raw) if self._rng.random() < 1 / 6 else raw
 
     def message(self, descriptor: Descriptor, odd: float, depth: int = 0) -> Message:
         """Return a message with each of its fields set or not."""
@@ -122,36 +122,36 @@ class Messages:
         if descriptor.full_name in {"google.protobuf.Timestamp", "google.protobuf.Duration"}:
             self._set_time(message, odd, duration=descriptor.name == "Duration")
             return message
-        chosen = {oneof.name: self._dice.choice([*oneof.fields, None]) for oneof in descriptor.oneofs}
+        chosen = {oneof.name: self._rng.choice([*oneof.fields, None]) for oneof in descriptor.oneofs}
         for field in descriptor.fields:
             oneof = field.containing_oneof
             if oneof is not None and chosen[oneof.name] is not field:
                 continue
             optional = field.message_type is not None or field.is_repeated
-            if optional and oneof is None and self._dice.random() < 0.4:
+            if optional and oneof is None and self._rng.random() < 0.4:
                 continue
             self._set(message, field, odd, depth)
         return message
 
     def damaged(self, raw: bytes) -> bytes:
         """Return bytes that begin as a message, or do not."""
-        dice = self._dice
-        at = dice.randrange(len(raw) + 1)
-        match dice.randrange(6):
+        rng = self._rng
+        at = rng.randrange(len(raw) + 1)
+        match rng.randrange(6):
             case 0:
                 return raw[:at]
             case 1:
-                return dice.randbytes(dice.choice((1, 2, 10, 100)))
+                return rng.randbytes(rng.choice((1, 2, 10, 100)))
             case 2:
-                return raw + dice.choice(
+                return raw + rng.choice(
                     (b"\xff" * 11, b"\x08", b"\xf8\x07\x01", b"\x0b\x0c", b"\x12\x7f", b"\x0b" * 200)
                 )
             case 3:
                 return raw + raw
             case _:
                 changed = bytearray(raw or b"\0")
-                for _ in range(dice.choice((1, 1, 3))):
-                    changed[dice.randrange(len(changed))] = dice.randrange(256)
+                for _ in range(rng.choice((1, 1, 3))):
+                    changed[rng.randrange(len(changed))] = rng.randrange(256)
                 return bytes(changed)
 
     def _set(self, message: Message, field: FieldDescriptor, odd: float, depth: int) -> None:
@@ -159,9 +159,7 @@ class Messages:
         count = 1
         if field.is_repeated:
             # Too many, now and then: filters are bounded at 100 or 1000, batches at 1000.
-            count = (
-                self._dice.choice((0, 1, 101, 1001)) if self._dice.random() < odd / 3 else self._dice.randrange(1, 4)
-            )
+            count = self._rng.choice((0, 1, 101, 1001)) if self._rng.random() < odd / 3 else self._rng.randrange(1, 4)
         for _ in range(count):
             if field.message_type is not None:
                 one = self.message(field.message_type, odd if count < 10 else 1.0, depth + 1)
@@ -172,46 +170,46 @@ class Messages:
                 setattr(message, field.name, self._value(field, odd))
 
     def _value(self, field: FieldDescriptor, odd: float) -> Any:
-        dice = self._dice
-        boundary = dice.random() < odd
+        rng = self._rng
+        boundary = rng.random() < odd
         match field.cpp_type:
             case FieldDescriptor.CPPTYPE_BOOL:
-                return dice.random() < 0.2
+                return rng.random() < 0.2
             case FieldDescriptor.CPPTYPE_ENUM:
                 assert field.enum_type is not None
                 known = [value.number for value in field.enum_type.values]
-                return dice.choice((0, -1, max(known) + 1, 2**31 - 1, -(2**31))) if boundary else dice.choice(known)
+                return rng.choice((0, -1, max(known) + 1, 2**31 - 1, -(2**31))) if boundary else rng.choice(known)
             case FieldDescriptor.CPPTYPE_INT32:
-                return dice.choice([n for n in INTEGERS if -(2**31) <= n < 2**31]) if boundary else dice.randrange(1, 5)
+                return rng.choice([n for n in INTEGERS if -(2**31) <= n < 2**31]) if boundary else rng.randrange(1, 5)
             case FieldDescriptor.CPPTYPE_INT64:
-                return dice.choice(INTEGERS) if boundary else dice.randrange(1, 101)
+                return rng.choice(INTEGERS) if boundary else rng.randrange(1, 101)
             case FieldDescriptor.CPPTYPE_STRING:
                 return self._text(field.name, boundary=boundary)
             case _:
                 raise AssertionError(f"no values for {field.full_name}")
 
     def _text(self, name: str, *, boundary: bool) -> str:
-        dice = self._dice
+        rng = self._rng
         if boundary:
-            length = dice.choice((1, 22, 23, 64, 65, 100, 500, 501))
-            written = "".join(dice.choices(string.printable, k=length))
-            return dice.choice((*TEXTS, *DECIMALS, written, str(UUID(int=dice.getrandbits(128)))))
+            length = rng.choice((1, 22, 23, 64, 65, 100, 500, 501))
+            written = "".join(rng.choices(string.printable, k=length))
+            return rng.choice((*TEXTS, *DECIMALS, written, str(UUID(int=rng.getrandbits(128)))))
         kept = self._seen[REMEMBERED.get(name, name)]
-        if name in {"page_token", "resume_token"} and dice.random() < 0.7:
+        if name in {"page_token", "resume_token"} and rng.random() < 0.7:
             return ""
-        if kept and dice.random() < 0.8:
-            return dice.choice(kept)
+        if kept and rng.random() < 0.8:
+            return rng.choice(kept)
         if name in PLAUSIBLE:
-            return dice.choice(PLAUSIBLE[name])
-        made = str(UUID(int=dice.getrandbits(128), version=4))
+            return rng.choice(PLAUSIBLE[name])
+        made = str(UUID(int=rng.getrandbits(128), version=4))
         if REMEMBERED.get(name) in {"client_order_id", "key"}:
             self.remember(REMEMBERED[name], made)
         return made
 
     def _set_time(self, message: Any, odd: float, *, duration: bool) -> None:
-        if self._dice.random() < odd:
-            message.seconds, message.nanos = self._dice.choice(SECONDS), self._dice.choice(NANOS)
+        if self._rng.random() < odd:
+            message.seconds, message.nanos = self._rng.choice(SECONDS), self._rng.choice(NANOS)
         else:
             message.seconds = (
-                self._dice.choice((1, 15)) if duration else self._dice.choice((1_340_285_400, 4_000_000_000))
+                self._rng.choice((1, 15)) if duration else self._rng.choice((1_340_285_400, 4_000_000_000))
             )

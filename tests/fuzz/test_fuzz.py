@@ -103,9 +103,7 @@ async def ended(call: Any, most: int, seconds: float) -> Answer:
     return Answer(grpc.StatusCode.OK, messages)
 
 
-async def send(
-    channel: aio.Channel, method: MethodDescriptor, raw: bytes, metadata: Any, dice: random.Random
-) -> Answer:
+async def send(channel: aio.Channel, method: MethodDescriptor, raw: bytes, metadata: Any, rng: random.Random) -> Answer:
     """Make one call with these bytes; drop a stream soon."""
     assert method.containing_service is not None
     call: Any
@@ -113,18 +111,18 @@ async def send(
     if method.client_streaming:
 
         async def requests() -> AsyncIterator[bytes]:
-            for _ in range(dice.choice((0, 1, 1, 3))):
+            for _ in range(rng.choice((0, 1, 1, 3))):
                 yield raw
 
         call = channel.stream_stream(path, None, None)
         return await ended(call(requests(), metadata=metadata), 3, 0.2)
     if method.server_streaming:
-        most, seconds = dice.choice(((0, 0.0), (1, 0.2), (3, 0.05)))
+        most, seconds = rng.choice(((0, 0.0), (1, 0.2), (3, 0.05)))
         if most == 1 and method.name in ANSWER_AT_ONCE:
             seconds = PATIENCE
         call = channel.unary_stream(path, None, None)
         return await ended(call(raw, metadata=metadata), most, seconds)
-    timeout = dice.choice((0.0005, 0.01)) if dice.random() < 0.02 else PATIENCE
+    timeout = rng.choice((0.0005, 0.01)) if rng.random() < 0.02 else PATIENCE
     call = channel.unary_unary(path, None, None)
     try:
         answer: bytes = await call(raw, metadata=metadata, timeout=timeout)
@@ -181,7 +179,7 @@ class Run:
 
     def __init__(self, blotter: Blotter, methods: list[MethodDescriptor]) -> None:
         self.counted: Counter[str] = Counter()
-        self.wrong: list[str] = []
+        self.failures: list[str] = []
         self._blotter = blotter
         self._methods = methods
         self._left = CALLS
@@ -191,25 +189,27 @@ class Run:
         await asyncio.gather(*(self._caller(number) for number in range(AT_ONCE)))
 
     async def _caller(self, number: int) -> None:
-        dice = random.Random(f"{SEED} {number}")
-        messages = Messages(dice)
+        rng = random.Random(f"{SEED} {number}")
+        messages = Messages(rng)
         for trader_id in (ALICE, BOB, UUID(int=7)):
             messages.remember("trader_id", str(trader_id))
         while self._left > 0:
             self._left -= 1
-            method = dice.choice(self._methods)
-            kind, metadata = pick(dice)
+            method = rng.choice(self._methods)
+            kind, metadata = pick(rng)
             raw = messages.request(method.input_type)
             try:
-                answer = await send(self._blotter.channel, method, raw, metadata, dice)
+                answer = await send(self._blotter.channel, method, raw, metadata, rng)
                 problem = judge(method, answer, kind)
             except AssertionError as error:
-                self.wrong.append(
+                self.failures.append(
                     f"{method.full_name} as {kind}: {error}; request {raw[:200]!r}, metadata {metadata!r}"
                 )
                 continue
             if problem:
-                self.wrong.append(f"{method.full_name} as {kind}: {problem}; {raw[:200]!r}, metadata {metadata!r:.300}")
+                self.failures.append(
+                    f"{method.full_name} as {kind}: {problem}; {raw[:200]!r}, metadata {metadata!r:.300}"
+                )
             self.counted[f"{method.full_name} {answer.code.name}"] += 1
             for one in answer.messages:
                 names = {"order_id", "log_id", "client_order_id", *TOKENS}
@@ -230,7 +230,7 @@ async def test_whatever_arrives_the_answer_is_one_of_the_contract(
         run = Run(blotter, methods)
         await run.go()
         record_property("counted", (f"fuzzed calls, seed {SEED}", dict(run.counted)))
-        assert not run.wrong, f"FUZZ_SEED={SEED}: {len(run.wrong)} wrong answers\n" + "\n".join(run.wrong[:20])
+        assert not run.failures, f"FUZZ_SEED={SEED}: {len(run.failures)} wrong answers\n" + "\n".join(run.failures[:20])
         # The server still serves, and the record still agrees with itself.
         for trader_id in (ALICE, BOB):
             assert (await blotter.submit(trader_id)).trader_id == str(trader_id)

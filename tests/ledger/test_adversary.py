@@ -154,7 +154,7 @@ async def noticed(connection: Connection[Any], signer: Signer, since: Note | Non
         file = bundle.head(ORIGIN, 0, stretch.end, stretch.checkpoint.size, stretch.left).encode()
         file += b"".join(leaf + b"\n" for leaf in leaves) + bundle.tail(stretch.right, note).encode()
         verdict = verify(io.BytesIO(file), [signer.verifier], since)
-        if not verdict.good:
+        if not verdict.verified:
             return f"verifier: {[*verdict.faults, *verdict.doubts][0]}"
     except (NotABundle, BlotterError) as error:
         return f"export: {error}"

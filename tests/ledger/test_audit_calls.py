@@ -155,10 +155,10 @@ async def test_bundles_of_any_stretch_verify_offline(
             for end in range(start, size + 2):
                 file = await exported(blotter, from_position=start, to_position=end)
                 verdict = verify(io.BytesIO(file), [verifier])
-                assert verdict.good, verdict.faults
+                assert verdict.verified, verdict.faults
                 assert (verdict.start, verdict.end, verdict.size) == (start, end, size + 1)
                 compared = verify(io.BytesIO(file), [verifier], older)
-                assert compared.good == (start <= size <= end)
+                assert compared.verified == (start <= size <= end)
         whole = await exported(blotter)
         assert verify(io.BytesIO(whole), [verifier], older).since == size
 

@@ -125,11 +125,11 @@ async def test_a_checkpoint_is_told_with_its_cosignatures(database: Database, ke
                 ]
             )
             log = keys.signers()[0].verifier
-            assert verify(io.BytesIO(bundle), [log, *wanted], None).good
+            assert verify(io.BytesIO(bundle), [log, *wanted], None).verified
             nobody = SmallWitness(log, b"\x09" * 32).signer.verifier
             for trusted in (wanted, [log, nobody]):
                 verdict = verify(io.BytesIO(bundle), trusted, None)
-                assert (verdict.good, verdict.faults) == (False, [])
+                assert (verdict.verified, verdict.faults) == (False, [])
 
 
 FALSE = SmallWitness(Signer.generate(ORIGIN).verifier).signer.sign("another text\n", time=1)
@@ -166,7 +166,7 @@ async def test_what_a_witness_does_wrong_hinders_neither_signing_nor_the_other_s
                 await until(lambda: [record for record in caplog.records if record.name == "blotter.checkpoints"])
     told = [record for record in caplog.records if record.name == "blotter.checkpoints"]
     assert {record.levelname for record in told} <= {"WARNING"}
-    assert lie != "large" or "its answer is too large" in caplog.text
+    assert lie != "large" or "the response is too large" in caplog.text
 
 
 @pytest.mark.parametrize(("status", "text"), [(409, "1000"), (422, "inconsistent")])
@@ -180,13 +180,13 @@ async def test_a_tree_that_a_witness_contradicts_is_signed_no_further(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It grows on, unsigned: the witness has seen entries that are gone, or other ones."""
-    hinder, refusals = Condition.hinder, Counter[str]()
+    report_failure, refusals = Condition.report_failure, Counter[str]()
 
     def counted(self: Condition, work: str, sentence: str, **options: Any) -> None:
         refusals[work] += 1
-        hinder(self, work, sentence, **options)
+        report_failure(self, work, sentence, **options)
 
-    monkeypatch.setattr(Condition, "hinder", counted)
+    monkeypatch.setattr(Condition, "report_failure", counted)
     witness = SmallWitness(keys.signers()[0].verifier)
     witness.lie = lambda _: web.Response(status=status, text=text)
     async with witness.serving():

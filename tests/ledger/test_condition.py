@@ -64,14 +64,14 @@ def test_a_sentence_is_repeated_with_growing_pauses_and_one_line_ends_it(caplog:
     with caplog.at_level(logging.INFO, "blotter"):
         for step in range(2 * 1200):
             now[0], before = step / 2, len(caplog.records)
-            condition.hinder("signing", "one" if step % 2 else "another")  # alternating, twice a second
+            condition.report_failure("signing", "one" if step % 2 else "another")  # alternating, twice a second
             if len(caplog.records) > before:
                 lines.append(now[0])
         assert [line for line in lines if line % 1 == 0] == [0, 1, 3, 7, 15, 31, 63, 127, 255, 495, 735, 975]
         caplog.clear()
-        condition.recover("appending")
-        condition.recover("signing")
-        condition.recover("signing")
+        condition.report_success("appending")
+        condition.report_success("signing")
+        condition.report_success("signing")
     assert [record.getMessage() for record in caplog.records] == ["The ledger is signed again"]
     assert reports == [False, True]
 
@@ -79,11 +79,11 @@ def test_a_sentence_is_repeated_with_growing_pauses_and_one_line_ends_it(caplog:
 def test_one_work_that_recovers_does_not_make_the_ledger_healthy() -> None:
     reports: list[bool] = []
     condition = Condition(reports.append)
-    condition.unknown()
-    condition.hinder("signing", "no key")
-    condition.recover("appending")
+    condition.reset()
+    condition.report_failure("signing", "no key")
+    condition.report_success("appending")
     assert reports == [False]
-    condition.recover("signing")
+    condition.report_success("signing")
     assert reports == [False, True]
 
 
@@ -105,7 +105,7 @@ async def test_a_ledger_without_keys_is_not_healthy_and_the_service_is(
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with serving(database, **QUICK) as blotter:
-        await until(lambda: told(caplog, "BLOTTER_LEDGER_KEYS names no folder"))
+        await until(lambda: told(caplog, "BLOTTER_LEDGER_KEYS is not set"))
         assert await healthy(blotter) == NOT_SERVING
         assert await healthy(blotter, "") == SERVING
         await blotter.submit()
@@ -179,7 +179,7 @@ def test_what_is_behind() -> None:
     )
     for name in ("created_at", "time"):
         late = f'{{"{name}":"2026-01-05T11:59:40.000000Z"}}'.encode()
-        assert "newest is of 10 entries" in str(behind(standing(unsigned_leaf=late), 1))
+        assert "newest has 10 entries" in str(behind(standing(unsigned_leaf=late), 1))
         assert behind(standing(unsigned_leaf=late), 10) is None
         assert behind(standing(unsigned_leaf=late), None) is None
     for altered in (b"false", b"", b"{}", b'{"time":7}', b'{"time":"2026-01-05T11:59:40"}'):

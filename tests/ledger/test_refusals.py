@@ -130,7 +130,7 @@ async def test_an_entry_that_was_changed_since_it_was_appended_is_not_signed(
     await checkpoints.begin(writer, tree)
     await grow(database, writer, tree)
     alter(database, ANOTHER_LEAF)
-    with pytest.raises(RefusedToSign, match="The tree in the database is not the tree in memory"):
+    with pytest.raises(RefusedToSign, match="The tree in the database differs from the tree in memory"):
         await checkpoints.sign(writer, tree)
 
 

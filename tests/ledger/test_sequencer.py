@@ -182,7 +182,7 @@ async def test_signing_that_finds_another_sequencer_at_work_begins_anew(
         await until(lambda: calls.count("sign") > 5)
         assert calls.count("begin") == 2, "once for each time that it begins"
         assert observed.reports == [False, True]
-    assert "Another sequencer is at work" in caplog.text
+    assert "Another sequencer has appended" in caplog.text
     assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
@@ -203,7 +203,7 @@ async def test_what_stands_in_the_way_of_the_next_entry_is_told_until_it_is_gone
         )
         enter(database, "tile", 256)
         async with sequencing(database, keys) as observed:
-            await until(lambda: "Something stands where the next entry or tile belongs" in caplog.text)
+            await until(lambda: "An unexpected row is in the place of the next entry or tile" in caplog.text)
             assert observed.reports[-1] is False
             assert numbered(database) == 0
             superuser.execute("SET session_replication_role = replica")

@@ -84,10 +84,10 @@ def test_honest_bundles_of_every_stretch_are_good() -> None:
     for start in range(len(LEAVES) + 1):
         for end in range(start, len(LEAVES) + 1):
             verdict = verified(bundle(LEAVES, start, end))
-            assert verdict.good, (start, end, verdict.faults, verdict.doubts)
+            assert verdict.verified, (start, end, verdict.faults, verdict.doubts)
     for size in range(len(LEAVES) + 1):
         verdict = verified(bundle(LEAVES), since=older(size))
-        assert verdict.good
+        assert verdict.verified
         assert verdict.since == size
 
 
@@ -100,7 +100,7 @@ def without(position: int) -> list[bytes]:
 def test_a_signer_that_omits_an_event_is_found_by_the_sequences(position: int) -> None:
     verdict = verified(bundle(without(position)))
     assert [fault for fault in verdict.faults if "is expected" in fault]
-    assert not verified(bundle(without(5), 3)).good  # between two events of a stretch: b's third after its first
+    assert not verified(bundle(without(5), 3)).verified  # between two events of a stretch: b's third after its first
 
 
 LEAF: dict[str, bytes] = {
@@ -162,7 +162,7 @@ def test_an_older_checkpoint_that_no_given_key_has_signed_is_a_doubt() -> None:
         assert "by none of the given keys" in verdict.doubts[0]
     verdict = verified(whole, since=older(5, by=[STRANGER], leaves=LEAVES[::-1]))
     assert verdict.faults
-    assert not verified(bundle(LEAVES[:4]), since=older(5)).good
+    assert not verified(bundle(LEAVES[:4]), since=older(5)).verified
     assert "includes this position" in verified(bundle(LEAVES, 6), since=older(5)).doubts[0]
     assert "includes this position" in verified(bundle(LEAVES, 0, 4), since=older(5)).doubts[0]
 
@@ -171,11 +171,11 @@ def test_a_bundle_that_is_signed_by_a_stranger_or_by_a_witness_alone_is_a_doubt(
     witness = Verifier.parse(WITNESS.vkey)
     for by in ([STRANGER], [WITNESS]):
         verdict = verified(bundle(LEAVES, by=by), [*KEYS, witness])
-        assert not verdict.good
+        assert not verdict.verified
         assert "by none of the given log keys" in verdict.doubts[0]
     verdict = verified(bundle(LEAVES), [*KEYS, witness])
     assert verdict.doubts == ["The witness witness.example has not cosigned the checkpoint."]
-    assert verified(bundle(LEAVES, by=[LOG, WITNESS]), [*KEYS, witness]).good
+    assert verified(bundle(LEAVES, by=[LOG, WITNESS]), [*KEYS, witness]).verified
 
 
 def edited(old: str, new: str) -> Callable[[bytes], bytes]:
@@ -214,7 +214,7 @@ LEFT, RIGHT = (
     ],
 )
 def test_a_bundle_that_does_not_hold_what_it_announces(change: Callable[[bytes], bytes]) -> None:
-    assert verified(STRETCH).good
+    assert verified(STRETCH).verified
     file = change(STRETCH)
     assert file != STRETCH
     verdict = verified(file)
@@ -230,7 +230,7 @@ def test_a_line_that_is_too_long_is_not_read_as_two() -> None:
     shortest = len(rfc8785.dumps({"filling": "", "type": "baseline", "version": 1}))
     longest = rfc8785.dumps({"filling": "x" * (MAX_LINE - 1 - shortest), "type": "baseline", "version": 1})
     file = bundle([*LEAVES, longest])
-    assert verified(file).good
+    assert verified(file).verified
     assert verified(file.replace(longest + b"\n", longest + b"x")).faults
 
 

@@ -83,7 +83,7 @@ MUTANTS = (
     Mutant(BUNDLE, "if not verdict.start <= verdict.end <= verdict.size:", "if False:", MALFORMED),
     Mutant(BUNDLE, "    if lines.next():\n        raise _Broken(\"The bundle has more entries than it states.\")\n",
            "    lines.next()\n", MALFORMED),
-    Mutant(BUNDLE, "if older and verdict.since is None and verdict.good:", "if False:", BUNDLES),
+    Mutant(BUNDLE, "if older and verdict.since is None and verdict.verified:", "if False:", BUNDLES),
     Mutant(BUNDLE, "canonical = rfc8785.dumps(content) == leaf", "canonical = True", BUNDLES),
     Mutant(BUNDLE, 'elif content.get("type") not in ("keys", "baseline"):', "elif False:", BUNDLES),
     Mutant(BUNDLE, "0 if self._verdict.start == 0 else sequence - 1", "sequence - 1", BUNDLES),

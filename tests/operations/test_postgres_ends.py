@@ -1,4 +1,4 @@
-"""The embedded Postgres ends while the service runs: it is started again, or the service ends with one sentence."""
+"""The embedded Postgres ends while the service runs: it is restarted, or the service ends with one message."""
 
 from __future__ import annotations
 
@@ -99,5 +99,5 @@ def test_when_it_cannot_be_started_again_the_service_ends_with_one_sentence(tmp_
         assert server.ended() == 1
         assert "Traceback" not in server.text
         last = server.text.strip().split("\n")[-1]
-        assert last.startswith("Error: PostgreSQL has ended and cannot be started again: ")
+        assert last.startswith("Error: PostgreSQL has ended and cannot be restarted: ")
         assert "PG_VERSION is missing" in last

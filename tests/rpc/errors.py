@@ -1,4 +1,4 @@
-"""Reading what a refused call says."""
+"""Reading the status of a failed call."""
 
 from collections.abc import Awaitable
 from typing import Any
@@ -32,7 +32,7 @@ def reason_of(error: aio.AioRpcError) -> str:
 
 
 def fields_of(error: aio.AioRpcError) -> dict[str, str]:
-    """The wrong fields of an error, with what they must be."""
+    """The violations of an error: description by field."""
     [request] = details_of(error, error_details_pb2.BadRequest)
     return {violation.field: violation.description for violation in request.field_violations}
 

@@ -13,9 +13,9 @@ from tests.serving import Blotter, as_trader, order_request
 
 
 async def expiring(blotter: Blotter, trader_id: UUID = ALICE, count: int = 1) -> AsyncIterator[Sequence[Any]]:
-    """Enter orders that expire soon and yield their requests and the orders; again and later if it was too soon.
+    """Enter orders that expire soon and yield their requests and the orders; then again with later expiries.
 
-    The caller leaves the loop when the orders have not expired before it had done with them what it must.
+    The caller leaves the loop when it has used the orders before they expired.
     """
     for seconds in (0.5, 2, 8, 32):
         moment = Timestamp()

@@ -1,4 +1,4 @@
-"""Every RPC of the contract: what to ask, and who may."""
+"""Every RPC of the contract, its request and the callers that may call it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -51,8 +51,8 @@ METHODS = {
 CALLERS = {"trader": as_trader(ALICE), "execution": EXECUTION, "compliance": COMPLIANCE}
 
 
-def sound_requests(order: order_pb2.Order) -> Mapping[str, Any]:
-    """A request of each method that the server accepts; those that need an order are about this one."""
+def valid_requests(order: order_pb2.Order) -> Mapping[str, Any]:
+    """A valid request of each method; those that need an order name this one."""
     fill = reports_pb.FillReport(execution_id=uuid4().hex, quantity=1, price="1")
     report = report_request(order, fill=fill)
     requests: dict[str, Any] = {name: method.request() for name, method in METHODS.items()}
@@ -73,7 +73,7 @@ def sound_requests(order: order_pb2.Order) -> Mapping[str, Any]:
 
 
 async def ask(blotter: Blotter, name: str, request: Any, metadata: Any = None, within: float | None = None) -> Any:
-    """The answer of an RPC, of a stream its first message. Who asks may, unless metadata says."""
+    """The response of an RPC, or the first message of a stream. Without metadata the caller is one that may call it."""
     method = METHODS[name]
     if metadata is None:
         metadata = CALLERS[method.callers[0]]

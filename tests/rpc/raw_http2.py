@@ -1,4 +1,4 @@
-"""A gRPC client by hand over a socket, for what no client library does: no flow-control window, half a request."""
+"""A minimal gRPC client over a socket, for what no client library does: no flow-control window, half a request."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
@@ -27,7 +27,7 @@ def message(body: bytes) -> bytes:
 
 
 class Raw:
-    """A connection whose reader takes frames only when told to."""
+    """A connection that reads frames only when a test asks for them."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self.writer = reader, writer
@@ -35,7 +35,7 @@ class Raw:
     def call(
         self, stream: int, path: str, *bodies: bytes, metadata: Iterable[tuple[str, str]] = (), end: bool = True
     ) -> None:
-        """Begin a call: the headers, the messages, and the half-close unless `end` is false."""
+        """Start a call: send the headers, the messages, and the half-close unless `end` is false."""
         headers = {":method": "POST", ":scheme": "http", ":path": path, ":authority": "test"}
         headers |= {"content-type": "application/grpc", "te": "trailers"}
         headers |= dict(metadata)
@@ -57,7 +57,7 @@ class Raw:
             yield kind, flags, stream, payload
 
     async def begun(self, count: int) -> None:
-        """Read until the server has sent headers on so many streams: their calls have reached their handlers."""
+        """Read until the server has sent headers on `count` streams: their calls have reached their handlers."""
         streams: set[int] = set()
         async for kind, _, number, _ in self.frames():
             streams |= {number} if kind == HEADERS else set()
@@ -66,7 +66,7 @@ class Raw:
         raise AssertionError("the connection was closed")
 
     async def answered(self, stream: int) -> bool:
-        """Read until the server has ended the stream; whether it did so with trailers, and not with a reset."""
+        """Read until the server has ended the stream; return whether it sent trailers, and not a reset."""
         async for kind, flags, number, _ in self.frames():
             if number == stream and (kind == RST_STREAM or flags & END_STREAM):
                 return kind != RST_STREAM

@@ -1,4 +1,4 @@
-"""What each field of each request may and may not say."""
+"""Valid and invalid values of each field of each request."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -10,14 +10,14 @@ UNPRINTABLE = ("\0", "a\0b", "a\nb", "a\r", "\x1b[0m", "\x7f", "\u200b", "\u202e
 
 
 class Rule(NamedTuple):
-    """Values that a field may not have, and values that it may."""
+    """Values that a field refuses, and values that it accepts."""
 
-    wrong: Sequence[Any]
-    right: Sequence[Any]
+    invalid: Sequence[Any]
+    valid: Sequence[Any]
 
 
 def text(most: int) -> Rule:
-    right = (
+    valid = (
         "",
         " ",
         "naïve ☂ 名前 \U0001f389",
@@ -27,7 +27,7 @@ def text(most: int) -> Rule:
         "\\x00",
         "$$",
     )
-    return Rule((*UNPRINTABLE, "x" * (most + 1)), right)
+    return Rule((*UNPRINTABLE, "x" * (most + 1)), valid)
 
 
 ODD_DECIMALS = (
@@ -39,19 +39,19 @@ KEY = Rule(
     ("k" * 65, "a b", " a", "a ", "\t", *UNPRINTABLE, "é", "名前", "\uff41"),
     ("!", "~" * 64, "';DROP/**/TABLE/**/orders;--", "%s", "%(a)s", "\\", "$$", '"', "{}"),
 )
-REQUIRED_KEY = Rule(("", *KEY.wrong), KEY.right)
+REQUIRED_KEY = Rule(("", *KEY.invalid), KEY.valid)
 SYMBOL = Rule(
     ("S" * 23, " A", "A ", " ", "A,B", "A'", "A%", "Ä", "\u0410", *UNPRINTABLE),
     ("A", "a", "BRK.B", "BRK B", "A-B/C=D:E^F_G", "0" * 22),
 )
-REQUIRED_SYMBOL = Rule(("", *SYMBOL.wrong), SYMBOL.right)
+REQUIRED_SYMBOL = Rule(("", *SYMBOL.invalid), SYMBOL.valid)
 UUID = Rule(
     ("x", "1" * 32, "{11111111-2222-4333-8444-555555555555}", "11111111-2222-4333-8444-55555555555g",
      " 11111111-2222-4333-8444-555555555555", "11111111-2222-4333-8444-555555555555\n", "\0", "\uff11" * 36),
     ("11111111-2222-4333-8444-55555555555f", "11111111-2222-4333-8444-55555555555F",
      "0" * 8 + "-0000" * 3 + "-" + "0" * 12),
 )  # fmt: skip
-REQUIRED_UUID = Rule(("", *UUID.wrong), UUID.right)
+REQUIRED_UUID = Rule(("", *UUID.invalid), UUID.valid)
 CODE = Rule(("c" * 51, "a b", *UNPRINTABLE, "é"), ("", "TIMEOUT", "~" * 50))
 QUANTITY = Rule((0, -1, 2**31, 2**63 - 1, -(2**63)), (1, 2**31 - 1))
 PRICE = Rule((*ODD_DECIMALS, "0", "0.0", "0.00000000"), ("0.00000001", "9999999999.99999999", "01", "1.10000000"))
@@ -64,11 +64,11 @@ def numbers(last: int) -> Rule:
     return Rule((0, last + 1, 99, -1, 2**31 - 1, -(2**31)), tuple(range(1, last + 1)))
 
 
-def moments(*right: Timestamp, wrong: Sequence[Timestamp] = ()) -> Rule:
+def moments(*valid: Timestamp, invalid: Sequence[Timestamp] = ()) -> Rule:
     first, last = -62_135_596_800, 253_402_300_799
     out_of_range = [Timestamp(seconds=first - 1), Timestamp(seconds=last + 1), Timestamp(seconds=-(2**63))]
     out_of_range += [Timestamp(seconds=1, nanos=-1), Timestamp(seconds=1, nanos=1_000_000_000)]
-    return Rule((*out_of_range, *wrong), right)
+    return Rule((*out_of_range, *invalid), valid)
 
 
 EXTREMES = Timestamp(seconds=-62_135_596_800), Timestamp(seconds=253_402_300_799, nanos=999_999_999)
@@ -107,31 +107,31 @@ HEARTBEAT = Rule(
 )
 RANGE = {"start_time": MOMENT, "end_time": moments(LAST)}
 ORDER = {
-    "client_order_id": Rule(KEY.wrong, ("", *KEY.right)),
+    "client_order_id": Rule(KEY.invalid, ("", *KEY.valid)),
     "symbol": REQUIRED_SYMBOL,
     "side": numbers(2),
-    "order_type": Rule(numbers(3).wrong, (2, 3)),
+    "order_type": Rule(numbers(3).invalid, (2, 3)),
     "quantity": QUANTITY,
-    "price": Rule(("", *PRICE.wrong), PRICE.right),
-    "stop_loss": Rule((*PRICE.wrong, "585.33", "585.34"), ("", "0.00000001", "585.32999999", "01")),
-    "take_profit": Rule((*PRICE.wrong, "585.33", "585.32"), ("", "9999999999.99999999", "585.33000001")),
-    "expire_time": moments(LAST, at(3600), wrong=[at(-1), EXTREMES[0]]),
+    "price": Rule(("", *PRICE.invalid), PRICE.valid),
+    "stop_loss": Rule((*PRICE.invalid, "585.33", "585.34"), ("", "0.00000001", "585.32999999", "01")),
+    "take_profit": Rule((*PRICE.invalid, "585.33", "585.32"), ("", "9999999999.99999999", "585.33000001")),
+    "expire_time": moments(LAST, at(3600), invalid=[at(-1), EXTREMES[0]]),
 }
 REPORT = {
     "trader_id": REQUIRED_UUID,
     "order_id": REQUIRED_UUID,
     "report_id": REQUIRED_KEY,
-    "venue": Rule(("", " ", "NASDAQ ", " NASDAQ", *text(50).wrong), text(50).right[2:]),
-    "event_time": moments(EXTREMES[0], at(240), wrong=[at(3600), LAST]),
+    "venue": Rule(("", " ", "NASDAQ ", " NASDAQ", *text(50).invalid), text(50).valid[2:]),
+    "event_time": moments(EXTREMES[0], at(240), invalid=[at(3600), LAST]),
     "executed.retry_attempt": ATTEMPT,
     "executed.error_code": CODE,
     "executed.reason": text(500),
     "recovered.retry_attempt": ATTEMPT,
     "fill.execution_id": REQUIRED_KEY,
     "fill.quantity": QUANTITY,
-    "fill.price": Rule(("", *PRICE.wrong), PRICE.right),
+    "fill.price": Rule(("", *PRICE.invalid), PRICE.valid),
     "fill.commission": COMMISSION,
-    "rejected.reason": Rule(("", *text(500).wrong), text(500).right[1:]),
+    "rejected.reason": Rule(("", *text(500).invalid), text(500).valid[1:]),
     "rejected.error_code": CODE,
     "cancelled.reason": text(500),
 }
@@ -148,7 +148,7 @@ RULES: dict[str, dict[str, Rule]] = {
     | {"page_size": page_sizes(500)},
     "ListFills": ID | {f"traded.{end}": rule for end, rule in RANGE.items()} | {"page_size": page_sizes(500)},
     "CancelOrder": ID | {"reason": text(500)},
-    "CancelAllOrders": {"symbol": Rule(SYMBOL.wrong, ("", *SYMBOL.right)), "reason": text(500)},
+    "CancelAllOrders": {"symbol": Rule(SYMBOL.invalid, ("", *SYMBOL.valid)), "reason": text(500)},
     "WatchOrders": {
         "order_ids[0]": REQUIRED_UUID,
         "symbols[0]": REQUIRED_SYMBOL,
@@ -157,7 +157,7 @@ RULES: dict[str, dict[str, Rule]] = {
     },
     "ReportExecution": REPORT,
     "BatchReportExecutions": {f"reports[0].{field}": rule for field, rule in REPORT.items()},
-    "ListExecutionLogs": {"order_id": Rule(UUID.wrong, ("", *UUID.right)), "actions[0]": ACTIONS}
+    "ListExecutionLogs": {"order_id": Rule(UUID.invalid, ("", *UUID.valid)), "actions[0]": ACTIONS}
     | {f"happened.{end}": rule for end, rule in RANGE.items()}
     | {"sort_order": Rule((3, 99, -1), (0, 1, 2)), "page_size": page_sizes(1000)},
     "GetOrderAsOf": {"order_id": REQUIRED_UUID, "time": MOMENT, "position": Rule((-1, -(2**63)), (0, 2**63 - 1))},
@@ -168,7 +168,7 @@ RULES: dict[str, dict[str, Rule]] = {
         "position": Rule((-1, -(2**63)), (0, 2**63 - 1)),
         "tree_size": TREE_SIZE,
     },
-    "GetConsistencyProof": {"old_tree_size": Rule(TREE_SIZE.wrong, (1,)), "new_tree_size": TREE_SIZE},
+    "GetConsistencyProof": {"old_tree_size": Rule(TREE_SIZE.invalid, (1,)), "new_tree_size": TREE_SIZE},
     "ExportExecutionLogs": {
         "from_position": Rule((-1, -(2**63)), (0, 2**63 - 1)),
         "to_position": Rule((-1, -(2**63)), (0, 2**63 - 1)),
@@ -182,5 +182,5 @@ RULES: dict[str, dict[str, Rule]] = {
         "heartbeat_interval": HEARTBEAT,
     },
 }
-# Whether traders may be named depends on the caller, tokens on an earlier answer; no flag is wrong.
+# Whether traders may be named depends on the caller, tokens on an earlier answer; no flag is invalid.
 ELSEWHERE = {"trader_id", "trader_ids", "page_token", "resume_token", "validate_only", "follow"}

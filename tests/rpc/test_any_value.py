@@ -16,7 +16,7 @@ from blotter.orders.v1 import order_pb2
 from blotter.orders.v1 import order_service_pb2 as pb
 from service.domain.text import RESERVED_REASONS, is_reserved, is_visible
 from tests.conftest import ALICE
-from tests.rpc.methods import CALLERS, METHODS, ask, sound_requests
+from tests.rpc.methods import CALLERS, METHODS, ask, valid_requests
 from tests.rpc.rules import RULES
 from tests.rpc.test_input import changed
 from tests.serving import COMPLIANCE, EXECUTION, Blotter, as_trader, order_request, report_request
@@ -24,7 +24,7 @@ from tests.serving import COMPLIANCE, EXECUTION, Blotter, as_trader, order_reque
 ON_ONE_SERVER = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 A = as_trader(ALICE)
 DIGITS = st.characters(min_codepoint=ord("0"), max_codepoint=ord("9"))
-# Zeros in front and behind included: the value counts, not how it is written.
+# With leading and trailing zeros: the value counts, not its spelling.
 WRITTEN = st.builds(
     lambda whole, part: whole + ("." + part if part else ""),
     st.text(DIGITS, min_size=1, max_size=10),
@@ -34,7 +34,7 @@ PRICES = WRITTEN.filter(lambda written: Decimal(written) > 0)
 
 
 def plain(written: str) -> str:
-    """The decimal without needless zeros, told by the text alone."""
+    """The decimal without redundant zeros, computed from the text."""
     whole, _, part = written.partition(".")
     whole, part = whole.lstrip("0") or "0", part.rstrip("0")
     return f"{whole}.{part}" if part else whole
@@ -63,12 +63,12 @@ async def test_any_decimal_comes_back_exactly(
 
 @given(stop_loss=PRICES, price=PRICES, take_profit=PRICES, sell=st.booleans())
 @ON_ONE_SERVER
-async def test_any_exits_are_taken_on_their_sides_alone(
+async def test_exits_are_accepted_only_on_their_sides_of_the_price(
     blotter: Blotter, stop_loss: str, price: str, take_profit: str, sell: bool
 ) -> None:
-    rising = [Decimal(value) for value in (stop_loss, price, take_profit)]
+    ascending = [Decimal(value) for value in (stop_loss, price, take_profit)]
     if sell:
-        rising.reverse()
+        ascending.reverse()
     request = order_request(
         side=order_pb2.SIDE_SELL if sell else order_pb2.SIDE_BUY,
         stop_loss=stop_loss,
@@ -79,9 +79,9 @@ async def test_any_exits_are_taken_on_their_sides_alone(
         order = (await blotter.orders.SubmitOrder(request, metadata=A)).order
     except aio.AioRpcError as error:
         assert error.code() == grpc.StatusCode.INVALID_ARGUMENT  # noqa: PT017  # either outcome may be right
-        assert not rising[0] < rising[1] < rising[2]
+        assert not ascending[0] < ascending[1] < ascending[2]
     else:
-        assert rising[0] < rising[1] < rising[2]
+        assert ascending[0] < ascending[1] < ascending[2]
         assert (order.stop_loss, order.price, order.take_profit) == tuple(map(plain, (stop_loss, price, take_profit)))
 
 
@@ -94,7 +94,7 @@ def moments(first: int, last: int) -> st.SearchStrategy[Timestamp]:
 
 @given(moments(4_000_000_000, LAST), moments(-62_135_596_800, 1_700_000_000))
 @ON_ONE_SERVER
-async def test_any_time_comes_back_cut_off_to_microseconds(
+async def test_any_time_comes_back_truncated_to_microseconds(
     blotter: Blotter, expire_time: Timestamp, event_time: Timestamp
 ) -> None:
     order = await blotter.submit(expire_time=expire_time)
@@ -110,13 +110,13 @@ def cut_off(moment: Timestamp) -> Timestamp:
 
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=600)
-SAID = {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND, grpc.StatusCode.FAILED_PRECONDITION}
-SAID |= {grpc.StatusCode.ALREADY_EXISTS, grpc.StatusCode.OUT_OF_RANGE}
+EXPECTED_CODES = {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND, grpc.StatusCode.FAILED_PRECONDITION}
+EXPECTED_CODES |= {grpc.StatusCode.ALREADY_EXISTS, grpc.StatusCode.OUT_OF_RANGE}
 STRING_FIELDS = [
     (name, path)
     for name, rules in RULES.items()
     for path, rule in rules.items()
-    if all(isinstance(value, str) for value in (*rule.wrong, *rule.right))
+    if all(isinstance(value, str) for value in (*rule.invalid, *rule.valid))
 ]
 STRING_FIELDS += [(name, "page_token") for name in ("ListOrders", "ListFills", "ListExecutionLogs", "ListAuditAccess")]
 STRING_FIELDS += [(name, "resume_token") for name in ("WatchOrders", "StreamExecutionLogs")]
@@ -125,31 +125,33 @@ STRING_FIELDS += [("ListExecutionLogs", "trader_id")]
 
 @given(text=TEXTS, field=st.sampled_from(STRING_FIELDS))
 @ON_ONE_SERVER
-async def test_any_text_in_any_field_is_taken_or_refused(blotter: Blotter, text: str, field: tuple[str, str]) -> None:
+async def test_any_text_in_any_field_is_accepted_or_refused(
+    blotter: Blotter, text: str, field: tuple[str, str]
+) -> None:
     name, path = field
-    request = changed(sound_requests(await blotter.submit())[name], path, text)
+    request = changed(valid_requests(await blotter.submit())[name], path, text)
     metadata = COMPLIANCE if path == "trader_id" and name == "ListExecutionLogs" else CALLERS[METHODS[name].callers[0]]
     try:
         await ask(blotter, name, request, metadata)
     except aio.AioRpcError as error:
-        assert error.code() in SAID, error  # noqa: PT017  # either outcome may be right
+        assert error.code() in EXPECTED_CODES, error  # noqa: PT017  # either outcome may be right
 
 
 @given(reason=TEXTS, venue=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60))
 @ON_ONE_SERVER
-async def test_text_that_is_taken_comes_back_as_it_was_sent(blotter: Blotter, reason: str, venue: str) -> None:
+async def test_accepted_text_comes_back_unchanged(blotter: Blotter, reason: str, venue: str) -> None:
     order = await blotter.submit()
     executed = reports_pb.ExecutedReport(reason=reason)
-    sound = len(reason) <= 500 and len(venue) <= 50 and is_visible(reason + venue) and venue == venue.strip(" ")
-    sound = sound and not is_reserved(reason, RESERVED_REASONS)
+    valid = len(reason) <= 500 and len(venue) <= 50 and is_visible(reason + venue) and venue == venue.strip(" ")
+    valid = valid and not is_reserved(reason, RESERVED_REASONS)
     try:
         request = report_request(order, report_id=uuid4().hex, venue=venue, executed=executed)
         await blotter.orders.ReportExecution(request, metadata=EXECUTION)
     except aio.AioRpcError as error:
         assert error.code() == grpc.StatusCode.INVALID_ARGUMENT  # noqa: PT017  # either outcome may be right
-        assert not sound
+        assert not valid
         return
-    assert sound
+    assert valid
     logs: Any = audit_pb.ListExecutionLogsRequest(order_id=order.order_id)
     [_, log] = (await blotter.audit.ListExecutionLogs(logs, metadata=A)).execution_logs
     assert (log.reason, log.venue) == (reason, venue)

@@ -1,4 +1,4 @@
-"""Requests that no client library sends, and complaints that would not fit into an answer."""
+"""Requests that no client library sends, and violations that would not fit into a response."""
 
 import asyncio
 from typing import Any
@@ -28,40 +28,40 @@ def varint(value: int) -> bytes:
     return bytes([*encoded, value])
 
 
-SOUND = order_service_pb2.SubmitOrderRequest(symbol="A", side=SELL, order_type=MARKET).SerializeToString()
+VALID = order_service_pb2.SubmitOrderRequest(symbol="A", side=SELL, order_type=MARKET).SerializeToString()
 QUANTITY, SYMBOL, SIDE = b"\x28", b"\x12", b"\x18"
 RAW = {
-    "a quantity of 2^63": (SOUND + QUANTITY + varint(2**63), ["quantity"]),
-    "a quantity of 2^64 - 1": (SOUND + QUANTITY + varint(2**64 - 1), ["quantity"]),
-    "an unknown side": (SOUND + QUANTITY + b"\1" + SIDE + varint(77), ["side"]),
-    "the last of two sides": (SOUND + QUANTITY + b"\1" + SIDE + b"\x00", ["side"]),
-    "an unknown field": (SOUND + QUANTITY + b"\1" + b"\xf8\x07\x01", None),
-    "a varint without an end": (SOUND + QUANTITY + b"\xff" * 11, []),
-    "a string cut short": (SOUND + SYMBOL + b"\x7f", []),
-    "a string that is not UTF-8": (SOUND + SYMBOL + b"\x02\xc3\x28", []),
-    "a surrogate": (SOUND + SYMBOL + b"\x03\xed\xa0\x80", []),
+    "a quantity of 2^63": (VALID + QUANTITY + varint(2**63), ["quantity"]),
+    "a quantity of 2^64 - 1": (VALID + QUANTITY + varint(2**64 - 1), ["quantity"]),
+    "an unknown side": (VALID + QUANTITY + b"\1" + SIDE + varint(77), ["side"]),
+    "the last of two sides": (VALID + QUANTITY + b"\1" + SIDE + b"\x00", ["side"]),
+    "an unknown field": (VALID + QUANTITY + b"\1" + b"\xf8\x07\x01", None),
+    "a varint without an end": (VALID + QUANTITY + b"\xff" * 11, []),
+    "a string cut short": (VALID + SYMBOL + b"\x7f", []),
+    "a string that is not UTF-8": (VALID + SYMBOL + b"\x02\xc3\x28", []),
+    "a surrogate": (VALID + SYMBOL + b"\x03\xed\xa0\x80", []),
     "no message at all": (b"\xff\xff\xff\xff", []),
 }
 
 
 @pytest.mark.parametrize("what", RAW)
 async def test_bytes_that_no_client_library_sends(blotter: Blotter, what: str) -> None:
-    message, wrong = RAW[what]
+    message, invalid = RAW[what]
     call: Any = blotter.channel.unary_unary(SUBMIT, None, None)
-    if wrong is None:
+    if invalid is None:
         assert await call(message, metadata=CALLERS["trader"])
         return
     error = await refused(call(message, metadata=CALLERS["trader"]))
     assert error.code() == grpc.StatusCode.INVALID_ARGUMENT, error
-    if wrong:
-        assert list(fields_of(error)) == wrong
+    if invalid:
+        assert list(fields_of(error)) == invalid
     else:
         assert reason_of(error) == "MALFORMED_REQUEST"
     assert info_of(error).metadata["request_id"]
     assert written(blotter) == (0, 0, 0, None)
 
 
-async def test_a_stream_tells_unreadable_bytes_in_the_same_way(blotter: Blotter) -> None:
+async def test_a_stream_refuses_malformed_bytes_with_the_same_status(blotter: Blotter) -> None:
     call: Any = blotter.channel.unary_stream(WATCH, None, None)
     error = await refused(call(b"\xff", metadata=CALLERS["trader"]).read())
     assert (error.code(), reason_of(error)) == (grpc.StatusCode.INVALID_ARGUMENT, "MALFORMED_REQUEST")
@@ -86,11 +86,13 @@ LISTS += [("StreamExecutionLogs", "order_ids", 1000)]
 
 
 @pytest.mark.parametrize(("name", "field", "most"), LISTS)
-async def test_the_first_of_many_complaints_are_told(blotter: Blotter, name: str, field: str, most: int) -> None:
+async def test_only_the_first_of_many_violations_are_reported(
+    blotter: Blotter, name: str, field: str, most: int
+) -> None:
     for count in (100, 1_000, 20_000):
         error = await refused(ask(blotter, name, METHODS[name].request(**{field: ["?"] * count})))
         assert error.code() == grpc.StatusCode.INVALID_ARGUMENT, (count, error)
-        if count > most:  # then none of them is looked at
+        if count > most:  # then no value is checked
             assert fields_of(error) == {field: f"must have at most {most} entries"}
         else:
             assert list(fields_of(error)) == [f"{field}[{index}]" for index in range(MOST_VIOLATIONS)]

@@ -1,4 +1,4 @@
-"""Traders are renamed, disabled and enabled from the command line; a disabled one makes no call, and fills go on."""
+"""Traders are renamed, disabled and enabled from the command line; a disabled one can call nothing, and is filled."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ def blotter_traders(database: Database, monkeypatch: pytest.MonkeyPatch) -> obje
     return run
 
 
-async def test_a_disabled_trader_makes_no_call_and_gateways_go_on(blotter: Blotter, blotter_traders: object) -> None:
+async def test_a_disabled_trader_can_call_nothing_and_gateways_report_fills(
+    blotter: Blotter, blotter_traders: object
+) -> None:
     assert callable(blotter_traders)
     order = await blotter.submit()
     assert blotter_traders("disable", str(ALICE)).exit_code == 0
@@ -48,7 +50,7 @@ async def test_a_disabled_trader_makes_no_call_and_gateways_go_on(blotter: Blott
 
 
 @pytest.mark.parametrize(
-    ("arguments", "complaint"),
+    ("arguments", "message"),
     [
         (("rename", str(ALICE), "bob"), "A trader with this name is registered already"),
         (("rename", str(ALICE), ""), "A name has 1 to 100 characters."),
@@ -58,13 +60,11 @@ async def test_a_disabled_trader_makes_no_call_and_gateways_go_on(blotter: Blott
         (("add", "Alice 2", "--id", str(ALICE)), "A trader with this id is registered already"),
     ],
 )
-def test_names_are_unique_whatever_their_case(
-    blotter_traders: object, arguments: tuple[str, ...], complaint: str
-) -> None:
+def test_names_are_unique_regardless_of_case(blotter_traders: object, arguments: tuple[str, ...], message: str) -> None:
     assert callable(blotter_traders)
     result = blotter_traders(*arguments)
     assert result.exit_code == 1
-    assert result.output.startswith(f"Error: {complaint}")
+    assert result.output.startswith(f"Error: {message}")
 
 
 def test_a_trader_is_renamed(blotter_traders: object) -> None:

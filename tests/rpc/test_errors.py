@@ -1,4 +1,4 @@
-"""What a client is told when a call goes wrong: one table, one sentence for what nobody foresaw."""
+"""The status of a failed call: the table of errors, and a fixed message for an unexpected exception."""
 
 import logging
 from typing import Any, TypeVar
@@ -18,7 +18,7 @@ from service.repositories.proofs import Ledger
 from service.status import INTERNAL, TABLE, status_of
 from tests.conftest import ALICE
 from tests.rpc.errors import info_of, reason_of, refused
-from tests.rpc.methods import METHODS, ask, sound_requests
+from tests.rpc.methods import METHODS, ask, valid_requests
 from tests.rpc.written import written
 from tests.serving import Blotter, as_trader, order_request
 
@@ -42,9 +42,9 @@ CODES = {
     "ABORTED": "ABORTED",
     "DEADLINE_EXCEEDED": "DEADLINE_EXCEEDED STATEMENT_TIMEOUT",
 }
-"""What programs depend on: which reasons come with which code. Not read from the table that the test is about."""
+"""The reasons of each code, on which programs depend. A copy: the tests check the service's table against it."""
 
-SECONDS_TO_ANOTHER_TRY = {
+RETRY_SECONDS = {
     "LOG_NOT_YET_IN_LEDGER": 0.5,
     "DRAINING": 1.0,
     "DATABASE_UNAVAILABLE": 1.0,
@@ -59,7 +59,7 @@ def all_errors(kind: type[BlotterError] = BlotterError) -> set[type[BlotterError
 
 
 def detail(status: status_pb2.Status, kind: type[Detail]) -> Detail | None:
-    """The one detail of the kind, if there is any."""
+    """The detail of the kind; None when there is none."""
     found = [message for detail in status.details if detail.Unpack(message := kind())]
     assert len(found) <= 1, "each kind of detail comes at most once"
     return found[0] if found else None
@@ -72,7 +72,7 @@ def test_every_error_of_the_domain_is_in_the_table_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("kind", TABLE, ids=lambda kind: kind.__name__)
-def test_each_error_is_told_by_code_reason_and_sentence(kind: type[BlotterError]) -> None:
+def test_each_error_has_its_code_reason_and_message(kind: type[BlotterError]) -> None:
     error = FOR_EXAMPLE.get(kind) or kind()
     status = status_of(error, "ask-1")
     assert kind.reason in CODES[code_pb2.Code.Name(status.code)].split()
@@ -84,7 +84,7 @@ def test_each_error_is_told_by_code_reason_and_sentence(kind: type[BlotterError]
     assert info.metadata["request_id"] == "ask-1"
     retry = detail(status, error_details_pb2.RetryInfo)
     seconds = None if retry is None else retry.retry_delay.ToTimedelta().total_seconds()
-    assert seconds == SECONDS_TO_ANOTHER_TRY.get(kind.reason)
+    assert seconds == RETRY_SECONDS.get(kind.reason)
     assert (detail(status, error_details_pb2.BadRequest) is not None) == issubclass(kind, errors.InvalidRequest)
 
 
@@ -93,7 +93,7 @@ SECRET = "password=hunter2 of table orders"
 
 @pytest.fixture
 def broken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Repositories in which every method fails as nobody foresaw."""
+    """Repositories whose methods raise an unexpected exception."""
 
     async def fail(*arguments: Any, **named: Any) -> Any:
         raise ZeroDivisionError(SECRET)
@@ -107,7 +107,7 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("broken")
-async def test_what_nobody_foresaw_is_one_sentence_for_the_client_and_everything_for_the_log(
+async def test_an_unexpected_exception_is_a_fixed_message_for_the_client_and_logged_in_full(
     blotter: Blotter, caplog: pytest.LogCaptureFixture
 ) -> None:
     for name in METHODS:
@@ -115,11 +115,11 @@ async def test_what_nobody_foresaw_is_one_sentence_for_the_client_and_everything
             continue
         caplog.clear()
         with caplog.at_level(logging.ERROR):
-            error = await refused(ask(blotter, name, sound_requests(sound_order())[name]))
+            error = await refused(ask(blotter, name, valid_requests(any_order())[name]))
         assert (error.code(), error.details()) == (grpc.StatusCode.INTERNAL, INTERNAL), name
         assert reason_of(error) == "INTERNAL"
-        told = f"{error!r}{error.trailing_metadata()}{error.initial_metadata()}"
-        assert not any(word in told for word in ("hunter2", "ZeroDivision", "orders.py", "Traceback"))
+        sent = f"{error!r}{error.trailing_metadata()}{error.initial_metadata()}"
+        assert not any(word in sent for word in ("hunter2", "ZeroDivision", "orders.py", "Traceback"))
         [record] = caplog.records
         assert record.name == "blotter.errors"
         assert record.request_id == info_of(error).metadata["request_id"]  # type: ignore[attr-defined]  # an extra
@@ -127,7 +127,9 @@ async def test_what_nobody_foresaw_is_one_sentence_for_the_client_and_everything
         assert "ZeroDivisionError" in caplog.text
 
 
-async def test_a_stream_that_fails_tells_no_more(blotter: Blotter, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_stream_that_fails_sends_no_more_than_the_fixed_message(
+    blotter: Blotter, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*arguments: Any) -> Any:
         raise ZeroDivisionError(SECRET)
 
@@ -136,8 +138,8 @@ async def test_a_stream_that_fails_tells_no_more(blotter: Blotter, monkeypatch: 
     assert (error.code(), error.details()) == (grpc.StatusCode.INTERNAL, INTERNAL)
 
 
-def sound_order() -> Any:
-    """An order that need not exist."""
+def any_order() -> Any:
+    """An order that does not exist."""
     return order_service_pb2.GetOrderResponse().order.__class__(trader_id=str(ALICE), order_id=str(ALICE))
 
 
@@ -162,7 +164,7 @@ async def test_the_largest_batch_of_the_longest_orders_is_served(blotter: Blotte
 @pytest.mark.parametrize(
     "method", ["/blotter.orders.v1.OrderService/Amend", "/blotter.orders.v2.OrderService/GetOrder", "/nothing/Here"]
 )
-async def test_a_method_that_is_not_there_is_unimplemented(blotter: Blotter, method: str) -> None:
+async def test_an_unknown_method_is_unimplemented(blotter: Blotter, method: str) -> None:
     call: Any = blotter.channel.unary_unary(method, None, None)
     error: aio.AioRpcError = await refused(call(b"", metadata=as_trader(ALICE)))
     assert error.code() == grpc.StatusCode.UNIMPLEMENTED

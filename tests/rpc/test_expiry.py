@@ -1,4 +1,4 @@
-"""Orders are cancelled when they are due: each once, no other, and no trader waits for another."""
+"""Orders are cancelled when they expire: each once, no other order, and no trader waits for another."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -34,7 +34,7 @@ def tomorrow() -> Timestamp:
 
 
 def make_due(database: Database, condition: str) -> None:
-    """Let the orders expire a microsecond after their entry: a test need not wait for a moment, or come before it."""
+    """Let the orders expire a microsecond after their entry, so that no test depends on time."""
     expire = "UPDATE orders SET expires_at = created_at + interval '1 microsecond'"
     database.cluster.psql(f"SET session_replication_role = replica; {expire} WHERE {condition}", dbname=database.name)
 
@@ -42,7 +42,7 @@ def make_due(database: Database, condition: str) -> None:
 async def until_cancelled(blotter: Blotter, trader_id: UUID, order: order_pb2.Order) -> None:
     """Wait until the order is cancelled."""
     async with watching(blotter, trader_id) as watch, asyncio.timeout(60):
-        # One that changes while the snapshot is read comes as an event alone.
+        # An order that changes while the snapshot is read comes only as an event.
         while watch.orders.get(order.order_id, order).status != order_pb2.ORDER_STATUS_CANCELLED:
             await watch.next()
 
@@ -61,10 +61,10 @@ async def test_a_due_order_is_cancelled_and_another_of_its_trader_stays(blotter:
         assert (found.status, found.last_sequence) == (order_pb2.ORDER_STATUS_PENDING, order.last_sequence)
 
 
-async def test_twenty_locked_traders_do_not_hold_up_the_expiry_of_another(
+async def test_twenty_locked_traders_do_not_delay_the_expiry_of_another(
     database: Database, blotter: Blotter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # To wait this long for even a few of them would fail the test.
+    # Waiting this long for even a few of them would fail the test.
     monkeypatch.setattr("service.repositories.orders.EXPIRY_LOCK_TIMEOUT", "10s")
     locked = [UUID(int=number) for number in range(1, 21)]
     values = ", ".join(f"('{trader}', 'trader {trader.int}')" for trader in locked)
@@ -79,7 +79,7 @@ async def test_twenty_locked_traders_do_not_hold_up_the_expiry_of_another(
         await until_cancelled(blotter, trader, order)
 
 
-async def test_an_order_that_is_locked_does_not_hold_up_the_expiry_for_long(database: Database) -> None:
+async def test_an_order_that_is_locked_does_not_delay_the_expiry_for_long(database: Database) -> None:
     async with serving(database) as blotter:
         await blotter.submit(expire_time=tomorrow())
     make_due(database, "true")
@@ -88,7 +88,7 @@ async def test_an_order_that_is_locked_does_not_hold_up_the_expiry_for_long(data
     try:
         async with await psycopg.AsyncConnection.connect(database.conninfo("postgres")) as holder:
             await holder.execute("SELECT FROM orders FOR UPDATE")
-            # Without a bound of its own the statement would wait for the login's, ten seconds.
+            # Without its own lock timeout the statement would wait for that of the login, ten seconds.
             async with asyncio.timeout(5):
                 with pytest.raises(Aborted):
                     await Orders(pools, lambda trader_id: None).expire(EXPIRY, ALICE)
@@ -98,7 +98,9 @@ async def test_an_order_that_is_locked_does_not_hold_up_the_expiry_for_long(data
         await pools.close()
 
 
-async def test_more_orders_expire_than_one_transaction_takes(blotter: Blotter, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_more_orders_expire_than_one_transaction_cancels(
+    blotter: Blotter, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("service.repositories.orders.EXPIRED_AT_ONCE", 7)
     orders = [order_request(expire_time=tomorrow()) for _ in range(30)]
     batch = order_service_pb2.BatchSubmitOrdersRequest(orders=orders)
@@ -113,16 +115,16 @@ async def test_more_orders_expire_than_one_transaction_takes(blotter: Blotter, m
     stream.cancel()
 
 
-async def test_expiry_goes_on_after_a_look_that_fails() -> None:
-    looks: list[None] = []
+async def test_expiry_continues_after_a_poll_that_fails() -> None:
+    polls: list[None] = []
     third = asyncio.Event()
 
     class Failing:
         async def traders_with_expired_orders(self, caller: Caller) -> list[UUID]:
-            looks.append(None)
-            if len(looks) == 3:
+            polls.append(None)
+            if len(polls) == 3:
                 third.set()
-            raise (DatabaseUnavailable if len(looks) == 1 else RuntimeError)
+            raise (DatabaseUnavailable if len(polls) == 1 else RuntimeError)
 
     expiry: Any = Expiry(cast("Orders", Failing()), poll_seconds=0)
     running = asyncio.create_task(expiry.run())
@@ -132,7 +134,7 @@ async def test_expiry_goes_on_after_a_look_that_fails() -> None:
     await asyncio.wait([running])
 
 
-async def test_a_database_that_is_away_ends_the_look_and_a_locked_trader_does_not() -> None:
+async def test_an_unavailable_database_ends_the_poll_and_a_locked_trader_does_not() -> None:
     asked: list[UUID] = []
 
     class Failing:
@@ -152,7 +154,7 @@ async def test_a_database_that_is_away_ends_the_look_and_a_locked_trader_does_no
 
 
 async def test_orders_that_expire_while_their_batch_waits_fail_each_by_itself(database: Database) -> None:
-    """They were not due when the service looked; the database stamps them when it has the trader's counter."""
+    """They had not expired when the service checked them; the database stamps them when it has locked the counter."""
     async with serving(database) as blotter:
         await blotter.submit()
         async with locked(database) as looking:

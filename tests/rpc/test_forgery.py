@@ -1,4 +1,4 @@
-"""What a caller might pass off as something else."""
+"""Values with which a caller could impersonate another one or the service."""
 
 import base64
 import json
@@ -49,7 +49,7 @@ LOOKALIKES = ["bl\u043etter", "\uff42\uff4c\uff4f\uff54\uff54\uff45\uff52", "blo
 
 @pytest.mark.parametrize("actor", [*LOOKALIKES, "na\u00efve", "a\nb", "\x7f", " ada", "ada "])
 def test_an_actor_is_printable_ascii(actor: str) -> None:
-    """Called directly: this client library refuses to send most of these, others do not."""
+    """Calls the function directly: this client library refuses to send most of these; others send them."""
     with pytest.raises(IdentityMalformed, match=r"^x-actor "):
         caller_from([("x-trader-id", str(ALICE)), ("x-actor", actor)], "ask-1", None)
 
@@ -84,7 +84,7 @@ async def test_the_same_fill_with_another_commission_or_time_is_no_repeat(blotte
 
 
 def test_any_request_of_compliance_can_be_recorded() -> None:
-    """Validation refuses these before they are recorded; the record must not depend on it."""
+    """Validation refuses these before they are recorded; the record must not depend on that."""
     for request in (
         watch_pb2.WatchOrdersRequest(heartbeat_interval=Duration(seconds=2, nanos=-1)),
         watch_pb2.WatchOrdersRequest(heartbeat_interval=Duration(seconds=2**63 - 1)),

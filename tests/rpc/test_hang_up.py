@@ -1,4 +1,4 @@
-"""A caller that has gone is no error of the service."""
+"""A client's disconnect is not an error of the service."""
 
 import asyncio
 import logging

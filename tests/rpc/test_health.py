@@ -1,4 +1,4 @@
-"""grpc.health.v1.Health and reflection: without identity, and with the errors of every other method."""
+"""grpc.health.v1.Health and reflection need no identity and fail with the same errors as other methods."""
 
 import asyncio
 import logging
@@ -57,7 +57,7 @@ async def test_a_watch_is_sent_the_newest_status_and_ends_when_the_server_drains
 
 
 @pytest.mark.parametrize("method", ["Check", "List", "Watch"])
-async def test_malformed_bytes_are_refused_like_everywhere(
+async def test_malformed_bytes_are_refused_as_by_other_methods(
     blotter: Blotter, caplog: pytest.LogCaptureFixture, method: str
 ) -> None:
     call: Any = blotter.channel.unary_unary(f"/grpc.health.v1.Health/{method}", None, None)
@@ -70,7 +70,7 @@ async def test_malformed_bytes_are_refused_like_everywhere(
 async def test_reflection_answers_and_refuses_malformed_bytes(
     blotter: Blotter, caplog: pytest.LogCaptureFixture
 ) -> None:
-    channel: Any = blotter.channel  # the stubs know the synchronous one alone
+    channel: Any = blotter.channel  # the stubs know only the synchronous one
     reflection: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
     call = reflection.ServerReflectionInfo(iter([reflection_pb2.ServerReflectionRequest(list_services="")]))
     answer = await call.read()
@@ -82,7 +82,7 @@ async def test_reflection_answers_and_refuses_malformed_bytes(
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
-async def test_a_call_without_a_message_is_answered(blotter: Blotter) -> None:
+async def test_a_call_without_a_message_is_refused(blotter: Blotter) -> None:
     for method in ("/grpc.health.v1.Health/Check", "/blotter.orders.v1.OrderService/GetOrder"):
         call: Any = blotter.channel.stream_unary(method, None, None)
         async with asyncio.timeout(10):
@@ -95,7 +95,7 @@ async def test_a_call_without_a_message_is_answered(blotter: Blotter) -> None:
 
 
 @pytest.mark.parametrize("size", [20_000, 10_000_000])
-async def test_metadata_beyond_its_bound_is_refused(blotter: Blotter, size: int) -> None:
+async def test_metadata_above_its_limit_is_refused(blotter: Blotter, size: int) -> None:
     health: Any = health_pb2_grpc.HealthStub(blotter.channel)
     metadata = (("x-much", "x" * size),)
     error = await refused(health.Check(health_pb2.HealthCheckRequest(), metadata=metadata, timeout=30))

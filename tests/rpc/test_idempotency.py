@@ -1,4 +1,4 @@
-"""The same key enters one order for ever, and counts one report: later, elsewhere, at once, and in batches."""
+"""The same key enters one order and records one report: later, on another server, concurrently, and in batches."""
 
 import asyncio
 import random
@@ -29,7 +29,7 @@ A = as_trader(ALICE)
 
 
 async def submit(blotter: Blotter, request: Any, trader_id: UUID = ALICE) -> tuple[order_pb2.Order, bool]:
-    """Send the request; the order, and whether it was there."""
+    """Send the request; return the order, and whether it was replayed."""
     response = await blotter.orders.SubmitOrder(request, metadata=as_trader(trader_id))
     return response.order, response.replayed
 
@@ -65,7 +65,7 @@ async def test_a_repeat_is_recognised_by_another_server(blotter: Blotter) -> Non
     assert (again.order, again.replayed, first.replayed) == (first.order, True, False)
 
 
-async def test_an_expired_order_is_cancelled_once_though_two_servers_look(database: Database) -> None:
+async def test_an_expired_order_is_cancelled_once_though_two_servers_poll(database: Database) -> None:
     async with serving(database) as one, serving(database) as other:
         async for requests, orders in expiring(one, count=20):  # noqa: B007  # both are used after the loop
             if (await one.fill(orders[0], 40)).status == PARTIAL:
@@ -73,7 +73,7 @@ async def test_an_expired_order_is_cancelled_once_though_two_servers_look(databa
         closed = await asyncio.gather(*(cancelled(other, order) for order in orders))
         for order in closed:
             assert order.update_time.ToDatetime() >= order.expire_time.ToDatetime()
-        # Its expire_time is past now, and yet a repeat is a repeat and no error; a new order would be refused.
+        # Its expire_time is past now: a repeat is still replayed, and a new order refused.
         assert await submit(one, requests[0]) == (closed[0], True)
         requests[0].client_order_id = "new"
         error = await refused(submit(one, requests[0]))
@@ -211,7 +211,7 @@ def reason_in(status: status_pb2.Status) -> str:
 
 
 def outcome(result: Any) -> str:
-    """What became of one item of a batch."""
+    """The outcome of one item of a batch."""
     if result.WhichOneof("result") == "error":
         return reason_in(result.error)
     return "replayed" if result.response.replayed else "done"
@@ -294,12 +294,12 @@ async def test_each_report_of_a_batch_is_recorded_or_fails_by_itself(blotter: Bl
     assert written(blotter) == before
 
 
-async def test_batches_over_several_traders_never_wait_for_each_other_in_a_circle(blotter: Blotter) -> None:
-    dice = random.Random(50)
+async def test_batches_over_several_traders_never_deadlock(blotter: Blotter) -> None:
+    rng = random.Random(50)
     orders = [await blotter.submit(trader_id) for trader_id in (ALICE, BOB) for _ in range(5)]
     batches = []
     for _ in range(30):
-        reports = [report_request(dice.choice(orders), executed=reports_pb.ExecutedReport()) for _ in range(40)]
+        reports = [report_request(rng.choice(orders), executed=reports_pb.ExecutedReport()) for _ in range(40)]
         batches.append(ask(blotter, "BatchReportExecutions", reports_pb.BatchReportExecutionsRequest(reports=reports)))
     submits = [blotter.submit(trader_id) for trader_id in (ALICE, BOB) for _ in range(30)]
     answers = await asyncio.gather(*batches, *submits)

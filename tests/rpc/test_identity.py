@@ -13,7 +13,7 @@ from blotter.audit.v1 import audit_service_pb2
 from blotter.orders.v1 import order_service_pb2
 from tests.conftest import ALICE, BOB
 from tests.rpc.errors import fields_of, info_of, reason_of, refused
-from tests.rpc.methods import CALLERS, METHODS, ask, sound_requests
+from tests.rpc.methods import CALLERS, METHODS, ask, valid_requests
 from tests.rpc.written import written
 from tests.serving import COMPLIANCE, EXECUTION, Blotter, as_trader, order_request
 
@@ -46,8 +46,8 @@ OF_THE_LEDGER = {"GetCheckpoint", "GetInclusionProof", "GetConsistencyProof", "E
 
 
 @pytest.mark.parametrize("name", METHODS)
-async def test_who_does_not_say_who_he_is_is_nobody(blotter: Blotter, name: str) -> None:
-    request = sound_requests(await blotter.submit())[name]
+async def test_a_caller_without_a_valid_identity_is_unauthenticated(blotter: Blotter, name: str) -> None:
+    request = valid_requests(await blotter.submit())[name]
     before = written(blotter)
     for says, (metadata, reason) in IDENTITIES.items():
         error = await refused(ask(blotter, name, request, metadata))
@@ -56,29 +56,29 @@ async def test_who_does_not_say_who_he_is_is_nobody(blotter: Blotter, name: str)
 
 
 @pytest.mark.parametrize("name", METHODS)
-async def test_each_method_is_for_some_kinds_of_callers_alone(blotter: Blotter, name: str) -> None:
+async def test_each_method_is_open_to_its_kinds_of_callers_only(blotter: Blotter, name: str) -> None:
     order = await blotter.submit()
     before = written(blotter)
     for kind, metadata in CALLERS.items():
         if kind not in METHODS[name].callers:
-            # The role comes first: a stranger does not even learn what a request has to look like.
-            for request in (sound_requests(order)[name], METHODS[name].request()):
+            # The role is checked first: a caller of another kind does not learn which requests are valid.
+            for request in (valid_requests(order)[name], METHODS[name].request()):
                 error = await refused(ask(blotter, name, request, metadata))
                 assert (error.code(), reason_of(error)) == (grpc.StatusCode.PERMISSION_DENIED, "WRONG_ROLE")
                 assert info_of(error).metadata["allowed"] == ",".join(METHODS[name].callers)
     assert written(blotter) == before
     for kind in METHODS[name].callers:
         try:
-            await ask(blotter, name, sound_requests(order)[name], CALLERS[kind])
+            await ask(blotter, name, valid_requests(order)[name], CALLERS[kind])
         except aio.AioRpcError as error:
-            # This test's server has no ledger; what the methods on it answer is in tests/ledger.
+            # This server has no ledger; tests/ledger tests the methods on it.
             assert name in OF_THE_LEDGER, error  # noqa: PT017
             assert error.code() in {grpc.StatusCode.NOT_FOUND, grpc.StatusCode.OUT_OF_RANGE}  # noqa: PT017
 
 
 @pytest.mark.parametrize("name", [name for name, method in METHODS.items() if "trader" in method.callers])
-async def test_a_trader_who_is_not_registered_is_refused(blotter: Blotter, name: str) -> None:
-    request = sound_requests(await blotter.submit())[name]
+async def test_a_trader_that_is_not_registered_is_refused(blotter: Blotter, name: str) -> None:
+    request = valid_requests(await blotter.submit())[name]
     before = written(blotter)
     error = await refused(ask(blotter, name, request, as_trader(NOBODY)))
     assert (error.code(), reason_of(error)) == (grpc.StatusCode.PERMISSION_DENIED, "UNKNOWN_TRADER")
@@ -90,14 +90,14 @@ async def test_a_trader_may_be_written_in_capitals(blotter: Blotter) -> None:
     assert response.order.trader_id == str(ALICE)
 
 
-WRONG_ACTORS: dict[str, tuple[tuple[str, Any], ...]] = {
+INVALID_ACTORS: dict[str, tuple[tuple[str, Any], ...]] = {
     "an empty one": ((ACTOR, ""),),
     "a long one": ((ACTOR, "a" * 101),),
     "a space before it": ((ACTOR, " ada"),),
     "two of them": ((ACTOR, "ada"), (ACTOR, "ada")),
-    "a wrong request id as well": ((REQUEST, "a b"), (ACTOR, "")),
+    "an invalid request id as well": ((REQUEST, "a b"), (ACTOR, "")),
 }
-WRONG_REQUEST_IDS: dict[str, tuple[tuple[str, Any], ...]] = {
+INVALID_REQUEST_IDS: dict[str, tuple[tuple[str, Any], ...]] = {
     "an empty one": ((REQUEST, ""),),
     "a long one": ((REQUEST, "r" * 65),),
     "a space in it": ((REQUEST, "a b"),),
@@ -105,18 +105,18 @@ WRONG_REQUEST_IDS: dict[str, tuple[tuple[str, Any], ...]] = {
 }
 
 
-@pytest.mark.parametrize("says", WRONG_ACTORS)
-async def test_a_wrong_actor_identifies_nobody(blotter: Blotter, says: str) -> None:
-    options = WRONG_ACTORS[says]
+@pytest.mark.parametrize("says", INVALID_ACTORS)
+async def test_an_invalid_actor_is_refused(blotter: Blotter, says: str) -> None:
+    options = INVALID_ACTORS[says]
     error = await refused(blotter.orders.SubmitOrder(order_request(), metadata=(*as_trader(ALICE), *options)))
     assert (error.code(), reason_of(error)) == (grpc.StatusCode.UNAUTHENTICATED, "IDENTITY_MALFORMED")
     assert str(error.details()).startswith("x-actor ")
     assert written(blotter) == (0, 0, 0, None)
 
 
-@pytest.mark.parametrize("says", WRONG_REQUEST_IDS)
+@pytest.mark.parametrize("says", INVALID_REQUEST_IDS)
 async def test_a_wrong_request_id_is_refused_and_the_answer_carries_another(blotter: Blotter, says: str) -> None:
-    options = WRONG_REQUEST_IDS[says]
+    options = INVALID_REQUEST_IDS[says]
     error = await refused(blotter.orders.SubmitOrder(order_request(), metadata=(*as_trader(ALICE), *options)))
     assert (error.code(), reason_of(error)) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
     assert list(fields_of(error)) == ["metadata.x-request-id"]
@@ -152,12 +152,12 @@ async def test_the_request_id_returns_with_the_answer_and_stays_in_the_trail(blo
 @pytest.mark.parametrize("name", METHODS)
 async def test_each_error_carries_the_request_id(blotter: Blotter, name: str) -> None:
     metadata = (*as_trader(NOBODY), (REQUEST, f"ask-{name}"))
-    error = await refused(ask(blotter, name, sound_requests(await blotter.submit())[name], metadata))
+    error = await refused(ask(blotter, name, valid_requests(await blotter.submit())[name], metadata))
     assert request_ids(error.trailing_metadata()) == [f"ask-{name}"]
     assert info_of(error).metadata["request_id"] == f"ask-{name}"
 
 
-async def test_a_request_id_is_made_where_none_is_given(blotter: Blotter) -> None:
+async def test_a_request_id_is_generated_where_none_is_given(blotter: Blotter) -> None:
     made = set()
     for _ in range(3):
         call = blotter.orders.SubmitOrder(order_request(), metadata=as_trader(ALICE))
@@ -170,14 +170,14 @@ async def test_a_request_id_is_made_where_none_is_given(blotter: Blotter) -> Non
     assert {log.request_id for log in await trail(blotter)} < made
 
 
-async def test_a_batch_says_the_request_id_in_each_error(blotter: Blotter) -> None:
+async def test_a_batch_has_the_request_id_in_each_error(blotter: Blotter) -> None:
     batch = order_service_pb2.BatchSubmitOrdersRequest(orders=[order_request(price="x"), order_request(symbol="")])
     response = await blotter.orders.BatchSubmitOrders(batch, metadata=(*as_trader(ALICE), (REQUEST, "ask-batch")))
     for result in response.results:
         assert b"ask-batch" in result.error.SerializeToString()
 
 
-async def test_binary_metadata_is_no_business_of_ours(blotter: Blotter) -> None:
+async def test_binary_metadata_is_ignored(blotter: Blotter) -> None:
     extra = (("x-trace-bin", bytes(range(256))), (f"{ACTOR}-bin", b"mallory"), (f"{TRADER}-bin", BOB.bytes))
     response = await blotter.orders.SubmitOrder(order_request(), metadata=(*as_trader(ALICE), *extra))
     assert response.order.trader_id == str(ALICE)
@@ -185,8 +185,8 @@ async def test_binary_metadata_is_no_business_of_ours(blotter: Blotter) -> None:
 
 
 async def test_identity_never_leaks_into_another_call(blotter: Blotter) -> None:
-    """Hundreds of calls at once, by both traders, gateways and strangers, over a few connections."""
-    dice = random.Random(7)
+    """Hundreds of concurrent calls of both traders, gateways and unidentified callers over a few connections."""
+    rng = random.Random(7)
     orders = {trader_id: await blotter.submit(trader_id) for trader_id in (ALICE, BOB)}
     asked: dict[UUID, set[tuple[str, str]]] = {ALICE: set(), BOB: set()}
 
@@ -217,7 +217,7 @@ async def test_identity_never_leaks_into_another_call(blotter: Blotter) -> None:
     calls = [
         call(trader_id) for call in (submit, look, report, intrude) for trader_id in (ALICE, BOB) for _ in range(40)
     ]
-    dice.shuffle(calls)
+    rng.shuffle(calls)
     await asyncio.gather(*calls)
     for trader_id, pairs in asked.items():
         logs = await trail(blotter, trader_id)

@@ -1,4 +1,4 @@
-"""What a request may say. A wrong field is named by its path, and a refused request writes nothing."""
+"""Validation of requests: an invalid field is named by its path, and a refused request writes nothing."""
 
 import copy
 from typing import Any
@@ -15,7 +15,7 @@ from blotter.orders.v1 import execution_report_pb2 as reports_pb
 from blotter.orders.v1 import order_pb2, order_service_pb2
 from tests.conftest import ALICE
 from tests.rpc.errors import fields_of, reason_of, refused
-from tests.rpc.methods import METHODS, ask, sound_requests
+from tests.rpc.methods import METHODS, ask, valid_requests
 from tests.rpc.rules import ELSEWHERE, LAST, RULES, at
 from tests.rpc.written import written
 from tests.serving import COMPLIANCE, Blotter, order_request, report_request
@@ -44,20 +44,20 @@ def changed(request: Any, path: str, value: Any) -> Any:
     return request
 
 
-async def complaints(blotter: Blotter, name: str, request: Any, metadata: Any = None) -> list[str]:
-    """The wrong fields, in the order told: of the call, or of the one item of a batch that was refused."""
+async def violations(blotter: Blotter, name: str, request: Any, metadata: Any = None) -> list[str]:
+    """The invalid fields in the reported order: of the call, or of the one item of a batch that was refused."""
     try:
         answer = await ask(blotter, name, request, metadata)
     except aio.AioRpcError as error:
         meant = {grpc.StatusCode.NOT_FOUND, grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.OUT_OF_RANGE}
         if error.code() in meant:
-            return []  # refused for what it means and not for what it says
+            return []  # refused for the state of the record, not for a field
         return list(fields_of(error))
     return [field for result in getattr(answer, "results", ()) for field in fields_of_result(result.error)]
 
 
 def fields_of_result(status: status_pb2.Status) -> list[str]:
-    """The wrong fields that the error of an item names."""
+    """The invalid fields that the error of an item names."""
     request = error_details_pb2.BadRequest()
     if status.code != code_pb2.INVALID_ARGUMENT or not any(detail.Unpack(request) for detail in status.details):
         return []
@@ -66,22 +66,22 @@ def fields_of_result(status: status_pb2.Status) -> list[str]:
 
 @pytest.mark.parametrize("name", RULES)
 async def test_each_field_is_refused_by_its_path_and_nothing_is_written(blotter: Blotter, name: str) -> None:
-    request = sound_requests(await blotter.submit())[name]
+    request = valid_requests(await blotter.submit())[name]
     before = written(blotter)
     for path, rule in RULES[name].items():
-        for value in rule.wrong:
-            told = await complaints(blotter, name, changed(request, path, value))
-            assert told == [path], f"{value!r}"
+        for value in rule.invalid:
+            found = await violations(blotter, name, changed(request, path, value))
+            assert found == [path], f"{value!r}"
     assert written(blotter) == before
 
 
 @pytest.mark.parametrize("name", RULES)
-async def test_each_field_takes_what_the_contract_allows(blotter: Blotter, name: str) -> None:
+async def test_each_field_accepts_what_the_contract_allows(blotter: Blotter, name: str) -> None:
     order = await blotter.submit(quantity=2**31 - 1)
     for path, rule in RULES[name].items():
-        for value in rule.right:
-            request = changed(sound_requests(order)[name], path, value)
-            assert await complaints(blotter, name, request) == [], f"{path} = {value!r}"
+        for value in rule.valid:
+            request = changed(valid_requests(order)[name], path, value)
+            assert await violations(blotter, name, request) == [], f"{path} = {value!r}"
 
 
 def fields_in(descriptor: Any, prefix: str = "") -> set[str]:
@@ -104,7 +104,7 @@ def test_no_field_of_the_contract_is_without_a_rule(name: str) -> None:
 
 
 EXITS = [
-    # side, stop_loss, price, take_profit, wrong fields
+    # side, stop_loss, price, take_profit, invalid fields
     ("BUY", "99", "100", "101", []),
     ("SELL", "101", "100", "99", []),
     ("BUY", "100", "100", "101", ["stop_loss"]),
@@ -122,7 +122,7 @@ EXITS = [
 
 
 async def test_exits_lie_on_their_sides_of_the_price(blotter: Blotter) -> None:
-    for side, stop_loss, price, take_profit, wrong in EXITS:
+    for side, stop_loss, price, take_profit, invalid in EXITS:
         for order_type in (order_pb2.ORDER_TYPE_LIMIT, STOP) if price else (MARKET,):
             request = order_request(
                 side=order_pb2.Side.Value(f"SIDE_{side}"),
@@ -131,7 +131,7 @@ async def test_exits_lie_on_their_sides_of_the_price(blotter: Blotter) -> None:
                 stop_loss=stop_loss,
                 take_profit=take_profit,
             )
-            assert await complaints(blotter, "SubmitOrder", request) == wrong, (
+            assert await violations(blotter, "SubmitOrder", request) == invalid, (
                 side,
                 stop_loss,
                 price,
@@ -139,18 +139,18 @@ async def test_exits_lie_on_their_sides_of_the_price(blotter: Blotter) -> None:
             )
 
 
-async def test_a_price_belongs_to_limit_and_stop_orders_alone(blotter: Blotter) -> None:
-    for order_type, price, wrong in (
+async def test_only_limit_and_stop_orders_have_a_price(blotter: Blotter) -> None:
+    for order_type, price, invalid in (
         (MARKET, "1", ["price"]),
         (MARKET, "", []),
         (STOP, "", ["price"]),
         (STOP, "1", []),
     ):
         request = order_request(order_type=order_type, price=price)
-        assert await complaints(blotter, "SubmitOrder", request) == wrong, (order_type, price)
+        assert await violations(blotter, "SubmitOrder", request) == invalid, (order_type, price)
 
 
-async def test_all_wrong_fields_are_named_at_once(blotter: Blotter) -> None:
+async def test_all_invalid_fields_are_named_at_once(blotter: Blotter) -> None:
     bad = order_service_pb2.SubmitOrderRequest(
         client_order_id="a b",
         quantity=-1,
@@ -161,15 +161,15 @@ async def test_all_wrong_fields_are_named_at_once(blotter: Blotter) -> None:
     )
     fields = ["client_order_id", "symbol", "side", "order_type", "quantity", "price"]
     fields += ["stop_loss", "take_profit", "expire_time"]
-    assert sorted(await complaints(blotter, "SubmitOrder", bad)) == sorted(fields)
+    assert sorted(await violations(blotter, "SubmitOrder", bad)) == sorted(fields)
 
     batch = order_service_pb2.BatchSubmitOrdersRequest(orders=[order_request() for _ in range(3)])
     batch.orders.add().CopyFrom(order_request(client_order_id="", price="1.", validate_only=True))
-    told = await complaints(blotter, "BatchSubmitOrders", batch)
-    assert sorted(told) == ["orders[3].client_order_id", "orders[3].price", "orders[3].validate_only"]
+    found = await violations(blotter, "BatchSubmitOrders", batch)
+    assert sorted(found) == ["orders[3].client_order_id", "orders[3].price", "orders[3].validate_only"]
 
     report = reports_pb.ReportExecutionRequest(event_time=at(3600), fill=reports_pb.FillReport(commission="x"))
-    told = await complaints(blotter, "ReportExecution", report)
+    found = await violations(blotter, "ReportExecution", report)
     fields = [
         "event_time",
         "trader_id",
@@ -179,10 +179,10 @@ async def test_all_wrong_fields_are_named_at_once(blotter: Blotter) -> None:
         "fill.execution_id",
         "fill.quantity",
     ]
-    assert sorted(told) == sorted([*fields, "fill.price", "fill.commission"])
+    assert sorted(found) == sorted([*fields, "fill.price", "fill.commission"])
 
 
-async def test_the_first_wrong_field_is_in_the_sentence_and_the_others_are_counted(blotter: Blotter) -> None:
+async def test_the_first_invalid_field_is_in_the_message_and_the_others_are_counted(blotter: Blotter) -> None:
     error = await refused(ask(blotter, "SubmitOrder", order_request(symbol="", quantity=0)))
     assert str(error.details()).endswith("(and 1 more)")
     assert str(error.details()).startswith("symbol: must be ")
@@ -197,8 +197,8 @@ LISTS += [
 
 @pytest.mark.parametrize(("name", "field", "most", "value"), LISTS)
 async def test_a_list_of_filters_is_bounded(blotter: Blotter, name: str, field: str, most: int, value: str) -> None:
-    for count, wrong in ((most, []), (most + 1, [field])):
-        assert await complaints(blotter, name, METHODS[name].request(**{field: [value] * count})) == wrong
+    for count, invalid in ((most, []), (most + 1, [field])):
+        assert await violations(blotter, name, METHODS[name].request(**{field: [value] * count})) == invalid
 
 
 async def test_a_batch_has_1_to_1000_items(blotter: Blotter) -> None:
@@ -207,7 +207,7 @@ async def test_a_batch_has_1_to_1000_items(blotter: Blotter) -> None:
         for count in (0, 1001):
             for _ in range(count):
                 getattr(request, field).add()
-            assert await complaints(blotter, name, request) == [field], count
+            assert await violations(blotter, name, request) == [field], count
 
 
 @pytest.mark.parametrize(
@@ -220,42 +220,42 @@ async def test_a_batch_has_1_to_1000_items(blotter: Blotter) -> None:
     ],
 )
 async def test_a_time_range_does_not_end_before_it_starts(blotter: Blotter, name: str, span: str) -> None:
-    for start, end, wrong in (
+    for start, end, invalid in (
         (at(0), at(-1), [span]),
         (LAST, LAST, []),
         (None, at(0), []),
         (at(0), None, []),
     ):
         range_ = order_pb2.TimeRange(start_time=start, end_time=end)
-        assert await complaints(blotter, name, METHODS[name].request(**{span: range_})) == wrong
+        assert await violations(blotter, name, METHODS[name].request(**{span: range_})) == invalid
 
 
 async def test_a_missing_oneof_is_named(blotter: Blotter) -> None:
     order = await blotter.submit()
     for name, field in (("GetOrder", "id"), ("CancelOrder", "id")):
-        assert await complaints(blotter, name, METHODS[name].request()) == [field]
+        assert await violations(blotter, name, METHODS[name].request()) == [field]
     report = report_request(order)
-    assert await complaints(blotter, "ReportExecution", report) == ["report"]
+    assert await violations(blotter, "ReportExecution", report) == ["report"]
     batch = reports_pb.BatchReportExecutionsRequest(reports=[report])
-    assert await complaints(blotter, "BatchReportExecutions", batch) == ["reports[0].report"]
+    assert await violations(blotter, "BatchReportExecutions", batch) == ["reports[0].report"]
     report.fill.SetInParent()
     report.ClearField("event_time")
     report.ClearField("venue")
-    assert {"event_time", "venue"} <= set(await complaints(blotter, "ReportExecution", report))
+    assert {"event_time", "venue"} <= set(await violations(blotter, "ReportExecution", report))
 
 
 async def test_trader_id_of_a_listing_is_for_compliance(blotter: Blotter) -> None:
     request = METHODS["ListExecutionLogs"].request(trader_id=str(ALICE))
-    assert await complaints(blotter, "ListExecutionLogs", request) == ["trader_id"]
-    assert await complaints(blotter, "ListExecutionLogs", request, COMPLIANCE) == []
+    assert await violations(blotter, "ListExecutionLogs", request) == ["trader_id"]
+    assert await violations(blotter, "ListExecutionLogs", request, COMPLIANCE) == []
     request.trader_id = "alice"
-    assert await complaints(blotter, "ListExecutionLogs", request, COMPLIANCE) == ["trader_id"]
+    assert await violations(blotter, "ListExecutionLogs", request, COMPLIANCE) == ["trader_id"]
 
 
 @pytest.mark.parametrize("name", ["WatchOrders", "StreamExecutionLogs"])
 async def test_compliance_is_refused_an_invalid_duration_by_its_name(blotter: Blotter, name: str) -> None:
-    """What compliance reads is recorded as JSON, in which an invalid duration cannot be written."""
-    for interval in RULES[name]["heartbeat_interval"].wrong:
+    """Requests of compliance are recorded as JSON, which cannot represent an invalid duration."""
+    for interval in RULES[name]["heartbeat_interval"].invalid:
         request = METHODS[name].request(heartbeat_interval=interval)
         error = await refused(ask(blotter, name, request, COMPLIANCE))
         assert error.code() == grpc.StatusCode.INVALID_ARGUMENT, interval

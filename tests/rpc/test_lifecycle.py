@@ -1,4 +1,4 @@
-"""An order's life over the wire."""
+"""The lifecycle of an order through the API."""
 
 from decimal import Decimal
 from typing import Any
@@ -73,7 +73,7 @@ REPORTS: dict[str, dict[str, Any]] = {
 
 
 async def in_status(blotter: Blotter, status: order_pb2.OrderStatus.ValueType) -> order_pb2.Order:
-    """A new order of 100 that has come to the status."""
+    """A new order of 100 in the status."""
     order = await blotter.submit()
     if status == order_pb2.ORDER_STATUS_PARTIAL:
         return await blotter.fill(order, 40)
@@ -179,7 +179,7 @@ async def test_a_cancel_can_be_repeated_and_a_filled_order_cannot_be_cancelled(b
     assert (error.code(), reason_of(error)) == (grpc.StatusCode.FAILED_PRECONDITION, "ORDER_CLOSED")
 
 
-async def test_cancel_all_cancels_ones_own_open_orders_in_a_symbol(blotter: Blotter) -> None:
+async def test_cancel_all_cancels_the_callers_open_orders_in_a_symbol(blotter: Blotter) -> None:
     apple = [await blotter.submit() for _ in range(3)]
     other = await blotter.submit(symbol="MSFT")
     bobs = await blotter.submit(BOB)

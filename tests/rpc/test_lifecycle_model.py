@@ -1,4 +1,4 @@
-"""Any sequence of submits, cancels and reports leads where a model of a page says, and the trail tells it all."""
+"""Any sequence of submits, cancels and reports has the outcome that a small model computes, as has the trail."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -24,8 +24,8 @@ OPEN = {"PENDING", "PARTIAL"}
 
 
 @dataclass(frozen=True)
-class Told:
-    """An event that the trail should show, with the order's state after it."""
+class Recorded:
+    """An expected event of the trail, with the order's state after it."""
 
     order: int
     action: str
@@ -39,14 +39,14 @@ class Told:
 
 @dataclass
 class Book:
-    """The model: what a trader's orders are after what was done, and the events that tell of it."""
+    """The model: a trader's orders after the steps so far, and the events that the trail should have."""
 
-    orders: list[Told] = field(default_factory=list)
+    orders: list[Recorded] = field(default_factory=list)
     quantities: list[int] = field(default_factory=list)
-    trail: list[Told] = field(default_factory=list)
+    trail: list[Recorded] = field(default_factory=list)
 
-    def tell(self, order: int, **changes: Any) -> None:
-        """Write an event, and keep the state after it."""
+    def record(self, order: int, **changes: Any) -> None:
+        """Append an event and update the order's state."""
         values: dict[str, Any] = {"reason": "", "error_code": "", "refused": False}
         event = replace(self.orders[order], **(values | changes))
         self.orders[order] = event
@@ -54,12 +54,12 @@ class Book:
 
     def submit(self, quantity: int) -> None:
         self.quantities.append(quantity)
-        self.orders.append(Told(len(self.orders), "SUBMITTED", "PENDING", 0, Decimal(0)))
+        self.orders.append(Recorded(len(self.orders), "SUBMITTED", "PENDING", 0, Decimal(0)))
         self.trail.append(self.orders[-1])
 
     def cancel(self, order: int, reason: str) -> str:
         if self.orders[order].status in OPEN:
-            self.tell(order, action="CANCELLED", status="CANCELLED", reason=reason)
+            self.record(order, action="CANCELLED", status="CANCELLED", reason=reason)
             return "applied"
         ever = any(event.order == order and event.action == "CANCELLED" for event in self.trail)
         return "replayed" if ever else "ORDER_CLOSED"
@@ -67,11 +67,11 @@ class Book:
     def cancel_all(self, reason: str) -> int:
         still = [order for order, state in enumerate(self.orders) if state.status in OPEN]
         for order in still:
-            self.tell(order, action="CANCELLED", status="CANCELLED", reason=reason)
+            self.record(order, action="CANCELLED", status="CANCELLED", reason=reason)
         return len(still)
 
     def refuse(self, order: int, code: str, reason: str) -> str:
-        self.tell(order, action="REJECTED", error_code=code, reason=reason, refused=True)
+        self.record(order, action="REJECTED", error_code=code, reason=reason, refused=True)
         return code
 
     def fill(self, order: int, quantity: int, price: Decimal) -> str:
@@ -83,7 +83,7 @@ class Book:
         status = "FILLED" if quantity == left else state.status if late else "PARTIAL"
         filled, notional = state.filled + quantity, state.notional + quantity * price
         reason = "LATE_FILL" if late else ""
-        self.tell(order, action="FILLED", status=status, filled=filled, notional=notional, reason=reason)
+        self.record(order, action="FILLED", status=status, filled=filled, notional=notional, reason=reason)
         return "applied"
 
     def report(self, order: int, action: str, reason: str) -> str:
@@ -92,7 +92,7 @@ class Book:
         if action in {"APPROVED", "REJECTED", "CANCELLED"} and closed:
             return self.refuse(order, "ORDER_CLOSED", f"{action} refused" + (f": {reason}" if reason else ""))
         after = action if action in {"REJECTED", "CANCELLED"} else status
-        self.tell(order, action=action, status=after, reason=reason)
+        self.record(order, action=action, status=after, reason=reason)
         return "applied"
 
 
@@ -121,7 +121,7 @@ REPORTS: dict[str, Any] = {
 
 
 class Desk:
-    """Does each step on the server and in the model, and compares what they say."""
+    """Takes each step on the server and in the model, and compares the outcomes."""
 
     def __init__(self, blotter: Blotter) -> None:
         self.blotter = blotter
@@ -142,30 +142,32 @@ class Desk:
                 assert answer.cancelled_count == self.book.cancel_all(reason)
             case ("again",):
                 if self.last:
-                    request, said = self.last
-                    wanted = "replayed" if said == "applied" else said
-                    assert await self.told(self.blotter.orders.ReportExecution(request, metadata=EXECUTION)) == wanted
+                    request, expected = self.last
+                    expected = "replayed" if expected == "applied" else expected
+                    assert (
+                        await self.outcome(self.blotter.orders.ReportExecution(request, metadata=EXECUTION)) == expected
+                    )
             case (_, number, *_) if number >= len(self.orders):
                 pass
             case ("cancel", number, reason):
                 cancel = pb.CancelOrderRequest(order_id=self.orders[number].order_id, reason=reason)
                 call = self.blotter.orders.CancelOrder(cancel, metadata=A)
-                assert await self.told(call) == self.book.cancel(number, reason)
+                assert await self.outcome(call) == self.book.cancel(number, reason)
             case ("fill", number, quantity, price):
                 fill = reports_pb.FillReport(execution_id=uuid4().hex, quantity=quantity, price=f"{price:f}")
                 await self.report(number, self.book.fill(number, quantity, price), fill=fill)
             case (kind, number, reason):
                 named = {"reason": reason} if reason else {}
-                said = self.book.report(number, kind.upper(), reason)
-                await self.report(number, said, **{kind: REPORTS[kind](**named)})
+                expected = self.book.report(number, kind.upper(), reason)
+                await self.report(number, expected, **{kind: REPORTS[kind](**named)})
 
-    async def report(self, number: int, wanted: str, **report: Any) -> None:
+    async def report(self, number: int, expected: str, **report: Any) -> None:
         request = report_request(self.orders[number], **report)
-        assert await self.told(self.blotter.orders.ReportExecution(request, metadata=EXECUTION)) == wanted
-        self.last = request, wanted
+        assert await self.outcome(self.blotter.orders.ReportExecution(request, metadata=EXECUTION)) == expected
+        self.last = request, expected
 
-    async def told(self, call: Any) -> str:
-        """Whether it was applied or replayed, or the reason why not."""
+    async def outcome(self, call: Any) -> str:
+        """Return `applied`, `replayed`, or the reason of the refusal."""
         try:
             return "replayed" if (await call).replayed else "applied"
         except aio.AioRpcError as error:
@@ -174,12 +176,12 @@ class Desk:
             return reason_of(error)
 
     async def compare(self) -> None:
-        """The trail and the orders are what the model says."""
+        """Compare the trail and the orders with the model."""
         logs = [log async for log in self.logs()]
         first = logs[0].sequence if logs else 0
         assert [log.sequence for log in logs] == list(range(first, first + len(logs)))
         number = {order.order_id: index for index, order in enumerate(self.orders)}
-        assert [as_told(log, number) for log in logs] == self.book.trail
+        assert [as_recorded(log, number) for log in logs] == self.book.trail
         for index, order in enumerate(self.orders):
             request = pb.GetOrderRequest(order_id=order.order_id)
             now = (await self.blotter.orders.GetOrder(request, metadata=A)).order
@@ -203,13 +205,13 @@ def mine(logs: Any, since: int) -> Iterator[Any]:
     return (log for log in logs if log.sequence >= since)
 
 
-def as_told(log: Any, number: dict[str, int]) -> Told:
-    """An event of the trail in the model's words."""
+def as_recorded(log: Any, number: dict[str, int]) -> Recorded:
+    """An event of the trail in the model's form."""
     assert log.order.status == log.status
     assert log.order.last_sequence == log.sequence
     assert log.HasField("fill") == (log.action == order_pb2.ACTION_FILLED or log.error_code == "OVERFILL")
     assert bool(log.fill.fill_id) == (log.action == order_pb2.ACTION_FILLED)
-    return Told(
+    return Recorded(
         number[log.order_id],
         order_pb2.Action.Name(log.action).removeprefix("ACTION_"),
         order_pb2.OrderStatus.Name(log.status).removeprefix("ORDER_STATUS_"),
@@ -221,8 +223,8 @@ def as_told(log: Any, number: dict[str, int]) -> Told:
     )
 
 
-def average(state: Told) -> str:
-    """Notional / quantity to eight decimals, written without needless zeros."""
+def average(state: Recorded) -> str:
+    """Notional / quantity to eight decimals, without trailing zeros."""
     if not state.filled:
         return ""
     with localcontext(prec=60):
@@ -232,7 +234,9 @@ def average(state: Told) -> str:
 
 @given(st.lists(STEP, min_size=1, max_size=25))
 @settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
-async def test_any_sequence_leads_where_the_model_says(blotter: Blotter, steps: list[tuple[Any, ...]]) -> None:
+async def test_any_sequence_has_the_outcome_that_the_model_computes(
+    blotter: Blotter, steps: list[tuple[Any, ...]]
+) -> None:
     desk = Desk(blotter)
     for step in [("submit", 10), *steps]:
         await desk.take(step)

@@ -1,4 +1,4 @@
-"""Health is true: SERVING exactly while the database can take orders."""
+"""Health is SERVING exactly while the database accepts orders."""
 
 import asyncio
 import os
@@ -38,7 +38,7 @@ async def until_health(blotter: Blotter, expected: int) -> None:
                 await asyncio.sleep(0.02)
 
 
-async def test_a_database_whose_packets_vanish_is_not_serving_until_they_arrive_again(database: Database) -> None:
+async def test_a_database_whose_packets_are_lost_is_not_serving_until_they_arrive_again(database: Database) -> None:
     async with proxied(database) as silent, serving(silent, **QUICK) as blotter:
         await until_health(blotter, SERVING)
         silent.proxy.deafen()
@@ -53,7 +53,7 @@ async def stopped(database: Database) -> AsyncIterator[None]:
     backends = f"SELECT pid FROM pg_stat_activity WHERE datname = '{database.name}' AND usename LIKE 'blotter%'"
     pids = [int(line) for line in database.cluster.psql(backends).split()]
     postmaster = int(database.cluster.psql("SELECT split_part(pg_read_file('postmaster.pid'), E'\\n', 1)"))
-    # The postmaster first: no other backend takes the place of a stopped one.
+    # The postmaster first: it must not replace a stopped backend.
     for pid in (postmaster, *pids):
         os.kill(pid, signal.SIGSTOP)
     try:
@@ -115,8 +115,8 @@ async def probe(database: Database) -> AsyncIterator[Probe]:
         await pools.close()
 
 
-async def test_a_read_only_database_cannot_take_orders(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the standby that a name leads to after a failover."""
+async def test_a_read_only_database_cannot_accept_orders(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as a standby that the database's name resolves to after a failover."""
     monkeypatch.setitem(SESSION, "default_transaction_read_only", "on")
     async with probe(database) as ask:
         with pytest.raises(DatabaseUnavailable):

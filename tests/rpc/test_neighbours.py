@@ -1,4 +1,4 @@
-"""One trader, or one login, must not hold up the others."""
+"""One trader, or one login, must not delay the others."""
 
 import asyncio
 from typing import Any
@@ -16,7 +16,7 @@ from tests.serving import EXECUTION, Blotter, as_trader, order_request, report_r
 from tests.streams.watching import watching
 
 
-async def test_a_trader_whose_calls_wait_does_not_keep_the_connections_from_others(blotter: Blotter) -> None:
+async def test_a_trader_whose_calls_wait_does_not_block_the_connections_for_others(blotter: Blotter) -> None:
     mine, other = await blotter.submit(ALICE), await blotter.submit(BOB)
     with psycopg.connect(blotter.database.conninfo("blotter_trader")) as holder:
         holder.execute("SELECT act_as(%s), lock_trader_sequence(%s)", (ALICE, ALICE))
@@ -37,7 +37,7 @@ async def test_a_trader_whose_calls_wait_does_not_keep_the_connections_from_othe
 
 
 def until_waiting(database: Database, count: int) -> None:
-    """Wait until so many statements wait for a lock."""
+    """Wait until `count` statements wait for a lock."""
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
     with psycopg.connect(database.conninfo("postgres"), autocommit=True) as looking:
         for _ in range(1000):
@@ -47,7 +47,7 @@ def until_waiting(database: Database, count: int) -> None:
     raise AssertionError(f"{count} statements should wait for a lock")
 
 
-async def test_a_statement_that_a_dba_cancels_is_not_told_as_the_clients_deadline(blotter: Blotter) -> None:
+async def test_a_statement_that_a_dba_cancels_is_not_reported_as_the_clients_deadline(blotter: Blotter) -> None:
     await blotter.submit(ALICE)
     with psycopg.connect(blotter.database.conninfo("blotter_trader")) as holder:
         holder.execute("SELECT act_as(%s), lock_trader_sequence(%s)", (ALICE, ALICE))
@@ -60,7 +60,7 @@ async def test_a_statement_that_a_dba_cancels_is_not_told_as_the_clients_deadlin
     assert details_of(error, error_details_pb2.RetryInfo)
 
 
-async def test_a_mass_cancel_takes_more_orders_than_one_transaction_takes(
+async def test_cancel_all_cancels_more_orders_than_one_transaction_does(
     blotter: Blotter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("service.repositories.orders.CANCELLED_AT_ONCE", 7)
@@ -72,7 +72,7 @@ async def test_a_mass_cancel_takes_more_orders_than_one_transaction_takes(
 
 
 async def test_a_login_cannot_weaken_the_sessions_of_the_service(database: Database) -> None:
-    """Any login may change its own defaults: an injected ALTER ROLE must not make commits lossy, or fail."""
+    """A login may change its own defaults: an injected ALTER ROLE must neither make commits lossy nor fail calls."""
     weak = {
         "synchronous_commit": "off",
         "default_transaction_read_only": "on",
@@ -98,7 +98,7 @@ async def test_a_login_cannot_weaken_the_sessions_of_the_service(database: Datab
             database.cluster.psql(f"ALTER ROLE blotter_trader RESET {name}")
 
 
-async def test_millions_of_entries_are_counted_and_not_looked_at(blotter: Blotter) -> None:
+async def test_millions_of_entries_are_counted_and_not_checked(blotter: Blotter) -> None:
     request = order_service_pb2.ListOrdersRequest(statuses=[order_pb2.ORDER_STATUS_FILLED] * 3_000_000)
     error = await refused(blotter.orders.ListOrders(request, metadata=as_trader(ALICE)))
     assert fields_of(error) == {"statuses": "must have at most 100 entries"}

@@ -1,4 +1,4 @@
-"""A caller that opens a stream and lets the server send nothing: it hinders neither others nor the stop."""
+"""A client that opens streams and lets the server send nothing blocks neither other callers nor the stop."""
 
 import asyncio
 import time
@@ -24,7 +24,7 @@ STREAMS: dict[str, tuple[bytes, tuple[tuple[str, str], ...]]] = {
 }
 
 
-async def test_streams_that_the_caller_does_not_let_be_sent_hinder_nobody(database: Database) -> None:
+async def test_streams_without_a_flow_control_window_block_nothing_else(database: Database) -> None:
     server = serving(database, grace_seconds=5, slow_consumer_seconds=60)
     blotter = await server.__aenter__()
     try:

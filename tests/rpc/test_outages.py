@@ -1,4 +1,4 @@
-"""A database that is slow, busy, restarted or away: what the client is told, and that nothing is left behind."""
+"""A slow, busy, restarted or unavailable database: the client's status, and that no statement is left running."""
 
 import asyncio
 import functools
@@ -28,7 +28,7 @@ from service.repositories.database import Database as Pools
 from tests.conftest import ALICE, BOB, UNSAFE_BUT_FAST, Database, created
 from tests.paths import ROOT
 from tests.rpc.errors import details_of, reason_of, refused
-from tests.rpc.methods import ask, sound_requests
+from tests.rpc.methods import ask, valid_requests
 from tests.rpc.written import written
 from tests.serving import Blotter, as_trader, order_request, serving, settings
 
@@ -43,15 +43,15 @@ BUSY = """
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Wait for the condition, and fail when it does not come."""
+    """Wait until the condition holds; fail after PATIENCE seconds."""
     async with asyncio.timeout(PATIENCE):
-        while not await condition():  # noqa: ASYNC110  # what the database does sets no event of ours
+        while not await condition():  # noqa: ASYNC110  # the database sets no event of this process
             await asyncio.sleep(0.01)
 
 
 @asynccontextmanager
 async def locked(database: Database, trader_id: UUID = ALICE) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
-    """Another transaction has the trader's counter. Yields a second connection, to look around with."""
+    """Another transaction has locked the trader's counter. Yields a second connection for queries."""
     conninfo = database.conninfo("postgres")
     async with (
         await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as looking,
@@ -75,7 +75,7 @@ WRITES |= {"ReportExecution": "execution", "BatchReportExecutions": "execution"}
 
 @pytest.mark.parametrize("name", WRITES)
 async def test_a_deadline_ends_the_statement_in_the_database(blotter: Blotter, name: str) -> None:
-    request = sound_requests(await blotter.submit())[name]
+    request = valid_requests(await blotter.submit())[name]
     before = written(blotter)
     async with locked(blotter.database) as looking:
         error = await refused(ask(blotter, name, request, within=0.3))
@@ -93,8 +93,8 @@ async def nobody_works(looking: psycopg.AsyncConnection[Any]) -> bool:
 
 
 @pytest.mark.parametrize("name", ["SubmitOrder", "CancelAllOrders", "ReportExecution"])
-async def test_a_write_that_was_sent_is_done_although_its_caller_hangs_up(blotter: Blotter, name: str) -> None:
-    request = sound_requests(await blotter.submit())[name]
+async def test_a_write_that_was_sent_is_done_although_its_client_disconnects(blotter: Blotter, name: str) -> None:
+    request = valid_requests(await blotter.submit())[name]
     before = written(blotter)
     async with locked(blotter.database) as looking:
         call = asyncio.create_task(ask(blotter, name, request))
@@ -104,7 +104,7 @@ async def test_a_write_that_was_sent_is_done_although_its_caller_hangs_up(blotte
         assert await someone_waits(looking, WRITES[name])
         assert written(blotter) == before
     async with asyncio.timeout(PATIENCE):
-        while written(blotter) == before:  # noqa: ASYNC110  # what the database does sets no event of ours
+        while written(blotter) == before:  # noqa: ASYNC110  # the database sets no event of this process
             await asyncio.sleep(0.01)
     done = written(blotter)
     await ask(blotter, name, request)
@@ -112,7 +112,7 @@ async def test_a_write_that_was_sent_is_done_although_its_caller_hangs_up(blotte
 
 
 async def someone_waits(looking: psycopg.AsyncConnection[Any], kind: str, count: int = 1) -> bool:
-    """Whether so many connections of the kind of caller wait for a lock."""
+    """Whether `count` connections of the kind of caller wait for a lock."""
     return await number(looking, WAITING, f"blotter_{kind}") == count
 
 
@@ -126,7 +126,7 @@ async def test_a_locked_trader_delays_no_other(blotter: Blotter) -> None:
 
 
 @pytest.mark.parametrize("deadline", [None, 600])
-async def test_a_pool_that_is_exhausted_says_so(
+async def test_an_exhausted_pool_is_reported(
     database: Database, monkeypatch: pytest.MonkeyPatch, deadline: float | None
 ) -> None:
     monkeypatch.setattr("service.repositories.deadlines.LONGEST_WAIT", 0.2)
@@ -149,7 +149,7 @@ TERMINATE = """
 """
 
 
-async def test_connections_that_the_database_drops_are_replaced_unnoticed(blotter: Blotter) -> None:
+async def test_connections_that_the_database_drops_are_replaced_without_an_error(blotter: Blotter) -> None:
     order = await blotter.submit()
     # Several connections a login, so that the next call may find more than one dead.
     submits = [blotter.submit() for _ in range(30)]
@@ -174,7 +174,7 @@ async def test_a_statement_whose_connection_is_killed_is_done_once(blotter: Blot
 
 @dataclass(frozen=True, slots=True)
 class Fragile(Database):
-    """A database on a server that may be stopped, and found in the same place when it is started again."""
+    """A database on a server that a test stops and starts again under the same address."""
 
     sockets: Path
 
@@ -182,7 +182,7 @@ class Fragile(Database):
         return make_conninfo(self.cluster.conninfo(user=login, dbname=self.name), host=str(self.sockets))
 
     def start(self) -> None:
-        """Start the server. Its socket lies in another folder each time: the link leads there."""
+        """Start the server. Its socket is in another folder each time, to which the link points."""
         self.cluster.start()
         self.sockets.unlink(missing_ok=True)
         self.sockets.symlink_to(str(conninfo_to_dict(Database.conninfo(self, "postgres"))["host"]))
@@ -190,7 +190,7 @@ class Fragile(Database):
 
 @pytest.fixture
 def fragile(bin_dir: Path | None) -> Iterator[Fragile]:
-    """A database on a server of the test's own, which may be stopped."""
+    """A database on a server of its own, which the test may stop."""
     with tempfile.TemporaryDirectory(prefix="blotter-tests-") as folder:
         cluster = Cluster(Path(folder), bin_dir=bin_dir, options=UNSAFE_BUT_FAST)
         database = Fragile("blotter", cluster, Path(folder) / "sockets")
@@ -207,7 +207,7 @@ def fragile(bin_dir: Path | None) -> Iterator[Fragile]:
 
 
 async def test_a_stopped_database_is_unavailable_and_a_started_one_serves_again(fragile: Fragile) -> None:
-    # A call that finds the database away is told so at once: long before this deadline, and the pool's ten seconds.
+    # A call fails at once when the database is unavailable: long before this timeout, and the pool's ten seconds.
     quick = functools.partial(asyncio.wait_for, timeout=5)
     async with serving(fragile) as blotter:
         health: Any = health_pb2_grpc.HealthStub(blotter.channel)
@@ -237,7 +237,7 @@ async def test_a_stopped_database_is_unavailable_and_a_started_one_serves_again(
 async def test_an_outage_has_one_line_for_each_refused_call_and_few_others(
     fragile: Fragile, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Though the pools try to connect again for each call, and the service's own tasks all the time."""
+    """Although the pools try to reconnect for each call, and the service's own tasks continuously."""
     levels = {name: logging.getLogger(name).level for name in ("blotter", "psycopg.pool")}
     logs.set_up(settings())
     try:
@@ -246,7 +246,7 @@ async def test_an_outage_has_one_line_for_each_refused_call_and_few_others(
             await asyncio.to_thread(fragile.cluster.stop)
             caplog.clear()
             calls = 0
-            async with asyncio.timeout(PATIENCE):  # until health tells it, which is many looks of the other tasks
+            async with asyncio.timeout(PATIENCE):  # until health reports it, after many polls of the other tasks
                 while not any(record.name == "blotter.liveness" for record in caplog.records):
                     await refused(blotter.orders.SubmitOrder(order_request(), metadata=as_trader(ALICE)))
                     calls += 1
@@ -256,8 +256,8 @@ async def test_an_outage_has_one_line_for_each_refused_call_and_few_others(
         for name, level in levels.items():
             logging.getLogger(name).setLevel(level)
     lines = Counter(record.name for record in records)
-    assert calls - 1 <= lines.pop("blotter.rpc") <= calls  # the last one's may be on its way
-    # What the service's own tasks find is told as a change; the end of the connection and its absence are two.
+    assert calls - 1 <= lines.pop("blotter.rpc") <= calls  # the last one's may not be written yet
+    # The service's own tasks log only changes; the end of a connection and its absence are two.
     assert lines.pop("blotter.expiry", 0) <= 2
     assert lines == {"blotter.liveness": 1}
 

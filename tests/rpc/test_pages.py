@@ -1,4 +1,4 @@
-"""Lists: pages that add up to the whole while others write, filters that say what they mean, tokens that bind."""
+"""Lists: pages that are complete while others write, filters, and tokens that are bound to their request."""
 
 import functools
 import itertools
@@ -33,32 +33,30 @@ OLDEST, NEWEST = audit_pb.SORT_ORDER_OLDEST_FIRST, audit_pb.SORT_ORDER_NEWEST_FI
 @pytest.fixture
 async def desk(blotter: Blotter) -> Blotter:
     """The two traders have 40 orders each, in all statuses, with fills and other events at odd times."""
-    dice = random.Random(40)
+    rng = random.Random(40)
     for trader_id in (ALICE, BOB):
-        requests = [order_request(symbol=dice.choice(SYMBOLS)) for _ in range(40)]
+        requests = [order_request(symbol=rng.choice(SYMBOLS)) for _ in range(40)]
         answer = await ask(
             blotter, "BatchSubmitOrders", pb.BatchSubmitOrdersRequest(orders=requests), as_trader(trader_id)
         )
         orders = [result.response.order for result in answer.results]
-        reports = [report for order in orders for report in some_reports(order, dice)]
-        dice.shuffle(reports)
+        reports = [report for order in orders for report in some_reports(order, rng)]
+        rng.shuffle(reports)
         await ask(blotter, "BatchReportExecutions", reports_pb.BatchReportExecutionsRequest(reports=reports))
     return blotter
 
 
-def some_reports(order: order_pb2.Order, dice: random.Random) -> Iterable[reports_pb.ReportExecutionRequest]:
-    """What a venue may say about an order, also what cannot be true."""
-    for _ in range(dice.randrange(4)):
-        at = Timestamp(seconds=1_700_000_000 + dice.randrange(50), nanos=dice.choice((0, 1000)))
-        match dice.randrange(4):
+def some_reports(order: order_pb2.Order, rng: random.Random) -> Iterable[reports_pb.ReportExecutionRequest]:
+    """Reports of a venue about an order, some of them impossible."""
+    for _ in range(rng.randrange(4)):
+        at = Timestamp(seconds=1_700_000_000 + rng.randrange(50), nanos=rng.choice((0, 1000)))
+        match rng.randrange(4):
             case 0:
                 yield report_request(order, event_time=at, approved=reports_pb.ApprovedReport())
             case 1:
                 yield report_request(order, event_time=at, cancelled=reports_pb.CancelledReport())
             case _:
-                fill = reports_pb.FillReport(
-                    execution_id=str(dice.random()), quantity=dice.choice((30, 100)), price="1"
-                )
+                fill = reports_pb.FillReport(execution_id=str(rng.random()), quantity=rng.choice((30, 100)), price="1")
                 yield report_request(order, event_time=at, fill=fill)
 
 
@@ -75,7 +73,7 @@ async def pages(
     size: Callable[[], int],
     between: Callable[[], Awaitable[Any]] | None = None,
 ) -> list[list[Any]]:
-    """The pages; a size for each, and what happens between them."""
+    """The pages, each of `size()` items; `between` is called after each but the last."""
     found = []
     request = type(request).FromString(request.SerializeToString())
     while True:
@@ -106,7 +104,7 @@ LISTINGS: list[tuple[str, Any, Any]] = [
 
 
 async def test_pages_of_any_size_are_the_whole_while_others_write(desk: Blotter) -> None:
-    dice = random.Random(41)
+    rng = random.Random(41)
     bobs = await desk.submit(BOB)
 
     turn = itertools.count()
@@ -114,7 +112,7 @@ async def test_pages_of_any_size_are_the_whole_while_others_write(desk: Blotter)
     async def write() -> None:
         if next(turn) % 4:
             return
-        order = await desk.submit(symbol=dice.choice(SYMBOLS))
+        order = await desk.submit(symbol=rng.choice(SYMBOLS))
         fill = reports_pb.FillReport(execution_id=order.order_id, quantity=1, price="1")
         await desk.report(order, event_time=at(0), fill=fill)
         await desk.report(bobs, event_time=None, executed=reports_pb.ExecutedReport())
@@ -123,7 +121,7 @@ async def test_pages_of_any_size_are_the_whole_while_others_write(desk: Blotter)
         before = await whole(desk, name, request, metadata)
         for sizes in ((2, 3, 5), (7,), (1, 100, 500)):
             between = write if sizes == (7,) else None
-            found = await pages(desk, name, request, metadata, functools.partial(dice.choice, sizes), between)
+            found = await pages(desk, name, request, metadata, functools.partial(rng.choice, sizes), between)
             read = [item for page in found for item in page]
             oldest_first = name == "ListExecutionLogs" and request.sort_order != NEWEST
             if between is None:
@@ -139,7 +137,7 @@ async def test_pages_of_any_size_are_the_whole_while_others_write(desk: Blotter)
 
 
 def key(item: Any) -> Any:
-    """What a list is ordered by."""
+    """The key by which a list is ordered."""
     match item:
         case order_pb2.Order():
             return item.create_time.ToNanoseconds(), UUID(item.order_id)
@@ -149,7 +147,7 @@ def key(item: Any) -> Any:
             return item.event_time.ToNanoseconds(), UUID(item.trader_id), item.sequence
 
 
-async def test_lists_come_in_the_order_that_the_contract_says(desk: Blotter) -> None:
+async def test_lists_have_the_order_that_the_contract_defines(desk: Blotter) -> None:
     for name, request, metadata in LISTINGS:
         read = await whole(desk, name, request, metadata, 37)
         assert len(read) > 10
@@ -160,12 +158,12 @@ async def test_lists_come_in_the_order_that_the_contract_says(desk: Blotter) -> 
         assert len(set(keys)) == len(keys)
 
 
-def span(moments: list[datetime], dice: random.Random) -> tuple[Any, Callable[[Timestamp], bool]]:
-    """A range between two of the moments, perhaps open, and what is inside."""
+def span(moments: list[datetime], rng: random.Random) -> tuple[Any, Callable[[Timestamp], bool]]:
+    """A range between two of the moments, perhaps open, and the test whether a time is inside."""
     start: Any
     end: Any
-    start, end = sorted(dice.sample(moments, 2))
-    start, end = (edge if dice.random() < 0.8 else None for edge in (start, end))
+    start, end = sorted(rng.sample(moments, 2))
+    start, end = (edge if rng.random() < 0.8 else None for edge in (start, end))
     range_ = order_pb2.TimeRange(start_time=start, end_time=end)
 
     def inside(timestamp: Timestamp) -> bool:
@@ -189,8 +187,8 @@ def anything(_: Any) -> bool:
     return True
 
 
-async def test_order_filters_mean_what_they_say_alone_and_together(desk: Blotter) -> None:
-    dice = random.Random(42)
+async def test_order_filters_select_alone_and_together(desk: Blotter) -> None:
+    rng = random.Random(42)
     everything = await whole(desk, "ListOrders", pb.ListOrdersRequest(), A)
     assert {order.status for order in everything} == {1, 2, 3, 5}
     moments = {
@@ -200,33 +198,33 @@ async def test_order_filters_mean_what_they_say_alone_and_together(desk: Blotter
     for _ in range(60):
         given: dict[str, Any] = {}
         tests: list[Callable[[order_pb2.Order], bool]] = []
-        if dice.random() < 0.5:
-            statuses = dice.sample(range(1, 6), dice.randrange(1, 4))
+        if rng.random() < 0.5:
+            statuses = rng.sample(range(1, 6), rng.randrange(1, 4))
             given["statuses"] = statuses
             tests.append(among("status", statuses))
-        if dice.random() < 0.5:
-            symbols = dice.sample([*SYMBOLS, "NONE"], dice.randrange(1, 3))
+        if rng.random() < 0.5:
+            symbols = rng.sample([*SYMBOLS, "NONE"], rng.randrange(1, 3))
             given["symbols"] = symbols
             tests.append(among("symbol", symbols))
         for field, name in (("created", "create_time"), ("updated", "update_time")):
-            if dice.random() < 0.4:
-                given[field], inside = span(moments[name], dice)
+            if rng.random() < 0.4:
+                given[field], inside = span(moments[name], rng)
                 tests.append(that(name, inside))
-        read = await whole(desk, "ListOrders", pb.ListOrdersRequest(**given), A, dice.choice((3, 500)))
+        read = await whole(desk, "ListOrders", pb.ListOrdersRequest(**given), A, rng.choice((3, 500)))
         assert read == [order for order in everything if all(test(order) for test in tests)], given
         matched += bool(read)
     assert matched > 30
 
 
-async def test_fill_filters_mean_what_they_say_alone_and_together(desk: Blotter) -> None:
-    dice = random.Random(43)
+async def test_fill_filters_select_alone_and_together(desk: Blotter) -> None:
+    rng = random.Random(43)
     orders = await whole(desk, "ListOrders", pb.ListOrdersRequest(), A)
     everything = await whole(desk, "ListFills", pb.ListFillsRequest(), A)
     moments = [fill.event_time.ToDatetime() for fill in everything]
     for order in orders:
-        range_, inside = span(moments, dice) if dice.random() < 0.5 else (None, anything)
-        by: dict[str, Any] = dice.choice(({"order_id": order.order_id}, {"client_order_id": order.client_order_id}, {}))
-        read = await whole(desk, "ListFills", pb.ListFillsRequest(traded=range_, **by), A, dice.choice((1, 500)))
+        range_, inside = span(moments, rng) if rng.random() < 0.5 else (None, anything)
+        by: dict[str, Any] = rng.choice(({"order_id": order.order_id}, {"client_order_id": order.client_order_id}, {}))
+        read = await whole(desk, "ListFills", pb.ListFillsRequest(traded=range_, **by), A, rng.choice((1, 500)))
         wanted = [
             fill for fill in everything if inside(fill.event_time) and (not by or fill.order_id == order.order_id)
         ]
@@ -235,8 +233,8 @@ async def test_fill_filters_mean_what_they_say_alone_and_together(desk: Blotter)
             assert sum(fill.quantity for fill in read) == order.filled_quantity
 
 
-async def test_log_filters_mean_what_they_say_alone_and_together(desk: Blotter) -> None:
-    dice = random.Random(44)
+async def test_log_filters_select_alone_and_together(desk: Blotter) -> None:
+    rng = random.Random(44)
     for metadata, trader_id in ((A, ""), (COMPLIANCE, ""), (COMPLIANCE, str(BOB))):
         base: dict[str, Any] = {"trader_id": trader_id}
         everything = await whole(desk, "ListExecutionLogs", audit_pb.ListExecutionLogsRequest(**base), metadata)
@@ -244,10 +242,10 @@ async def test_log_filters_mean_what_they_say_alone_and_together(desk: Blotter) 
                                                          {str(ALICE), str(BOB)})  # fmt: skip
         moments = [log.event_time.ToDatetime() for log in everything]
         for _ in range(30):
-            order_id = dice.choice(everything).order_id if dice.random() < 0.4 else ""
-            actions: Any = dice.sample(range(1, 8), 3) if dice.random() < 0.5 else []
-            range_, inside = span(moments, dice) if dice.random() < 0.5 else (None, anything)
-            sort = dice.choice((OLDEST, NEWEST))
+            order_id = rng.choice(everything).order_id if rng.random() < 0.4 else ""
+            actions: Any = rng.sample(range(1, 8), 3) if rng.random() < 0.5 else []
+            range_, inside = span(moments, rng) if rng.random() < 0.5 else (None, anything)
+            sort = rng.choice((OLDEST, NEWEST))
             request = audit_pb.ListExecutionLogsRequest(
                 order_id=order_id, actions=actions, happened=range_, sort_order=sort, **base
             )
@@ -256,7 +254,7 @@ async def test_log_filters_mean_what_they_say_alone_and_together(desk: Blotter) 
                 for log in everything
                 if order_id in ("", log.order_id) and (not actions or log.action in actions) and inside(log.event_time)
             ]
-            read = await whole(desk, "ListExecutionLogs", request, metadata, dice.choice((3, 1000)))
+            read = await whole(desk, "ListExecutionLogs", request, metadata, rng.choice((3, 1000)))
             assert read == (wanted[::-1] if sort == NEWEST else wanted)
 
 
@@ -306,8 +304,10 @@ async def test_a_token_is_bound_to_its_caller_method_and_filters_but_not_to_a_pa
 
 
 @pytest.mark.parametrize("beyond", [2**63, -(2**63) - 1, 10**30])
-async def test_a_forged_token_that_fits_is_refused_where_it_means_nothing(desk: Blotter, beyond: int) -> None:
-    """Whoever knows how tokens are made can make one. It opens nothing, and breaks nothing."""
+async def test_a_forged_token_with_a_valid_check_is_refused_when_its_values_are_invalid(
+    desk: Blotter, beyond: int
+) -> None:
+    """A caller can compute a token. It grants no access, and causes no internal error."""
     now = datetime.now().astimezone().isoformat()
     fills = tokens.encode(("ListFills", ALICE, FillFilter()), beyond)
     await refuse_token(desk, "ListFills", pb.ListFillsRequest(page_token=fills), A)
@@ -319,7 +319,7 @@ async def test_a_forged_token_that_fits_is_refused_where_it_means_nothing(desk: 
         await refuse_token(desk, "ListOrders", pb.ListOrdersRequest(page_token=orders), A)
 
 
-async def test_what_an_update_changes_moves_no_order_between_pages(desk: Blotter) -> None:
+async def test_an_update_moves_no_order_between_pages(desk: Blotter) -> None:
     before = [order.order_id for order in await whole(desk, "ListOrders", pb.ListOrdersRequest(), A)]
     for order_id in before[::3]:
         report = {"executed": reports_pb.ExecutedReport(), "order_id": order_id, "trader_id": str(ALICE)}
@@ -328,6 +328,6 @@ async def test_what_an_update_changes_moves_no_order_between_pages(desk: Blotter
     assert [order.order_id for order in await whole(desk, "ListOrders", pb.ListOrdersRequest(), A, 7)] == before
 
 
-async def test_the_last_page_says_that_it_is_the_last(desk: Blotter) -> None:
+async def test_the_last_page_has_no_next_token(desk: Blotter) -> None:
     found = await pages(desk, "ListOrders", pb.ListOrdersRequest(), A, lambda: 20)
     assert [len(page) for page in found] == [20, 20], "no empty page after a full last one"

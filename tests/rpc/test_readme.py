@@ -1,4 +1,4 @@
-"""The README and the pages of docs/ say what the code does."""
+"""The README and the pages of docs/ agree with the code."""
 
 import os
 import re
@@ -35,8 +35,8 @@ def test_no_setting_is_named_that_does_not_exist() -> None:
 def test_every_error_is_shown_with_its_status_and_its_retry() -> None:
     rows = re.findall(r"^\| `([A-Z_]+)` \| `([A-Z_]+)` \| .+? \| ([^|]+) \| .+? \|$", ERRORS, flags=re.MULTILINE)
     assert len(rows) == len(set(rows))
-    told = {(told.code.name, error.reason, _retry(told)) for error, told in TABLE.items()}
-    assert set(rows) == told | {("INTERNAL", "INTERNAL", "no")}
+    statuses = {(answer.code.name, error.reason, _retry(answer)) for error, answer in TABLE.items()}
+    assert set(rows) == statuses | {("INTERNAL", "INTERNAL", "no")}
 
 
 def test_every_error_of_the_domain_is_in_the_table_of_statuses() -> None:
@@ -47,8 +47,8 @@ def _is_error(kind: object) -> bool:
     return isinstance(kind, type) and issubclass(kind, BlotterError) and kind is not BlotterError
 
 
-def _retry(told: Answer) -> str:
-    return "no" if told.retry_after is None else f"after {told.retry_after.total_seconds():g} s"
+def _retry(answer: Answer) -> str:
+    return "no" if answer.retry_after is None else f"after {answer.retry_after.total_seconds():g} s"
 
 
 def test_every_link_leads_to_a_file_of_the_clone() -> None:

@@ -31,7 +31,7 @@ from tests.serving import (
 
 
 class Tap:
-    """A socket in front of Postgres that notes each message of the frontend after the start-up of a connection."""
+    """A socket in front of Postgres that records each message of the frontend after the start-up of a connection."""
 
     def __init__(self, target: Path) -> None:
         self._target = target
@@ -39,7 +39,7 @@ class Tap:
         self.connections: list[asyncio.Task[None]] = []
 
     def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Take one connection."""
+        """Accept one connection."""
         self.connections.append(asyncio.create_task(self._serve(reader, writer)))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -48,7 +48,7 @@ class Tap:
             asyncio.create_task(self._note(reader, downstream)),
             asyncio.create_task(_pump(upstream, writer)),
         ]
-        # Whichever end hangs up first: a request to cancel is ended by Postgres, all else by the service.
+        # Either end may close first: Postgres ends a cancel request, the service all other connections.
         await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         for end in (downstream, writer):
             end.close()
@@ -64,7 +64,7 @@ class Tap:
             downstream.write(head + body)
 
     def of_calls(self) -> list[bytes]:
-        """What was sent for RPCs: without the look for expired orders and the probe, which go on by themselves."""
+        """The messages sent for RPCs, without those of the expiry and the probe, which run in the background."""
         own = (b"SELECT DISTINCT", b"SET last_sequence = last_sequence")
         return [message for message in self.sent if not any(mark in message for mark in own)]
 
@@ -76,7 +76,7 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 @asynccontextmanager
 async def tapped(database: Database) -> AsyncIterator[tuple[Blotter, Tap]]:
-    """A server whose database traffic is noted."""
+    """A server whose database traffic is recorded."""
     parts: dict[str, Any] = conninfo_to_dict(database.conninfo("blotter_trader"))
     name = f".s.PGSQL.{parts['port']}"
     tap = Tap(Path(str(parts["host"])) / name)
@@ -93,7 +93,7 @@ Call = Callable[[Blotter, Any], Awaitable[Any]]
 
 
 def trader_call(name: str, request: Callable[[Any], Any], stub: str = "orders") -> Call:
-    """A call by Alice; the request is made of an order of hers."""
+    """A call by Alice, whose request is made from one of her orders."""
     return lambda blotter, order: getattr(getattr(blotter, stub), name)(request(order), metadata=as_trader(ALICE))
 
 
@@ -148,7 +148,7 @@ CALLS: dict[str, Call] = {
 }
 STREAMS = {"WatchOrders", "StreamExecutionLogs", "ReconcileOrders", "ExportExecutionLogs"}
 TWO = {"GetInclusionProof", "GetConsistencyProof"}
-"""Position and size say which tiles of the ledger are needed."""
+"""The first round trip reads the position and the size, which determine the tiles that the second reads."""
 
 
 async def test_each_unary_call_is_one_round_trip(database: Database, tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ async def signed_ledger(database: Database, folder: Path) -> None:
                     return
 
 
-def test_no_call_is_forgotten() -> None:
+def test_every_method_is_counted() -> None:
     services = (
         order_service_pb2.DESCRIPTOR.services_by_name["OrderService"],
         audit_service_pb2.DESCRIPTOR.services_by_name["AuditService"],

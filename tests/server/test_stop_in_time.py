@@ -30,7 +30,7 @@ async def test_a_signal_during_the_start_ends_it(database: Database, caplog: pyt
                 await asyncio.sleep(0.01)
             os.kill(os.getpid(), signal.SIGTERM)
             await service  # the start itself would raise DatabaseUnavailable
-    assert "Stopping before the start has finished" in caplog.text
+    assert "Stopping before the start is complete" in caplog.text
 
 
 async def test_the_stop_waits_for_a_silent_database_no_longer_than_the_grace(

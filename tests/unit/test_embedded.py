@@ -248,7 +248,7 @@ def test_the_log_is_bounded_while_the_server_writes(server: Cluster, folder: Pat
 
 def test_half_a_database_is_not_replaced_by_an_empty_one(server: Cluster, folder: Path) -> None:
     (folder / "postgres" / "base").mkdir(parents=True)
-    with pytest.raises(EmbeddedError, match="not a whole database: its file PG_VERSION is missing"):
+    with pytest.raises(EmbeddedError, match="not a complete database: its file PG_VERSION is missing"):
         server.start()
 
 
@@ -320,7 +320,7 @@ def test_root_borrows_an_account_where_user_namespaces_are_forbidden(
         try:
             # Where the binaries lie in a private home the account cannot run them, and the error says so.
             if not anybody_enters(bin_dir or packaged()):
-                with pytest.raises(EmbeddedError, match="no other account can run it here"):
+                with pytest.raises(EmbeddedError, match="no other account can run it in this folder"):
                     server.start()
                 return
             server.start()
@@ -348,6 +348,6 @@ def test_root_is_told_when_no_account_can_enter(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr("service.embedded.account.shutil.which", lambda _: None)
     home = tmp_path / "private home"
     home.mkdir(mode=0o700)
-    with pytest.raises(EmbeddedError, match="no other account can run it here"):
+    with pytest.raises(EmbeddedError, match="no other account can run it in this folder"):
         Cluster(home / "blotter").start()
     assert stat.S_IMODE(home.stat().st_mode) == 0o700

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from service.domain.errors import InvalidPageToken
 from service.streams import tokens
 
-VALUES = st.lists(st.text(st.characters(exclude_characters="|", exclude_categories=["Cs"])), min_size=1, max_size=4)
+VALUES = st.lists(
+    st.text(st.characters(exclude_characters="|", exclude_categories=["Cs"]), max_size=20), min_size=1, max_size=4
+)
 BINDINGS = st.tuples(st.sampled_from(["ListOrders", "ListFills"]), st.uuids(), st.lists(st.text(), max_size=2))
 BINDING = ("ListOrders", "alice", None)
 

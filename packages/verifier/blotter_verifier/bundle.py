@@ -51,7 +51,7 @@ class Verdict:
     """The checks that the given keys and the older checkpoint did not allow."""
 
     @property
-    def good(self) -> bool:
+    def verified(self) -> bool:
         """Whether there are neither faults nor doubts."""
         return not self.faults and not self.doubts
 
@@ -176,7 +176,7 @@ def _read(
     _add_subtrees(tree, lines.hashes("right"), _subtrees(verdict.end, verdict.size))
     leaves.finish()
     _check_signed(lines.rest(), tree, verifiers, verdict)
-    if older and verdict.since is None and verdict.good:
+    if older and verdict.since is None and verdict.verified:
         verdict.doubt(
             f"The older checkpoint is of size {older.size}, but this bundle has the entries from {verdict.start} to "
             f"{verdict.end}: export a bundle that includes this position."
