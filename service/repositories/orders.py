@@ -118,7 +118,7 @@ class Orders:
     async def validate(self, caller: Caller, trader_id: UUID, order: NewOrder) -> Order | None:
         """Check the order as `submit` would, and enter nothing. Returns the order that it would repeat, if any."""
         [[row]] = await self._database.run(caller, _submit(caller, trader_id, order, validate_only=True))
-        return None if row[0] == "VALID" else done(_recorded([row])).order
+        return None if row[0] == "VALID" else or_raise(_recorded([row])).order
 
     async def cancel(self, caller: Caller, trader_id: UUID, key: OrderKey, reason: str | None) -> Recorded:
         """Cancel an open order. Raises OrderNotFound, OrderClosed."""
@@ -126,7 +126,7 @@ class Orders:
         [rows] = await self._database.run(
             caller, Statement(_CANCEL, values), writes_of=[trader_id], committed=self._committed
         )
-        return done(_recorded(rows))
+        return or_raise(_recorded(rows))
 
     async def cancel_all(self, caller: Caller, trader_id: UUID, symbol: str | None, reason: str | None) -> list[UUID]:
         """Cancel all open orders of the trader, or those in one symbol. Returns their ids, oldest first.
@@ -264,8 +264,8 @@ def _recorded(rows: Rows) -> Recorded | BlotterError:
     return BY_OUTCOME[outcome]()
 
 
-def done(result: Recorded | BlotterError) -> Recorded:
-    """Return what was recorded; raise what was not."""
+def or_raise(result: Recorded | BlotterError) -> Recorded:
+    """Return the recorded order, or raise the error."""
     if isinstance(result, BlotterError):
         raise result
     return result

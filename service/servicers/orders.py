@@ -18,7 +18,7 @@ from service.domain.identity import CALLER, Caller, CallerKind, require_caller, 
 from service.domain.orders import Order
 from service.domain.portions import in_portions
 from service.repositories.events import Events
-from service.repositories.orders import Orders, Recorded, done
+from service.repositories.orders import Orders, Recorded, or_raise
 from service.servicers import validation
 from service.servicers.batches import each
 from service.servicers.conversion import event_to_proto, fill_to_proto, order_to_proto, valid_order_to_proto
@@ -48,7 +48,7 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
             message = order_to_proto(repeated) if repeated else valid_order_to_proto(order, trader_id)
             return pb.SubmitOrderResponse(order=message, replayed=repeated is not None)
         [result] = await self._orders.submit(caller, trader_id, [order])
-        return _submitted(done(result))
+        return _submitted(or_raise(result))
 
     async def BatchSubmitOrders(
         self, request: pb.BatchSubmitOrdersRequest, context: Context
@@ -161,7 +161,7 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
     ) -> reports_pb.ReportExecutionResponse:
         caller = require_caller(CallerKind.EXECUTION)
         [result] = await self._orders.report(caller, [validation.report(request)])
-        return _reported(done(result))
+        return _reported(or_raise(result))
 
     async def BatchReportExecutions(
         self, request: reports_pb.BatchReportExecutionsRequest, context: Context

@@ -1,4 +1,4 @@
-"""Call metadata of each kind of caller, with and without oddities."""
+"""Call metadata of each kind of caller, with and without additional keys."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CALLERS: dict[str, Metadata] = {
     "execution": EXECUTION,
     "compliance": COMPLIANCE,
 }
-STRANGERS: dict[str, Metadata] = {
+UNIDENTIFIED: dict[str, Metadata] = {
     "nobody": (),
     "an unknown trader": as_trader(UUID(int=7)),
     "several keys": (*as_trader(ALICE), *EXECUTION),
@@ -24,7 +24,7 @@ STRANGERS: dict[str, Metadata] = {
     "a malformed trader": (("x-trader-id", f"{ALICE}' OR true"),),
     "an unknown role": (("x-caller-role", "owner"),),
 }
-ODDITIES: tuple[Metadata, ...] = (
+ADDITIONAL: tuple[Metadata, ...] = (
     (("x-actor", "ada"),),
     (("x-actor", "blotter"),),
     (("x-actor", ""),),
@@ -45,13 +45,13 @@ ODDITIES: tuple[Metadata, ...] = (
 
 
 def trader_of(kind: str) -> UUID | None:
-    """The trader whose rows alone this kind of caller may see; None for callers that see all, or nothing."""
+    """The only trader whose rows this kind of caller may see; None for callers that see all rows, or none."""
     return {"trader": ALICE, "other trader": BOB}.get(kind)
 
 
 def pick(rng: random.Random) -> tuple[str, Metadata]:
-    """A kind of caller and its metadata: mostly one that is somebody, mostly without an oddity."""
-    kinds = CALLERS if rng.random() < 0.85 else STRANGERS
+    """A kind of caller and its metadata: mostly an identified one, mostly without additional keys."""
+    kinds = CALLERS if rng.random() < 0.85 else UNIDENTIFIED
     kind = rng.choice(sorted(kinds))
-    odd = rng.choice(ODDITIES) if rng.random() < 0.15 else ()
-    return kind, (*kinds[kind], *odd)
+    additional = rng.choice(ADDITIONAL) if rng.random() < 0.15 else ()
+    return kind, (*kinds[kind], *additional)

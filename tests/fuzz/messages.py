@@ -1,4 +1,4 @@
-"""Messages made from their descriptors: plausible values, boundary values, and bytes that are no message."""
+"""Messages generated from their descriptors: plausible values, boundary values, and malformed bytes."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ TEXTS: tuple[str, ...] = (
     "\ud7ff",
     "\ufffe",
 )
-TEXTS += ("a" + "\u0300\u0316" * 100_000,)  # to normalise it takes minutes
+TEXTS += ("a" + "\u0300\u0316" * 100_000,)  # its normalization takes minutes
 TEXTS += (
     "\U0010ffff",
     "e\u0301" * 300,
@@ -85,7 +85,7 @@ PLAUSIBLE: dict[str, tuple[str, ...]] = {
     "error_code": ("", "TIMEOUT"),
     "actor": ("", "ada"),
 }
-# Fields that lead somewhere only with a value that the service has returned, or that was sent before.
+# Fields that need a value that the service has returned or a request has sent, to reach existing rows.
 REMEMBERED = {
     "trader_ids": "trader_id", "order_ids": "order_id", "page_token": "next_page_token",
     "client_order_id": "client_order_id",
@@ -96,14 +96,14 @@ MOST_REMEMBERED = 300
 
 
 class Messages:
-    """Makes messages; remembers ids and tokens of answers, so that requests reach what is there."""
+    """Generates messages; keeps ids and tokens of responses, so that requests reach existing rows."""
 
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
         self._seen: defaultdict[str, list[str]] = defaultdict(list)
 
     def remember(self, name: str, value: str) -> None:
-        """Keep a value of an answer for later requests."""
+        """Keep a value of a response for later requests."""
         kept = self._seen[name]
         if len(kept) < MOST_REMEMBERED:
             kept.append(value)
@@ -111,16 +111,16 @@ class Messages:
             kept[self._rng.randrange(MOST_REMEMBERED)] = value
 
     def request(self, descriptor: Descriptor) -> bytes:
-        """Return the bytes of a request: one in six is damaged or no message at all."""
-        odd = self._rng.choice((0.0, 0.05, 0.05, 0.3, 1.0))  # of the fields, so many have boundary values
-        raw = self.message(descriptor, odd).SerializeToString()
+        """Return the bytes of a request, of which one in six is damaged."""
+        boundary_share = self._rng.choice((0.0, 0.05, 0.05, 0.3, 1.0))  # the fraction of fields with boundary values
+        raw = self.message(descriptor, boundary_share).SerializeToString()
         return self.damaged(raw) if self._rng.random() < 1 / 6 else raw
 
-    def message(self, descriptor: Descriptor, odd: float, depth: int = 0) -> Message:
+    def message(self, descriptor: Descriptor, boundary_share: float, depth: int = 0) -> Message:
         """Return a message with each of its fields set or not."""
         message: Message = GetMessageClass(descriptor)()
         if descriptor.full_name in {"google.protobuf.Timestamp", "google.protobuf.Duration"}:
-            self._set_time(message, odd, duration=descriptor.name == "Duration")
+            self._set_time(message, boundary_share, duration=descriptor.name == "Duration")
             return message
         chosen = {oneof.name: self._rng.choice([*oneof.fields, None]) for oneof in descriptor.oneofs}
         for field in descriptor.fields:
@@ -130,11 +130,11 @@ class Messages:
             optional = field.message_type is not None or field.is_repeated
             if optional and oneof is None and self._rng.random() < 0.4:
                 continue
-            self._set(message, field, odd, depth)
+            self._set(message, field, boundary_share, depth)
         return message
 
     def damaged(self, raw: bytes) -> bytes:
-        """Return bytes that begin as a message, or do not."""
+        """Return a damaged copy of the bytes."""
         rng = self._rng
         at = rng.randrange(len(raw) + 1)
         match rng.randrange(6):
@@ -154,24 +154,28 @@ class Messages:
                     changed[rng.randrange(len(changed))] = rng.randrange(256)
                 return bytes(changed)
 
-    def _set(self, message: Message, field: FieldDescriptor, odd: float, depth: int) -> None:
+    def _set(self, message: Message, field: FieldDescriptor, boundary_share: float, depth: int) -> None:
         target: Any = getattr(message, field.name) if field.is_repeated or field.message_type else None
         count = 1
         if field.is_repeated:
-            # Too many, now and then: filters are bounded at 100 or 1000, batches at 1000.
-            count = self._rng.choice((0, 1, 101, 1001)) if self._rng.random() < odd / 3 else self._rng.randrange(1, 4)
+            # Sometimes too many: filters are limited to 100 or 1000, batches to 1000.
+            count = (
+                self._rng.choice((0, 1, 101, 1001))
+                if self._rng.random() < boundary_share / 3
+                else self._rng.randrange(1, 4)
+            )
         for _ in range(count):
             if field.message_type is not None:
-                one = self.message(field.message_type, odd if count < 10 else 1.0, depth + 1)
+                one = self.message(field.message_type, boundary_share if count < 10 else 1.0, depth + 1)
                 (target.append if field.is_repeated else target.CopyFrom)(one)
             elif field.is_repeated:
-                target.append(self._value(field, odd))
+                target.append(self._value(field, boundary_share))
             else:
-                setattr(message, field.name, self._value(field, odd))
+                setattr(message, field.name, self._value(field, boundary_share))
 
-    def _value(self, field: FieldDescriptor, odd: float) -> Any:
+    def _value(self, field: FieldDescriptor, boundary_share: float) -> Any:
         rng = self._rng
-        boundary = rng.random() < odd
+        boundary = rng.random() < boundary_share
         match field.cpp_type:
             case FieldDescriptor.CPPTYPE_BOOL:
                 return rng.random() < 0.2
@@ -206,8 +210,8 @@ class Messages:
             self.remember(REMEMBERED[name], made)
         return made
 
-    def _set_time(self, message: Any, odd: float, *, duration: bool) -> None:
-        if self._rng.random() < odd:
+    def _set_time(self, message: Any, boundary_share: float, *, duration: bool) -> None:
+        if self._rng.random() < boundary_share:
             message.seconds, message.nanos = self._rng.choice(SECONDS), self._rng.choice(NANOS)
         else:
             message.seconds = (

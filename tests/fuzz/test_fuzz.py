@@ -1,6 +1,6 @@
 """Every method of every service, from every kind of caller, with random, boundary and malformed requests.
 
-Whatever arrives, the answer is OK or an error of the contract: never UNKNOWN, never INTERNAL, never nothing.
+Each call ends with OK or an error of the contract: never with UNKNOWN or INTERNAL, and never without a status.
 `FUZZ_CALLS` sets how many calls are made. `FUZZ_SEED` repeats the choices of a run; ids that the server makes differ.
 """
 
@@ -38,21 +38,21 @@ CALLS = int(os.environ.get("FUZZ_CALLS", "3000"))
 SEED = int(os.environ.get("FUZZ_SEED", "0")) or random.SystemRandom().randrange(1, 2**32)
 AT_ONCE = 12
 PATIENCE = 60.0
-"""Seconds after which an answer counts as missing."""
+"""Seconds after which a response counts as missing."""
 
 OURS = ("blotter.orders.v1.OrderService", "blotter.audit.v1.AuditService")
 REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
 NEVER = {grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL}
-# What gRPC refuses before the service sees it has a status without details: metadata or messages that are too large.
+# gRPC itself refuses metadata and messages that are too large, with a status without details.
 BY_GRPC = {grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNIMPLEMENTED}
-# What the client library itself reports, as INTERNAL, of a message that it sends after the server has ended the stream.
+# The client library itself reports a message that it sends after the server has ended the stream as INTERNAL.
 WRITTEN_TOO_LATE = "Internal error from Core"
 TOKENS = ("next_page_token", "resume_token")
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a call ended with: its code, and what was received before."""
+    """The outcome of a call: its code, and the messages received before."""
 
     code: grpc.StatusCode
     messages: list[bytes]
@@ -60,7 +60,7 @@ class Answer:
 
 
 async def methods_of(channel: aio.Channel) -> list[MethodDescriptor]:
-    """Every method that the running server says it has."""
+    """Every method that the server lists by reflection."""
     call: Any = channel.stream_stream(
         f"/{REFLECTION}/ServerReflectionInfo",
         reflection_pb2.ServerReflectionRequest.SerializeToString,
@@ -76,11 +76,11 @@ async def methods_of(channel: aio.Channel) -> list[MethodDescriptor]:
 
 
 ANSWER_AT_ONCE = {"Watch", "WatchOrders"}
-"""Streams that have something to send whatever happens; others may have nothing before their first heartbeat."""
+"""Streams that always send a message; others may send none before their first heartbeat."""
 
 
 async def ended(call: Any, most: int, seconds: float) -> Answer:
-    """Read a call to its end, or drop it after so many messages or seconds: gRPC then ends it as CANCELLED."""
+    """Read a call to its end, or cancel it after `most` messages or `seconds`."""
     messages: list[bytes] = []
     try:
         async with asyncio.timeout(seconds):
@@ -104,7 +104,7 @@ async def ended(call: Any, most: int, seconds: float) -> Answer:
 
 
 async def send(channel: aio.Channel, method: MethodDescriptor, raw: bytes, metadata: Any, rng: random.Random) -> Answer:
-    """Make one call with these bytes; drop a stream soon."""
+    """Make one call with these bytes; cancel a stream after a few messages."""
     assert method.containing_service is not None
     call: Any
     path = f"/{method.containing_service.full_name}/{method.name}"
@@ -134,7 +134,7 @@ async def send(channel: aio.Channel, method: MethodDescriptor, raw: bytes, metad
 
 
 def values(message: Message, wanted: Callable[[str], bool]) -> Iterator[tuple[str, str]]:
-    """Every string field with a wanted name, in the message and those inside of it."""
+    """Every string field with a wanted name, in the message and its submessages."""
     for field, value in message.ListFields():
         inside = value if field.is_repeated else [value]
         for one in inside:
@@ -145,7 +145,7 @@ def values(message: Message, wanted: Callable[[str], bool]) -> Iterator[tuple[st
 
 
 def judge(method: MethodDescriptor, answer: Answer, kind: str) -> str | None:
-    """What is wrong with the answer; None where nothing is."""
+    """The violation of the contract by an answer; None when there is none."""
     assert method.containing_service is not None
     ours = method.containing_service.full_name.startswith("blotter.")
     if answer.code in NEVER:
@@ -165,7 +165,7 @@ def judge(method: MethodDescriptor, answer: Answer, kind: str) -> str | None:
 
 
 def parsed(descriptor: Descriptor, raw: bytes) -> Message:
-    """The message of an answer; the server sends none that cannot be read."""
+    """The parsed message of a response. Fails the test when it cannot be parsed."""
     message: Message = GetMessageClass(descriptor)()
     try:
         message.ParseFromString(raw)
@@ -185,7 +185,7 @@ class Run:
         self._left = CALLS
 
     async def go(self) -> None:
-        """Make all the calls, some at a time."""
+        """Make all calls, AT_ONCE at a time."""
         await asyncio.gather(*(self._caller(number) for number in range(AT_ONCE)))
 
     async def _caller(self, number: int) -> None:
@@ -217,7 +217,7 @@ class Run:
                     messages.remember(name, value)
 
 
-async def test_whatever_arrives_the_answer_is_one_of_the_contract(
+async def test_every_response_to_any_request_keeps_the_contract(
     database: Database, tmp_path: Path, record_property: Callable[[str, object], None], caplog: pytest.LogCaptureFixture
 ) -> None:
     print(f"FUZZ_SEED={SEED} FUZZ_CALLS={CALLS}")  # noqa: T201  # shown where the test fails
@@ -231,12 +231,12 @@ async def test_whatever_arrives_the_answer_is_one_of_the_contract(
         await run.go()
         record_property("counted", (f"fuzzed calls, seed {SEED}", dict(run.counted)))
         assert not run.failures, f"FUZZ_SEED={SEED}: {len(run.failures)} wrong answers\n" + "\n".join(run.failures[:20])
-        # The server still serves, and the record still agrees with itself.
+        # The server still serves, and the record is consistent.
         for trader_id in (ALICE, BOB):
             assert (await blotter.submit(trader_id)).trader_id == str(trader_id)
         found = blotter.audit.ReconcileOrders(inspection_pb2.ReconcileOrdersRequest(), metadata=COMPLIANCE)
         assert [step.discrepancy async for step in found if step.HasField("discrepancy")] == []
-    # INTERNAL and UNKNOWN leave a traceback; so does what a stream fails with after its caller has gone.
+    # INTERNAL and UNKNOWN are logged with a traceback, as is the error of a stream whose client has disconnected.
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 

@@ -34,7 +34,7 @@ from service.ledger import bundles as bundle
 from service.repositories.append import LedgerWriter
 from service.repositories.database import Database as Pools
 from service.repositories.database import Rows, Statement
-from service.repositories.orders import Orders, done
+from service.repositories.orders import Orders, or_raise
 from service.repositories.proofs import Ledger
 from service.repositories.reconciliation import Reconciliation
 from service.sequencing.checkpoints import Checkpoints
@@ -120,7 +120,7 @@ async def trade(orders: Orders, trader_id: UUID, keys: list[str]) -> list[Order]
     caller = Caller(CallerKind.TRADER, trader_id, "desk", "request")
     price = Decimal("10.25")
     new = [NewOrder(key, "AAPL", "BUY", "LIMIT", 100, price, price - 1, price + 1, None) for key in keys]
-    return [done(result).order for result in await orders.submit(caller, trader_id, new)]
+    return [or_raise(result).order for result in await orders.submit(caller, trader_id, new)]
 
 
 async def fill(orders: Orders, order: Order, quantity: int, execution_id: str) -> None:
@@ -129,7 +129,7 @@ async def fill(orders: Orders, order: Order, quantity: int, execution_id: str) -
     report = Report(order.trader_id, order.id, execution_id, "FILLED", datetime(2026, 1, 5, 14, 30, tzinfo=UTC), "XNAS")
     report = replace(report, execution_id=execution_id, quantity=quantity, price=Decimal(10), commission=Decimal("0.5"))
     [result] = await orders.report(caller, [report])
-    done(result)
+    or_raise(result)
 
 
 @pytest.fixture

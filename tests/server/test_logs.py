@@ -1,4 +1,4 @@
-"""What the log has of each call, and what a client that hangs up leaves in it."""
+"""The log lines of each call, also when its client disconnects."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ ORDERS = "/blotter.orders.v1.OrderService/"
 
 
 class Lines:
-    """The lines of calls, as they come."""
+    """The log lines of calls."""
 
     def __init__(self, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.INFO, "blotter.rpc")
@@ -29,7 +29,7 @@ class Lines:
         return [vars(record) for record in self._caplog.records if record.name == "blotter.rpc"]
 
     async def until(self, count: int) -> list[dict[str, Any]]:
-        """The lines, as soon as there are so many: a call's line is written when its caller has the answer."""
+        """Wait for `count` lines and return them: a call's line is written after its client has the response."""
         async with asyncio.timeout(20):
             while len(self()) < count:  # noqa: ASYNC110  # the log has no event for it
                 await asyncio.sleep(0.01)
@@ -71,7 +71,7 @@ async def test_a_stream_has_a_line_at_its_start_and_one_at_its_end(
 
 
 @pytest.mark.parametrize(("which", "codes"), [("slow_and_failed", ["NOT_FOUND"]), ("none", [])])
-async def test_which_calls_have_a_line_is_a_setting(
+async def test_a_setting_selects_the_calls_that_are_logged(
     database: Database, caplog: pytest.LogCaptureFixture, which: str, codes: list[str]
 ) -> None:
     lines = Lines(caplog)
@@ -85,14 +85,14 @@ async def test_which_calls_have_a_line_is_a_setting(
     assert [line["code"] for line in lines() if line.get("reason") != "DRAINING"] == codes
 
 
-async def test_a_slow_call_has_a_line(database: Database, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_slow_call_is_logged(database: Database, caplog: pytest.LogCaptureFixture) -> None:
     lines = Lines(caplog)
     async with serving(database, log_calls="slow_and_failed", log_slow_ms=0) as blotter:
         await blotter.submit()
         assert [line["code"] for line in await lines.until(1)] == ["OK"]
 
 
-async def test_a_client_that_hangs_up_leaves_a_line_and_no_error(
+async def test_a_disconnect_is_logged_as_a_call_and_not_as_an_error(
     blotter: Blotter, caplog: pytest.LogCaptureFixture
 ) -> None:
     lines = Lines(caplog)
@@ -102,12 +102,12 @@ async def test_a_client_that_hangs_up_leaves_a_line_and_no_error(
         half.writer.write(frame(0, 0, 1, b"\0\0\0\0\x20abc"))
         await asyncio.sleep(0.2)
     assert [line["code"] for line in await lines.until(1)] == ["CANCELLED"]
-    async with raw_connection(blotter.port, NO_WINDOW) as stuck:  # an answer that cannot be sent
+    async with raw_connection(blotter.port, NO_WINDOW) as stuck:  # a response that cannot be sent
         stuck.call(1, ORDERS + "WatchOrders", b"", metadata=as_trader(ALICE))
         await stuck.begun(1)
     _, _, end = await lines.until(3)
     assert end["code"] == "CANCELLED"
-    for number in range(60):  # an answer, or a refusal, that is on its way
+    for number in range(60):  # a response or a refusal that is being sent
         async with raw_connection(blotter.port) as gone:
             gone.call(1, ORDERS + "ListOrders", list_orders if number % 2 else b"\xff", metadata=as_trader(ALICE))
             await asyncio.sleep(number / 10_000)
@@ -124,7 +124,7 @@ def test_times_are_utc_with_their_offset(form: logging.Formatter) -> None:
         assert json.loads(line)["actor"] == "zoë"
 
 
-def test_text_carries_what_a_line_is_searched_by() -> None:
+def test_text_has_the_extra_fields() -> None:
     record = logging.LogRecord("blotter.rpc", logging.INFO, "", 0, "%s %s", ("/Service/Method", "OK"), None)
     vars(record).update(method="/Service/Method", code="OK", request_id="r-1", actor='algo "7" = x', trader_id=None)
     line = logs.Text("%(levelname)s %(message)s").format(record)

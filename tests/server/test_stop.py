@@ -1,4 +1,4 @@
-"""How a server stops: what it answers meanwhile, and what it does when a part of it fails."""
+"""The stop of a server: its responses meanwhile, and a step or a task that fails."""
 
 import asyncio
 import logging
@@ -70,7 +70,7 @@ async def test_every_step_of_the_stop_runs_though_one_raises(
 
 
 def fail(_: object) -> None:
-    """What a step does."""
+    """A step that raises."""
     raise ValueError("of the test")
 
 

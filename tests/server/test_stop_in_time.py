@@ -1,4 +1,4 @@
-"""A stop ends in its time, also where the database does not answer."""
+"""A stop ends within the grace, also when the database does not answer."""
 
 import asyncio
 import logging
@@ -36,7 +36,7 @@ async def test_a_signal_during_the_start_ends_it(database: Database, caplog: pyt
 async def test_the_stop_waits_for_a_silent_database_no_longer_than_the_grace(
     database: Database, tmp_path: Path
 ) -> None:
-    """With calls, the tasks and the sequencer under way; what the driver waits for by itself takes ten seconds."""
+    """While calls, the tasks and the sequencer run; the driver itself would wait ten seconds."""
     keys = KeyFolder(tmp_path / "keys")
     keys.generate(ORIGIN)
     stack = AsyncExitStack()

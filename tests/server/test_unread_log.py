@@ -1,4 +1,4 @@
-"""A standard error that nobody reads: the server goes on, says later how many lines were lost, and stops."""
+"""A standard error that is not read: the server continues, later logs how many lines were dropped, and stops."""
 
 import json
 import logging
@@ -29,7 +29,7 @@ def pipe() -> Iterator[tuple[int, int]]:
         os.close(end)
 
 
-def test_a_server_whose_log_nobody_reads_answers_and_stops(
+def test_a_server_whose_log_is_not_read_serves_and_stops(
     database: Database, tmp_path: Path, pipe: tuple[int, int]
 ) -> None:
     reading, writing = pipe
@@ -81,12 +81,14 @@ def test_lines_beyond_the_queue_are_dropped_and_counted(pipe: tuple[int, int]) -
     reader.join(20)
     lines = written[filled:].decode().splitlines()
     kept = [line for line in lines if line.startswith("INFO line")]
-    [said] = [line for line in lines if "dropped" in line]
+    [reported] = [line for line in lines if "dropped" in line]
     assert kept[:10] == [f"INFO line {number}" for number in range(10)]
-    assert said == f"WARNING {51 - len(kept)} lines of the log were dropped: standard error was not read."
+    assert reported == f"WARNING {51 - len(kept)} lines of the log were dropped: standard error was not read."
 
 
-def test_the_stop_does_not_wait_for_a_reader_for_ever(pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_stop_does_not_wait_indefinitely_for_a_reader(
+    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(logs, "FLUSH_SECONDS", 0.2)
     handler, writer = logs.queued(pipe[1], logging.Formatter("%(message)s"), size=10)
     writer.start()
@@ -96,7 +98,7 @@ def test_the_stop_does_not_wait_for_a_reader_for_ever(pipe: tuple[int, int], mon
     stopping.start()
     stopping.join(30)
     assert not stopping.is_alive()
-    while os.read(pipe[0], 65536)[-1:] != b"\n":  # let the writer end before the pipe is closed
+    while os.read(pipe[0], 65536)[-1:] != b"\n":  # the writer must end before the pipe is closed
         pass
 
 
@@ -106,9 +108,11 @@ def test_an_exception_and_the_fields_of_a_record_survive_the_queue(pipe: tuple[i
     try:
         int("of the test")
     except ValueError:
-        record = logging.makeLogRecord({"msg": "said %s", "args": ("so",), "exc_info": sys.exc_info(), "actor": "zoë"})
+        record = logging.makeLogRecord(
+            {"msg": "reported %s", "args": ("so",), "exc_info": sys.exc_info(), "actor": "zoë"}
+        )
         handler.handle(record)
     writer.stop()
     line = json.loads(os.read(pipe[0], 65536))
-    assert (line["message"], line["actor"]) == ("said so", "zoë")
+    assert (line["message"], line["actor"]) == ("reported so", "zoë")
     assert line["exc_info"].startswith("Traceback")

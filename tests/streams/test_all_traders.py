@@ -1,4 +1,4 @@
-"""Streams over all traders: every committed event once, by position, while everything happens at once."""
+"""Streams over all traders: every committed event once, by position, under concurrent writers and watchers."""
 
 import asyncio
 import random
@@ -25,7 +25,7 @@ async def read(call: Any) -> watch_pb2.WatchOrdersResponse:
 
 
 class Seen:
-    """What a watcher over all traders has put together."""
+    """The state that a watcher over all traders has received."""
 
     def __init__(self) -> None:
         self.orders: dict[str, order_pb2.Order] = {}
@@ -49,7 +49,7 @@ class Seen:
 
 
 async def watch_with_interruptions(blotter: Blotter, metadata: Any, seed: int, done: asyncio.Event) -> Seen:
-    """Watch all traders, hang up at random, resume; until the writers are done and nothing more comes."""
+    """Watch all traders, disconnect at random and resume, until the writers have ended and all events were received."""
     chance, seen = random.Random(seed), Seen()
     while True:
         call = blotter.orders.WatchOrders(watch_pb2.WatchOrdersRequest(resume_token=seen.token), metadata=metadata)
@@ -102,7 +102,7 @@ async def test_the_trail_of_all_traders_from_the_beginning(database: Database, m
 
 
 async def until_appended(blotter: Blotter, size: int) -> None:
-    """Wait until the ledger has so many entries."""
+    """Wait until the ledger has `size` entries."""
     call = blotter.audit.StreamExecutionLogs(audit_pb.StreamExecutionLogsRequest(follow=True), metadata=COMPLIANCE)
     last = -1
     while last < size - 1:
@@ -111,7 +111,7 @@ async def until_appended(blotter: Blotter, size: int) -> None:
     call.cancel()
 
 
-async def test_filters_and_a_rare_match_far_away(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_filters_and_a_rare_match_after_many_events(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.repositories.events.STRETCH", 4)
     async with serving(database, **SEQUENCED) as blotter:
         for number in range(30):
@@ -130,7 +130,7 @@ async def test_filters_and_a_rare_match_far_away(database: Database, monkeypatch
         snapshot.cancel()
 
 
-async def test_tokens_are_bound_to_who_sees_what(database: Database) -> None:
+async def test_tokens_are_bound_to_the_kind_of_caller_and_the_filters(database: Database) -> None:
     async with serving(database, **SEQUENCED) as blotter:
         await blotter.submit(ALICE)
         await until_appended(blotter, 1)
@@ -148,7 +148,7 @@ async def test_tokens_are_bound_to_who_sees_what(database: Database) -> None:
         assert (error.code(), list(fields_of(error))) == (grpc.StatusCode.INVALID_ARGUMENT, ["trader_ids"])
 
 
-async def test_a_snapshot_over_all_traders_leaves_to_the_events_what_is_not_in_the_ledger_yet(
+async def test_a_snapshot_over_all_traders_omits_what_is_not_in_the_ledger_yet(
     database: Database, blotter: Blotter
 ) -> None:
     order = await blotter.submit(ALICE)

@@ -1,4 +1,4 @@
-"""What ends a stream, seen from the interceptor: no server, no database."""
+"""The interceptor of streams and what ends a stream, without server and database."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -15,7 +15,7 @@ STREAM = "/blotter.orders.v1.OrderService/WatchOrders"
 
 
 class Client:
-    """What a stream is sent to. After `reads` messages it reads no more."""
+    """The client of a stream, which reads `reads` messages and then no more."""
 
     def __init__(self, reads: int = 100) -> None:
         self.reads = reads
@@ -45,7 +45,7 @@ async def run(
 
 
 async def intercepted(interceptor: Backpressure, handler: Any, method: str) -> Any:
-    """The handler that the interceptor puts in the place of another."""
+    """The handler that the interceptor makes of another."""
 
     async def continuation(details: Any) -> Any:
         return handler
@@ -124,7 +124,7 @@ async def test_draining_again_while_a_stream_ends_is_harmless() -> None:
             await stream
 
 
-async def test_a_client_that_reads_nothing_is_cut_off_with_the_token_of_what_was_begun() -> None:
+async def test_the_stream_of_a_client_that_reads_nothing_ends_with_the_token_of_the_last_write() -> None:
     client = Client(reads=2)
     with pytest.raises(SlowConsumer) as caught:
         async with asyncio.timeout(20):
@@ -133,7 +133,7 @@ async def test_a_client_that_reads_nothing_is_cut_off_with_the_token_of_what_was
     assert caught.value.metadata == {"resume_token": "token 2"}
 
 
-async def test_a_message_without_a_token_leaves_the_one_before() -> None:
+async def test_a_message_without_a_token_keeps_the_previous_token() -> None:
     servicer = refusing(Draining(), message("one"), message(""))
     with pytest.raises(Draining) as caught:
         await run(Backpressure(patience=60), servicer, Client(), "zero")
@@ -141,7 +141,7 @@ async def test_a_message_without_a_token_leaves_the_one_before() -> None:
 
 
 async def test_the_token_of_the_request_is_not_sent_back() -> None:
-    """It may be one that was refused, or so long that the client would not accept the error."""
+    """It may be the one that is refused, or so long that the client would not accept the error."""
     with pytest.raises(InvalidResumeToken) as caught:
         await run(Backpressure(patience=60), refusing(InvalidResumeToken()), Client(), "x" * 20_000)
     assert caught.value.metadata == {}
@@ -154,7 +154,7 @@ async def test_a_stream_without_tokens_ends_without_one() -> None:
 
 
 async def test_the_metadata_waits_for_the_first_message() -> None:
-    """A stream that is refused sends a status and nothing else, which lets gRPC itself repeat the call."""
+    """A refused stream sends only a status, so that gRPC itself may retry the call."""
     client = Client()
     with pytest.raises(InvalidResumeToken):
         await run(Backpressure(patience=60), refusing(InvalidResumeToken()), client)

@@ -1,4 +1,4 @@
-"""How a server stops: a process of its own, stopped by signals."""
+"""The stop of a server process by signals."""
 
 import asyncio
 import contextlib
@@ -25,7 +25,7 @@ from tests.streams.watching import Watch, watching
 
 @asynccontextmanager
 async def served(database: Database) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
-    """`blotter serve` on the database: the process and its address."""
+    """`blotter serve` on the database; yields the process and its address."""
     environment = os.environ | {
         "BLOTTER_DATABASE_URL": database.url,
         "BLOTTER_LISTEN": "127.0.0.1:0",
@@ -73,7 +73,7 @@ async def test_open_streams_end_at_once_with_a_token_and_nothing_is_lost(
         assert resumed.sequences == [2]
 
 
-async def test_a_call_under_way_is_finished_within_the_grace(database: Database) -> None:
+async def test_a_running_call_is_finished_within_the_grace(database: Database) -> None:
     async with served(database) as (process, target), aio.insecure_channel(target) as channel:
         stub = order_service_pb2_grpc.OrderServiceStub(channel)
         with psycopg.connect(database.conninfo("postgres"), autocommit=True) as superuser:
@@ -88,7 +88,7 @@ async def test_a_call_under_way_is_finished_within_the_grace(database: Database)
 
 
 async def until_waiting(superuser: psycopg.Connection[tuple[object, ...]]) -> None:
-    """Wait until some statement of the service waits for a lock."""
+    """Wait until a statement of the service waits for a lock."""
     waiting = (
         "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database "
         "WHERE NOT granted AND datname = current_database()"
@@ -98,7 +98,7 @@ async def until_waiting(superuser: psycopg.Connection[tuple[object, ...]]) -> No
 
 
 async def until_refused(target: str) -> None:
-    """Wait until the server takes no new connections."""
+    """Wait until the server accepts no new connections."""
     host, _, port = target.rpartition(":")
     with contextlib.suppress(ConnectionError):
         while True:

@@ -1,4 +1,4 @@
-"""Which streams the feed wakes, and that a look that fails ends nothing."""
+"""Which streams the feed wakes, and that the feed continues after a poll that fails."""
 
 import asyncio
 import logging
@@ -15,24 +15,24 @@ from service.streams import Feed, Subscription
 from tests.conftest import ALICE, BOB
 from tests.streams.watching import until
 
-Look = Callable[[list[UUID]], list[tuple[UUID | None, int]]]
+Poll = Callable[[list[UUID]], list[tuple[UUID | None, int]]]
 
 
 class Cursors:
-    """Events of which only the cursors are asked for."""
+    """Events that return only cursors."""
 
-    def __init__(self, *looks: Look) -> None:
-        self.looks = list(looks)
+    def __init__(self, *polls: Poll) -> None:
+        self.polls = list(polls)
         self.asked: list[list[UUID]] = []
 
     async def cursors(self, caller: Caller, trader_ids: list[UUID]) -> list[tuple[UUID | None, int]]:
         assert caller.deadline is not None, "a look that hangs must be given up"
         self.asked.append(trader_ids)
-        return (self.looks.pop(0) if len(self.looks) > 1 else self.looks[0])(trader_ids)
+        return (self.polls.pop(0) if len(self.polls) > 1 else self.polls[0])(trader_ids)
 
 
 def feed_of(cursors: Cursors) -> Feed:
-    """A feed that looks as often as it can."""
+    """A feed that polls without a pause."""
     return Feed(cast("Events", cursors), poll_seconds=0)
 
 
@@ -82,7 +82,7 @@ async def test_the_poll_wakes_all_streams_that_have_not_seen_the_cursor_yet() ->
     await asyncio.wait([running])
 
 
-async def test_a_feed_whose_first_looks_fail_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_feed_continues_after_its_first_polls_fail(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "blotter.feed")
     cursors = Cursors(fail, fail, lambda ids: [], fail, lambda ids: [(ALICE, 1)])
     feed = feed_of(cursors)
@@ -96,7 +96,7 @@ async def test_a_feed_whose_first_looks_fail_goes_on(caplog: pytest.LogCaptureFi
     assert levels == [logging.WARNING, logging.INFO] * 2, "the first failure and the end of the failures"
 
 
-async def test_a_feed_without_streams_asks_nothing() -> None:
+async def test_a_feed_without_streams_does_not_poll() -> None:
     cursors = Cursors(fail)
     running = asyncio.create_task(feed_of(cursors).run())
     for _ in range(10):
@@ -106,7 +106,7 @@ async def test_a_feed_without_streams_asks_nothing() -> None:
     assert cursors.asked == []
 
 
-async def test_a_wait_ends_with_the_hint_or_in_time() -> None:
+async def test_a_wait_ends_with_the_hint_or_after_its_seconds() -> None:
     subscription = Subscription()
     async with asyncio.timeout(20):
         await subscription.wait(0.01)
@@ -116,7 +116,7 @@ async def test_a_wait_ends_with_the_hint_or_in_time() -> None:
         await waiting
 
 
-def test_many_streams_of_one_trader_look_less_often_each() -> None:
+def test_many_streams_of_one_trader_read_less_often_each() -> None:
     feed = feed_of(Cursors(fail))
     assert 0.01 <= feed.pause(ALICE) <= 0.03
     assert feed.pause(None) == 0

@@ -1,4 +1,4 @@
-"""When a stream sends heartbeats, and what it does when a read fails: with scripted reads and no database."""
+"""The heartbeats of a stream and its retries of failed reads, with scripted reads and no database."""
 
 import asyncio
 from collections.abc import Callable
@@ -29,7 +29,7 @@ INTERVAL = 0.05
 
 
 class Reads:
-    """Events that answer each read by a script: a batch, an error, or (None) not at all. The last answer repeats."""
+    """Events that answer each read from a list: a batch, an error, or None for no answer. The last one repeats."""
 
     def __init__(self, *answers: Callable[[int], Batch] | BlotterError | None) -> None:
         self.answers = list(answers)
@@ -77,7 +77,7 @@ def following(reads: Reads, live: bool = True) -> tuple[Feed, Any]:
 
 
 async def take(steps: Any, count: int) -> list[Step]:
-    """The next so many steps."""
+    """The next `count` steps."""
     async with asyncio.timeout(30):
         return [await anext(steps) for _ in range(count)]
 
@@ -136,8 +136,8 @@ async def test_a_busy_trader_does_not_make_a_stream_read_for_each_event(monkeypa
         assert reads.cursors == [0]
 
 
-async def test_a_stream_looks_from_time_to_time_without_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The feed may fail to look while commits of other processes go on."""
+async def test_a_stream_reads_at_intervals_without_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The polls of the feed may fail while other processes commit."""
     monkeypatch.setattr(streams, "UNHINTED_SECONDS", INTERVAL)
     reads = Reads(nothing, event, nothing)
     _, steps = following(reads)
@@ -175,7 +175,7 @@ async def test_a_read_that_fails_is_repeated_and_nothing_is_lost(
 async def test_a_stream_ends_when_reads_fail_for_too_long(
     error: BlotterError, raised: type[BlotterError], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The client set no deadline, so it is told of none."""
+    """The client set no deadline, so the status does not name one."""
     monkeypatch.setattr(streams, "RETRY_SECONDS", 0)
     monkeypatch.setattr(streams, "STALE_SECONDS", 0)
     feed, steps = following(Reads(error))
@@ -199,7 +199,7 @@ async def test_a_stream_that_is_not_live_ends_with_a_heartbeat() -> None:
     assert beats(taken) == [(2, 2)]
 
 
-async def test_a_stream_tells_the_feed_how_far_it_has_looked() -> None:
+async def test_a_stream_reports_to_the_feed_how_far_it_has_read() -> None:
     feed, steps = following(Reads(event, nothing))
     async with aclosing(steps):
         await take(steps, 1)
@@ -207,7 +207,7 @@ async def test_a_stream_tells_the_feed_how_far_it_has_looked() -> None:
         assert subscription.seen == 1
 
 
-async def test_a_heartbeat_over_all_traders_tells_positions() -> None:
+async def test_a_heartbeat_over_all_traders_has_positions() -> None:
     caller = Caller(CallerKind.COMPLIANCE, None, "auditor", "request")
     reads = cast("Events", Reads(nothing))
     wanted = StreamRequest("StreamExecutionLogs", caller, EventFilter(), INTERVAL, live=False)
@@ -219,13 +219,13 @@ async def test_a_heartbeat_over_all_traders_tells_positions() -> None:
 
 
 class Bounds(Reads):
-    """Events 4 to 8 of a trader are there: earlier ones are not kept."""
+    """Only the events 4 to 8 of a trader exist."""
 
     async def bounds(self, caller: Caller, trader_id: Any) -> tuple[int, int]:
         return 3, 8
 
 
-async def test_a_token_goes_on_from_what_is_there() -> None:
+async def test_a_token_resumes_within_the_existing_events() -> None:
     request, events = StreamRequest("WatchOrders", CALLER, EventFilter(), INTERVAL), cast("Events", Bounds(nothing))
     for cursor in (3, 8):
         assert await request.resume_after(events, request.token(cursor)) == cursor
@@ -235,7 +235,7 @@ async def test_a_token_goes_on_from_what_is_there() -> None:
         assert refused.value.metadata == {"first_sequence": "4", "last_sequence": "8"}
 
 
-async def test_a_token_is_good_for_its_own_request_alone() -> None:
+async def test_a_token_is_valid_only_for_its_own_request() -> None:
     others = [
         StreamRequest("StreamExecutionLogs", CALLER, EventFilter(), INTERVAL),
         StreamRequest("WatchOrders", Caller(CallerKind.TRADER, BOB, "trader", "request"), EventFilter(), INTERVAL),

@@ -1,4 +1,4 @@
-"""A database whose packets vanish: nothing fails, nothing answers. Streams and expiry go on by other connections."""
+"""A database whose packets are lost: nothing fails, nothing answers. Streams and expiry use other connections."""
 
 import asyncio
 
@@ -15,7 +15,7 @@ from tests.serving import serving
 from tests.streams.watching import watching
 
 REASONS = ("DATABASE_UNAVAILABLE", "DATABASE_BUSY")
-"""What a read is told that got no answer, or no connection."""
+"""The reasons of a read that got no answer, or no connection."""
 
 EACH_SECOND = watch_pb2.WatchOrdersRequest(heartbeat_interval=Duration(seconds=1))
 
@@ -36,7 +36,7 @@ async def test_dead_connections_delay_streams_and_expiry_and_stop_neither(databa
             await other.submit()
             async with asyncio.timeout(60):
                 await watch.until(2)
-    # The order must expire through the server behind the proxy alone.
+    # Only the server behind the proxy may expire the order.
     async with proxied(database) as silent, serving(silent) as blotter, watching(blotter) as watch:
         await watch.until_snapshot()
         silent.proxy.deafen(new=False)
@@ -81,7 +81,7 @@ async def test_a_stream_that_is_stale_for_too_long_ends_with_its_token(
                 error = await refused(watch.until(2))
             assert (error.code(), reason_of(error) in REASONS) == (grpc.StatusCode.UNAVAILABLE, True)
             assert info_of(error).metadata["resume_token"] == watch.token
-        # Nor does a stream that begins now wait for ever.
+        # A stream that begins now also ends.
         async with watching(blotter, ALICE) as late, asyncio.timeout(60):
             assert reason_of(await refused(late.call.read())) in REASONS
 
@@ -97,7 +97,7 @@ async def test_a_drain_ends_a_stream_whose_read_hangs(database: Database, monkey
         silent.proxy.deafen()
         blotter.feed.hint(ALICE)
         async with asyncio.timeout(60):
-            while not watch.heartbeats:  # the read that was hinted at hangs by then
+            while not watch.heartbeats:  # by then the read that the hint caused hangs
                 await watch.next()
             blotter.drain()
             assert reason_of(await refused(watch.call.read())) == "DRAINING"

@@ -1,4 +1,4 @@
-"""A watcher that does not read is cut off, and resumes without loss."""
+"""The stream of a watcher that does not read ends, and resumes without loss."""
 
 import asyncio
 import logging
@@ -16,12 +16,12 @@ from tests.rpc.errors import info_of
 from tests.serving import Blotter, as_trader, order_request, serving
 from tests.streams.watching import Watch, until, watching
 
-# gRPC's own back-pressure starts only after some 4 MiB; with these, after some 64 KiB.
+# By default gRPC's flow control takes effect after about 4 MiB; with these options, after about 64 KiB.
 SMALL_BUFFERS = [("grpc.http2.lookahead_bytes", 65536), ("grpc.http2.bdp_probe", 0)]
 TRAIL = audit_service_pb2.StreamExecutionLogsRequest(follow=True)
 
 
-async def test_a_watcher_that_does_not_read_is_cut_off_and_resumes_without_loss(database: Database) -> None:
+async def test_the_stream_of_a_watcher_that_does_not_read_ends_and_resumes_without_loss(database: Database) -> None:
     async with (
         serving(database, slow_consumer_seconds=0.5) as blotter,
         aio.insecure_channel(f"127.0.0.1:{blotter.port}", SMALL_BUFFERS) as channel,
@@ -30,7 +30,7 @@ async def test_a_watcher_that_does_not_read_is_cut_off_and_resumes_without_loss(
         watch = Watch(orders.WatchOrders(watch_pb2.WatchOrdersRequest(), metadata=as_trader(ALICE)))
         await watch.until_snapshot()
 
-        # Enough for every buffer between the two ends: after this the server cannot write.
+        # Enough to fill every buffer between client and server: after this the server cannot write.
         batches = 4
         for _ in range(batches):
             await submit_many(blotter, 1000)
@@ -41,7 +41,7 @@ async def test_a_watcher_that_does_not_read_is_cut_off_and_resumes_without_loss(
         assert info_of(caught.value).reason == "SLOW_CONSUMER"
         assert watch.sequences
 
-        # What the error says is what the client has: gRPC delivers the message that could not be written in time first.
+        # The error's token is that of the client: gRPC first delivers the message that could not be written in time.
         assert info_of(caught.value).metadata["resume_token"] == watch.token
         async with watching(blotter, request=watch_pb2.WatchOrdersRequest(resume_token=watch.token)) as resumed:
             await resumed.until(batches * 1000)
@@ -51,7 +51,7 @@ async def test_a_watcher_that_does_not_read_is_cut_off_and_resumes_without_loss(
 async def test_a_watcher_that_never_reads_its_first_message_gets_the_status_and_the_token(
     database: Database, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The call is over on the server before the client reads; the status waits in gRPC."""
+    """The call has ended on the server before the client reads; gRPC keeps the status."""
     caplog.set_level(logging.INFO, "blotter.rpc")
     monkeypatch.setattr("service.interceptors.errors.STATUS_SECONDS", 0.1)
     async with (
@@ -72,12 +72,12 @@ async def test_a_watcher_that_never_reads_its_first_message_gets_the_status_and_
 
 
 async def submit_many(blotter: Blotter, count: int) -> None:
-    """Enter so many orders of ALICE, at most 1,000."""
+    """Enter `count` orders of ALICE, at most 1,000."""
     batch = order_service_pb2.BatchSubmitOrdersRequest(orders=[order_request() for _ in range(count)])
     await blotter.orders.BatchSubmitOrders(batch, metadata=as_trader(ALICE))
 
 
-async def test_a_client_that_hangs_up_while_it_is_written_to_is_no_error(
+async def test_a_client_that_disconnects_during_a_write_is_no_error(
     database: Database, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.INFO, "blotter.rpc")

@@ -1,4 +1,4 @@
-"""Streams while everything happens at once: slow, interleaved and rolled-back writers, watchers that come and go."""
+"""Streams under concurrent load: slow, interleaved and rolled-back writers, watchers that disconnect and resume."""
 
 import asyncio
 import random
@@ -43,7 +43,7 @@ async def write(database: Database, trader_id: UUID, seed: int) -> int:
 
 
 async def follow_with_interruptions(blotter: Blotter, trader_id: UUID, seed: int, done: asyncio.Event) -> list[int]:
-    """Watch, hang up at random, resume with the last token; until the writers are done and nothing more comes."""
+    """Watch, disconnect at random and resume with the last token, until all events of the writers were received."""
     chance = random.Random(seed)
     request = watch_pb2.WatchOrdersRequest()
     seen: list[int] = []
@@ -92,7 +92,7 @@ async def test_every_watcher_sees_each_of_its_events_once_in_order(database: Dat
             assert seen == list(range(1, committed[trader] + 1))
 
 
-async def test_a_transaction_that_stays_open_delays_its_trader_alone_and_is_not_skipped(
+async def test_a_transaction_that_stays_open_delays_only_its_trader_and_is_not_skipped(
     database: Database, blotter: Blotter
 ) -> None:
     request = watch_pb2.WatchOrdersRequest(heartbeat_interval=Duration(seconds=1))
@@ -121,7 +121,7 @@ async def test_a_transaction_that_stays_open_delays_its_trader_alone_and_is_not_
         assert [event.order.client_order_id for event in alice.events] == ["slow", "behind"]
 
 
-async def test_killing_the_connections_under_the_feed_delays_and_never_loses(
+async def test_killing_the_connections_of_the_feed_delays_events_and_loses_none(
     database: Database, blotter: Blotter
 ) -> None:
     kill = (
@@ -137,7 +137,7 @@ async def test_killing_the_connections_under_the_feed_delays_and_never_loses(
         assert watch.sequences == [1, 2, 3, 4, 5]
 
 
-async def test_catching_up_reads_page_after_page(blotter: Blotter, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_stream_that_is_behind_reads_page_after_page(blotter: Blotter, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.streams.follow.EVENTS_A_MESSAGE", 7)
     for _ in range(30):
         await blotter.submit()

@@ -1,4 +1,4 @@
-"""What a watch delivers."""
+"""The messages of a watch."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -59,7 +59,7 @@ async def test_a_large_snapshot_is_of_one_moment_though_orders_change_while_it_i
         assert filled == {order.order_id for order in submitted[::20]}
 
 
-async def test_filters_choose_orders_symbols_and_statuses(blotter: Blotter) -> None:
+async def test_filters_select_orders_symbols_and_statuses(blotter: Blotter) -> None:
     apple, other = await blotter.submit(), await blotter.submit(symbol="MSFT")
     by_order = watch_pb2.WatchOrdersRequest(order_ids=[apple.order_id])
     by_symbol = watch_pb2.WatchOrdersRequest(symbols=["MSFT"])
@@ -82,7 +82,7 @@ async def test_filters_choose_orders_symbols_and_statuses(blotter: Blotter) -> N
         assert (one.sequences, two.sequences, three.sequences) == ([3, 5], [4, 6], [5, 6])
 
 
-async def test_a_heartbeat_tells_how_far_the_stream_is_and_what_was_sent(blotter: Blotter) -> None:
+async def test_a_heartbeat_has_the_position_of_the_stream_and_of_the_last_event(blotter: Blotter) -> None:
     request = watch_pb2.WatchOrdersRequest(symbols=["AAPL"], heartbeat_interval=Duration(seconds=1))
     async with watching(blotter, request=request) as watch:
         await watch.until_snapshot()
@@ -92,7 +92,7 @@ async def test_a_heartbeat_tells_how_far_the_stream_is_and_what_was_sent(blotter
             await watch.next()
         assert watch.sequences == [1]
         assert (watch.heartbeats[0].last_sequence, watch.heartbeats[0].last_event_sequence) == (2, 1)
-        # The heartbeat's token is past the event that the filter dropped.
+        # The heartbeat's token is after the event that the filter excluded.
     resumed = watch_pb2.WatchOrdersRequest(symbols=["AAPL"], resume_token=watch.token)
     async with watching(blotter, request=resumed) as again:
         await blotter.submit()
@@ -117,7 +117,9 @@ async def test_a_token_is_bound_to_the_trader_and_the_filters(blotter: Blotter) 
         async with watching(blotter, trader, request) as bad:
             error = await refused(bad.call.read())
         assert (error.code(), reason_of(error)) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_RESUME_TOKEN")
-        assert "resume_token" not in info_of(error).metadata, "a refused token is not offered as the one to go on with"
+        assert "resume_token" not in info_of(error).metadata, (
+            "the refused token must not be returned as the one to resume with"
+        )
 
 
 async def test_a_token_ahead_of_the_trail_is_out_of_range(database: Database, blotter: Blotter) -> None:
@@ -144,7 +146,7 @@ async def test_a_commit_of_another_process_wakes_the_stream(database: Database, 
         assert watch.sequences == [1, 2]
 
 
-async def test_the_trail_streams_to_the_present_and_ends_or_follows(blotter: Blotter) -> None:
+async def test_the_trail_streams_up_to_now_and_ends_or_follows(blotter: Blotter) -> None:
     order = await blotter.submit()
     await blotter.fill(order, 100)
     await blotter.submit(BOB)
@@ -170,7 +172,7 @@ async def test_the_trail_streams_to_the_present_and_ends_or_follows(blotter: Blo
     assert [message.WhichOneof("message") async for message in rest] == ["heartbeat"]
 
 
-async def test_streams_cost_no_connection_each(database: Database, blotter: Blotter) -> None:
+async def test_idle_streams_hold_no_connections(database: Database, blotter: Blotter) -> None:
     calls = [blotter.orders.WatchOrders(watch_pb2.WatchOrdersRequest(), metadata=as_trader(ALICE)) for _ in range(60)]
     watches = [Watch(call) for call in calls]
     await asyncio.gather(*(watch.until_snapshot() for watch in watches))
@@ -186,8 +188,8 @@ async def test_streams_cost_no_connection_each(database: Database, blotter: Blot
         call.cancel()
 
 
-async def test_all_clients_may_come_at_once(blotter: Blotter) -> None:
-    """As after a restart: gRPC itself drops calls at random beyond 1,000 that wait to be taken."""
+async def test_all_clients_may_connect_at_once(blotter: Blotter) -> None:
+    """As after a restart: by default gRPC drops calls at random when 1,000 wait to be accepted."""
     # A connection has at most 1,000 streams, and a trader at most 1,000 calls that wait for the database.
     options = [("grpc.use_local_subchannel_pool", 1)]
     async with AsyncExitStack() as channels:

@@ -11,11 +11,11 @@ from tests.conftest import ALICE
 from tests.serving import Blotter, as_trader
 
 PATIENCE = 30
-"""The most seconds that a test waits for a message, or for what it expects of several."""
+"""The maximum number of seconds that a test waits for a message or a condition."""
 
 
 class Watch:
-    """A watch of a trader's orders that remembers what it has seen."""
+    """A watch of a trader's orders that keeps what it has received."""
 
     def __init__(self, call: Any, token: str = "") -> None:
         self.call = call
@@ -26,7 +26,7 @@ class Watch:
 
     @property
     def sequences(self) -> list[int]:
-        """The sequences of the events, as they came."""
+        """The sequences of the events in the order received."""
         return [event.sequence for event in self.events]
 
     async def next(self) -> watch_pb2.WatchOrdersResponse:
