@@ -83,7 +83,7 @@ class Publishing:
                     log.log(logging.ERROR if isinstance(error, WitnessContradicts) else logging.WARNING, "%s", error)
                 failure = str(error)
             except Exception as error:
-                log.exception("A checkpoint could not be given to %s", sink)
+                log.exception("%s could not take a checkpoint", sink)
                 failure = repr(error)
             else:
                 if failure:

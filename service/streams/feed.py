@@ -1,4 +1,4 @@
-"""The feed wakes a trader's streams when the trader may have new events, and streams of all traders with the ledger.
+"""The feed wakes the streams of a trader that may have new events, and those of all traders when the ledger grows.
 
 A wake-up is only a hint to read; a stream reads its events under its caller's own login. A commit of this process gives
 a hint at once; the commits of other processes are found by polling the counters of the watched traders. An idle stream
