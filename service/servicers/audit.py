@@ -65,11 +65,11 @@ class AuditServicer(LedgerServicer, InspectionServicer):
         self, request: pb.StreamExecutionLogsRequest, context: Context
     ) -> AsyncIterator[pb.StreamExecutionLogsResponse]:
         caller = CALLER.get()
-        wanted = StreamRequest(
+        stream = StreamRequest(
             "StreamExecutionLogs", caller, *validation.stream_execution_logs(request, caller), request.follow
         )
-        cursor = await wanted.resume_after(self._events, request.resume_token) if request.resume_token else 0
-        async with aclosing(follow(self._events, self._feed, wanted, cursor)) as steps:
+        cursor = await stream.resume_after(self._events, request.resume_token) if request.resume_token else 0
+        async with aclosing(follow(self._events, self._feed, stream, cursor)) as steps:
             async for step in steps:
                 message = pb.StreamExecutionLogsResponse(resume_token=step.token, heartbeat=step.heartbeat)
                 if step.events:

@@ -117,15 +117,15 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
         self, request: watch_pb2.WatchOrdersRequest, context: Context
     ) -> AsyncIterator[watch_pb2.WatchOrdersResponse]:
         caller = CALLER.get()
-        wanted = StreamRequest("WatchOrders", caller, *validation.watch_orders(request, caller))
+        stream = StreamRequest("WatchOrders", caller, *validation.watch_orders(request, caller))
         if request.resume_token:
-            cursor = await wanted.resume_after(self._events, request.resume_token)
+            cursor = await stream.resume_after(self._events, request.resume_token)
         else:
-            _, cursor = await wanted.bounds(self._events)
-            async with aclosing(self._snapshot(wanted, cursor)) as messages:
+            _, cursor = await stream.bounds(self._events)
+            async with aclosing(self._snapshot(stream, cursor)) as messages:
                 async for message in messages:
                     yield message
-        async with aclosing(follow(self._events, self._feed, wanted, cursor)) as steps:
+        async with aclosing(follow(self._events, self._feed, stream, cursor)) as steps:
             async for step in steps:
                 message = watch_pb2.WatchOrdersResponse(resume_token=step.token, heartbeat=step.heartbeat)
                 if step.events:
@@ -133,28 +133,28 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
                 yield message
 
     async def _snapshot(
-        self, wanted: StreamRequest, cursor: int
+        self, stream: StreamRequest, cursor: int
     ) -> AsyncGenerator[watch_pb2.WatchOrdersResponse, None]:
         after_id, count, full = None, 0, True
 
         async def page(caller: Caller) -> list[Order]:
             return await self._events.snapshot(
-                caller, wanted.trader_id, wanted.filter, cursor, after_id, SNAPSHOT_ORDERS_A_MESSAGE
+                caller, stream.trader_id, stream.filter, cursor, after_id, SNAPSHOT_ORDERS_A_MESSAGE
             )
 
         while full:
-            orders = await wanted.read(page)
+            orders = await stream.read(page)
             full = len(orders) == SNAPSHOT_ORDERS_A_MESSAGE
             if orders:
                 after_id, count = orders[-1].id, count + len(orders)
                 snapshot = watch_pb2.OrderSnapshot(orders=map(order_to_proto, orders))
                 yield watch_pb2.WatchOrdersResponse(snapshot=snapshot)
         complete = watch_pb2.SnapshotComplete(order_count=count)
-        if wanted.trader_id is None:
+        if stream.trader_id is None:
             complete.last_position = cursor - 1
         else:
             complete.last_sequence = cursor
-        yield watch_pb2.WatchOrdersResponse(resume_token=wanted.token(cursor), snapshot_complete=complete)
+        yield watch_pb2.WatchOrdersResponse(resume_token=stream.token(cursor), snapshot_complete=complete)
 
     async def ReportExecution(
         self, request: reports_pb.ReportExecutionRequest, context: Context

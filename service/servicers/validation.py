@@ -58,11 +58,11 @@ def _check_exits(fields: Fields, order: NewOrder) -> None:
     known = [(name, price) for name, price in ascending if price is not None]
     for (low_name, low), (high_name, high) in pairwise(known):
         named, other = (high_name, low_name) if low_name == "price" else (low_name, high_name)
-        wanted = "above" if named == high_name else "below"
+        relation = "above" if named == high_name else "below"
         if order.side == "BUY" and low >= high:
-            fields.reject(named, f"must be {wanted} {other} for a buy")
+            fields.reject(named, f"must be {relation} {other} for a buy")
         if order.side == "SELL" and low <= high:
-            fields.reject(named, f"must be {'below' if wanted == 'above' else 'above'} {other} for a sell")
+            fields.reject(named, f"must be {'below' if relation == 'above' else 'above'} {other} for a sell")
 
 
 def batch(field: str, items: Any) -> None:

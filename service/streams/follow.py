@@ -115,24 +115,24 @@ class Position:
     last_event: Event | None = None
 
 
-async def follow(events: Events, feed: Feed, wanted: StreamRequest, cursor: int) -> AsyncGenerator[Step, None]:
+async def follow(events: Events, feed: Feed, stream: StreamRequest, cursor: int) -> AsyncGenerator[Step, None]:
     """Yield the events after the cursor, in order, each once, and a heartbeat after each interval without events.
 
     A live stream continues until cancelled; any other ends with a heartbeat after the last event. Heartbeats are sent
     also while the database does not answer. Raises DatabaseUnavailable or DatabaseBusy.
     """
     position = Position(cursor)
-    steps = _follow(events, feed, wanted, position)
+    steps = _follow(events, feed, stream, position)
     step: asyncio.Task[Step | None] | None = None
     try:
         while True:
             step = step or asyncio.create_task(_next(steps))
-            await asyncio.wait([step], timeout=wanted.heartbeat_seconds)
+            await asyncio.wait([step], timeout=stream.heartbeat_seconds)
             if not step.done():
-                yield _heartbeat(wanted, position)
+                yield _heartbeat(stream, position)
                 continue
             result, step = step.result(), None
-            yield result or _heartbeat(wanted, position)
+            yield result or _heartbeat(stream, position)
             if result is None:
                 return
     finally:
@@ -146,38 +146,38 @@ async def _next(steps: AsyncGenerator[Step, None]) -> Step | None:
     return await anext(steps, None)
 
 
-async def _follow(events: Events, feed: Feed, wanted: StreamRequest, position: Position) -> AsyncGenerator[Step, None]:
+async def _follow(events: Events, feed: Feed, stream: StreamRequest, position: Position) -> AsyncGenerator[Step, None]:
     """Yield the events and update the position, which between two steps is that of the last delivered event."""
     clock = asyncio.get_running_loop().time
 
     async def after(caller: Caller) -> Batch:
-        return await events.after(caller, wanted.trader_id, wanted.filter, position.cursor, EVENTS_A_MESSAGE)
+        return await events.after(caller, stream.trader_id, stream.filter, position.cursor, EVENTS_A_MESSAGE)
 
-    with feed.subscribe(wanted.trader_id) as subscription:
+    with feed.subscribe(stream.trader_id) as subscription:
         while True:
             subscription.forget_hints()
-            looked = clock()
-            batch = await wanted.read(after)
+            read_at = clock()
+            batch = await stream.read(after)
             position.cursor = subscription.seen = batch.cursor
             if batch.events:
                 position.last_event = batch.events[-1]
-                yield Step(wanted.token(batch.cursor), batch.events, None)
+                yield Step(stream.token(batch.cursor), batch.events, None)
             if batch.more:
                 continue
-            if not wanted.live:
+            if not stream.live:
                 return
             await subscription.wait(UNHINTED_SECONDS * random.uniform(1, 2))  # noqa: S311  # not a secret
             # A trader that writes continuously must not make each of their streams read for each event.
-            await asyncio.sleep(looked + feed.pause(wanted.trader_id) - clock())
+            await asyncio.sleep(read_at + feed.pause(stream.trader_id) - clock())
 
 
-def _heartbeat(wanted: StreamRequest, position: Position) -> Step:
+def _heartbeat(stream: StreamRequest, position: Position) -> Step:
     beat = watch_pb2.Heartbeat(server_time=timestamp(datetime.now(UTC)))
     last = position.last_event
-    if wanted.trader_id is None:
+    if stream.trader_id is None:
         beat.last_position = position.cursor - 1
         beat.last_event_position = -1 if last is None or last.position is None else last.position
     else:
         beat.last_sequence = position.cursor
         beat.last_event_sequence = last.log.sequence if last else 0
-    return Step(wanted.token(position.cursor), [], beat)
+    return Step(stream.token(position.cursor), [], beat)

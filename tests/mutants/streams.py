@@ -105,7 +105,7 @@ MUTANTS = (
     Mutant(FOLLOW, "self.method, self.trader_id or", "self.trader_id or", FOLLOWING),
     Mutant(FOLLOW, "self.trader_id or self.caller.kind, self.filter", "self.filter", FOLLOWING),
     Mutant(FOLLOW, "self.trader_id or self.caller.kind, self.filter", "self.trader_id or self.caller.kind", FOLLOWING),
-    Mutant(FOLLOW, "if not wanted.live:", "if False:", FOLLOWING),
+    Mutant(FOLLOW, "if not stream.live:", "if False:", FOLLOWING),
     Mutant(FOLLOW, "cursor = subscription.seen = batch.cursor", "cursor = batch.cursor", FOLLOWING),
     Mutant(FOLLOW, "beat.last_position = position.cursor - 1", "beat.last_position = position.cursor", FOLLOWING),
     Mutant(FOLLOW, "beat.last_event_sequence = last.log.sequence if last else 0",

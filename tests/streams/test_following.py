@@ -72,8 +72,8 @@ def event(cursor: int) -> Batch:
 def following(reads: Reads, live: bool = True) -> tuple[Feed, Any]:
     """A stream of ALICE from the beginning."""
     feed = Feed(cast("Events", reads), poll_seconds=60)
-    wanted = StreamRequest("WatchOrders", CALLER, EventFilter(), INTERVAL, live)
-    return feed, follow(cast("Events", reads), feed, wanted, 0)
+    stream = StreamRequest("WatchOrders", CALLER, EventFilter(), INTERVAL, live)
+    return feed, follow(cast("Events", reads), feed, stream, 0)
 
 
 async def take(steps: Any, count: int) -> list[Step]:
@@ -186,10 +186,10 @@ async def test_a_stream_ends_when_reads_fail_for_too_long(
 
 
 async def test_a_stream_that_cannot_begin_is_refused_at_once() -> None:
-    wanted = StreamRequest("WatchOrders", CALLER, EventFilter(), INTERVAL)
+    stream = StreamRequest("WatchOrders", CALLER, EventFilter(), INTERVAL)
     async with asyncio.timeout(streams.STALE_SECONDS / 2):
         with pytest.raises(DatabaseBusy):
-            await wanted.bounds(cast("Events", Reads(None)))
+            await stream.bounds(cast("Events", Reads(None)))
 
 
 async def test_a_stream_that_is_not_live_ends_with_a_heartbeat() -> None:
@@ -210,8 +210,8 @@ async def test_a_stream_reports_to_the_feed_how_far_it_has_read() -> None:
 async def test_a_heartbeat_over_all_traders_has_positions() -> None:
     caller = Caller(CallerKind.COMPLIANCE, None, "auditor", "request")
     reads = cast("Events", Reads(nothing))
-    wanted = StreamRequest("StreamExecutionLogs", caller, EventFilter(), INTERVAL, live=False)
-    steps = follow(reads, Feed(reads, poll_seconds=60), wanted, 5)
+    stream = StreamRequest("StreamExecutionLogs", caller, EventFilter(), INTERVAL, live=False)
+    steps = follow(reads, Feed(reads, poll_seconds=60), stream, 5)
     async with aclosing(steps):
         [step] = await take(steps, 1)
     assert step.heartbeat
