@@ -61,7 +61,7 @@ def all_errors(kind: type[BlotterError] = BlotterError) -> set[type[BlotterError
 def detail(status: status_pb2.Status, kind: type[Detail]) -> Detail | None:
     """The detail of the kind; None when there is none."""
     found = [message for detail in status.details if detail.Unpack(message := kind())]
-    assert len(found) <= 1, "each kind of detail comes at most once"
+    assert len(found) <= 1, "each kind of detail occurs at most once"
     return found[0] if found else None
 
 

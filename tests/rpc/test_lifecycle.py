@@ -23,7 +23,7 @@ async def test_a_submitted_order_is_pending_and_has_its_first_event(blotter: Blo
     assert order.create_time == order.update_time
 
 
-async def test_the_average_is_exact_and_never_an_average_of_averages(blotter: Blotter) -> None:
+async def test_the_average_price_is_exact(blotter: Blotter) -> None:
     order = await blotter.submit(quantity=7, order_type=order_pb2.ORDER_TYPE_MARKET, price="")
     await blotter.fill(order, 1, "0.1")
     await blotter.fill(order, 1, "0.2")
@@ -198,7 +198,7 @@ async def test_cancel_all_cancels_the_callers_open_orders_in_a_symbol(blotter: B
         assert response.order.status == order_pb2.ORDER_STATUS_PENDING
 
 
-async def test_anothers_order_and_no_order_look_the_same(blotter: Blotter) -> None:
+async def test_anothers_order_and_no_order_have_the_same_status(blotter: Blotter) -> None:
     order = await blotter.submit(BOB)
     answers = set()
     for order_id in (order.order_id, "00000000-0000-4000-8000-00000000dead"):

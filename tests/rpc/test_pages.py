@@ -103,7 +103,7 @@ LISTINGS: list[tuple[str, Any, Any]] = [
 ]
 
 
-async def test_pages_of_any_size_are_the_whole_while_others_write(desk: Blotter) -> None:
+async def test_pages_of_any_size_are_complete_while_others_write(desk: Blotter) -> None:
     rng = random.Random(41)
     bobs = await desk.submit(BOB)
 
@@ -128,11 +128,11 @@ async def test_pages_of_any_size_are_the_whole_while_others_write(desk: Blotter)
                 assert read == before
             elif oldest_first:
                 after = await whole(desk, name, request, metadata)
-                assert read == after[: len(read)], "what came meanwhile comes last"
+                assert read == after[: len(read)], "items written meanwhile are the last"
                 assert len(read) >= len(before)
                 before = after
             else:
-                assert read == before, "what came meanwhile is newer than the first page"
+                assert read == before, "items written meanwhile are newer than the first page"
                 before = await whole(desk, name, request, metadata)
 
 
@@ -187,7 +187,7 @@ def anything(_: Any) -> bool:
     return True
 
 
-async def test_order_filters_select_alone_and_together(desk: Blotter) -> None:
+async def test_order_filters_select_separately_and_combined(desk: Blotter) -> None:
     rng = random.Random(42)
     everything = await whole(desk, "ListOrders", pb.ListOrdersRequest(), A)
     assert {order.status for order in everything} == {1, 2, 3, 5}
@@ -216,7 +216,7 @@ async def test_order_filters_select_alone_and_together(desk: Blotter) -> None:
     assert matched > 30
 
 
-async def test_fill_filters_select_alone_and_together(desk: Blotter) -> None:
+async def test_fill_filters_select_separately_and_combined(desk: Blotter) -> None:
     rng = random.Random(43)
     orders = await whole(desk, "ListOrders", pb.ListOrdersRequest(), A)
     everything = await whole(desk, "ListFills", pb.ListFillsRequest(), A)
@@ -233,7 +233,7 @@ async def test_fill_filters_select_alone_and_together(desk: Blotter) -> None:
             assert sum(fill.quantity for fill in read) == order.filled_quantity
 
 
-async def test_log_filters_select_alone_and_together(desk: Blotter) -> None:
+async def test_log_filters_select_separately_and_combined(desk: Blotter) -> None:
     rng = random.Random(44)
     for metadata, trader_id in ((A, ""), (COMPLIANCE, ""), (COMPLIANCE, str(BOB))):
         base: dict[str, Any] = {"trader_id": trader_id}

@@ -166,7 +166,7 @@ async def test_a_timeout_of_the_servicers_own_is_no_drain() -> None:
         await run(Backpressure(patience=60), refusing(TimeoutError()), Client())
 
 
-async def test_unary_calls_are_left_alone() -> None:
+async def test_unary_calls_are_not_wrapped() -> None:
     interceptor = Backpressure(patience=60)
     stream: Any = grpc.unary_stream_rpc_method_handler(silent)
     unary: Any = grpc.unary_unary_rpc_method_handler(silent)

@@ -26,7 +26,7 @@ class Cursors:
         self.asked: list[list[UUID]] = []
 
     async def cursors(self, caller: Caller, trader_ids: list[UUID]) -> list[tuple[UUID | None, int]]:
-        assert caller.deadline is not None, "a look that hangs must be given up"
+        assert caller.deadline is not None, "a poll that hangs must end"
         self.asked.append(trader_ids)
         return (self.polls.pop(0) if len(self.polls) > 1 else self.polls[0])(trader_ids)
 
@@ -126,5 +126,5 @@ def test_many_streams_of_one_trader_read_less_often_each() -> None:
     pauses = {feed.pause(ALICE) for _ in range(20)}
     assert min(pauses) >= 5
     assert max(pauses) <= 15
-    assert len(pauses) > 1, "streams must not all look at the same moment"
+    assert len(pauses) > 1, "streams must not all read at the same moment"
     assert feed.pause(BOB) <= 0.03

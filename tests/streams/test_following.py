@@ -37,7 +37,7 @@ class Reads:
         self.hanging = 0
 
     async def after(self, caller: Caller, trader_id: Any, filter_: Any, cursor: int, limit: int) -> Batch:
-        assert caller.deadline is not None, "a read that hangs must be given up"
+        assert caller.deadline is not None, "a read that hangs must end"
         self.cursors.append(cursor)
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         await asyncio.sleep(0)
@@ -93,7 +93,7 @@ async def test_a_stream_that_reads_much_and_matches_nothing_sends_heartbeats() -
     _, steps = following(reads)
     async with aclosing(steps):
         first, second = beats(await take(steps, 2))
-    assert 0 < first[0] < second[0], "the heartbeat is of how far the stream has read"
+    assert 0 < first[0] < second[0], "the heartbeat has the position up to which the stream has read"
     assert first[1] == second[1] == 0
 
 

@@ -46,7 +46,7 @@ async def test_dead_connections_delay_streams_and_expiry_and_stop_neither(databa
         assert watch.events[-1].order.status == order_pb2.ORDER_STATUS_CANCELLED
 
 
-async def test_heartbeats_come_while_the_database_is_silent_and_events_after_it(database: Database) -> None:
+async def test_heartbeats_are_sent_while_the_database_is_silent_and_events_after_it(database: Database) -> None:
     async with (
         proxied(database) as silent,
         serving(silent) as blotter,

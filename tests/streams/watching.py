@@ -36,7 +36,7 @@ class Watch:
         assert isinstance(message, watch_pb2.WatchOrdersResponse), "the stream has ended"
         self.token = message.resume_token or self.token
         for order in message.snapshot.orders:
-            assert order.order_id not in self.orders, "an order comes once in a snapshot"
+            assert order.order_id not in self.orders, "an order occurs once in a snapshot"
             self.orders[order.order_id] = order
         for event in message.events.events:
             assert event.order.last_sequence == event.sequence
