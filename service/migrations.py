@@ -1,6 +1,6 @@
-"""Runs the revisions: what `blotter migrate` and the embedded database call.
+"""Runs the revisions for `blotter migrate` and the embedded database.
 
-A database is named by a libpq connection string whose user is blotter_owner.
+A libpq connection string whose user is blotter_owner names the database.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ class MigrationRefused(Exception):
 
 
 class WrongRevision(Exception):
-    """The database is at a revision that this code does not serve; the text says which it serves, and what to do."""
+    """The database is at a revision that this code does not serve; the text names those it serves, and the remedy."""
 
 
 class Compatibility(NamedTuple):
-    """What a database says of the servers that may serve it."""
+    """What a database states about the servers that may serve it."""
 
     serves_from: str
-    """The revision that a server must at least know."""
+    """The oldest revision that a server must know."""
     release: str
     """The first release that knows it."""
 
 
 def configuration(*, quiet: bool = False) -> Config:
-    """Return Alembic's configuration; `quiet` leaves logging as it is."""
+    """Return Alembic's configuration; `quiet` does not change the configuration of logging."""
     config = Config(resources.folder() / "alembic.ini")
     config.attributes["quiet"] = quiet
     return config
@@ -67,7 +67,7 @@ def check_served(conninfo: str) -> None:
     """Raise WrongRevision unless this code serves the database. Raises DatabaseUnavailable.
 
     It serves the revisions from OLDEST to its newest, and newer ones whose schema_compatibility() names a revision that
-    it knows: then no later revision took away what it uses.
+    it knows: then no later revision has removed an object that it uses.
     """
     found, revisions = current(conninfo), known()
     if found is None or found in revisions:
@@ -100,8 +100,8 @@ def _wrong_revision(found: str | None, advice: str) -> WrongRevision:
 def upgrade(conninfo: str, revision: str = "head", *, quiet: bool = False) -> None:
     """Bring the database up to a revision.
 
-    A database that is beyond the newest one already is left as it is. Raises WrongRevision where this code does not
-    serve it, or was asked for a certain revision.
+    A database at a newer revision than this code knows is not changed. Raises WrongRevision if this code does not serve
+    it, or if a revision was named.
     """
     if is_newer(conninfo):
         if revision != "head":
@@ -111,7 +111,7 @@ def upgrade(conninfo: str, revision: str = "head", *, quiet: bool = False) -> No
 
 
 def downgrade(conninfo: str, revision: str, *, quiet: bool = False) -> None:
-    """Take the database back to a revision, `base` for nothing at all. Raises WrongRevision where it is newer."""
+    """Take the database back to a revision, or to `base`, without tables. Raises WrongRevision if it is newer."""
     if is_newer(conninfo):
         raise _unknown(current(conninfo))
     _run(command.downgrade, conninfo, revision, quiet=quiet)
@@ -140,7 +140,7 @@ def connect(conninfo: str) -> None:
 
 
 def current(conninfo: str) -> str | None:
-    """Return the database's revision; None for an empty database. Raises DatabaseUnavailable."""
+    """Return the revision of the database, or None if it is empty. Raises DatabaseUnavailable."""
     with unavailable_if_unreachable(), psycopg.connect(conninfo) as connection:
         if connection.execute("SELECT to_regclass('alembic_version')").fetchone() == (None,):
             return None
@@ -149,7 +149,7 @@ def current(conninfo: str) -> str | None:
 
 
 def compatibility(conninfo: str) -> Compatibility | None:
-    """Return what the database says of the servers that may serve it; None where it says nothing that can be read.
+    """Return what the database states about the servers that may serve it; None if it states nothing readable.
 
     Raises DatabaseUnavailable.
     """

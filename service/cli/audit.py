@@ -1,4 +1,4 @@
-"""`blotter audit`: exporting the ledger, and verifying what was exported, offline."""
+"""`blotter audit`: exports the ledger, and verifies exports offline."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ class Unreadable(click.ClickException):
     exit_code = Status.UNREADABLE
 
     def format_message(self) -> str:
-        """Return what is printed."""
+        """Return the text that is printed."""
         return printable(super().format_message())
 
 
 def _checked(_context: click.Context, _option: click.Parameter, actor: str | None) -> str | None:
-    """Return the actor to send, by default the account's name; None for the service's own, "compliance"."""
+    """Return the actor to send, by default the account's name; None for the service's default, "compliance"."""
     if actor is None:
         name = getpass.getuser()
         return name if ACTOR.fullmatch(name) and not is_reserved(name, RESERVED_ACTORS) else None
@@ -90,7 +90,10 @@ def audit() -> None:
 )
 @_service
 def export(file: Path, start: int, end: int | None, format_: str, target: str, actor: str | None) -> None:
-    """Write a stretch of the ledger to FILE, whole or not at all; to - or a device as it comes."""
+    """Write the ledger, or a part of it, to FILE.
+
+    A file appears only when it is complete. Standard output (-), pipes and devices are written to directly.
+    """
     form = ExportFormat[format_.upper().replace("-", "_")]
     count = 0
     try:
@@ -150,11 +153,11 @@ def check_receipt(arguments: tuple[str, ...]) -> None:
 
 @contextmanager
 def _written(file: Path) -> Iterator[BinaryIO]:
-    """A file to write to, that is there whole or not at all; standard output, a pipe or a device as they are."""
+    """Yield a file to write to, which appears only when it is complete; standard output, pipes and devices directly."""
     if str(file) == "-":
         yield sys.stdout.buffer
         return
-    target = file.resolve()  # a link stays a link
+    target = file.resolve()  # the target of a link is replaced, not the link
     if target.exists() and not target.is_file():
         with target.open("wb") as writing:
             yield writing
@@ -164,7 +167,7 @@ def _written(file: Path) -> Iterator[BinaryIO]:
 
 
 class _Bar:
-    """A bar on a terminal, nothing elsewhere."""
+    """Shows a progress bar on a terminal, and nothing elsewhere."""
 
     def __init__(self, what: str) -> None:
         columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -180,5 +183,5 @@ class _Bar:
         self._progress.stop()
 
     def tell(self, done: int, total: int) -> None:
-        """Show how far it is."""
+        """Update the bar."""
         self._progress.update(self._task, completed=done, total=total)

@@ -1,4 +1,4 @@
-"""`blotter keys` and `blotter ledger`: what the owner of a ledger does by hand."""
+"""`blotter keys` and `blotter ledger`: commands for the operator of a ledger."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _ALTERED = "{} are not those that the {} of. ReconcileOrders says which differ."
 
 
 class Failed(click.ClickException):
-    """What was asked cannot be done."""
+    """The command cannot be carried out; the text gives the reason."""
 
 
 def _folder(settings: Settings) -> KeyFolder:
@@ -42,11 +42,11 @@ def keys() -> None:
 
 @keys.command()
 def generate() -> None:
-    """Make a key beside those that are there, and print its public part.
+    """Generate a key in addition to the existing ones, and print its public part.
 
-    Choose BLOTTER_LEDGER_ORIGIN before: the key and each checkpoint carry this name for good.
+    Choose BLOTTER_LEDGER_ORIGIN before: the key and each checkpoint carry this name permanently.
 
-    To rotate: generate a new key, give its public part to those who verify, and retire the old one later. In between
+    To rotate: generate a new key, give its public part to those who verify, and retire the old one later. Until then
     both sign; the ledger records each change.
     """
     settings = Settings()
@@ -71,7 +71,7 @@ def generate() -> None:
 
 @keys.command()
 def show() -> None:
-    """Print the public parts of the keys (vkey), one a line: what a verifier needs."""
+    """Print the public parts of the keys (vkey), one a line, for verifiers."""
     folder = _folder(Settings())
     try:
         signers = folder.signers()
@@ -86,7 +86,7 @@ def show() -> None:
 @keys.command()
 @click.argument("key_id")
 def retire(key_id: str) -> None:
-    """Remove the key KEY_ID (the eight digits between the plus signs of its vkey): it signs no more."""
+    """Remove the key KEY_ID (the eight digits between the plus signs of its vkey), so that it no longer signs."""
     try:
         click.echo(f"{_folder(Settings()).retire(key_id.lower()).verifier} signs no more.")
     except (NoKey, InvalidKey, OSError) as error:
@@ -98,9 +98,9 @@ def retire(key_id: str) -> None:
     prompt="Are all keys that have signed this ledger lost, and do those who verify it know the new ones?"
 )
 def replace() -> None:
-    """Let keys sign that have not signed this ledger before. A leaf records it.
+    """Accept keys that have not signed this ledger before. A leaf records it.
 
-    Only for keys that are lost: to rotate, generate a new key and retire the old one.
+    Only for the case that all keys are lost: to rotate, generate a new key and retire the old one.
     """
     settings = Settings()
     checkpoints = Checkpoints(settings.ledger_origin, _folder(settings), None)
@@ -119,10 +119,10 @@ def ledger() -> None:
 
 @ledger.command()
 def status() -> None:
-    """Print where the ledger stands; exit with 1 when something hinders it.
+    """Print the state of the ledger; the exit status is 1 if something blocks it.
 
-    The lag (events without a position), the newest checkpoint and its cosignatures, the session that sequences, and why
-    no checkpoint is signed: with the keys and the checkpoint directory of this command's settings.
+    The state is the lag (events without a position), the newest checkpoint and its cosignatures, the session of the
+    sequencer, and why no checkpoint is signed. The command uses the keys and checkpoint directory of its own settings.
     """
     settings = Settings()
     with _database(settings) as conninfo:
@@ -141,7 +141,7 @@ def status() -> None:
 def tiles(folder: Path) -> None:
     """Write the ledger to FOLDER in the static layout of c2sp.org/tlog-tiles, for any web server.
 
-    The tree is that of the newest checkpoint. Written again, only what is new is added.
+    The tree is that of the newest checkpoint. A later run into the same folder adds only new files.
     """
     settings = Settings()
     with _database(settings) as conninfo:
@@ -153,10 +153,10 @@ def tiles(folder: Path) -> None:
     prompt="Has this database taken the place of the one that the ledger grew in, and is that one switched off?"
 )
 def rebaseline() -> None:
-    """Let the ledger go on in a restored copy of its database.
+    """Continue the ledger in a restored copy of its database.
 
-    A copy knows nothing of what the original has signed since. Do this only when the original is gone for good: two
-    databases that sign under one name are a forgery, and witnesses will see it.
+    A copy lacks what the original has signed since. Do this only if the original will never run again: witnesses
+    report two databases that sign under one name as a forgery.
     """
     settings = Settings()
     with _database(settings) as conninfo:
@@ -168,14 +168,14 @@ def rebaseline() -> None:
 
 @contextmanager
 def _database(settings: Settings) -> Iterator[str]:
-    """The database of a ledger that exists: nobody wants a new one for these commands. Raises Failed."""
+    """Yield the database of an existing ledger; these commands create none. Raises Failed."""
     if settings.database_url is None and not settings.home.exists():
         raise Failed(
             f"There is no ledger in {settings.home}: go to the folder that the service runs in, or set BLOTTER_HOME or "
             "BLOTTER_DATABASE_URL."
         )
     try:
-        if settings.database_url is not None:  # all that these commands do, they do as blotter_sequencer
+        if settings.database_url is not None:  # these commands connect only as blotter_sequencer
             yield settings.database_url
             return
         with provisioning.owned(settings) as conninfo:
@@ -227,7 +227,7 @@ async def _write_tiles(settings: Settings, conninfo: str, folder: Path) -> str:
         if tree.root() != checkpoint.root_hash:
             raise Failed(_ALTERED.format("The entries", f"checkpoint of {checkpoint.size} entries was signed"))
         note = checkpoint.note + "".join((await writer.cosignatures(checkpoint.size)).values())
-        _write(folder / "checkpoint", note.encode())  # last: what it promises is there
+        _write(folder / "checkpoint", note.encode())  # last, so that all files that it commits to exist
         return f"{checkpoint.size} entries, {written} files written: {folder}"
 
 

@@ -1,4 +1,4 @@
-"""`blotter ledger status`: where the ledger stands, and what hinders it as far as this can be seen from outside."""
+"""`blotter ledger status`: the state of the ledger, and what blocks it, as far as another process can determine it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from service.settings import Settings
 
 
 class Status(NamedTuple):
-    """What was found, in lines for people, and what is wrong with it."""
+    """The state in lines for people, and the problems."""
 
     lines: list[str]
     faults: list[str]
@@ -50,7 +50,7 @@ async def look(settings: Settings, conninfo: str, password: str | None) -> Statu
 
 
 async def _refusal(writer: LedgerWriter, checkpoints: Checkpoints) -> str | None:
-    """Return why the sequencer would refuse to sign the tree as it stands, with the settings of this process."""
+    """Return why the sequencer, with the settings of this process, would refuse to sign the current tree."""
     try:
         await checkpoints.check_keys(writer)
         await checkpoints.begin(writer, await writer.edge())

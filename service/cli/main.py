@@ -26,7 +26,7 @@ from service.settings import Settings
 
 
 def settings_help() -> str:
-    """Return the settings, one a paragraph, for help texts."""
+    """Return the settings, one a paragraph, for the help text."""
     lines = ["\b", "Settings, from the environment:"]
     for name, field in Settings.model_fields.items():
         default = "none" if field.default is None else str(field.default)
@@ -36,7 +36,7 @@ def settings_help() -> str:
 
 
 class _Commands(click.Group):
-    """Prints foreseeable failures of any command in one sentence instead of a traceback."""
+    """Prints expected failures of any command in one sentence instead of a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command. Raises click.ClickException."""
@@ -44,7 +44,7 @@ class _Commands(click.Group):
             return super().invoke(ctx)
         except ValidationError as error:
             raise click.ClickException("\n".join(_setting_error(item) for item in error.errors())) from error
-        except BrokenPipeError:  # whoever reads the output has enough, such as `head`; Click ends without a word
+        except BrokenPipeError:  # the reader of the output has closed it, as `head` does; Click exits silently
             raise
         except OSError as error:
             what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
@@ -68,7 +68,7 @@ def _setting_error(item: Any) -> str:
 
 
 def _end(_signal: int, _frame: object) -> None:
-    """End at SIGTERM by an exception, so that an embedded server that is starting is stopped."""
+    """Raise an exception at SIGTERM, so that an embedded server that is starting is stopped."""
     raise SystemExit(128 + signal.SIGTERM)
 
 
@@ -93,7 +93,7 @@ def serve() -> None:
 
 
 async def _serve(settings: Settings, database: provisioning.Served) -> None:
-    """Serve until a signal ends it; an embedded database that ends is started again, or ends the service."""
+    """Serve until a signal; restart an embedded database that ends, or stop if it cannot be restarted."""
     tasks = [asyncio.create_task(server.serve(settings, database.conninfo, lambda: _greet(settings)))]
     if database.cluster:
         tasks.append(asyncio.create_task(keep_running(database.cluster)))
@@ -138,7 +138,7 @@ def migrate() -> None:
 @migrate.command()
 @click.argument("revision", default="head")
 def upgrade(revision: str) -> None:
-    """Apply revisions up to REVISION (default: the newest). Leaves a newer database that this release serves."""
+    """Apply revisions up to REVISION (default: the newest). Does not change a newer database that this release serves."""
     with provisioning.owned(Settings()) as conninfo:
         migrations.upgrade(conninfo, revision)
         _tell_revision(conninfo)
@@ -150,7 +150,7 @@ def upgrade(revision: str) -> None:
     prompt="What the revisions have added is dropped with its data. Is the service stopped, and is there a backup?"
 )
 def downgrade(revision: str) -> None:
-    """Take revisions back to REVISION, `base` for all of them. What they added is dropped, data included."""
+    """Undo revisions down to REVISION, or all with `base`. Drops the objects that they added, data included."""
     with provisioning.owned(Settings()) as conninfo:
         migrations.downgrade(conninfo, revision)
         _tell_revision(conninfo)
@@ -234,7 +234,7 @@ main.add_command(audit)
 main.add_command(keys)
 main.add_command(ledger)
 main.add_command(protos)
-with suppress(ModuleNotFoundError):  # the package that plays order flow is in a clone, not in the server's wheel
+with suppress(ModuleNotFoundError):  # the package `replay` is in a clone, not in the server's wheel
     from service.cli.replay import demo, replay
 
     main.add_command(replay)

@@ -12,7 +12,7 @@ from service import resources
 
 _GOOGLEAPIS = "googleapis-common-protos"
 _ERROR_DETAILS = "google/rpc/error_details.proto"  # no file of the contract imports it, but each error carries them
-_SHIPPED = "google/protobuf/"  # each protoc, plugin and loader brings these, in the version that fits it
+_SHIPPED = "google/protobuf/"  # each protoc, plugin and loader includes these, in its own version
 _IMPORT = re.compile(rb'^import (?:public )?"([^"]+)";', re.MULTILINE)
 
 
@@ -23,7 +23,7 @@ def protos(folder: Path, force: bool) -> None:
     """Write the contract into DIR: all .proto files that a client in any language is generated from.
 
     These are blotter/**/*.proto and the files of google/rpc that they need. google/protobuf/*.proto are not among them:
-    code generators bring their own. A folder that holds anything else is left as it is, without --force.
+    code generators include their own. A folder that contains other files is not changed without --force.
     """
     files = contract()
     found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if not path.is_dir()}

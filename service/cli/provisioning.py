@@ -18,11 +18,11 @@ from service.sequencing.keys import KeyFolder
 from service.settings import Settings
 
 DEMO_TRADERS: dict[UUID, str] = {}
-"""Who is registered in a new embedded database: nobody where the package that plays order flow is not installed."""
+"""The traders that are registered in a new embedded database: none if the package `replay` is not installed."""
 with suppress(ModuleNotFoundError):
     from replay.traders import DEMO_TRADERS
 
-# Plans that were made while the tables were empty choose among indexes by chance; the first statistics mend them.
+# Plans made while the tables were empty choose an index arbitrarily; they improve with the first statistics.
 OPTIONS = {"autovacuum_naptime": "5s"}
 DATABASE = "blotter"
 OWNER = "blotter_owner"
@@ -31,7 +31,7 @@ log = logging.getLogger("blotter.home")
 
 
 class Served(NamedTuple):
-    """A database to serve from: its libpq connection string, to which the service adds its logins."""
+    """The database to serve from: its libpq connection string, to which the service adds its logins."""
 
     conninfo: str
     cluster: Cluster | None
@@ -42,8 +42,8 @@ class Served(NamedTuple):
 def served(settings: Settings) -> Iterator[Served]:
     """Yield the database to serve from.
 
-    The embedded server is held for this process alone, started, brought up to the newest revision, and stopped at the
-    end; a new one gets the demo traders. An external database is only looked at. Raises EmbeddedError, WrongRevision,
+    The embedded server is locked for this process, started, brought up to the newest revision, and stopped at the end;
+    a new one gets the demo traders. An external database is only checked. Raises EmbeddedError, WrongRevision,
     UnsafeDatabase, DatabaseUnavailable.
     """
     if settings.database_url is None:
@@ -54,7 +54,7 @@ def served(settings: Settings) -> Iterator[Served]:
             yield Served(owner, cluster)
         return
     conninfos = {kind: _login(settings, kind) for kind in ("trader", "execution", "compliance")}
-    with suppress(DatabaseUnavailable):  # the login that is kept out is named below
+    with suppress(DatabaseUnavailable):  # the login that cannot connect is named below
         privileges.check_settings(list(conninfos.values()))
     for kind, conninfo in conninfos.items():
         with _naming(kind):
@@ -70,7 +70,7 @@ def owned(settings: Settings) -> Iterator[str]:
     """Yield the libpq connection string of the database as its owner; an embedded server runs at least that long.
 
     The server of another process, such as a service, is used as it is. One whose process was killed is taken over, and
-    what that process had not prepared is made good. Raises EmbeddedError, WrongRevision, DatabaseUnavailable.
+    its preparation is completed. Raises EmbeddedError, WrongRevision, DatabaseUnavailable.
     """
     if settings.database_url is not None:
         with _naming("owner"):
@@ -98,7 +98,7 @@ def _login(settings: Settings, kind: str) -> str:
 
 @contextmanager
 def _naming(kind: str) -> Iterator[None]:
-    """Name the settings that may be wrong when a login does not reach the database."""
+    """Add the settings that may be wrong to the error of a login that cannot connect."""
     try:
         with unavailable_if_unreachable():
             yield

@@ -62,7 +62,7 @@ Exit status:
 
 
 class NotPlayed(click.ClickException):
-    """The flow could not be played, or not completely."""
+    """The flow could not be played completely."""
 
     exit_code = NOT_PLAYED
 
@@ -108,8 +108,8 @@ def replay(
     """Play the order flow of a LOBSTER message FILE, and check every response, stream and record.
 
     Each order is entered by one of the traders, reported on by an execution gateway, and watched on its trader's
-    stream. At the end, orders, fills, streams and the audit trail are compared with an independent book. Playing the
-    same file again changes nothing.
+    stream. At the end, orders, fills, streams and the audit trail are compared with an independent book. A second run
+    with the same file changes nothing.
     """
     named = _LOBSTER_NAME.fullmatch(file.name)
     symbol = symbol or (named["symbol"] if named else None)

@@ -1,4 +1,4 @@
-"""What does not agree in the record."""
+"""Discrepancies in the record."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DiscrepancyKind = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Discrepancy:
-    """One thing that does not agree; what does not apply is None."""
+    """One discrepancy; fields that do not apply are None."""
 
     kind: DiscrepancyKind
     trader_id: UUID | None = None
@@ -40,7 +40,7 @@ class Discrepancy:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a reconciliation is."""
+    """The progress of a reconciliation."""
 
     traders_done: int
     traders_total: int

@@ -1,4 +1,4 @@
-"""What can go wrong, in the words of the domain. `service/status.py` says how each is told to a client."""
+"""The errors of the domain. `service/status.py` maps each to a gRPC status."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import ClassVar
 
 
 class BlotterError(Exception):
-    """An error that the client is told about.
+    """An error that is returned to the client.
 
-    `reason` is machine-readable and never changes; the message is one sentence for people; `metadata` is what a
-    program may want to know besides.
+    `reason` is machine-readable and never changes; the message is one sentence for people; `metadata` holds further
+    values for programs.
     """
 
     reason: ClassVar[str]
@@ -23,14 +23,14 @@ class BlotterError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class FieldViolation:
-    """One wrong field of a request: its path (`orders[3].price`) and what it must be."""
+    """One invalid field of a request: its path (`orders[3].price`) and what it must be."""
 
     field: str
     description: str
 
 
 class InvalidRequest(BlotterError):
-    """One or more fields are wrong; all of them are named at once."""
+    """One or more fields are invalid; the error names all of them."""
 
     reason = "INVALID_REQUEST"
 
@@ -42,14 +42,14 @@ class InvalidRequest(BlotterError):
 
 
 class MalformedRequest(BlotterError):
-    """Bytes that are no message of the contract."""
+    """Bytes that are not a message of the contract."""
 
     reason = "MALFORMED_REQUEST"
     sentence = "The request cannot be read: its bytes are not the message that this method takes."
 
 
 class ExpireTimePast(InvalidRequest):
-    """An expire_time that is not in the future: the database decides, after it knows that the order is no repeat."""
+    """An expire_time that is not in the future: the database checks it, if the order is not a repeat."""
 
     def __init__(self) -> None:
         super().__init__(FieldViolation("expire_time", "must be in the future"))
@@ -70,21 +70,21 @@ class InvalidResumeToken(BlotterError):
 
 
 class ResumeTokenOutOfRange(BlotterError):
-    """A resume token for events that are not there."""
+    """A resume token for events that do not exist."""
 
     reason = "RESUME_TOKEN_OUT_OF_RANGE"
     sentence = "The resume token points outside of the events that are kept; start again without it."
 
 
 class IdentityMissing(BlotterError):
-    """The call says nothing, or too much, about who is calling."""
+    """The metadata names no caller, or more than one."""
 
     reason = "IDENTITY_MISSING"
     sentence = "Say who is calling: exactly one of the metadata x-trader-id and x-caller-role."
 
 
 class IdentityMalformed(BlotterError):
-    """A metadata value that is not what it should be."""
+    """A metadata value that is invalid."""
 
     reason = "IDENTITY_MALFORMED"
 
@@ -141,21 +141,21 @@ class CheckpointNotFound(BlotterError):
 
 
 class TreeSizeOutOfRange(BlotterError):
-    """A tree that does not exist, or does not hold what is to be proved."""
+    """A tree that does not exist, or does not contain the entry to be proved."""
 
     reason = "TREE_SIZE_OUT_OF_RANGE"
     sentence = "There is no tree of this size, or it does not hold what is to be proved."
 
 
 class PositionOutOfRange(BlotterError):
-    """A stretch of the ledger that no checkpoint covers."""
+    """A range of the ledger that no checkpoint covers."""
 
     reason = "POSITION_OUT_OF_RANGE"
     sentence = "The positions are outside of what the newest checkpoint covers."
 
 
 class LedgerDamaged(BlotterError):
-    """The ledger no longer proves what it should: it was changed outside of the service."""
+    """A proof from the ledger does not verify: the ledger was changed outside of the service."""
 
     reason = "LEDGER_DAMAGED"
     sentence = "The ledger no longer proves what it should."
@@ -183,14 +183,14 @@ class ExecutionIdReused(BlotterError):
 
 
 class OrderClosed(BlotterError):
-    """The order is filled, rejected or cancelled, and what was asked needs an open one."""
+    """The order is filled, rejected or cancelled, and the call needs an open one."""
 
     reason = "ORDER_CLOSED"
     sentence = "The order is closed."
 
 
 class Overfill(BlotterError):
-    """A fill of more than the order has left."""
+    """A fill of more than the open quantity of the order."""
 
     reason = "OVERFILL"
     sentence = "The fill is for more than the order has left; the refusal is in the audit trail."
@@ -232,14 +232,14 @@ class Aborted(BlotterError):
 
 
 class StatementTimeout(BlotterError):
-    """A statement ran for longer than the service allows, whatever the deadline; nothing was written."""
+    """A statement exceeded the service's own time limit; nothing was written."""
 
     reason = "STATEMENT_TIMEOUT"
     sentence = "The database did not finish a statement within 60 seconds; nothing was written."
 
 
 class DeadlineExceeded(BlotterError):
-    """The client's deadline passed before the database was done; nothing was written."""
+    """The client's deadline passed before the database had finished; nothing was written."""
 
     reason = "DEADLINE_EXCEEDED"
     sentence = "The deadline passed before the work was done; nothing was written."

@@ -1,4 +1,4 @@
-"""What a reader asks for. None (or an empty key) means: not asked. Spans include their start and exclude their end."""
+"""The filters of reads. None (or an empty key): no condition. Spans include their start and exclude their end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from service.domain.orders import Action, OrderKey, OrderStatus
 
 @dataclass(frozen=True, slots=True)
 class OrderFilter:
-    """Which orders to list."""
+    """The filter of a list of orders."""
 
     statuses: list[OrderStatus] | None = None
     symbols: list[str] | None = None
@@ -23,7 +23,7 @@ class OrderFilter:
 
 @dataclass(frozen=True, slots=True)
 class FillFilter:
-    """Which fills to list."""
+    """The filter of a list of fills."""
 
     key: OrderKey | None = None
     traded_from: datetime | None = None
@@ -32,7 +32,7 @@ class FillFilter:
 
 @dataclass(frozen=True, slots=True)
 class LogFilter:
-    """Which execution logs to list. `trader_id` is the caller's own, or for compliance the one that was asked for."""
+    """The filter of a list of execution logs. `trader_id` is the caller's own, or for compliance the request's."""
 
     trader_id: UUID | None = None
     order_id: UUID | None = None
@@ -44,7 +44,7 @@ class LogFilter:
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
-    """Which events to stream."""
+    """The filter of a stream of events."""
 
     trader_ids: list[UUID] | None = None
     order_ids: list[UUID] | None = None
@@ -55,7 +55,7 @@ class EventFilter:
 
 @dataclass(frozen=True, slots=True)
 class AccessFilter:
-    """Which reads by compliance to list."""
+    """The filter of a list of reads by compliance."""
 
     accessed_from: datetime | None = None
     accessed_to: datetime | None = None

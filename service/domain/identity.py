@@ -1,4 +1,4 @@
-"""Who is calling."""
+"""The identity of the caller."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class CallerKind(StrEnum):
 
 @dataclass(slots=True)
 class Reading:
-    """What a caller of compliance asks for: recorded once, in the transaction of the call's first read."""
+    """The request of a caller of compliance, recorded once, in the transaction of the call's first read."""
 
     method: str
     request: Callable[[], str]
-    """Makes the request into JSON; after its fields have been checked."""
+    """Returns the request as JSON; called after its fields have been checked."""
     recorded: bool = False
 
 
@@ -34,7 +34,7 @@ class Reading:
 class Caller:
     """One authenticated caller of one RPC.
 
-    `trader_id` is set exactly for traders, `reading` exactly for compliance. `deadline` is on the clock of
+    `trader_id` is set exactly for traders, `reading` exactly for compliance. `deadline` is a time of
     `time.monotonic()`; None: the client set none.
     """
 
@@ -47,10 +47,10 @@ class Caller:
 
 
 UUID_TEXT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-"""The one spelling of a UUID that is taken; Python reads many more."""
+"""The one accepted form of a UUID; Python's parser accepts more."""
 
 CALLER: ContextVar[Caller] = ContextVar("caller")
-"""Set by the identity interceptor for the time of one RPC."""
+"""Set by the identity interceptor for the duration of one RPC."""
 
 
 def require_trader() -> tuple[Caller, UUID]:

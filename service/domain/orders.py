@@ -1,8 +1,8 @@
 """Orders, fills, execution logs and reports as values.
 
-Their rules are kept where no code path can go around them, in the database: the transition table is `orders_guard` in
-revision 007, what a report leads to is `report_execution` in revision 009. A value here has the fields of its row, in
-the types that psycopg gives: UUID, Decimal, aware datetime in UTC, and the enums' labels as text.
+The database enforces their rules, since no code path bypasses it: the transition table is `orders_guard` in revision
+007, the effect of a report is `report_execution` in revision 009. A value here has the fields of its row, in the types
+that psycopg returns: UUID, Decimal, aware datetime in UTC, and the enums' labels as text.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Action = Literal["SUBMITTED", "APPROVED", "EXECUTED", "FILLED", "REJECTED", "CAN
 
 @dataclass(frozen=True, slots=True)
 class NewOrder:
-    """What a trader asks for. Prices in the instrument's currency per share, quantity in shares."""
+    """The terms of a new order. Prices in the instrument's currency per share, quantity in shares."""
 
     client_order_id: str
     symbol: str
@@ -40,7 +40,7 @@ class NewOrder:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a gateway says about an order. Fields that the action does not have are None."""
+    """A gateway's report on an order. Fields that the action does not have are None."""
 
     trader_id: UUID
     order_id: UUID
@@ -146,9 +146,9 @@ class ExecutionLog:
 
 
 def content_digest(value: NewOrder | Report) -> bytes:
-    """Return the SHA-256 by which a repeated request is told from a reused key.
+    """Return the SHA-256 (32 bytes) that distinguishes a repeated request from a reused key.
 
-    It covers the fields that are set, by name, so that a field added later leaves old digests as they are. 32 bytes.
+    It covers the fields that are set, by name, so that adding a field does not change earlier digests.
     """
     content = {field.name: getattr(value, field.name) for field in fields(value)}
     text = json.dumps({name: _canonical(item) for name, item in content.items() if item is not None}, sort_keys=True)

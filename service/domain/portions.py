@@ -1,4 +1,4 @@
-"""Long lists are worked on in portions, so that the event loop serves others in between."""
+"""Processing of long lists in portions, between which the event loop runs other tasks."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The rules of text that enters the record: what it may contain, and which words are reserved.
+"""The rules of text that enters the record: which characters it may contain, and which words are reserved.
 
-Revision 016 keeps the part of these rules that SQL can express in triggers, for raw SQL. What passes here passes
-there; tests/isolation/test_text.py compares the two.
+Triggers of revision 016 enforce the part of these rules that SQL can express, against raw SQL. They accept all text
+that passes here; tests/isolation/test_text.py compares the two.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ CODE = re.compile(r"[!-~]{1,50}")
 SYMBOL = re.compile(r"(?! )[A-Za-z0-9.\-/=:^_ ]{1,22}(?<! )")
 
 ACTOR = re.compile(r"(?! )[ -~]{1,100}(?<! )")
-"""ASCII only: letters of other scripts that look like Latin ones would let an actor pass for another."""
+"""ASCII only: an actor could imitate another's name with letters of other scripts that look like Latin ones."""
 
 RESERVED_ACTORS = frozenset({"blotter", "sequencer", "trader", "execution", "compliance"})
 """The service's own names, and the actors of callers that send no `x-actor`: one for each kind of caller."""
@@ -42,10 +42,10 @@ def is_visible(text: str) -> bool:
 
 
 def is_reserved(text: str, words: frozenset[str]) -> bool:
-    """Return whether the text reads as one of the words: in any case, width or ligature, with spaces around it.
+    """Return whether the text equals one of the words in any case, width or ligature, with or without spaces around it.
 
-    The caller bounds the length: the time grows with the square of it where the text is a run of combining marks.
+    The caller bounds the length: on a run of combining marks the time grows with its square.
     """
     folded = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text)).strip().casefold()
-    # The upper case as well: a dotless i becomes an I there, here and in a database of some locales.
+    # Also compare in upper case: there a dotless i becomes an I, in Python and in databases of some locales.
     return any(word.casefold() in {folded, folded.upper().casefold()} for word in words)

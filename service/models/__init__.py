@@ -1,4 +1,4 @@
-"""The tables, one a file but for the ledger's: Alembic's metadata, and what statements are written with."""
+"""The tables as models: Alembic's metadata. One file for each table, and one for those of the ledger."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The declarative base and the column types that tables share.
 
-The models say what statements are written with and what `alembic check` compares. Check constraints, triggers,
-policies and grants are the revisions' alone; `sql/schema.sql` shows them all.
+`alembic check` compares the models with the revisions. Check constraints, triggers, policies and grants are in the
+revisions alone; `sql/schema.sql` shows all of them.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Base(DeclarativeBase):
 
 
 RowId = Annotated[UUID, mapped_column(primary_key=True, server_default=text("gen_random_uuid()"))]
-"""An id that the database makes."""
+"""An id that the database generates."""
 
 Price = Annotated[Decimal, mapped_column(Numeric(18, 8))]
 """A price or amount per share: 10 digits before and 8 after the point."""
@@ -49,7 +49,7 @@ Notional = Annotated[Decimal, mapped_column(Numeric(28, 8))]
 """An exact sum of quantity times price."""
 
 Instant = Annotated[datetime, mapped_column(DateTime(timezone=True))]
-"""A moment in UTC, to the microsecond."""
+"""A time in UTC, with microseconds."""
 
 Sequence = Annotated[int, mapped_column(BigInteger)]
 """A number in a trader's dense numbering of events: 1, 2, 3, ..."""

@@ -22,7 +22,7 @@ from service.models.base import (
 
 
 class ExecutionLog(Base):
-    """One audit event, with the order's state after it. Append-only; the state is copied by the database itself."""
+    """One audit event, with the order's state after it. Append-only; a trigger copies the state."""
 
     __tablename__ = "execution_logs"
     __table_args__ = (

@@ -1,4 +1,4 @@
-"""Tables of the ledger: one file, because none of them means anything without the others."""
+"""Tables of the ledger, in one file because they are used only together."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from service.models.base import Base, Instant
 
 
 class LedgerEntry(Base):
-    """One leaf of the Merkle tree. Append-only; the leaf of a log is made by the database."""
+    """One leaf of the Merkle tree. Append-only; the database makes the leaf of a log."""
 
     __tablename__ = "ledger_entries"
     __table_args__ = (
@@ -68,7 +68,7 @@ class LedgerCheckpoint(Base):
 
 
 class LedgerCosignature(Base):
-    """What a witness signed."""
+    """The signature of a witness on a checkpoint."""
 
     __tablename__ = "ledger_cosignatures"
     __table_args__ = (
@@ -83,7 +83,7 @@ class LedgerCosignature(Base):
 
 
 class LedgerHead(Base):
-    """Where the sequencer stands: one row."""
+    """The state of the sequencer: one row."""
 
     __tablename__ = "ledger_head"
     __table_args__ = (

@@ -23,7 +23,7 @@ OPEN = text("status IN ('PENDING', 'PARTIAL')")
 
 
 class Order(Base):
-    """An order as it stands after its last event. Terms never change; the rest changes with an execution log."""
+    """An order as of its last event. The terms never change; the other columns change only with an execution log."""
 
     __tablename__ = "orders"
     __table_args__ = (

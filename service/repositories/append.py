@@ -1,4 +1,4 @@
-"""The one writer of the ledger: a connection of the sequencer's login, and what it may do."""
+"""The writer of the ledger: a connection of the sequencer's login, and its statements."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from service.repositories.pools import answered_by, shut
 from service.repositories.standing import HEAD, HOLDER, WAITING, Holder, Standing
 from service.repositories.tiles import TILES, tile_values, tiles_of
 
-# Any number will do, as long as nobody else locks it: "blotter" in ASCII.
+# Any number that no other program locks: "blotter" in ASCII.
 _LOCK = 0x626C6F74746572
 
 
 LONGEST_ANSWER_SECONDS = LONGEST_STATEMENT + 10
 """How long the database may take for one statement or transaction before the connection is given up."""
 
-# The lock of a host that is gone must not be held until the system's own keepalive finds out, hours later. Where
-# something in between acknowledges the keepalives, the session ends because it is idle: a sequencer asks each second.
+# Without these the lock of a failed host would be held until the system's default keepalive expires, after hours. Where
+# a proxy acknowledges the keepalives, the idle timeout ends the session: a sequencer sends a statement each second.
 KEEPALIVES = {
     "idle_session_timeout": "60s",
     "tcp_keepalives_idle": "5",
@@ -42,11 +42,11 @@ KEEPALIVES = {
 
 
 class LedgerMoved(Exception):
-    """Somebody else has appended: what is known of the tree here is old."""
+    """Another sequencer has appended: the tree in memory is out of date."""
 
 
 class ForeignLedger(Exception):
-    """This database is a copy of the one that the ledger grew in."""
+    """This database is a copy of the one in which the ledger was written."""
 
 
 class StoredCheckpoint(NamedTuple):
@@ -58,14 +58,17 @@ class StoredCheckpoint(NamedTuple):
 
 
 class LedgerWriter:
-    """Writes the ledger under blotter_sequencer. One at a time holds the lock; two at once are slow, never wrong."""
+    """Writes the ledger as blotter_sequencer. One session at a time holds the lock.
+
+    Two that write at once are slow, and still write a correct ledger.
+    """
 
     def __init__(self, connection: AsyncConnection[tuple[Any, ...]]) -> None:
         self._connection = connection
         # One transaction at a time on one connection, though signing and publishing run beside appending.
         self._turn = asyncio.Lock()
         self.asked_at: float | None = None
-        """When the database was asked what it has not answered yet, of `time.monotonic()`; None between questions."""
+        """When the statement under way was sent, by `time.monotonic()`; None while none is."""
 
     @classmethod
     @asynccontextmanager
@@ -83,7 +86,7 @@ class LedgerWriter:
             yield writer
 
     def shut(self) -> None:
-        """End the connection at once: what was sent on it has no answer."""
+        """End the connection at once; a statement under way gets no result."""
         shut(self._connection)
 
     async def elected(self) -> bool:
@@ -96,17 +99,17 @@ class LedgerWriter:
         return Holder(*rows[0]) if rows else None
 
     async def standing(self) -> Standing:
-        """Return where the ledger stands. Costs the same whatever its size."""
+        """Return the state of the ledger, at a cost that does not depend on its size."""
         [row] = await self._rows(HEAD)
         return Standing(*row)
 
     async def waiting(self) -> int:
-        """Return how many events have no position yet."""
+        """Return the number of events that have no position yet."""
         [(count,)] = await self._rows(WAITING)
         return int(count)
 
     async def backend(self) -> tuple[int, int]:
-        """Return the process id that the connection was given at its start, and that of the backend that answers."""
+        """Return the process id that the server reported at connection start, and that of the backend that answers."""
         [(pid,)] = await self._rows("SELECT pg_backend_pid()")
         return self._connection.info.backend_pid, int(pid)
 
@@ -135,22 +138,22 @@ class LedgerWriter:
         return tiles_of(await self._rows(TILES, tile_values(tiles)), tiles)
 
     async def append(self, tree: Edge, most: int) -> int:
-        """Append at most so many events of what was committed; return how many.
+        """Append committed events, at most that many, and return their number.
 
-        0 means that there is no more, or that this step only moved the hints on: only two in a row mean no more.
+        0 means that none is left, or that this step only advanced the hints: two in a row mean that none is left.
 
-        Raises LedgerMoved, ForeignLedger; `tree` is then of no more use.
+        Raises LedgerMoved, ForeignLedger; discard `tree` then.
         """
         async with self._asking(), self._connection.transaction():
             return await self._append(tree, "append_to_ledger(%(size)s, %(most)s)", {"most": most})
 
     async def append_note(self, tree: Edge, kind: str, content: Mapping[str, object]) -> None:
-        """Append what is recorded of the ledger itself; the database writes the leaf. Raises LedgerMoved."""
+        """Append a record about the ledger itself; the database writes the leaf. Raises LedgerMoved."""
         async with self._asking(), self._connection.transaction():
             await self._append_note(tree, kind, content)
 
     async def notes(self, kind: str) -> list[bytes]:
-        """Return the leaves of a kind of which there are few, the newest last: what the ledger says of itself."""
+        """Return all leaves of a kind of records about the ledger itself, the newest last."""
         rows = await self._rows(
             "SELECT leaf FROM ledger_entries WHERE kind = %(kind)s AND kind <> 'EXECUTION_LOG' ORDER BY kind, position",
             {"kind": kind},
@@ -158,9 +161,9 @@ class LedgerWriter:
         return [leaf for (leaf,) in rows]
 
     async def rebaseline(self) -> bool:
-        """Let the ledger go on in this database, though it is a copy; a leaf records it. Raises LedgerMoved.
+        """Let the ledger continue in this copy of its database; a leaf records it. Raises LedgerMoved.
 
-        Returns False, and changes nothing, where it is no copy.
+        Returns False, and changes nothing, if the database is not a copy.
         """
         tree = await self.edge()
         async with self._asking(), self._connection.transaction():
@@ -190,21 +193,21 @@ class LedgerWriter:
         return StoredCheckpoint(*rows[0]) if rows else None
 
     async def add_checkpoint(self, checkpoint: StoredCheckpoint) -> None:
-        """Keep a signed checkpoint. Raises LedgerMoved where there is another of this size."""
+        """Store a signed checkpoint. Raises LedgerMoved if there is another of this size."""
         await self._rows(
             "INSERT INTO ledger_checkpoints (size, root_hash, note) VALUES (%(size)s, %(root_hash)s, %(note)s)",
             checkpoint._asdict(),
         )
 
     async def cosignatures(self, size: int) -> dict[str, str]:
-        """Return the signature lines that witnesses have given to the checkpoint of a size, by the witness's name."""
+        """Return the signature lines of witnesses on the checkpoint of a size, by the witness's name."""
         rows = await self._rows(
             "SELECT witness, signature FROM ledger_cosignatures WHERE size = %(size)s ORDER BY witness", {"size": size}
         )
         return dict(rows)
 
     async def add_cosignature(self, size: int, witness: str, signature: str) -> None:
-        """Keep what a witness signed; the first of each witness counts."""
+        """Store the signature of a witness; the first of each witness counts."""
         await self._rows(
             "INSERT INTO ledger_cosignatures (size, witness, signature) VALUES (%(size)s, %(witness)s, %(signature)s) "
             "ON CONFLICT DO NOTHING",
@@ -243,7 +246,7 @@ class LedgerWriter:
 
     @asynccontextmanager
     async def _asking(self) -> AsyncIterator[None]:
-        """Wait for the turn to use the connection. Closes the connection when the database does not answer."""
+        """Wait until the connection is free, and hold it. Closes it when the database does not answer."""
         async with self._turn:
             self.asked_at = time.monotonic()
             try:
@@ -260,7 +263,7 @@ class LedgerWriter:
 
 @asynccontextmanager
 async def _told() -> AsyncIterator[None]:
-    """Tell what the database refuses, and that it is gone, in the ledger's words and the domain's."""
+    """Raise the driver's errors as errors of the ledger and of the domain."""
     try:
         yield
     except pg.SerializationFailure as error:

@@ -47,7 +47,7 @@ _LIST_OF_ALL = {False: _of_all(">", "ASC"), True: _of_all("<", "DESC")}
 
 @dataclass(frozen=True, slots=True)
 class LogKey:
-    """Where a page of logs ended: a key in the order of the listing."""
+    """The last row of a page of logs, as a key in the order of the listing."""
 
     timestamp: datetime
     trader_id: UUID
@@ -61,7 +61,7 @@ class Audit:
         self._database = database
 
     async def page(self, caller: Caller, filter_: LogFilter, after: LogKey | None, limit: int) -> list[ExecutionLog]:
-        """Return at most `limit` logs from after the key on: one trader's by sequence, all traders' by time."""
+        """Return at most `limit` logs after the key: one trader's by sequence, all traders' by time."""
         values = {
             **asdict(filter_),
             "after_time": after and after.timestamp,

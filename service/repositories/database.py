@@ -1,4 +1,4 @@
-"""The one way to send SQL under a caller's identity."""
+"""Sends SQL under a caller's identity. Nothing else does."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ class Statement(NamedTuple):
 
 
 def act_as(trader_id: UUID | None) -> Statement:
-    """Return the statement that says whose rows the rest of the transaction is about."""
+    """Return the statement that sets the trader for the rest of the transaction."""
     return Statement("SELECT act_as(%(trader_id)s)", {"trader_id": trader_id})
 
 
 WRITERS_A_TRADER = 2
-"""One active and one queued writer per trader; more would only hold connections that others need."""
+"""One active and one queued writer per trader; more would hold connections that other callers need."""
 WAIT_WITH_TURNS = 0.2
-"""Seconds for which a call that has the turns of some traders waits for that of another one."""
+"""Seconds for which a call that holds the turns of some traders waits for that of another trader."""
 
 MAY_BE_DONE = "The database did not answer, and the work may have been done; repeat the call with the same key."
 
-# A login may change its own defaults (ALTER ROLE ... SET); what a connection asks for at its start goes before them.
-# What cannot be asked for here is looked for at the start of the service: see privileges.py.
+# A login may change its own defaults (ALTER ROLE ... SET); start-up options take precedence over them. Settings that
+# cannot be start-up options are checked at the start of the service: see privileges.py.
 SESSION = {
     "search_path": "pg_catalog,public,pg_temp",
     "row_security": "on",
@@ -82,13 +82,13 @@ SESSION = {
 def at_least_on(*, local: bool) -> str:
     """Return the SQL that makes commits durable for the transaction (`local`) or the session.
 
-    A login may have changed its own default to less. What is stronger than `on` is left as the DBA has set it.
+    A login may have lowered its own default. A setting stronger than `on` is left as the DBA has set it.
     """
     stronger = "CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END"
     return f"set_config('synchronous_commit', {stronger}, {str(local).lower()})"
 
 
-# A peer that is gone without a word is noticed in about ten seconds, not in hours. The URL may say otherwise.
+# A peer that has gone silently is detected in about ten seconds, not hours. Parameters of the URL take precedence.
 _PATIENCE_WITH_PEERS = {
     "connect_timeout": 5,
     "keepalives": 1,
@@ -109,7 +109,7 @@ def login_to(
 ) -> str:
     """Return the libpq connection string for a login of the database, in UTF-8.
 
-    The session settings, and UTC, are start-up options; a `pooler` refuses these, and the message has to carry them.
+    The session settings, and UTC, are start-up options; a `pooler` refuses these, so that each message carries them.
     """
     parts: dict[str, Any] = _PATIENCE_WITH_PEERS | conninfo_to_dict(conninfo)
     if password is not None:
@@ -121,7 +121,7 @@ def login_to(
     return make_conninfo(**parts)
 
 
-# Of a connection, or what only makes statements slow; a pooler's server connections are the DBA's to set up.
+# Settings of a connection, or that only slow statements down: the DBA sets these on a pooler's server connections.
 _OF_CONNECTIONS = {"idle_session_timeout", "local_preload_libraries", "session_preload_libraries"}
 _OF_CONNECTIONS |= {name for name in SESSION if name.startswith(("enable_", "debug_", "client_", "jit"))}
 
@@ -129,7 +129,7 @@ _OF_CONNECTIONS |= {name for name in SESSION if name.startswith(("enable_", "deb
 def _in_transaction(session: Mapping[str, str]) -> list[Statement]:
     """Return the statements that give the settings of a session to one transaction, for use behind a pooler."""
     local = {name: value.replace("\\ ", " ") for name, value in session.items() if name not in _OF_CONNECTIONS}
-    # A default counts from the next transaction on; this one is told directly.
+    # A default applies from the next transaction on; this statement sets the current one.
     isolation = local.pop("default_transaction_isolation").upper()
     access = "READ ONLY" if local.pop("default_transaction_read_only") == "on" else "READ WRITE"
     return [
@@ -155,11 +155,11 @@ class _Call:
 
     @property
     def key(self) -> Key:
-        """What the queue knows the caller by."""
+        """The caller's key in the queue."""
         return self.caller.trader_id or self.caller.actor
 
     def hint(self) -> None:
-        """Say that there may be new events: after a commit, and when nobody knows whether there was one."""
+        """Report that there may be new events: after a commit, or when it is unknown whether there was one."""
         if self.committed:
             for trader_id in self.writes_of:
                 self.committed(trader_id)
@@ -182,10 +182,10 @@ class Database:
 
     Identity, timeout and statements travel as one simple-protocol message: an implicit transaction, which the server
     commits at its end and rolls back by itself on any error. The setting that carries the identity ends with it, so a
-    pooled connection never remembers a caller.
+    pooled connection keeps nothing of a caller.
 
-    Each call runs in a task that the database owns. A caller that goes away ends its call while the call waits or
-    reads; a write that was sent runs to its end, because Postgres commits a cancelled COMMIT without its standby.
+    Each call runs in a task that this object owns. Cancelling the caller cancels the call while it waits or reads; a
+    write that was sent runs to its end, because Postgres commits a cancelled COMMIT without its standby.
     """
 
     def __init__(
@@ -197,9 +197,9 @@ class Database:
         limits: Limits | None = None,
         pooler: bool = False,
     ) -> None:
-        """`conninfo` names server and database, `sizes` the most connections of each login that may call.
+        """`conninfo` names server and database, `sizes` gives the maximum of connections of each login.
 
-        `pooler` says that the conninfo leads to a pooler in transaction mode, such as PgBouncer.
+        `pooler` states that the conninfo leads to a pooler in transaction mode, such as PgBouncer.
         """
         self._writers: WeakValueDictionary[tuple[UUID, CallerKind | None], asyncio.Semaphore] = WeakValueDictionary()
         self._session = _in_transaction(SESSION) if pooler else []
@@ -211,7 +211,7 @@ class Database:
             self._pools[kind] = Pool(named, login, size, limits or Limits(), pooler=pooler)
 
     async def open(self) -> None:
-        """Connect each login once. Raises DatabaseUnavailable when the database cannot be reached."""
+        """Connect each login once. Raises DatabaseUnavailable if the database cannot be reached."""
         try:
             for pool in self._pools.values():
                 await pool.open()
@@ -220,16 +220,16 @@ class Database:
             raise
 
     async def close(self, grace_seconds: float = 0) -> None:
-        """Close all connections; calls under way get that long to end, the writes among them without their callers.
+        """Close all connections after calls under way have ended, or after the grace period.
 
-        Takes hardly longer, whatever the database does.
+        Writes continue in it also without their callers. Takes little longer, also when the database does not answer.
         """
         if self._calls:
             await asyncio.wait(self._calls, timeout=grace_seconds)
         await asyncio.gather(*(pool.close() for pool in self._pools.values()))
         for task, call in self._calls.items():
             if not (call.writes_of and call.sent):
-                task.cancel()  # once more: the driver may be waiting for its first cancellation to be answered
+                task.cancel()  # a second time: the driver may be waiting for the answer to its first cancellation
         if self._calls:
             await asyncio.wait(self._calls, timeout=CLOSE_SECONDS)
 
@@ -245,13 +245,13 @@ class Database:
         """Run the statements in one transaction under the caller's login and identity.
 
         `writes_of` names the traders whose counters they lock; `committed` is called for each of them after the
-        commit, or when it is not known whether there was one, also when the caller has gone. When the connection turns
-        out to be dead, what is `repeatable` is sent again on another. `timeout_seconds` bounds the call as the
-        caller's deadline does.
+        commit, or when it is unknown whether there was one, also when the caller has gone. When the connection is
+        found closed, a `repeatable` call is sent again on another. `timeout_seconds` bounds the call as the caller's
+        deadline does.
 
-        Returns the rows of each statement. Raises a BlotterError for whatever the database refuses; then nothing was
-        written, except that DatabaseUnavailable cannot know: it is raised also for what a later attempt of a write
-        meets, because an earlier one may have committed.
+        Returns the rows of each statement. Raises a BlotterError for any error of the database. Nothing was written
+        then, except that with DatabaseUnavailable it is unknown: it also replaces the error of a later attempt of a
+        write, because an earlier attempt may have committed.
         """
         deadline = caller.deadline
         if timeout_seconds is not None:
@@ -285,7 +285,7 @@ class Database:
     def _forget(self, task: asyncio.Task[list[Rows]]) -> None:
         del self._calls[task]
         if not task.cancelled():
-            task.exception()  # the caller may have gone; asyncio would report an error that nobody has asked for
+            task.exception()  # the caller may have gone; asyncio would log an exception that is never retrieved
 
     async def _run(self, call: _Call) -> list[Rows]:
         pool = self._pools[call.caller.kind]
@@ -304,9 +304,9 @@ class Database:
 
     @asynccontextmanager
     async def _turns(self, call: _Call) -> AsyncIterator[None]:
-        """Wait for a turn of each trader before a connection is taken, so that one at most waits for its lock.
+        """Wait for a turn of each trader before a connection is taken, so that at most one waits for its lock.
 
-        A trader's own calls wait among themselves first: however many there are, a gateway's report waits behind two.
+        A trader's own calls wait among themselves first: a gateway's report waits behind at most two of them.
         """
         async with AsyncExitStack() as turns, AsyncExitStack() as own:
             try:
@@ -323,10 +323,10 @@ class Database:
             yield
 
     async def _enter(self, turns: AsyncExitStack, trader_ids: list[UUID]) -> UUID | None:
-        """Take the traders' turns in this order. Returns the first one that is not to be had soon.
+        """Take the traders' turns in this order. Returns the first one that does not become free soon.
 
-        A call that has turns of other traders keeps them from these while it waits: it should give them back, and wait
-        for the one that it did not get before it takes the others.
+        A call that holds turns of other traders blocks these while it waits: it should release them, and wait for the
+        missing one before it takes the others.
         """
         for index, trader_id in enumerate(trader_ids):
             try:
@@ -351,7 +351,7 @@ class Database:
                             raise translate(error) from error
             except Exception as error:
                 told = translate(error)
-                # An earlier attempt may have committed. What a later one meets says nothing of that.
+                # An earlier attempt may have committed; the error of a later one does not show that.
                 if attempt and isinstance(told, BlotterError if call.writes_of else DatabaseBusy):
                     told = DatabaseUnavailable(MAY_BE_DONE if call.writes_of else None)
                 if told is error:
@@ -362,7 +362,7 @@ class Database:
     async def _exchange(self, connection: Connection, call: _Call) -> list[Rows]:
         cursor = AsyncClientCursor(connection)
         parts = await in_portions(lambda statement: cursor.mogrify(*statement), [*self._session, *call.statements])
-        # Last, because it says how much time is left.
+        # Last, because it contains the time that is left.
         parts.insert(len(self._session), cursor.mogrify(*call.identity()))
         message = ";".join(parts).encode()
         with answered_by(connection, call.deadlines.closes_at(writes=bool(call.writes_of))):

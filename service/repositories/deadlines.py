@@ -1,4 +1,4 @@
-"""The moments in the life of one call: until when it waits, runs, and is answered."""
+"""The time limits of one call: until when it waits, runs, and is answered."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MARGIN_SHARE, _MOST_MARGIN = 0.2, 0.25
 
 
 class Deadlines:
-    """Computed from the caller's deadline, None where it set none. All times are of `time.monotonic()`."""
+    """Computed from the caller's deadline, None if it set none. All times are of `time.monotonic()`."""
 
     def __init__(self, deadline: float | None) -> None:
         now = time.monotonic()
@@ -29,7 +29,7 @@ class Deadlines:
         """When the call stops waiting for a turn or a connection."""
         self._runs_until = math.inf
         self.answers_at: float | None = None
-        """When the caller is answered, whether the database is done or not."""
+        """When the caller is answered, also if the database has not answered."""
         if deadline is not None:
             margin = min(_MOST_MARGIN, _MARGIN_SHARE * max(0.0, deadline - now))
             self._runs_until = deadline - margin
@@ -39,9 +39,9 @@ class Deadlines:
         self._sent = now
 
     def send(self) -> int | None:
-        """Return the milliseconds that Postgres may take for each statement of a message that is sent now.
+        """Return the timeout in milliseconds of each statement of a message that is sent now.
 
-        None: as long as the session allows.
+        None: the timeout of the session applies.
         """
         self._sent = time.monotonic()
         if self.answers_at is None:
@@ -51,12 +51,12 @@ class Deadlines:
         return milliseconds
 
     def closes_at(self, *, writes: bool) -> float:
-        """Return when the connection is closed unless the database has answered the message that was sent."""
+        """Return when the connection is closed if the database has not answered the message that was sent."""
         last = self._sent + self._limit + _GRACE
         return last if writes or self.answers_at is None else min(last, self.answers_at)
 
     def error_for_cancelled_statement(self) -> BlotterError:
-        """Return what it means that Postgres has cancelled a statement now."""
+        """Return the error for a statement that Postgres cancels now."""
         if time.monotonic() - self._sent < self._limit - _CLOCKS_APART:
             return Aborted("Another session cancelled the statement; nothing was written.")
         return StatementTimeout() if self._limit >= LONGEST_STATEMENT else DeadlineExceeded()

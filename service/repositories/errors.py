@@ -1,4 +1,4 @@
-"""Database errors as errors of the domain: told by SQLSTATE and by the name of the constraint, never by the wording."""
+"""Database errors as errors of the domain, by SQLSTATE and the constraint's name, never by the message's text."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ BY_CONSTRAINT: dict[str, Callable[[], BlotterError]] = {
 }
 
 GONE = ("08", "53", "57P")
-"""Classes of SQLSTATE: the connection failed, resources ran out, the server shuts down or starts up."""
+"""Classes of SQLSTATE: connection failure, insufficient resources, the server shuts down or starts up."""
 
 BY_OUTCOME: dict[str, Callable[[], BlotterError]] = {
     "EXPIRE_TIME_PAST": ExpireTimePast,
@@ -41,7 +41,7 @@ BY_OUTCOME: dict[str, Callable[[], BlotterError]] = {
     "REPORT_ID_REUSED": ReportIdReused,
     "EXECUTION_ID_REUSED": ExecutionIdReused,
 }
-"""What the functions of revision 009 answer when they refuse."""
+"""The outcomes with which the functions of revision 009 refuse."""
 
 
 @contextmanager
@@ -62,7 +62,7 @@ def _one_line(error: psycopg.Error) -> str:
 
 
 def translate(error: Exception) -> Exception:
-    """Return the domain's error for one of the driver's, or the error itself where the domain has no word for it."""
+    """Return the domain's error for one of the driver's, or the error itself if the domain has none for it."""
     match error:
         case pg.SerializationFailure() | pg.DeadlockDetected():
             return Aborted()

@@ -1,7 +1,7 @@
-"""What happens to orders, from some event on: the source of the streams.
+"""Events of orders after a cursor: the source of the streams.
 
-A trader's events go by sequence, all traders' by their position in the ledger. A cursor says how far a stream has come:
-a trader's last sequence, or how many entries of the ledger; in both cases a stream goes on with what is beyond.
+A trader's events are ordered by sequence, all traders' by their position in the ledger. A cursor is the progress of a
+stream: a trader's last sequence, or a number of entries of the ledger. A stream continues after it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _OF_TRADER = f"""
     ORDER BY log.sequence
     LIMIT %(limit)s::bigint
 """
-# A stretch of the ledger at a time: a rare match must not make one statement read it all.
+# A range of the ledger at a time: otherwise one statement with a rare match would read all of it.
 _OF_ALL = f"""
     SELECT entry.position, {columns(ExecutionLog, "log")}
     FROM ledger_entries AS entry
@@ -49,8 +49,8 @@ _OF_ALL = f"""
     LIMIT %(limit)s::bigint
 """
 
-# An order that changed since the cursor is left out: its event comes after the snapshot. So every page, however late it
-# is read, shows the same moment, without a transaction that stays open between them.
+# An order that has changed since the cursor is left out: its event follows the snapshot. So each page shows the state
+# at the cursor, no matter when it is read, without a transaction that stays open between pages.
 _SNAPSHOT = f"""
     SELECT {columns(Order, "orders")} FROM orders {{join}}
     WHERE {if_given("after_id", "uuid", "orders.id > %(after_id)s::uuid")}
@@ -79,12 +79,12 @@ class Event(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Events in ascending order. `cursor`: all matching events up to it are here or came before."""
+    """Events in ascending order. `cursor`: all matching events up to it are here or in earlier results."""
 
     events: list[Event]
     cursor: int
     more: bool
-    """There may be more to read at once."""
+    """Whether there may be more events to read at once."""
 
 
 class Events:
@@ -94,14 +94,14 @@ class Events:
         self._database = database
 
     async def cursors(self, caller: Caller, trader_ids: list[UUID]) -> Rows:
-        """Return (trader_id, cursor) of those traders that have events, and (None, cursor) of all; for who sees all."""
+        """Return (trader_id, cursor) of each trader with events, and (None, cursor) of all; for logins that see all."""
         counters, [(size,)] = await self._database.run(
             caller, Statement(_LAST_SEQUENCES, {"trader_ids": trader_ids}), Statement(_HEAD)
         )
         return [*counters, (None, size)]
 
     async def bounds(self, caller: Caller, trader_id: UUID | None) -> tuple[int, int]:
-        """Return the least cursor that can be gone on from, and that of now."""
+        """Return the lowest cursor from which a stream can continue, and the current one."""
         if trader_id is None:
             [[(size,)]] = await self._database.run(caller, Statement(_HEAD))
             return 0, size
@@ -115,9 +115,9 @@ class Events:
     async def after(
         self, caller: Caller, trader_id: UUID | None, filter_: EventFilter, cursor: int, limit: int
     ) -> Batch:
-        """Return at most `limit` events beyond the cursor."""
+        """Return at most `limit` events after the cursor."""
         values: dict[str, Any] = {"trader_id": trader_id, "cursor": cursor, "limit": limit, **asdict(filter_)}
-        # How far it goes is read first, so whatever that has counted is visible to the second statement.
+        # The end of the range is read first, so that all entries counted by it are visible to the second statement.
         if trader_id is None:
             values["end"] = cursor + STRETCH
             [(size,)], rows = await self._database.run(caller, Statement(_HEAD), Statement(_OF_ALL, values))
@@ -125,7 +125,7 @@ class Events:
             if len(rows) == limit:
                 return Batch(events, rows[-1][0] + 1, more=True)
             end = min(size, cursor + STRETCH)
-            # The second statement may have seen entries that the first had not counted.
+            # The second statement may have seen entries that the first did not count.
             return Batch(events, max(end, rows[-1][0] + 1) if rows else end, more=end < size)
         last, rows = await self._database.run(caller, Statement(_LAST_SEQUENCE, values), Statement(_OF_TRADER, values))
         events = [Event(log, None) for log in logs_of(rows)]
@@ -142,7 +142,7 @@ class Events:
         after_id: UUID | None,
         limit: int,
     ) -> list[Order]:
-        """Return at most `limit` orders without an event beyond the cursor, by ascending id from after `after_id`."""
+        """Return at most `limit` orders without an event after the cursor, by ascending id after `after_id`."""
         values: dict[str, Any] = {
             "trader_id": trader_id,
             "cursor": cursor,

@@ -1,4 +1,4 @@
-"""Looking into the record: an order as of any moment, and who of compliance has looked."""
+"""Queries about the record: an order as of any time, and the reads by compliance."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Access:
 
 
 class Inspection:
-    """The repository for compliance's questions about the record."""
+    """The repository for compliance's queries about the record."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

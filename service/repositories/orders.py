@@ -78,7 +78,7 @@ _FILLS = f"""
 _LIST_FILLS = _FILLS.format(of_order="true")
 _LIST_FILLS_OF_ORDER = _FILLS.format(of_order=f"fills.order_id = ({_FIND})")
 
-# The predicate of idx_orders_expiring, to the letter.
+# Exactly the predicate of idx_orders_expiring.
 _EXPIRED = """
     SELECT DISTINCT orders.trader_id FROM orders
     WHERE status IN ('PENDING', 'PARTIAL') AND orders.expires_at <= now()
@@ -94,7 +94,7 @@ EXPIRY_LOCK_TIMEOUT = "200ms"
 
 
 class Recorded(NamedTuple):
-    """An order after a write; `replayed` when the write had been done before."""
+    """An order after a write; `replayed` if the write had been done before."""
 
     order: Order
     replayed: bool
@@ -110,13 +110,13 @@ class Orders:
     async def submit(
         self, caller: Caller, trader_id: UUID, orders: Sequence[NewOrder]
     ) -> list[Recorded | BlotterError]:
-        """Enter the orders in one transaction. One result each: what was recorded, or why it was not."""
+        """Enter the orders in one transaction. Returns one result each: the recorded order, or the error."""
         statements = await in_portions(lambda order: _submit(caller, trader_id, order), orders)
         results = await self._database.run(caller, *statements, writes_of=[trader_id], committed=self._committed)
         return await in_portions(_recorded, results)
 
     async def validate(self, caller: Caller, trader_id: UUID, order: NewOrder) -> Order | None:
-        """Check the order as `submit` would, and enter nothing. Returns the order that it would repeat, if any."""
+        """Check the order as `submit` does, and enter nothing. Returns the order that it would repeat, if any."""
         [[row]] = await self._database.run(caller, _submit(caller, trader_id, order, validate_only=True))
         return None if row[0] == "VALID" else or_raise(_recorded([row])).order
 
@@ -131,8 +131,8 @@ class Orders:
     async def cancel_all(self, caller: Caller, trader_id: UUID, symbol: str | None, reason: str | None) -> list[UUID]:
         """Cancel all open orders of the trader, or those in one symbol. Returns their ids, oldest first.
 
-        One transaction up to 10,000 orders; beyond, one each. Whatever fails after the first raises DatabaseUnavailable
-        with the number of orders that were cancelled: other errors say that nothing was written.
+        Each transaction cancels up to 10,000 orders. A failure after the first transaction raises DatabaseUnavailable
+        with the number of orders that were cancelled: other errors mean that nothing was written.
         """
         cancelled: list[UUID] = []
         full = True
@@ -154,7 +154,8 @@ class Orders:
     async def expire(self, caller: Caller, trader_id: UUID) -> list[UUID]:
         """Cancel the trader's open orders that are past their expiry, at most 1,000. Returns their ids.
 
-        Raises Aborted: at once when another transaction has the trader's counter, soon when one has an order of theirs.
+        Raises Aborted: at once if another transaction has locked the trader's counter, after a short wait if one has
+        locked an order of theirs.
         """
         first = (
             Statement("SELECT set_config('lock_timeout', %(timeout)s, true)", {"timeout": EXPIRY_LOCK_TIMEOUT}),
@@ -173,8 +174,8 @@ class Orders:
     async def report(self, caller: Caller, reports: Sequence[Report]) -> list[Recorded | BlotterError]:
         """Record the reports in one transaction, one result each.
 
-        Traders are taken in the order of their ids, so that two batches never wait for each other in a circle; one
-        trader's reports in the order given.
+        Traders are taken in the order of their ids, so that two batches do not deadlock; the reports of one trader are
+        recorded in the order given.
         """
         order = sorted(range(len(reports)), key=lambda index: reports[index].trader_id)
         pairs = await in_portions(lambda index: _report(caller, reports[index]), order)
@@ -200,7 +201,7 @@ class Orders:
         after: tuple[datetime, UUID] | None,
         limit: int,
     ) -> list[Order]:
-        """Return at most `limit` orders, newest first, from after the key (created_at, id) on."""
+        """Return at most `limit` orders, newest first, after the key (created_at, id)."""
         before_time, before_id = after or (None, None)
         values = {"trader_id": trader_id, "before_time": before_time, "before_id": before_id, "limit": limit}
         [rows] = await self._database.run(caller, Statement(_LIST, values | asdict(filter_)))
@@ -230,7 +231,7 @@ class Orders:
 
     async def _cancel_open(self, caller: Caller, trader_id: UUID, *first: Statement, **values: Any) -> list[UUID]:
         cancel = Statement(_CANCEL_OPEN, {"trader_id": trader_id, **values, **_origin(caller)})
-        # Sent twice, it would cancel what was entered in between.
+        # Sent twice, it would cancel orders that were entered in between.
         [*_, rows] = await self._database.run(
             caller,
             *first,

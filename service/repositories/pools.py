@@ -1,4 +1,4 @@
-"""One login's connections to the database: lent in turn, watched, and closed when the database does not answer."""
+"""One login's connections to the database: lent in turn, and closed when the database does not answer."""
 
 from __future__ import annotations
 
@@ -24,10 +24,9 @@ _Pool = AsyncConnectionPool[Connection]
 _PATIENCE_AT_START = 10.0
 
 CLOSE_SECONDS = 0.5
-"""How long the end waits for what has been told to end, beyond any grace."""
+"""Seconds for which closing waits for tasks that were cancelled, after any grace period."""
 
-# A pooler in transaction mode refuses most start-up parameters, but gives these, once set, to each server connection
-# that it lends.
+# A pooler in transaction mode refuses most start-up parameters, but sets these on each server connection that it lends.
 _TRACKED_BY_POOLERS = "SET TimeZone TO 'UTC'; SET DateStyle TO 'ISO'; SET standard_conforming_strings TO on"
 
 
@@ -35,7 +34,7 @@ class Pool:
     """The connections of one login, behind a queue in which callers take turns."""
 
     def __init__(self, conninfo: str, login: str, size: int, limits: Limits, *, pooler: bool) -> None:
-        """`size` is the most connections; `pooler` says that they lead to a pooler in transaction mode."""
+        """`size` is the maximum of connections; `pooler` states that they lead to a pooler in transaction mode."""
         self.size = size
         self.queue = FairQueue(size, limits)
         self._waiting: set[asyncio.Timeout] = set()
@@ -50,29 +49,29 @@ class Pool:
             kwargs={"autocommit": True, "prepare_threshold": None, "cursor_factory": AsyncClientCursor},
             reconnect_timeout=_PATIENCE_AT_START,
             reconnect_failed=self._fail_waiters,
-            # A connection keeps the plans that it made when the tables were smaller.
+            # A connection keeps plans that were made when the tables were smaller.
             max_lifetime=600,
         )
 
     async def open(self) -> None:
-        """Connect once. Raises DatabaseUnavailable when the database cannot be reached."""
+        """Connect once. Raises DatabaseUnavailable if the database cannot be reached."""
         try:
             await self._pool.open(wait=True, timeout=_PATIENCE_AT_START)
         except Exception as error:
             raise DatabaseUnavailable if isinstance(error, PoolTimeout) else translate(error) from error
-        # From now on callers wait for a connection: fail them at once, and try again when the next one comes.
+        # Callers that wait for a connection fail at once; the next call tries again.
         self._pool.reconnect_timeout = 0
 
     async def close(self) -> None:
-        """Close all connections, those that are lent too: what was sent on these has no answer."""
-        # Only connections that are just being made are waited for; the pool's tasks then end with the event loop.
+        """Close all connections, also those that are lent: statements under way on these get no result."""
+        # This waits only for connections that are being made; the pool's tasks then end with the event loop.
         await self._pool.close(timeout=CLOSE_SECONDS)
         for connection in self._lent:
             shut(connection)
 
     @asynccontextmanager
     async def connection(self, key: Key, until: float) -> AsyncIterator[Connection]:
-        """Lend a connection when the caller's turn comes.
+        """Lend a connection at the caller's turn.
 
         Raises DatabaseBusy at `until` (of `time.monotonic()`), and DatabaseUnavailable as soon as the pool is empty
         and no connection can be made.
@@ -107,14 +106,14 @@ async def _configure(connection: Connection) -> None:
 
 
 def shut(connection: Connection) -> None:
-    """End the stream to the database. The driver sees that, and closes the connection itself."""
+    """Shut down the socket to the database. The driver notices that, and closes the connection itself."""
     with suppress(OSError, OperationalError), socket.socket(fileno=os.dup(connection.fileno())) as end:
         end.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager
 def answered_by(connection: Connection, moment: float) -> Iterator[None]:
-    """Close the connection at `moment` (of `time.monotonic()`) when the context has not ended by then.
+    """Close the connection at `moment` (of `time.monotonic()`) if the context has not ended by then.
 
     Raises DatabaseUnavailable then. Nothing is cancelled in the database: a cancelled COMMIT no longer waits for a
     synchronous standby.

@@ -1,4 +1,4 @@
-"""Checks at the start: what the logins may do, or have set on themselves, beyond what the revisions gave them."""
+"""Checks at the start of the service: privileges and settings of the logins beyond those that the revisions give."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from service.repositories.errors import unavailable_if_unreachable
 
 
 class UnsafeDatabase(Exception):
-    """A database whose privileges or settings break what the service promises; the text names the remedy."""
+    """A database whose privileges or settings break a guarantee of the service; the text names the remedy."""
 
 
 LOGINS = ["blotter_trader", "blotter_execution", "blotter_compliance", "blotter_sequencer"]
 
-# A login may set these on itself. They act before the first statement of a connection, so none can undo them there.
+# A login may set these on itself. They act before the first statement of a connection, so that none can reset them.
 UNPINNABLE = ["local_preload_libraries", "session_preload_libraries", "transaction_timeout"]
 
 _VALUES = {"logins": LOGINS, "unpinnable": UNPINNABLE}
 
-# A role that a login is a member of is refused where it has rights: predefined ones, such as pg_write_all_data, others'
-# attributes, or privileges on what is in schema public. A managed server may have roles without rights, which say how
-# a login proves who it is. A membership is refused where it is given, which may be to a role in between.
+# Membership of a role is refused if the role is predefined, such as pg_write_all_data, or has attributes, or privileges
+# on objects in schema public. Roles without rights are accepted, because a managed server may use them for
+# authentication. The message names the membership that was granted, which may be that of a role in between.
 _REFUSED: LiteralString = """
     SELECT format('%%s is not bound by row level security: ALTER ROLE %%I NO%%s', rolname, rolname, attribute)
     FROM pg_roles, LATERAL (VALUES ('SUPERUSER', rolsuper), ('BYPASSRLS', rolbypassrls),
@@ -101,7 +101,7 @@ _HARDENED: LiteralString = """
           AND evtenabled IN ('O', 'A') AND proname = 'refuse_definitions')
 """
 
-# By names only: PostgreSQL may print the same expression otherwise in another version.
+# By names only: versions of PostgreSQL may print the same expression differently.
 _POLICIES_AND_GRANTS: LiteralString = """
     WITH login AS (SELECT oid, rolname FROM pg_roles WHERE rolname = ANY (%(logins)s::text[])),
     relation AS (SELECT * FROM pg_class WHERE relnamespace = 'public'::regnamespace),
@@ -127,8 +127,8 @@ _POLICIES_AND_GRANTS: LiteralString = """
     FROM line
 """
 
-# Said by the database, because a later release may have brought policies and grants that this code cannot know. Only
-# the owner, who could change them anyway, can change what is said.
+# The database states the digest, because a later release may have added policies and grants that this code does not
+# know. Only the owner, who could change the policies as well, can change that statement.
 _EXPECTED_POLICIES_AND_GRANTS: LiteralString = "SELECT policies_and_grants FROM schema_compatibility()"
 
 OTHER_POLICIES = (
@@ -143,9 +143,9 @@ NOT_HARDENED = (
 
 
 def check_settings(conninfos: Sequence[str]) -> None:
-    """Look for settings of the logins that can keep them out. Raises UnsafeDatabase, and DatabaseUnavailable.
+    """Check the logins for settings that can prevent them from connecting. Raises UnsafeDatabase, DatabaseUnavailable.
 
-    `conninfos` name the same database under several logins, tried in turn: a setting may keep one of them out.
+    `conninfos` name the same database under several logins, tried in turn: a setting may prevent one from connecting.
     """
     with unavailable_if_unreachable():
         for conninfo in conninfos[:-1]:
@@ -157,7 +157,7 @@ def check_settings(conninfos: Sequence[str]) -> None:
 
 
 def check_privileges(conninfo: str) -> bool:
-    """Return whether sql/harden.sql was run. Raises UnsafeDatabase, and DatabaseUnavailable."""
+    """Return whether sql/harden.sql was run. Raises UnsafeDatabase, DatabaseUnavailable."""
     with unavailable_if_unreachable():
         _refuse(conninfo, _REFUSED)
         with psycopg.connect(conninfo) as connection:

@@ -1,4 +1,4 @@
-"""A cheap question that the database can answer exactly when it can take orders."""
+"""A cheap query that succeeds exactly when the database can accept orders."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from service.repositories.database import Database, Statement
 
 _NOBODY = {"trader_id": UUID(int=0)}
 
-# The locks that a submit needs, and a refusal by a standby. No row matches, so nothing is written.
+# Takes the locks that a submit needs, and fails on a standby. No row matches, so nothing is written.
 _WRITE = (
     Statement("UPDATE trader_sequences SET last_sequence = last_sequence WHERE trader_id = %(trader_id)s", _NOBODY),
     Statement("UPDATE orders SET last_sequence = last_sequence WHERE trader_id = %(trader_id)s", _NOBODY),
@@ -19,13 +19,13 @@ _WRITE = (
 
 
 class Probe:
-    """Whether a database can take orders."""
+    """Checks whether a database can accept orders."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def write_nothing(self, within: float) -> None:
-        """Run what a submit runs, on no row. Raises a BlotterError where a submit would fail, or after the seconds."""
+        """Run a submit's statements, on no row. Raises a BlotterError if a submit would fail, or after the seconds."""
         deadline = time.monotonic() + within
         caller = Caller(CallerKind.EXECUTION, None, "blotter", f"probe-{uuid4()}", deadline)
         await self._database.run(caller, *_WRITE)

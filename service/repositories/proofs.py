@@ -1,4 +1,4 @@
-"""Reading the ledger: checkpoints, proofs, and stretches of it. Proofs are verified before they are returned."""
+"""Reading the ledger: checkpoints, proofs, and ranges of leaves. Proofs are verified before they are returned."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _LEAVES = """
 
 
 class SignedTree(NamedTuple):
-    """A checkpoint as it was signed, and what witnesses have added since."""
+    """A checkpoint as it was signed, and the signatures that witnesses have added since."""
 
     size: int
     root_hash: bytes
@@ -71,7 +71,7 @@ class Inclusion(NamedTuple):
 
 
 class Consistency(NamedTuple):
-    """The proof that one tree is the beginning of another."""
+    """The proof that one tree is a prefix of another."""
 
     old_size: int
     new_size: int
@@ -81,7 +81,7 @@ class Consistency(NamedTuple):
 
 
 class Stretch(NamedTuple):
-    """What joins a stretch of leaves to a signed tree: the full subtrees to its left and right."""
+    """The hashes that connect a range of leaves to a signed tree: the full subtrees to its left and right."""
 
     start: int
     end: int
@@ -107,7 +107,7 @@ class Ledger:
     async def inclusion(self, caller: Caller, leaf: UUID | int, size: int | None) -> Inclusion:
         """Prove a log, or the leaf at a position, in the tree of a size, or (None) of the newest checkpoint.
 
-        Two round trips: the position says which tiles are needed. Raises LogNotFound, LogNotYetInLedger,
+        Two round trips: the position determines the tiles. Raises LogNotFound, LogNotYetInLedger,
         TreeSizeOutOfRange, LedgerDamaged.
         """
         by_id = isinstance(leaf, UUID)
@@ -130,7 +130,7 @@ class Ledger:
         return Inclusion(position, size, content, hashes, root, checkpoint)
 
     async def consistency(self, caller: Caller, old_size: int, new_size: int | None) -> Consistency:
-        """Prove that the tree of the old size begins that of the new one, or (None) of the newest checkpoint.
+        """Prove that the tree of the old size is a prefix of that of the new size, or (None) of the newest checkpoint.
 
         Raises TreeSizeOutOfRange, CheckpointNotFound, LedgerDamaged.
         """
@@ -149,7 +149,7 @@ class Ledger:
         return Consistency(old_size, size, old_root, root, hashes)
 
     async def stretch(self, caller: Caller, start: int, end: int | None) -> Stretch:
-        """Return what joins the leaves from `start` to `end`, or (None) to the last, to the newest checkpoint.
+        """Return the hashes that connect the leaves from `start` to `end` (None: to the last) to the newest checkpoint.
 
         Raises CheckpointNotFound, PositionOutOfRange, LedgerDamaged.
         """
@@ -169,7 +169,7 @@ class Ledger:
         return [leaf for (leaf,) in rows]
 
     async def _roots(self, caller: Caller, spans: Sequence[Span], size: int) -> tuple[list[bytes], SignedTree | None]:
-        """Return the roots over the spans, and the checkpoint of the size, whose root the tree's must be."""
+        """Return the roots over the spans, and the checkpoint of the size, whose root must equal the tree's."""
         tiles = needed([(0, size), *spans], size)
         found, signed = await self._database.run(
             caller, Statement(TILES, tile_values(tiles)), Statement(_CHECKPOINT, {"size": size})

@@ -1,4 +1,4 @@
-"""The queue in front of a pool: callers take turns, and nobody waits in a queue without a bound."""
+"""The queue in front of a pool: callers take turns, and the length of the queue is bounded."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Key = object
 
 
 class Limits(NamedTuple):
-    """What the callers of one pool may use at most."""
+    """The limits of the callers of one pool."""
 
     calls: int = 5000
-    """Calls that wait for the database or use it, of all callers."""
+    """Calls of all callers that wait for the database or use it."""
     calls_per_caller: int = 1000
     connections_per_caller: int | None = None
     """Connections that one caller uses at once; None: half of the pool's, rounded up."""
@@ -27,7 +27,7 @@ class Limits(NamedTuple):
 class FairQueue:
     """Lends the pool's connections to callers in turn (round robin), to each caller's calls in order of arrival.
 
-    A caller that comes to the queue is served before any other caller is served twice, provided that it uses fewer
+    A caller that enters the queue is served before any other caller is served twice, provided that it uses fewer
     connections than its share.
     """
 
@@ -43,7 +43,7 @@ class FairQueue:
 
     @property
     def waiting(self) -> int:
-        """How many calls wait for a turn."""
+        """The number of calls that wait for a turn."""
         return sum(map(len, self._waiting.values()))
 
     @contextmanager
@@ -61,7 +61,7 @@ class FairQueue:
 
     @asynccontextmanager
     async def turn(self, key: Key) -> AsyncIterator[None]:
-        """Wait for a turn, and hold one connection's place while the context lasts."""
+        """Wait for a turn, and hold a slot for one connection while the context lasts."""
         granted = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(key, deque()).append(granted)
         self._grant()

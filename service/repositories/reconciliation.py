@@ -1,7 +1,7 @@
-"""Reconciling: orders against fills against logs against sequences against the ledger.
+"""Reconciliation of orders, fills, logs, sequences and the ledger with each other.
 
-Each check is one statement, which sees one moment: what is under way is no discrepancy. A check names its kind, and
-returns trader_id, order_id, log_id, fill_id, sequence, position and a detail for everything that does not agree.
+Each check is one statement, which sees one snapshot: a transaction under way is no discrepancy. A check names its kind,
+and returns trader_id, order_id, log_id, fill_id, sequence, position and a detail of each discrepancy.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from service.repositories.tree_check import TreeCheck
 
 PORTION = 1000
 STRETCH = 50_000
-"""Logs that one statement compares: some seconds' work."""
+"""Logs that one statement compares, which takes some seconds."""
 
 FIRST, LAST = 1 - (1 << 63), (1 << 63) - 1
-"""Whatever numbers somebody may have put in place of the dense ones, from 1 on."""
+"""All sequences, also those that a change by hand put outside of 1, 2, 3, ..."""
 SETTLED = "1 minute"
-"""A log that is younger may not be in the ledger yet: the sequencer may just be changing hands."""
+"""A younger log may not be in the ledger yet: another session may be taking over as the sequencer."""
 
 _RECORDED = (
     "(%(recorded_from)s::timestamptz IS NULL OR {time} >= %(recorded_from)s) "
@@ -221,7 +221,7 @@ class Reconciliation:
     ) -> AsyncGenerator[Discrepancy | Progress, None]:
         """Yield discrepancies as they are found, and the progress after each trader; the last is a progress.
 
-        Without a trader and a range the tree of the ledger is built anew from its leaves as well. Raises UnknownTrader.
+        Without a trader and a range, it also rebuilds the tree of the ledger from its leaves. Raises UnknownTrader.
         """
         values: dict[str, Any] = {
             "trader_id": trader_id,
@@ -235,7 +235,7 @@ class Reconciliation:
             raise UnknownTrader
 
         async def steps() -> AsyncGenerator[Discrepancy | int | None, None]:
-            """Discrepancies; how many records were compared; None for a trader who is done."""
+            """Discrepancies; the number of records that were compared; None when a trader is complete."""
             if trader_id is None and recorded_from is None and recorded_to is None:
                 async for step in TreeCheck(self._database, caller).run():
                     yield step
@@ -259,7 +259,7 @@ class Reconciliation:
             yield Progress(done, len(rows), compared, found)
 
     async def _trader(self, caller: Caller, values: dict[str, Any]) -> AsyncGenerator[Discrepancy | int, None]:
-        """Compare a trader's orders, and his logs and fills a stretch of his sequence at a time."""
+        """Compare a trader's orders, and their logs and fills by ranges of the trader's sequence."""
         async for discrepancy in self._checked(caller, CHECKS_OF_ORDERS, values):
             yield discrepancy
         async for discrepancy in self._terms(caller, values):
@@ -289,7 +289,7 @@ class Reconciliation:
                 yield Discrepancy(kind, values["trader_id"], detail=f"there are more than these {PORTION} of the kind")
 
     async def _terms(self, caller: Caller, values: dict[str, Any]) -> AsyncGenerator[Discrepancy, None]:
-        """Compare what was asked for with the digest that was made of it then."""
+        """Compare the recorded request with the digest that was made of it when it was recorded."""
         after_id: UUID | None = None
         while True:
             page = values | {"after_id": after_id, "limit": PORTION}

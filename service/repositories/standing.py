@@ -1,4 +1,4 @@
-"""Where the ledger stands: how far it is behind the log, and what was signed of it last."""
+"""The state of the ledger: its lag behind the log, and its newest checkpoint."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ HEAD = """
     LEFT JOIN ledger_head AS head ON true
     LEFT JOIN (SELECT size, created_at, note FROM ledger_checkpoints ORDER BY size DESC LIMIT 1) AS signed ON true
 """
-"""Costs some probes of indexes, whatever the size of the tables. A log that is visible to this statement under a
-transaction id that the head has yet to look at has no position; the first look of all (no `next_xid`) is not counted.
+"""Costs some index probes, independent of the size of the tables. A log that is visible to this statement under a
+transaction id that the head has not reached has no position; the first step of all (no `next_xid`) is not counted.
 """
 
 WAITING = """
@@ -28,7 +28,7 @@ WAITING = """
             ORDER BY ledger_entries.trader_id DESC, sequence DESC LIMIT 1), 0)), 0)::bigint
     FROM trader_sequences
 """
-"""How many events have no position: one probe for each trader."""
+"""The number of events that have no position: one index probe for each trader."""
 
 HOLDER = """
     SELECT usename::text, pid, application_name, client_addr::text, backend_start
@@ -44,11 +44,11 @@ class Standing(NamedTuple):
 
     size: int
     copied: bool
-    """Whether the database is a copy of the one that the ledger grew in."""
+    """Whether the database is a copy of the one in which the ledger was written."""
     now: datetime
     """The database's time."""
     waiting_since: datetime | None
-    """When the first event was recorded that has no position; None where there is none."""
+    """When the first event without a position was recorded; None if there is none."""
     signed_size: int | None
     signed_at: datetime | None
     signed_note: str | None
@@ -69,7 +69,7 @@ class Standing(NamedTuple):
             content = json.loads(self.unsigned_leaf)
             recorded = datetime.fromisoformat(content.get("created_at") or content["time"])
             return max(self.now - recorded, timedelta())
-        except (ValueError, LookupError, TypeError, AttributeError):  # altered: what it says is worth nothing
+        except (ValueError, LookupError, TypeError, AttributeError):  # altered: its content is not used
             return timedelta()
 
 

@@ -1,8 +1,8 @@
-"""The parts that recur in statements.
+"""Parts that several statements share.
 
-A statement is SQL text with `%(name)s` placeholders, written where it is used: what is read there is what the server
-runs and what EXPLAIN takes. SQLAlchemy's models describe the schema for the check that revisions and models agree; they
-compose no statement.
+A statement is SQL text with `%(name)s` placeholders, written where it is used, so that its text can be given to
+EXPLAIN. SQLAlchemy's models describe the schema for the check that revisions and models agree; they compose no
+statement.
 """
 
 from __future__ import annotations
@@ -12,24 +12,24 @@ from dataclasses import fields
 from typing import Any
 
 LEDGER_SIZE = "coalesce((SELECT size FROM ledger_head), 0)"
-"""How many entries the ledger has."""
+"""The number of entries in the ledger."""
 
 
 def columns(value: type[Any], table: str) -> str:
-    """Return the columns of a table that a value has fields for, in the order of its fields: `Value(*row)` fits."""
+    """Return the columns of a table in the order of the value's fields, as `Value(*row)` needs them."""
     return ", ".join(f"{table}.{field.name}" for field in fields(value))
 
 
 def if_given(name: str, type_: str, condition: str) -> str:
     """Return the condition, or true where the parameter is NULL.
 
-    The values are literals in the text that the server plans, so the planner drops what was not asked for.
+    The values are literals in the text that the server plans, so that the planner removes conditions that are true.
     """
     return f"(%({name})s::{type_} IS NULL OR {condition})"
 
 
 def one_of(column: str, type_: str, name: str) -> str:
-    """Return `column = ANY (parameter)`, or true where the parameter is NULL."""
+    """Return `column = ANY (parameter)`, or true if the parameter is NULL."""
     return if_given(name, f"{type_}[]", f"{column} = ANY (%({name})s::{type_}[])")
 
 

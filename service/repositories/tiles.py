@@ -1,4 +1,4 @@
-"""Reading tiles of the ledger: full ones as they are kept, partial ones put together from what is below."""
+"""Reading tiles of the ledger: full ones as they are stored, partial ones computed from the level below."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def tile_values(tiles: Collection[Tile]) -> dict[str, Any]:
 
 
 def tiles_of(rows: Collection[tuple[Any, ...]], tiles: Collection[Tile]) -> dict[tuple[int, int], list[bytes]]:
-    """Return what TILES found, by (level, index). Raises LedgerDamaged where a hash is missing."""
+    """Return the hashes in the result of TILES, by (level, index). Raises LedgerDamaged if one is missing."""
     found = {(level, index): bytes(hashes or b"") for level, index, hashes in rows}
     for tile in tiles:
         if len(found.get((tile.level, tile.index), b"")) != tile.width * HASH_BYTES:

@@ -1,4 +1,4 @@
-"""Registering, renaming and disabling traders: done as the owner, from the command line; never part of an RPC."""
+"""Registering, renaming and disabling traders, as the owner, from the command line; no RPC does this."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def enable(conninfo: str, trader_id: UUID) -> Trader:
 
 
 def _checked(name: str) -> str:
-    """Return the name. Raises TraderRefused where it would not read in a list as what it is."""
+    """Return the name. Raises TraderRefused if it would be misread in a list."""
     if not is_visible(name) or name != name.strip():
         raise TraderRefused("A name has visible characters, and spaces only between them.")
     if name != (plain := unicodedata.normalize("NFKC", name)):

@@ -1,4 +1,4 @@
-"""Building the ledger's tree anew from its leaves, and comparing it with all that was kept of it."""
+"""Rebuilds the ledger's tree from its leaves, and compares it with the stored tiles and checkpoints."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _HEAD = f"SELECT {LEDGER_SIZE}, (SELECT max(size) FROM ledger_checkpoints)"
 
 
 class TreeCheck:
-    """One check of the whole tree, in portions: in memory that does not grow with it."""
+    """One check of the whole tree, in portions, so that memory does not grow with the tree."""
 
     def __init__(self, database: Database, caller: Caller) -> None:
         self._database = database
@@ -45,10 +45,10 @@ class TreeCheck:
         self._keys: set[Verifier] = set()
         """The keys that the ledger has named so far."""
         self._contradicted: int | None = None
-        """The size of the first checkpoint that says otherwise."""
+        """The size of the first checkpoint that contradicts the leaves."""
 
     async def run(self) -> AsyncGenerator[Discrepancy | int, None]:
-        """Yield what does not agree with the tree that the leaves make; 0 after each portion, as a sign of life."""
+        """Yield discrepancies from the tree that the leaves make, and 0 after each portion as progress."""
         tree = self._tree
         [[(size, signed)]] = await self._run(Statement(_HEAD))
         full = True
@@ -73,10 +73,10 @@ class TreeCheck:
             yield discrepancy
 
     async def _beyond(self) -> AsyncGenerator[Discrepancy, None]:
-        """Yield what is there that the sequencer has not come to; it may have gone on meanwhile."""
+        """Yield rows beyond the sequencer's head, which may have advanced meanwhile."""
         reached = self._tree.size
         [[(size, _)], ahead] = await self._run(Statement(_HEAD), Statement(_TILES_AHEAD, {"size": reached}))
-        if reached > size:  # the head moves with the entries
+        if reached > size:  # the head advances in the transaction of the entries
             yield Discrepancy("LEDGER_ENTRY_WITHOUT_LOG", position=size, detail="it was added beside the sequencer")
         for level, index in ahead if reached == size else []:
             detail = f"tile {index} of level {level} is of entries that are yet to come"
@@ -88,20 +88,20 @@ class TreeCheck:
     def _entry(
         self, kind: str, leaf: bytes, stored: bytes, tiles: list[FullTile], signed: dict[int, tuple[bytes, str]]
     ) -> Iterator[str]:
-        """Append a leaf; add the tiles that it completes; yield what is wrong with it, and with its checkpoint."""
+        """Append a leaf; add the tiles that it completes; yield discrepancies of the leaf and of its checkpoint."""
         value = leaf_hash(leaf)
         if value != stored:
             yield "the stored hash is not that of the leaf"
-        if kind != "EXECUTION_LOG" and not self._note(kind, leaf):  # that a log's leaf is that log, another check finds
+        if kind != "EXECUTION_LOG" and not self._note(kind, leaf):  # another check compares the leaves of logs
             yield f"the leaf is none of kind {kind}"
         tiles.extend(self._tree.append([value]))
         size = self._tree.size
         if self._contradicted is None and size in signed and not self._signed(*signed[size]):
-            self._contradicted = size  # all later ones will be as well
+            self._contradicted = size  # all later ones contradict the leaves too
             yield f"the checkpoint of {size} entries says otherwise; later checkpoints are not compared"
 
     def _note(self, kind: str, leaf: bytes) -> bool:
-        """Return whether a leaf is a note of its kind; remember the keys that it names."""
+        """Return whether a leaf is a note of its kind; store the keys that it names."""
         try:
             content = json.loads(leaf)
             self._keys.update(Verifier.parse(key) for key in content.get("keys", []))
@@ -120,9 +120,9 @@ class TreeCheck:
             return False
 
     async def _differing(self, tiles: list[FullTile]) -> AsyncGenerator[tuple[int, str], None]:
-        """Yield the tiles that are not kept as the leaves make them, and the first entry that each is of.
+        """Yield the stored tiles that differ from those that the leaves make, with the first entry of each.
 
-        Of the lowest level every hash is an entry's: each that differs is named.
+        On the lowest level each hash is that of one entry: each that differs is named.
         """
         places = {"levels": [tile.level for tile in tiles], "indexes": [tile.index for tile in tiles]}
         [rows] = await self._run(Statement(_TILES, places)) if tiles else [[]]
