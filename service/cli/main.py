@@ -138,7 +138,7 @@ def migrate() -> None:
 @migrate.command()
 @click.argument("revision", default="head")
 def upgrade(revision: str) -> None:
-    """Apply revisions up to REVISION (default: the newest). Does not change a newer database that this release serves."""
+    """Apply revisions up to REVISION (default: newest). A newer database that this release serves is not changed."""
     with provisioning.owned(Settings()) as conninfo:
         migrations.upgrade(conninfo, revision)
         _tell_revision(conninfo)
