@@ -1,9 +1,9 @@
--- What only a superuser can take away, in the database of Blotter. Run once after `blotter migrate upgrade`:
+-- Revokes what only a superuser can revoke, in the database of Blotter. Run once after `blotter migrate upgrade`:
 --
 --     psql -d blotter -f sql/harden.sql
 --
--- Safe to repeat, and to be repeated after a plain dump and restore. The service works without it and then logs a
--- warning at its start: a managed PostgreSQL may give nobody the rights that this file needs.
+-- Safe to repeat; repeat it after a plain dump and restore. The service works without it and then logs a warning at its
+-- start: a managed PostgreSQL may have no role with the privileges that this file needs.
 
 \set ON_ERROR_STOP on
 

@@ -3,9 +3,10 @@
 --     psql -d postgres -f sql/roles.sql
 --     psql -d postgres -c 'CREATE DATABASE blotter OWNER blotter_owner'
 --
--- then give each login a password (`\password blotter_trader`, ...) or an entry in pg_hba.conf, and run `blotter migrate upgrade`.
--- Safe to repeat. Every login is NOINHERIT (but the owner, see below), a member of nothing, bound by row level security:
--- what one may do, no other can take over, whatever SQL is sent through it.
+-- then give each login a password (`\password blotter_trader`, ...) or an entry in pg_hba.conf, and run `blotter migrate
+-- upgrade`.
+-- Safe to repeat. Every login is NOINHERIT (but the owner, see below), a member of no role, and subject to row level
+-- security: no SQL lets one login act as another.
 
 \set ON_ERROR_STOP on
 

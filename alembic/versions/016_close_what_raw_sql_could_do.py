@@ -1,42 +1,43 @@
-"""Close what raw SQL under a login could still do: forged words, temporary tables, early checkpoints; disable traders.
+"""Prevent abuse of raw SQL by a login: reserved words, temporary tables, early checkpoints; disable traders.
 
-Why, and what each change costs. Servers of revision 015 keep serving: no column or function that they use changes its
-shape. No call is answered while the revision runs: it locks the tables first, and calls wait for its end. It waits five
-seconds for each lock and then fails, leaving nothing; run it again when the long transaction in the way has ended. No
-table is rewritten or read but traders. What was recorded before, such as a log with the actor "Zoë", is not checked and
-stays as it is: the rules are in triggers, which concern new rows only.
+The list states the reason and the cost of each change. Servers of revision 015 keep serving: no column or function that
+they use changes its type or signature. No call is answered while the revision runs: it locks the tables first, and
+calls wait for its end. It waits five seconds for each lock and then fails without a change; run it again when the long
+transaction that blocked it has ended. No table is rewritten or read but traders. Existing rows, such as a log with the
+actor "Zoë", are neither checked nor changed: the rules are in triggers, which apply to new rows only.
 
-- Names of the service itself could be written by anybody. Actors and request ids are printable ASCII. The actor
-  "blotter" and the reason EXPIRED go together, and only where the execution login cancels an order past its expiry;
-  the reason LATE_FILL goes with a fill after a cancel or reject; the actors "trader", "execution", "compliance" and
-  "sequencer" are for their own logins. Control, direction and invisible characters are refused in words. One trigger
-  call per log.
-- A temporary table named "orders" was read before the real one where TEMPORARY had come back (a plain dump and restore
-  does that). Functions name their search_path, with pg_temp last, which each call sets and puts back. The makers of
-  leaves (canonical_* and execution_log_leaf) do not, because they would no longer be inlined and they read no table.
-- Statistics of ids let a trader's login find the ids of others by the row estimates of EXPLAIN, because comparisons of
-  uuid and text are leakproof. No statistics are kept of them. Every query of the service names its trader and an index
-  that leads with it, so the plans stay. Before PostgreSQL 18 the statistics that are there already are removed by
-  sql/harden.sql, which a superuser runs.
-- Anybody could connect to the database. Now only the five logins, the owner and superusers can: a login of the
-  operator's own, for monitoring or backups, needs GRANT CONNECT.
-- A checkpoint beyond the end of the ledger, once written, made every later proof fail. It is refused. A tile that is
-  not of the entries, once written, stopped the ledger for good. It is refused: each full tile is computed once more
-  from the entries or tiles below it, which is one read of 256 rows and 255 hashes for 256 entries.
-- The time of normalize() grows with the square of its text, and nothing interrupts it: with a long text a backend could
-  not be ended while it held locks. It is called for reasons with other characters than ASCII, of at most 600
-  characters; sql/harden.sql takes it from the logins.
-- A report could be recorded as refused with a code of its own making, which its repetition was then answered with.
-- An order could expire between its check and its stamp, which broke a constraint and failed the whole batch. The time
-  is taken once, by the trigger that stamps the order; an order that has expired by then is not entered.
-- After the clock had gone back, a fill and its log had two times. The fill takes the later of the clock and its
-  order's last change, and a log of a fill with another time is refused.
-- Traders with one name could not be told apart, and a trader could not be disabled. Names are unique regardless of
-  case. Names that repeat are kept by the trader registered first; the others get their id appended, since
-  a refused upgrade would leave no way to rename them. The trail refers to ids and is not concerned. Of a disabled
-  trader act_as accepts no call; gateways still report on the trader's orders, which still expire.
+- Any login could write names that are reserved for the service. Actors and request ids are printable ASCII. The actor
+  "blotter" is accepted only together with the reason EXPIRED, and only where the execution login cancels an order past
+  its expiry; the reason LATE_FILL only for a fill after a cancel or reject; the actors "trader", "execution",
+  "compliance" and "sequencer" only from their own logins. Control, direction and invisible characters are refused in
+  words. The cost is one trigger call per log.
+- A temporary table named "orders" was read before the real one where the privilege TEMPORARY was restored (as a plain
+  dump and restore does). Functions set their search_path, with pg_temp last, which each call sets and resets. The
+  functions that make leaves (canonical_* and execution_log_leaf) do not, because they would no longer be inlined and
+  they read no table.
+- With statistics of ids a trader's login could find the ids of others by the row estimates of EXPLAIN, because
+  comparisons of uuid and text are leakproof. No statistics of ids are kept. Every query of the service names its trader
+  and uses an index that begins with it, so the plans do not change. Before PostgreSQL 18, sql/harden.sql, which a
+  superuser runs, removes existing statistics.
+- Every role could connect to the database. Now only the five logins, the owner and superusers can: another login of the
+  operator, for monitoring or backups, needs GRANT CONNECT.
+- A checkpoint beyond the end of the ledger made every later proof fail. It is refused. A tile that does not match the
+  entries stopped the ledger permanently. It is refused: each full tile is computed again from the entries or tiles
+  below it, which is one read of 256 rows and 255 hashes for 256 entries.
+- The time of normalize() grows with the square of its text, and it cannot be interrupted: with a long text a backend
+  could not be terminated while it held locks. It is called only for reasons with characters outside ASCII, of at most
+  600 characters; sql/harden.sql revokes it from the logins.
+- A report could be recorded as refused with an arbitrary code, which was then returned for its repetition.
+- An order could expire between its check and its timestamp, which violated a constraint and failed the whole batch. The
+  trigger that sets the order's timestamp now reads the clock once; an order that has expired by then is not entered.
+- After the clock had been set back, a fill and its log had different times. The fill takes the later of the clock and
+  its order's last change, and a log of a fill with another time is refused.
+- Traders could have the same name, and a trader could not be disabled. Names are unique regardless of case. Of traders
+  with the same name the one registered first keeps it; the others get their id appended, since after a failed upgrade
+  they could not be renamed. The trail refers to ids and is not affected. act_as accepts no call of a disabled trader;
+  gateways still report on the trader's orders, which still expire.
 
-A downgrade does not give back the names, and forgets which traders are disabled.
+A downgrade does not restore the names, and loses which traders are disabled.
 
 Revision: 016
 Follows: 015
@@ -51,7 +52,7 @@ down_revision = "015"
 branch_labels = None
 depends_on = None
 
-# Controls, and characters that are not seen but change what is seen: soft hyphen, zero widths, directions, separators.
+# Control characters, and invisible characters that change the display: soft hyphen, zero width, direction, separators.
 INVISIBLE = (
     r"[\u0001-\u001f\u007f-\u009f\u00ad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160\u1680\u17b4"
     r"\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb"

@@ -1,12 +1,12 @@
-"""Let the database say which releases may serve it, and what its policies and grants should be.
+"""Add the function that states which releases may serve the database, and the digest of its policies and grants.
 
 Why: a server refused every revision but its own newest one, so that a release could neither be rolled out gradually nor
-rolled back. A server cannot know the revisions of later releases; the function schema_compatibility() tells it whether
-they suit it. It is a function and not a table because it belongs to the schema: `pg_dump --schema-only` keeps it,
-sql/schema.sql shows it, and no login can write it.
+rolled back. A server does not know the revisions of later releases; schema_compatibility() returns the oldest revision
+that it must know to serve them. It is a function and not a table because it is part of the schema: `pg_dump
+--schema-only` includes it, sql/schema.sql shows it, and no login can change it.
 
-The digest is that of the query in service/repositories/privileges.py. It was a constant of the code, which cannot know
-the grants of later revisions either.
+The digest is that of the query in service/repositories/privileges.py. Before, it was a constant of the code, which does
+not know the grants of later revisions either.
 
 Revision: 017
 Follows: 016
