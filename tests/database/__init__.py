@@ -1,1 +1,1 @@
-"""How calls reach the database."""
+"""Calls on their way to the database."""

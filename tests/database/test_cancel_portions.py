@@ -1,4 +1,4 @@
-"""CancelAllOrders over several transactions: an error after the first says that orders were cancelled."""
+"""CancelAllOrders over several transactions: an error after the first reports that orders were cancelled."""
 
 from typing import Any
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""Deadlines, timeouts and networks that lose packets: each call ends in time, and its answer is true."""
+"""Deadlines, timeouts and packet loss: each call ends in time, with the correct result."""
 
 import asyncio
 import gc
@@ -55,7 +55,7 @@ async def test_a_deadline_that_passes_in_the_queue_is_answered_as_busy(database:
 
 
 async def database_cancels(database: Database) -> None:
-    """Cancel what waits for a lock, as a DBA would."""
+    """Cancel the statements that wait for a lock, as a DBA would."""
     cancel = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
     await asyncio.to_thread(database.cluster.psql, cancel)
 
@@ -106,7 +106,7 @@ async def test_a_connection_that_loses_packets_is_closed_and_the_next_read_is_an
 
 
 async def answered(pools: Pools, read: Statement) -> Any:
-    """What a read returns, once it does."""
+    """The result of a read, when it returns."""
     while True:
         try:
             return await pools.run(FEED, read, timeout_seconds=0.5)
@@ -171,7 +171,7 @@ async def test_a_batch_lets_others_run_while_it_is_worked_on(blotter: Blotter) -
 
     async def heartbeat() -> None:
         while True:
-            # The time of this thread's processor: other processes of the machine do not count.
+            # CPU time of this thread, which other processes of the machine do not affect.
             before = time.thread_time()
             await asyncio.sleep(0)
             gaps.append(time.thread_time() - before)

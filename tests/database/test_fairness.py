@@ -32,7 +32,7 @@ async def test_parallel_large_lists_of_one_trader_do_not_starve_the_gets_of_anot
     before = lists_done
     for _ in range(3):
         await blotter.orders.GetOrder(get, metadata=as_trader(BOB))
-    # In order of arrival, the first get alone would be answered after all lists. In turn, each get waits for
+    # In order of arrival, even the first get would be answered after all lists. In turn, each get waits for
     # the lists that hold a connection: four of them, half of the pool.
     assert lists_done - before < 20
     await asyncio.gather(*lists)
@@ -85,14 +85,14 @@ async def test_batches_that_wait_for_one_trader_do_not_keep_another_waiting(
 
 
 async def test_a_report_does_not_wait_behind_all_calls_of_its_trader(database: Database) -> None:
-    """Else a trader could keep a fill off the record by entering orders."""
+    """Otherwise a trader could delay the recording of a fill by entering orders."""
     async with serving(database) as blotter:
         order = await blotter.submit(BOB)
         async with locked(database, BOB) as looking:
             submits = [asyncio.create_task(blotter.submit(BOB)) for _ in range(40)]
             await until(lambda: someone_waits(looking, "trader", 2))
             report = asyncio.create_task(blotter.fill(order, 1))
-            await asyncio.sleep(0.1)  # so that it waits behind those that wait already
+            await asyncio.sleep(0.1)  # so that it queues behind the waiting calls
         async with asyncio.timeout(60):
             await report
         done = sum(submit.done() for submit in submits)

@@ -1,4 +1,4 @@
-"""A write whose answer is lost after its commit: it is done once, and no error says that nothing was written."""
+"""A write whose answer is lost after its commit: it is done once, and no error states that nothing was written."""
 
 import asyncio
 import time
@@ -28,7 +28,7 @@ from tests.serving import Blotter, as_trader, order_request, serving
 
 @asynccontextmanager
 async def committed_unheard(behind: ProxiedDatabase, blotter: Blotter, call: Any) -> AsyncIterator[asyncio.Task[Any]]:
-    """The call has committed, and the connections that would bring its answer are still open."""
+    """The call has committed, and the connections that would carry its answer are still open."""
     before = written(blotter)
     behind.proxy.mute()
     task = asyncio.ensure_future(call)

@@ -1,4 +1,4 @@
-"""A commit that waits for a synchronous standby is not cancelled, whoever goes away."""
+"""A commit that waits for a synchronous standby is not cancelled when its caller disconnects."""
 
 import asyncio
 import tempfile
@@ -23,7 +23,7 @@ STALLED = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AN
 
 @pytest.fixture
 def replicated(bin_dir: Path | None) -> Iterator[Database]:
-    """A database on a server of the test's own, which may be told to wait for a standby."""
+    """A database on a server of the test's own, which can be configured to wait for a standby."""
     with tempfile.TemporaryDirectory(prefix="blotter-tests-") as folder:
         options = {"fsync": "off", "synchronous_commit": "remote_apply"}
         cluster = Cluster(Path(folder), bin_dir=bin_dir, options=options)
@@ -40,7 +40,7 @@ def replicated(bin_dir: Path | None) -> Iterator[Database]:
 
 
 async def wait_for_standbys(looking: psycopg.AsyncConnection[Any], names: str) -> None:
-    """Set the standbys that commits wait for, and wait until the server knows."""
+    """Set the standbys that commits wait for, and wait until the server has applied it."""
     await looking.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{names}'".encode())
     await looking.execute("SELECT pg_reload_conf()")
 

@@ -1,4 +1,4 @@
-"""What traders, gateways and intruders send as raw SQL, and what the database answers."""
+"""The raw SQL of traders, gateways and intruders, and the database's results."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 
 @contextmanager
 def connected(database: Database, login: str, trader_id: UUID | None = None) -> Iterator[Connection]:
-    """A transaction of a login, committed at the end of the block, about a trader if one is named."""
-    # Closed by us: where the commit fails, the connection's own block leaves it open.
+    """A transaction of a login, committed at the end of the block, with the identity of a trader if one is named."""
+    # Closed here: if the commit fails, the connection's own block leaves it open.
     with closing(psycopg.connect(database.conninfo(login))) as connection, connection:
         if trader_id:
             act_as(connection, trader_id)
@@ -34,7 +34,7 @@ def connected(database: Database, login: str, trader_id: UUID | None = None) -> 
 
 
 def act_as(connection: Connection, trader_id: UUID | None) -> bool:
-    """Say whose rows the transaction is about; whether that trader is known."""
+    """Set the transaction's trader; return whether that trader is known."""
     return bool(one(connection, "SELECT act_as(%s)", trader_id))
 
 
@@ -52,7 +52,7 @@ def run(connection: Connection, query: str, *values: object) -> int:
 
 @contextmanager
 def refused(sqlstate: str, constraint: str | None = None) -> Iterator[None]:
-    """Expect the database to refuse what the block does, with this code and by this constraint."""
+    """Expect the database to refuse the statement in the block, with this code and by this constraint."""
     with pytest.raises(psycopg.Error) as caught:
         yield
     assert (caught.value.sqlstate, caught.value.diag.constraint_name) == (sqlstate, constraint)
@@ -66,7 +66,7 @@ def submit(
     quantity: int = 100,
     expires_in: str | None = None,
 ) -> UUID:
-    """Enter an order through the function; its id."""
+    """Enter an order through the function; return its id."""
     row = connection.execute(
         "SELECT outcome, (recorded).id FROM submit_order(%s, %s, %s, 'AAPL', 'BUY', 'LIMIT', %s, 10.25,"
         " NULL, NULL, clock_timestamp() + %s::interval, false, 'desk', 'request')",
@@ -78,7 +78,7 @@ def submit(
 
 
 def cancel(connection: Connection, trader_id: UUID, order_id: UUID) -> str:
-    """Cancel an order through the function; the outcome."""
+    """Cancel an order through the function; return the outcome."""
     return str(
         one(
             connection,
@@ -99,7 +99,7 @@ def report(
     execution_id: str | None = None,
     quantity: int | None = None,
 ) -> str:
-    """Report an execution through the function; the outcome."""
+    """Report an execution through the function; return the outcome."""
     filled = action == "FILLED"
     values: Sequence[object] = (
         trader_id,
@@ -145,7 +145,7 @@ def fill(database: Database, trader_id: UUID, order_id: UUID, quantity: int, exe
 
 
 def raw_order(connection: Connection, trader_id: UUID, sequence: int, **columns: object) -> UUID:
-    """Insert into orders by hand, with other columns than the needed ones too; the order's id."""
+    """Insert into orders by hand, also with optional columns; return the order's id."""
     row: dict[str, object] = {
         "trader_id": trader_id,
         "client_order_id": f"raw-{sequence}",
@@ -198,7 +198,7 @@ def raw_fill(
 
 
 def raw_update(connection: Connection, order_id: UUID, sequence: int, **columns: object) -> int:
-    """Update an order by hand; the number of rows."""
+    """Update an order by hand; return the number of rows."""
     assigned: dict[str, object] = {"last_sequence": sequence} | columns
     assignments = sql.SQL(", ").join(
         sql.SQL("{} = {}").format(sql.Identifier(name), sql.Placeholder()) for name in assigned
@@ -208,12 +208,12 @@ def raw_update(connection: Connection, order_id: UUID, sequence: int, **columns:
 
 
 def count(connection: Connection, trader_id: UUID, sequence: int) -> int:
-    """Advance a trader's counter by hand; the number of rows."""
+    """Advance a trader's counter by hand; return the number of rows."""
     return run(connection, "UPDATE trader_sequences SET last_sequence = %s WHERE trader_id = %s", sequence, trader_id)
 
 
 def _insert(connection: Connection, table: str, row: dict[str, object]) -> object:
-    """Insert a row; its id."""
+    """Insert a row; return its id."""
     statement = sql.SQL("INSERT INTO {} ({}) VALUES ({}) RETURNING id").format(
         sql.Identifier(table),
         sql.SQL(", ").join(map(sql.Identifier, row)),

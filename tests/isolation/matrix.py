@@ -1,14 +1,14 @@
-"""What each login gets of each table, by each command, under each identity, reaching for a row of ALICE, or of nobody.
+"""The outcome of each command of each login on each table, under each identity, on a row of ALICE or of nobody.
 
-    row      it gets, enters, changes or removes the row
+    row      it reads, inserts, changes or removes the row
     nothing  it sees no such row
     42501    refused: not granted, or the row is not its own
     22P02    refused: the identity is no UUID
     0A000    refused: COPY FROM under row level security; TRUNCATE of what foreign keys refer to
     23503    refused: others refer to the row
-    23505    refused: the row is there already; told to those alone whose row it is
+    23505    refused: the row exists already; reported only to the row's own trader
     23514    refused by a trigger: a login that does not see the order cannot log about it, nor sign a ledger that
-             it does not see; the counter is not taken back
+             it does not see; the counter is not decreased
 
 Identities: `own` is ALICE, `other` is BOB; with `none` the setting is never set, with `empty` it is '', with
 `damaged` it is 'not-a-uuid'.

@@ -1,4 +1,4 @@
-"""The audit trail and the fills take no change from anybody: four walls, each tested with the others down."""
+"""The audit trail and the fills are append-only for every login: four barriers, each tested with the others off."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_nobody_changes_the_trail(database: Database, order_id: UUID, login: str
     before = trail(database)
     with psycopg.connect(database.conninfo(login)) as connection:
         connection.execute("SELECT set_config('app.trader_id', %s, true)", [str(ALICE)])
-        # To the owner, who has the grant, forced row level security shows no row to change.
+        # The owner has the grant, but forced row level security shows it no row to change.
         if login == "blotter_owner" and command != "TRUNCATE":
             assert run(connection, CHANGES[command][table]) == 0
         else:
@@ -75,7 +75,7 @@ def test_the_grants_alone_hold(database: Database, order_id: UUID, login: str, t
 @pytest.mark.parametrize("command", ["UPDATE", "DELETE"])
 @pytest.mark.parametrize("login", ["blotter_trader", "blotter_execution", "blotter_owner"])
 def test_the_restrictive_policies_alone_hold(database: Database, order_id: UUID, login: str, command: str) -> None:
-    """Against a grant and a permissive policy for everything, which somebody might add by mistake."""
+    """With a grant and a permissive policy for everything, which an operator might add by mistake."""
     as_superuser(
         database,
         "ALTER TABLE execution_logs DISABLE TRIGGER USER",
@@ -93,7 +93,7 @@ def test_the_restrictive_policies_alone_hold(database: Database, order_id: UUID,
 @pytest.mark.parametrize("table", TABLES)
 @pytest.mark.parametrize("command", ["UPDATE", "DELETE"])
 def test_the_row_trigger_alone_holds(database: Database, order_id: UUID, table: str, command: str) -> None:
-    """The superuser has every grant and is under no policy."""
+    """The superuser has every grant and is subject to no policy."""
     with connected(database, "postgres") as superuser, refused("42501", f"{table}_refuse_change"):
         superuser.execute(CHANGES[command][table].encode())
 
@@ -104,7 +104,7 @@ def test_the_truncate_trigger_alone_holds(database: Database, order_id: UUID, ta
     as_superuser(
         database,
         f"ALTER TABLE {table} DISABLE TRIGGER {table}_refuse_change",
-        # Of the tables that CASCADE takes along, each would refuse by itself.
+        # Each of the tables that CASCADE includes would refuse by itself.
         *(
             f"ALTER TABLE {other} DISABLE TRIGGER USER"
             for other in ("orders", "fills", "execution_logs", "trader_sequences")
@@ -194,7 +194,7 @@ def test_a_merge_is_an_update_too(database: Database, order_id: UUID, table: str
 
 
 def test_the_triggers_fire_always_but_in_replication(database: Database) -> None:
-    """The known end of the walls: who may disable triggers, or set session_replication_role, is past them."""
+    """The known limit: a role that may disable triggers, or set session_replication_role, can change rows."""
     with connected(database, "postgres") as superuser:
         enabled = superuser.execute("SELECT DISTINCT tgenabled FROM pg_trigger WHERE NOT tgisinternal").fetchall()
         assert enabled == [("O",)]

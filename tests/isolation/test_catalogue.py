@@ -1,4 +1,4 @@
-"""What the catalogue must say for the matrix to be the whole truth: no table, grant or owner beside it."""
+"""The catalogue has no table, grant or owner that the matrix does not list."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ NAMED_ALIKE = "(trader_id = (NULLIF(current_setting('app.trader_id'::text, true)
 
 @pytest.fixture
 def catalogue(database: Database) -> Iterator[Connection]:
-    """The superuser's view, which hides nothing."""
+    """A connection of the superuser, from which nothing is hidden."""
     with psycopg.connect(database.conninfo("postgres")) as connection:
         yield connection
 
@@ -148,7 +148,7 @@ def test_no_login_is_a_member_of_anything_or_has_members(catalogue: Connection) 
 
 @pytest.mark.parametrize("login", LOGINS)
 def test_no_login_can_create_anything(template: Database, catalogue: Connection, login: str) -> None:
-    # The template, because it has the privileges that the revisions left; a clone does not get them.
+    # The template, because it has the privileges that the revisions set; a clone does not get them.
     assert catalogue.execute(
         "SELECT has_database_privilege(%(login)s, %(name)s, 'CREATE'),"
         " has_database_privilege(%(login)s, %(name)s, 'TEMPORARY')",
@@ -230,7 +230,7 @@ def test_every_policy_for_writing_orders_asks_for_the_named_trader(catalogue: Co
 
 
 def test_every_unique_key_leads_with_the_trader(catalogue: Connection) -> None:
-    """One that does not tells a trader of another's rows, by its error and by the wait for a commit."""
+    """A key without the trader would reveal another trader's rows, by its error and by the wait for a commit."""
     assert column(
         catalogue,
         """SELECT indexrelid::regclass FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid

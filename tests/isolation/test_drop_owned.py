@@ -1,4 +1,4 @@
-"""DROP OWNED needs no privilege: by it a login would remove the policies that name it, and lock the service out."""
+"""DROP OWNED needs no privilege: with it a login would remove the policies that name it, and block the service."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_no_login_changes_what_the_database_is_made_of(database: Database, login
 
 @EVERY_LOGIN
 def test_from_another_database_nothing_is_dropped_either(database: Database, login: str) -> None:
-    """An event trigger is of one database, and the privilege to connect is the server's."""
+    """An event trigger belongs to one database, and the privilege to connect is on a shared object."""
     with connected(database, "postgres") as superuser:
         before = superuser.execute(STATE, [database.name]).fetchone()
     with connected(Database("postgres", database.cluster), login) as connection:

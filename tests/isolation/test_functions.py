@@ -1,4 +1,4 @@
-"""What the functions that write decide, where only one condition stands between two outcomes."""
+"""Decisions of the writing functions in which a single condition separates two outcomes."""
 
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic, sleep
@@ -94,7 +94,7 @@ def test_open_orders_are_cancelled_the_oldest_first_and_no_more_than_asked(datab
     with connected(database, "blotter_trader", ALICE) as trader:
         assert one(trader, some, ALICE, True, None) is None, "none of them expires"
         assert one(trader, some, ALICE, False, 1) == orders[:1]
-    # A change moves an order's row in the table; what counts is when the order was entered, whatever the plan.
+    # An update moves an order's row in the table; the result must be in the order of entry with any plan.
     fill(database, ALICE, orders[1], 40, "execution-2")
     with connected(database, "blotter_trader", ALICE) as trader:
         trader.execute("SET LOCAL enable_indexscan = off")

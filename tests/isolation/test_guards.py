@@ -1,4 +1,4 @@
-"""What no raw SQL gets past: every change has its log, every log its change, and the numbers have no gap."""
+"""Rules for all raw SQL: every change has its log, every log its change, and the sequence has no gap."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def test_what_a_log_says_of_the_order_is_the_order_s_whatever_is_written(databas
 
 
 def log_under(connection: Connection, order_id: UUID, sequence: int) -> None:
-    """A change and its log, the counter advanced with them, under a number."""
+    """A change and its log with a given number, and the counter advanced with them."""
     count(connection, ALICE, sequence)
     raw_update(connection, order_id, sequence)
     raw_log(connection, ALICE, order_id, sequence, "APPROVED")
@@ -165,7 +165,7 @@ def test_the_counter_is_not_set_ahead_of_the_logs(database: Database, order_id: 
 
 
 def test_a_log_that_the_counter_was_not_advanced_for_is_refused(database: Database, order_id: UUID) -> None:
-    """Its number would be given out again, and every later write of the trader would fail."""
+    """Its number would be assigned again, and every later write of the trader would fail."""
     with connected(database, "blotter_execution", ALICE) as gateway:
         raw_update(gateway, order_id, 2)
         with refused("23514", "execution_logs_are_counted"):

@@ -1,4 +1,4 @@
-"""Whose rows a transaction is about: how long that holds, and that nothing kept answers for another."""
+"""The transaction's trader: how long the setting lasts, and that no cached plan applies to another trader."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_an_identity_set_in_a_savepoint_that_is_rolled_back_is_gone(both: Databa
 def test_orders_of_two_traders_in_one_transaction_are_each_checked_under_their_own_name(
     database: Database,
 ) -> None:
-    """Grouped submits: what waits for the commit is checked for the first trader too."""
+    """Grouped submits: checks that are deferred to the commit apply to the first trader too."""
     with connected(database, "blotter_trader") as trader:
         for trader_id in (ALICE, BOB):
             act_as(trader, trader_id)
@@ -114,7 +114,7 @@ def test_orders_of_two_traders_in_one_transaction_are_each_checked_under_their_o
 
 @pytest.mark.parametrize("times", [1, 8])
 def test_a_plan_prepared_by_the_driver_forgets_the_identity_it_was_made_under(both: Database, times: int) -> None:
-    """Eight times is past the fifth run, where the server keeps a generic plan."""
+    """Eight runs, because the server may use a generic plan after the fifth."""
     with psycopg.connect(both.conninfo("blotter_trader")) as trader:
         for trader_id in (ALICE, BOB):
             for _ in range(times):

@@ -1,4 +1,4 @@
-"""Keys tell a trader nothing of others: a foreign row and no row get the same answer, as soon."""
+"""Keys reveal nothing of other traders: another trader's row and no row get the same answer, without a wait."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ LOG_AGAIN = """
 
 
 def answer(error: psycopg.Error, *hidden: UUID) -> tuple[str | None, ...]:
-    """All that an error tells, but for the ids that the caller itself sent."""
+    """All fields of an error, without the ids that the caller itself sent."""
     told = [error.sqlstate, error.diag.message_primary, error.diag.message_detail, error.diag.constraint_name]
     for order_id in hidden:
         told = [text and text.replace(str(order_id), "<id>") for text in told]
@@ -142,7 +142,7 @@ def test_the_foreign_key_alone_tells_nothing_where_no_trigger_stands_before_it(d
 
 @pytest.mark.parametrize("sent", [ALICE, BOB, UUID(int=7)], ids=["own", "another's", "unknown"])
 def test_functions_called_for_a_trader_who_is_not_named_write_nothing(database: Database, sent: UUID) -> None:
-    """Named is nobody, or ALICE; called for is each. Only ALICE for ALICE works."""
+    """The identity is none or ALICE, the function's trader any. Only ALICE for ALICE succeeds."""
     order_id = enter(database, BOB)
     for named in (None, ALICE):
         with connected(database, "blotter_trader", named) as trader:

@@ -1,4 +1,4 @@
-"""The ledger and the record of compliance's reads take no change: each wall is tested with the others down."""
+"""The ledger and the record of compliance's reads are append-only: each barrier is tested with the others off."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +21,7 @@ EVERY_TABLE = pytest.mark.parametrize("table", TABLES)
 
 
 def filled(database: Database) -> None:
-    """A row in each table, put there with no wall in the way."""
+    """A row in each table, inserted with all barriers off."""
     with connected(database, "postgres") as superuser:
         superuser.execute("SET LOCAL session_replication_role = replica")
         superuser.execute("INSERT INTO ledger_entries (position, kind, leaf) VALUES (0, 'KEYS', '{}')")
@@ -66,12 +66,12 @@ def root_of(hashes: bytes) -> bytes:
 
 
 def test_a_tile_is_of_the_entries(database: Database) -> None:
-    """One that is not would stop the ledger for good, as nothing takes it away."""
+    """A tile that does not match would stop the ledger permanently, because nothing removes it."""
     hashes = grown(database, 300)
     root = root_of(hashes)
     with connected(database, "blotter_sequencer") as sequencer:
         for forged in (
-            (0, 1, bytes(8192), bytes(32)),  # of the next 256 entries, which are not there yet
+            (0, 1, bytes(8192), bytes(32)),  # of the next 256 entries, which do not exist yet
             (0, 0, bytes(8192), root),
             (0, 0, hashes, bytes(32)),
             (1, 0, bytes(8192), bytes(32)),
@@ -91,12 +91,12 @@ def refused_or_out_of_range() -> Iterator[None]:
 
 @EVERY_TABLE
 def test_the_triggers_alone_hold(database: Database, table: str) -> None:
-    """The superuser has every grant and is under no policy."""
+    """The superuser has every grant and is subject to no policy."""
     filled(database)
     for command, statement in changes(table).items():
         trigger = f"{table}_refuse_{'truncate' if command == 'TRUNCATE' else 'change'}"
         with connected(database, "postgres") as superuser:
-            # TRUNCATE takes the cosignatures along, which would refuse by themselves.
+            # TRUNCATE includes the cosignatures, which would refuse by themselves.
             superuser.execute("ALTER TABLE ledger_cosignatures DISABLE TRIGGER USER" * (table == "ledger_checkpoints"))
             with refused("42501", trigger):
                 superuser.execute(statement.encode())
@@ -105,7 +105,7 @@ def test_the_triggers_alone_hold(database: Database, table: str) -> None:
 
 @EVERY_TABLE
 def test_the_restrictive_policies_alone_hold(database: Database, table: str) -> None:
-    """Against a grant and a permissive policy for everything, which somebody might add by mistake."""
+    """With a grant and a permissive policy for everything, which an operator might add by mistake."""
     filled(database)
     with connected(database, "postgres") as superuser:
         superuser.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER".encode())

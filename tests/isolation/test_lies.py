@@ -1,4 +1,4 @@
-"""What a gateway's login, or a trader's, might make the record say that is not so."""
+"""False records that a gateway's login, or a trader's, might try to write."""
 
 from typing import Any
 from uuid import UUID, uuid4

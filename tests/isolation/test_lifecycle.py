@@ -1,4 +1,4 @@
-"""Every transition of an order by raw SQL of the superuser, whom no grant and no policy binds: the triggers do."""
+"""Every transition of an order by raw SQL of the superuser, to whom only triggers apply, not grants or policies."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.isolation.desk import (
 
 STATUSES = ("PENDING", "PARTIAL", "FILLED", "REJECTED", "CANCELLED")
 
-# From each status, without a fill, with a fill that leaves some, with the fill of all that is left: to what it may go.
+# The permitted next statuses from each status: without a fill, with a partial fill, with a fill of the rest.
 ALLOWED = {
     ("PENDING", "none"): {"PENDING", "REJECTED", "CANCELLED"},
     ("PENDING", "some"): {"PARTIAL"},
@@ -46,7 +46,7 @@ ALLOWED = {
 
 
 class Standing(NamedTuple):
-    """Where an order stands."""
+    """The state of an order."""
 
     order_id: UUID
     last_sequence: int
@@ -54,7 +54,7 @@ class Standing(NamedTuple):
 
 
 def order_in(database: Database, status: str) -> Standing:
-    """ALICE's order for 100, brought into a status by the functions."""
+    """ALICE's order for 100, brought to a status by the functions."""
     order_id = enter(database, ALICE)
     if status in {"PARTIAL", "FILLED"}:
         quantity = 40 if status == "PARTIAL" else 100

@@ -1,4 +1,4 @@
-"""A log says of its order and its fill what they say themselves, whatever is written into it."""
+"""The state in a log is that of its order and its fill, whatever values an INSERT gives."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""The business of each login, by raw SQL: a trader enters and cancels, the gateway fills by fills."""
+"""What each login may write by raw SQL: a trader enters and cancels, the gateway fills orders by rows of fills."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_a_trader_records_no_fill(database: Database, order_id: UUID) -> None:
 
 @pytest.mark.parametrize("action", ["APPROVED", "EXECUTED", "FILLED", "REJECTED", "RECOVERED"])
 def test_a_trader_logs_nothing_but_submitted_and_cancelled(database: Database, order_id: UUID, action: str) -> None:
-    """The order was changed in the one way that a trader may; the log of that change then says something else."""
+    """The order was changed in the one way that a trader may; the log of that change describes another change."""
     with connected(database, "blotter_trader", ALICE) as trader:
         raw_update(trader, order_id, 2, status="CANCELLED")
         count(trader, ALICE, 2)
@@ -132,7 +132,7 @@ def test_a_trader_logs_nothing_but_submitted_and_cancelled(database: Database, o
 def test_the_policy_alone_keeps_the_gateway_s_actions_from_a_trader(
     database: Database, order_id: UUID, action: str
 ) -> None:
-    """Of these actions the triggers would approve where the status stays: they fit any."""
+    """The triggers would accept these actions if the status does not change: they fit any status."""
     with connected(database, "blotter_trader", ALICE) as trader:
         raw_update(trader, order_id, 2, status="CANCELLED")
         count(trader, ALICE, 2)

@@ -1,4 +1,4 @@
-"""Every login, on every table, by every command, under every identity: matrix.py has the answers."""
+"""Every login, on every table, by every command, under every identity: matrix.py has the expected outcomes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SETTING = {"own": str(ALICE), "other": str(BOB), "none": None, "empty": "", "dam
 
 TILE = "decode(repeat('5a', 8192), 'hex'), sha256('root')"
 
-# All aim at rows of ALICE, or at those of nobody. None fails for another reason than its login and identity.
+# All affect rows of ALICE, or of nobody. None fails for another reason than its login and identity.
 STATEMENTS = {
     ("alembic_version", "INSERT"): "INSERT INTO alembic_version VALUES ('999')",
     ("alembic_version", "UPDATE"): "UPDATE alembic_version SET version_num = '999'",
@@ -99,13 +99,13 @@ COPIED_VALUE = {
 
 @pytest.fixture(scope="module")
 def traded(template: Database) -> Iterator[tuple[Database, str]]:
-    """ALICE's order, half filled, cancelled, its last log yet to be written; its id; an order of BOB."""
+    """ALICE's order, half filled, cancelled, without its last log; its id; an order of BOB."""
     with cloned(template, "blotter_matrix") as database:
         order_id = enter(database, ALICE)
         fill(database, ALICE, order_id, 50, "execution-1")
         enter(database, BOB)
         with connected(database, "postgres") as superuser:
-            # Without triggers and foreign keys: so the INSERT of the log can be tried by itself.
+            # Without triggers and foreign keys, so that the INSERT of the log can be tried alone.
             superuser.execute("SET session_replication_role = replica")
             raw_update(superuser, order_id, 3, status="CANCELLED")
             count(superuser, ALICE, 3)
@@ -161,7 +161,7 @@ def test_each_login_gets_what_the_matrix_says(
     database, order_id = traded
     observed = {}
     for identity in IDENTITIES:
-        # A new connection each time: on a used one the setting is '' and never again unset.
+        # A new connection each time: once set, the setting of a connection is '' and never unset again.
         with psycopg.connect(database.conninfo(login)) as connection:
             if SETTING[identity] is not None:
                 connection.execute("SELECT set_config('app.trader_id', %s, true)", [SETTING[identity]])

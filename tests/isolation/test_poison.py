@@ -1,4 +1,4 @@
-"""Values that the database could hold and nobody could read, by raw SQL of the logins that may write."""
+"""Values that the database could store and no client could read, by raw SQL of the logins that may write."""
 
 import psycopg
 import pytest

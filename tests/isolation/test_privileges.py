@@ -1,4 +1,4 @@
-"""The service does not start where a login can forge or be kept out; other settings of a login hinder nothing."""
+"""The service does not start if a login can forge records or cannot connect; other settings of a login are harmless."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MEMBERSHIPS = "SELECT roleid::regrole::text FROM pg_auth_members WHERE member = 
 
 @pytest.fixture
 def superuser(database: Database) -> Iterator[Connection]:
-    """What a login has set on itself is taken back at the end: roles outlive the test's database."""
+    """Settings that a login has made on itself are reset at the end: roles outlive the test's database."""
     with psycopg.connect(database.conninfo("postgres"), autocommit=True) as connection:
         yield connection
         for login in LOGINS:
@@ -45,7 +45,7 @@ def conninfos(database: Database) -> list[str]:
 
 
 def check(conninfos: list[str]) -> bool:
-    """What the service checks at its start."""
+    """The checks of the service at its start."""
     check_settings(conninfos)
     return check_privileges(conninfos[0])
 
@@ -106,7 +106,7 @@ def test_a_login_that_is_a_member_by_way_of_another_role_keeps_the_service_from_
     superuser.execute("CREATE ROLE desk NOLOGIN")
     try:
         superuser.execute("GRANT desk TO blotter_trader")
-        assert check(conninfos(database))  # a role without rights, as managed servers have for their ways to log in
+        assert check(conninfos(database))  # a role without rights, which managed servers use for authentication
         superuser.execute("GRANT SELECT (name) ON traders TO desk")
         refuses(database, superuser, "REVOKE desk FROM blotter_trader")
         superuser.execute("REVOKE ALL ON traders FROM desk; GRANT desk TO blotter_trader")
@@ -125,7 +125,7 @@ def test_a_login_that_owns_a_table_keeps_the_service_from_starting(database: Dat
     with pytest.raises(UnsafeDatabase, match=remedy):
         check(conninfos(database))
     superuser.execute(remedy.encode())
-    with pytest.raises(UnsafeDatabase, match="row policies or grants"):  # the login's became the owner's
+    with pytest.raises(UnsafeDatabase, match="row policies or grants"):  # the policy of the login is now the owner's
         check(conninfos(database))
     put_back(database)
     assert check(conninfos(database))
@@ -213,7 +213,7 @@ def test_what_a_login_has_dropped_is_put_back_as_the_instructions_say(
 
 
 def put_back(database: Database) -> None:
-    """As alembic/README.md says."""
+    """As alembic/README.md describes."""
     text = (ROOT / "sql" / "policies" / "order_execution_rls.sql").read_text("utf-8")
     with psycopg.connect(database.conninfo("blotter_owner"), autocommit=True) as owner:
         for statement in re.findall(r"^(?:CREATE POLICY|GRANT) [^;]*;", text, re.MULTILINE):
@@ -227,7 +227,7 @@ def test_a_login_that_sets_what_cannot_be_pinned_keeps_the_service_from_starting
     database: Database, superuser: Connection, login: str, name: str, value: str
 ) -> None:
     known = one(superuser, "SELECT count(*) FROM pg_settings WHERE name = %s", name)
-    if not known:  # transaction_timeout came with PostgreSQL 17
+    if not known:  # transaction_timeout is new in PostgreSQL 17
         return
     with psycopg.connect(database.conninfo(login), autocommit=True) as connection:
         connection.execute(f"ALTER ROLE {login} IN DATABASE {database.name} SET {name} = '{value}'".encode())
@@ -240,7 +240,7 @@ def test_a_login_that_sets_what_cannot_be_pinned_keeps_the_service_from_starting
 def test_nothing_else_that_a_login_sets_on_itself_reaches_its_sessions_or_hinders_them(
     database: Database, superuser: Connection, login: str
 ) -> None:
-    """Every setting that a login may change, at once, at its other end."""
+    """All settings that a login may change, at once, each at its opposite value."""
     found = superuser.execute(
         "SELECT name, vartype, setting, min_val, max_val, enumvals FROM pg_settings WHERE context = 'user'"
         " AND name <> ALL (%s) AND name !~ '^(log|debug|trace)_'",

@@ -1,4 +1,4 @@
-"""Names and reasons of the service itself, and characters that are not seen, which raw SQL might put into the trail."""
+"""Names and reasons reserved for the service, and invisible characters, which raw SQL might write into the trail."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ EXPIRE = "SELECT count(*) FROM cancel_open_orders(%s, NULL, %s, 'EXPIRED', 'blot
 
 
 def test_a_gateway_s_login_expires_only_what_is_due(database: Database, order_id: UUID) -> None:
-    """Of the service's own statement it has the words, but not on an order that is not past its expiry."""
+    """The words are those of the service's own statement, but the order is not past its expiry."""
     with connected(database, "blotter_trader", ALICE) as trader:
         due = submit(trader, ALICE, "due", expires_in="20 milliseconds")
         submit(trader, ALICE, "not-due", expires_in="1 hour")
@@ -99,7 +99,7 @@ def test_a_trader_s_login_expires_nothing_though_it_is_due(database: Database) -
 
 
 def test_a_fill_after_a_refused_report_is_not_late(database: Database, order_id: UUID) -> None:
-    """What was refused is recorded as a reject of the report, not of the order."""
+    """The refusal is recorded as one of the report, not of the order."""
     with connected(database, "blotter_execution", ALICE) as gateway:
         assert report(gateway, ALICE, order_id, "FILLED", execution_id="e1", quantity=101) == "OVERFILL"
     fill(database, ALICE, order_id, 100, "e2")
@@ -145,7 +145,7 @@ def test_a_report_has_no_character_that_is_not_seen(
     ("action", "values"),
     [
         ("APPROVED", ("venue\u202e", None, None, None, None)),
-        ("FILLED", ("XNAS", "caf\u00e9", 101, 1, 0)),  # more than is left: no fill is recorded, the report is
+        ("FILLED", ("XNAS", "caf\u00e9", 101, 1, 0)),  # more than is left: the report is recorded, no fill is
     ],
 )
 def test_a_report_without_a_fill_has_no_character_that_is_not_seen(
@@ -161,7 +161,7 @@ def test_a_report_without_a_fill_has_no_character_that_is_not_seen(
 
 
 def test_a_refused_report_has_a_code_of_the_service(database: Database, order_id: UUID) -> None:
-    """The repetition of the report is answered with the code: APPLIED would be a lie."""
+    """The repetition of the report is answered with the code: APPLIED would be false."""
     with connected(database, "blotter_execution", ALICE) as gateway:
         for code, expected in (("APPLIED", False), ("REPLAYED", False), ("OVERFILL", True)):
             with gateway.transaction(force_rollback=True), nullcontext() if expected else refused("23514", CODE):
@@ -212,7 +212,7 @@ def test_compliance_records_its_reads_under_no_other_s_name(
 
 
 def later(database: Database, interval: str) -> None:
-    """Set the times of all orders ahead: to what is recorded next, the clock has gone back."""
+    """Set the times of all orders ahead, so that the clock is behind them for the next record."""
     with connected(database, "postgres") as superuser:
         superuser.execute("SET session_replication_role = replica")
         superuser.execute("UPDATE orders SET updated_at = updated_at + %s::interval", [interval])
@@ -310,7 +310,7 @@ def test_a_checkpoint_beyond_the_ledger_is_refused(database: Database, size: int
 
 
 def test_a_temporary_table_stands_in_for_nothing(database: Database, order_id: UUID) -> None:
-    """With TEMPORARY given back, as a plain dump and restore does: a log about a made-up state of the order."""
+    """With TEMPORARY granted, as after a plain dump and restore: a log with a forged state of the order."""
     with connected(database, "postgres") as superuser:
         superuser.execute("DROP EVENT TRIGGER blotter_refuse_definitions")  # where sql/harden.sql was not run
         superuser.execute(f"GRANT TEMPORARY ON DATABASE {database.name} TO PUBLIC".encode())
@@ -328,7 +328,7 @@ def test_a_temporary_table_stands_in_for_nothing(database: Database, order_id: U
 
 
 def test_every_function_names_its_search_path(database: Database) -> None:
-    """But the makers of leaves, which read no table and would not be inlined any more."""
+    """Except the functions that make leaves, which read no table and would no longer be inlined."""
     with connected(database, "blotter_owner") as owner:
         without = owner.execute(
             "SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND NOT coalesce("

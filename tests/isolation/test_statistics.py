@@ -1,4 +1,4 @@
-"""What EXPLAIN, pg_stat_activity and other functions of Postgres tell a trader's login of other traders."""
+"""What EXPLAIN, pg_stat_activity and other functions of Postgres reveal to a trader's login of other traders."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ POPULATE = """
 
 
 def test_row_estimates_do_not_depend_on_the_ids_of_others(database: Database) -> None:
-    """The attack: bisecting an id by how many rows EXPLAIN presumes below a bound."""
+    """The attack: a binary search for an id by the number of rows that EXPLAIN estimates below a bound."""
     with psycopg.connect(database.conninfo("postgres"), autocommit=True) as superuser:
         superuser.execute(POPULATE.encode())
     bounds = [UUID(int=number << 122) for number in range(1, 64)]

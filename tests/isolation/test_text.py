@@ -1,4 +1,4 @@
-"""Text that the service accepts, the database accepts: its constraints are the part of the rules that SQL expresses."""
+"""The database accepts all text that the service accepts: its rules are the part that SQL can express."""
 
 from collections.abc import Callable
 from uuid import uuid4
@@ -18,7 +18,7 @@ from tests.isolation.desk import DIGEST, connected, one
 
 ANY = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60)
 ASCII = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=1, max_size=60)
-# Near the reserved words: every case, widths, ligatures, spaces around, and characters that do not show.
+# Variants of the reserved words: every case, widths, ligatures, spaces around, and invisible characters.
 WORDS = st.sampled_from(sorted(RESERVED_ACTORS | RESERVED_REASONS))
 AROUND = st.text(st.sampled_from(" \t\u00a0\u200b\u202e\ufe0f\u3164\u034f."), max_size=3)
 NEAR = st.builds(
@@ -90,7 +90,7 @@ def test_what_the_service_accepts_the_database_accepts(database: Database, texts
 @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 def test_a_reserved_word_that_the_service_refuses_the_database_refuses(database: Database, text: str) -> None:
     if "\u0131" in text or not is_visible(text):
-        return  # whether the database's upper case has a dotless i depends on its locale
+        return  # the upper case of a dotless i depends on the locale of the database
     with connected(database, "blotter_trader", ALICE) as trader:
         client_order_id = uuid4().hex
         one(trader, SUBMIT, ALICE, client_order_id, DIGEST, "AAPL", "desk", "request")

@@ -1,4 +1,4 @@
-"""Ways around the policies that Postgres has: other roles, switches, leaks, files, statistics."""
+"""Features of Postgres that might bypass the policies: other roles, switches, leaks, files, statistics."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OTHERS = ("blotter_owner", "postgres", "pg_read_all_data", "pg_write_all_data", 
 
 @pytest.fixture(scope="module")
 def intact(template: Database) -> Iterator[Database]:
-    """One database for all that is refused; what is refused changes nothing."""
+    """One database for all refused statements, since these change nothing."""
     with cloned(template, "blotter_intact") as database:
         yield database
 
@@ -61,9 +61,9 @@ def test_no_login_switches_a_guard_off(intact: Database, login: str, statement: 
 
 @EVERY_LOGIN
 def test_a_grant_by_a_login_gives_nothing_away(database: Database, login: str) -> None:
-    """Postgres answers with a mere warning where the grantor holds the privilege without the grant option.
+    """Postgres only warns if the grantor holds the privilege without the grant option.
 
-    That is where sql/harden.sql, which refuses the statement, was not run.
+    This applies where sql/harden.sql, which refuses the statement, was not run.
     """
     with connected(database, "postgres") as superuser:
         superuser.execute("DROP EVENT TRIGGER blotter_refuse_definitions")
@@ -90,7 +90,7 @@ def test_a_grant_by_a_login_gives_nothing_away(database: Database, login: str) -
     ],
 )
 def test_no_login_creates_what_could_keep_or_leak_rows(intact: Database, login: str, statement: str) -> None:
-    """Views run as their owner; a function can say aloud, before a policy does, what it is called with."""
+    """Views run as their owner; a function that runs before a policy can reveal its arguments."""
     with psycopg.connect(intact.conninfo(login), autocommit=True) as connection, refused("42501"):
         connection.execute(statement.encode())
 
@@ -128,7 +128,7 @@ def test_row_security_off_is_an_error_and_not_a_way_in(database: Database) -> No
 
 
 def test_a_condition_that_tells_what_it_sees_is_shown_own_rows_only(database: Database) -> None:
-    """The cast would name BOB's secret in its error, were it tried on his row before the policy."""
+    """The cast would show BOB's secret in its error if it ran on BOB's row before the policy."""
     enter(database, BOB, "secret")
     with connected(database, "blotter_trader", ALICE) as trader:
         query = "SELECT count(*) FROM orders WHERE client_order_id::integer = 1 AND 1 / (quantity - 100) = 1"
