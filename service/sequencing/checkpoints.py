@@ -49,9 +49,11 @@ class Checkpoints:
         notes = [note for note in (stored and parse_note(stored.note), outside) if note]
         verifiers = await self._verifiers(writer)
         for note in notes:
-            if not note.signed_by(verifiers):
+            checkpoint = Checkpoint.parse(note.text)
+            # By a key of the checkpoint's own origin: leaves may name foreign keys.
+            if not note.signed_by([verifier for verifier in verifiers if verifier.name == checkpoint.origin]):
                 raise RefusedToSign(
-                    f"The newest checkpoint, of {Checkpoint.parse(note.text).size} entries, is signed by none of this "
+                    f"The newest checkpoint, of {checkpoint.size} entries, is signed by none of this "
                     "ledger's keys: it was forged, in the database or in the checkpoint directory, or the keys are not "
                     "those of this ledger (BLOTTER_LEDGER_KEYS)."
                 )
@@ -87,7 +89,7 @@ class Checkpoints:
                 )
         if self._recorded is None:
             leaves = await writer.notes("KEYS")
-            known = [str(verifier) for verifier in self._named(leaves)]
+            known = [str(verifier) for verifier in _named(leaves) if verifier.name == self._origin]
             if known and not replace and not {str(signer.verifier) for signer in signers} & set(known):
                 raise RefusedToSign(
                     f"{self._keys.folder} holds none of the keys that sign this ledger, {', '.join(known)}: check "
@@ -133,25 +135,9 @@ class Checkpoints:
         return note
 
     async def _verifiers(self, writer: LedgerWriter) -> list[Verifier]:
-        """Return the keys that may have signed: those of the folder, and those of this origin named in the ledger."""
+        """Return the keys that may have signed: those of the folder, and those that leaves of the ledger name."""
         signers = await self._keys.calls.run(self._keys.signers) if self._keys else []
-        return [signer.verifier for signer in signers] + self._named(await writer.notes("KEYS"))
-
-    def _named(self, leaves: Iterable[bytes]) -> list[Verifier]:
-        """Return the keys of this origin that leaves of the ledger name. Invalid keys are left out.
-
-        Such a leaf can be appended under the sequencer's login, and cannot be taken back.
-        """
-        verifiers = []
-        for key in dict.fromkeys(key for leaf in leaves for key in _listed(leaf, "keys")):
-            try:
-                verifier = Verifier.parse(key)
-            except InvalidKey:
-                log.warning("A leaf of the ledger names an invalid key: %r", key[:200])
-                continue
-            if verifier.name == self._origin:
-                verifiers.append(verifier)
-        return verifiers
+        return [signer.verifier for signer in signers] + _named(await writer.notes("KEYS"))
 
     async def _compare(self, writer: LedgerWriter, size: int, checkpoint: Checkpoint) -> None:
         if checkpoint.origin != self._origin:
@@ -188,3 +174,17 @@ def _listed(leaf: bytes, name: str) -> list[str]:
         return [str(item) for item in json.loads(leaf)[name]]
     except (ValueError, LookupError, TypeError):
         return []
+
+
+def _named(leaves: Iterable[bytes]) -> list[Verifier]:
+    """Return the keys that leaves of the ledger name. Invalid keys are left out.
+
+    A leaf that names one can be appended under the sequencer's login, and cannot be removed.
+    """
+    verifiers = []
+    for key in dict.fromkeys(key for leaf in leaves for key in _listed(leaf, "keys")):
+        try:
+            verifiers.append(Verifier.parse(key))
+        except InvalidKey:
+            log.warning("A leaf of the ledger names an invalid key: %r", key[:200])
+    return verifiers

@@ -306,7 +306,11 @@ async def test_a_leaf_that_names_no_key_does_not_stop_the_signing(
         async with serving(database, **QUICK, ledger_keys=keys.folder, checkpoint_directory=outside):
             await until(published(outside, size, signer.verifier))
     async with LedgerWriter.connected(database.conninfo("postgres"), None) as writer:
-        assert await Checkpoints(ORIGIN, keys, None)._verifiers(writer) == [signer.verifier] * 2
+        assert await Checkpoints(ORIGIN, keys, None)._verifiers(writer) == [
+            signer.verifier,
+            foreign.verifier,
+            signer.verifier,
+        ]
 
 
 async def test_an_older_checkpoint_of_a_key_that_was_retired_since_is_one_of_ours(

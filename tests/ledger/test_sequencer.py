@@ -197,6 +197,7 @@ async def test_what_stands_in_the_way_of_the_next_entry_is_told_until_it_is_gone
     database: Database, keys: KeyFolder, caplog: pytest.LogCaptureFixture
 ) -> None:
     with psycopg.connect(database.conninfo("postgres"), autocommit=True) as superuser:
+        superuser.execute("SET session_replication_role = replica")
         superuser.execute(
             "INSERT INTO ledger_tiles (level, tile_index, hashes, root) VALUES (0, 0, %s, %s)",
             [b"x" * 8192, b"x" * 32],
@@ -206,7 +207,6 @@ async def test_what_stands_in_the_way_of_the_next_entry_is_told_until_it_is_gone
             await until(lambda: "An unexpected row is in the place of the next entry or tile" in caplog.text)
             assert observed.reports[-1] is False
             assert numbered(database) == 0
-            superuser.execute("SET session_replication_role = replica")
             superuser.execute("DELETE FROM ledger_tiles")
             await until(lambda: numbered(database) == 256)
             await until(lambda: observed.reports[-1])

@@ -67,7 +67,7 @@ MUTANTS = (
            ("tests/ledger/test_condition.py -k of_any_kind",)),
     Mutant(SEQUENCER, 'self._condition.report_success("signing")', "pass", ("tests/ledger/test_condition.py -k of_any_kind",)),
     # What is signed.
-    Mutant(CHECKPOINTS, "if not note.signed_by(verifiers):", "if False:", REFUSALS),
+    Mutant(CHECKPOINTS, "if not note.signed_by([verifier for verifier in verifiers if verifier.name == checkpoint.origin]):", "if False:", REFUSALS),
     Mutant(CHECKPOINTS, "+ ([self._newest] if self._newest else [])", "", REFUSALS),
     Mutant(CHECKPOINTS, "            await self._compare(writer, size, checkpoint)\n", "            pass\n", REFUSALS),
     Mutant(CHECKPOINTS, "if signer.name != self._origin:", "if False:", KEYS),
