@@ -1,4 +1,4 @@
-"""A sequencer's hands, and events to append."""
+"""Fixtures of the ledger: the sequencer's writer."""
 
 from collections.abc import AsyncIterator
 

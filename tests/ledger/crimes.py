@@ -1,4 +1,4 @@
-"""What a superuser with the triggers disabled can do to the record, a crime a function; he lacks the signing key."""
+"""Ways to tamper with the record as a superuser with disabled triggers and without the signing key, one a function."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ KEYS = {
 }
 
 Crime = Callable[[Connection[Any], random.Random], object]
-"""Commits it; returns what to say of it."""
+"""Tampers with the record; returns a description."""
 
 
 def rows_of(connection: Connection[Any], table: str) -> list[dict[str, Any]]:
@@ -53,7 +53,7 @@ def rows_of(connection: Connection[Any], table: str) -> list[dict[str, Any]]:
 
 
 def where(table: str, row: dict[str, Any]) -> sql.Composed:
-    """The condition that finds the row."""
+    """The condition that selects the row."""
     names = KEYS.get(table, ("trader_id", "id"))
     return sql.SQL(" AND ").join(
         sql.SQL("{} = {}").format(sql.Identifier(name), sql.Literal(row[name])) for name in names
@@ -115,7 +115,7 @@ def change_a_column(connection: Connection[Any], chance: random.Random) -> str:
 
 
 class Nothing(Exception):
-    """The crime changes nothing, or cannot be committed."""
+    """The tampering would change nothing, or is impossible."""
 
 
 def chosen(rows: list[Any], which: str, chance: random.Random) -> Any:
@@ -127,7 +127,7 @@ def delete(which: str) -> Crime:
         table = chance.choice(TABLES)
         row = chosen(rows_of(connection, table), which, chance)
         if table == "ledger_checkpoints" and which != "newest":
-            raise Nothing  # an older checkpoint claims nothing that a newer one does not
+            raise Nothing  # an older checkpoint states nothing that a newer one does not
         connection.execute(sql.SQL("DELETE FROM {} WHERE {}").format(sql.Identifier(table), where(table, row)))
         return table
 
@@ -135,7 +135,7 @@ def delete(which: str) -> Crime:
 
 
 def delete_an_event_everywhere(connection: Connection[Any], chance: random.Random) -> None:
-    """A log and its entry, and the numbers after it moved up: nothing looks missing in the tables."""
+    """Delete a log and its entry, and move the numbers after it up, so that the tables show no gap."""
     position, trader_id, sequence = chance.choice(
         connection.execute(
             "SELECT position, trader_id, sequence FROM ledger_entries WHERE kind = 'EXECUTION_LOG'"
@@ -209,7 +209,7 @@ def swap_two_logs(connection: Connection[Any], chance: random.Random) -> None:
 
 
 def renumber(connection: Connection[Any], chance: random.Random) -> None:
-    """A trader's events, in reverse, or from another number on."""
+    """Renumber a trader's events, in reverse, or from another number on."""
     trader_id = chance.choice((ALICE, BOB))
     other = chance.choice(("last + 1 - old.sequence", "old.sequence + 1", "last + 6 - old.sequence"))
     connection.execute("UPDATE execution_logs SET sequence = sequence + 1000000 WHERE trader_id = %s", [trader_id])
@@ -224,7 +224,7 @@ def renumber(connection: Connection[Any], chance: random.Random) -> None:
 
 
 def alter_a_log_and_its_leaf(connection: Connection[Any], chance: random.Random) -> None:
-    """He keeps log and leaf in step, as the sequencer would have written them."""
+    """Alter a log, and its leaf to match, as the sequencer would have written it."""
     row = chance.choice(rows_of(connection, "execution_logs"))
     at = {"trader": row["trader_id"], "sequence": row["sequence"]}
     connection.execute(
@@ -240,7 +240,7 @@ def alter_a_log_and_its_leaf(connection: Connection[Any], chance: random.Random)
 
 
 def rebuild_tiles(connection: Connection[Any]) -> bytes:
-    """The tiles and the root of what the leaves are now."""
+    """Rebuild the tiles from the current leaves; return the root."""
     tree = Edge()
     leaves = [bytes(leaf) for (leaf,) in connection.execute("SELECT leaf_hash FROM ledger_entries ORDER BY position")]
     connection.execute("DELETE FROM ledger_tiles")
@@ -252,13 +252,13 @@ def rebuild_tiles(connection: Connection[Any]) -> bytes:
 
 
 def alter_and_rebuild(connection: Connection[Any], chance: random.Random) -> None:
-    """A log, its leaf and all tiles: only the signature is from before."""
+    """Alter a log, its leaf and all tiles; the signature is the old one."""
     alter_a_log_and_its_leaf(connection, chance)
     rebuild_tiles(connection)
 
 
 def alter_rebuild_and_sign(connection: Connection[Any], chance: random.Random) -> None:
-    """With a key of his own, of the same name."""
+    """The same, signed with another key of the same name."""
     alter_a_log_and_its_leaf(connection, chance)
     resign(connection, rebuild_tiles(connection), Signer.generate(ORIGIN))
 
@@ -283,7 +283,7 @@ def rewrite_a_tile(connection: Connection[Any], chance: random.Random) -> None:
 
 
 def cut_the_tail(connection: Connection[Any], chance: random.Random) -> None:
-    """Back to an older state, all tables in step, under the checkpoint that was good then."""
+    """Reset all tables to an older state, with the checkpoint that was valid then."""
     sizes = [size for (size,) in connection.execute("SELECT size FROM ledger_checkpoints ORDER BY size")]
     connection.execute("DELETE FROM ledger_checkpoints WHERE size > %s", [sizes[0]])
     keep = sizes[0] - chance.choice((0, 1, 2))

@@ -1,10 +1,10 @@
-"""Sequencers that kill themselves (SIGKILL), each before a later step, until one comes through.
+"""Sequencers that kill themselves (SIGKILL), each before a later step, until one completes.
 
     python -m tests.ledger.doomed CONNINFO FOLDER
 
 `{login}` in CONNINFO stands for the login. A step is a message to the database, BEGIN and COMMIT too, or a call that
-changes a file. Each sequencer is a process of its own, forked from this one, and finds new events to append. Prints
-what was done, as JSON.
+changes a file. Each sequencer is a process of its own, forked from this one, and has new events to append. Prints the
+steps, as JSON.
 """
 
 import asyncio
@@ -33,14 +33,14 @@ FILE_CALLS = {"os.rename", "os.mkdir", "os.remove", "os.truncate"}
 
 
 class Fate:
-    """Lets a process live for so many steps, and remembers which they were."""
+    """Kills the process after so many steps, and records the steps."""
 
     def __init__(self, steps: int) -> None:
         self.left = steps
         self.counting = False
 
     def step(self) -> None:
-        """Take a step, or die before it."""
+        """Count a step, or kill the process before it."""
         if not self.counting:
             return
         self.left -= 1
@@ -48,7 +48,7 @@ class Fate:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def watch(self) -> None:
-        """See every step of this process from now on."""
+        """Count every step of this process from now on."""
         connection_waits = AsyncConnection.wait
 
         async def wait(connection: AsyncConnection[Any], *values: Any, **named: Any) -> Any:
@@ -64,9 +64,9 @@ class Fate:
 
 
 async def a_term_of_office(conninfo: str, checkpoints: Checkpoints, sink: DirectorySink, fate: Fate) -> None:
-    """What a sequencer does, once."""
+    """Do one round of the sequencer's work."""
     async with LedgerWriter.connected(conninfo, None) as writer:
-        while not await writer.elected():  # noqa: ASYNC110  # the server has yet to notice that the one before is dead
+        while not await writer.elected():  # noqa: ASYNC110  # the server may not know yet that the last one is dead
             await asyncio.sleep(0.01)
         fate.counting = True
         tree = await writer.edge()
@@ -83,13 +83,13 @@ async def a_term_of_office(conninfo: str, checkpoints: Checkpoints, sink: Direct
 
 
 def main(conninfo: str, folder: Path) -> None:
-    """Kill sequencers until three have come through."""
+    """Kill sequencers until three have completed."""
     keys, sink = KeyFolder(folder / "keys"), DirectorySink(folder / "outside")
     keys.generate(ORIGIN)
     written, deaths, survived = 0, 0, 0
     while survived < 3:
         with psycopg.connect(conninfo.format(login="blotter_trader")) as trader:
-            # Now and then enough to complete a tile.
+            # Sometimes enough to complete a tile.
             for _ in range(300 if deaths % 4 == 0 else 3):
                 written += 1
                 submit(trader, ALICE if written % 2 else BOB, str(written))

@@ -1,6 +1,6 @@
-"""RFC 6962, RFC 9162 and C2SP signed notes in plain code, written from the texts alone and apart from service/.
+"""RFC 6962, RFC 9162 and C2SP signed notes in plain code, written from the texts alone, independently of service/.
 
-It is slow, and shares nothing with what it tests.
+It is slow, and shares no code with what it tests.
 """
 
 from base64 import b64decode, b64encode
@@ -86,7 +86,7 @@ def includes(index: int, size: int, value: Hash, hashes: list[Hash], root: Hash)
     return sn == 0 and r == root
 
 
-def continues(  # noqa: C901  # it follows the text of the RFC
+def continues(  # noqa: C901  # follows the text of the RFC
     first: int, second: int, old: Hash, new: Hash, hashes: list[Hash]
 ) -> bool:
     """RFC 9162 §2.1.4.2, step by step; a proof from size 0 is refused, and one between equal sizes is empty."""

@@ -1,4 +1,4 @@
-"""OPEN_SECONDS in real time (10 by default): what others do is sequenced and signed, and what comes late is too."""
+"""OPEN_SECONDS in real time (10 by default): other traders' events are sequenced and signed, and later delayed ones."""
 
 import asyncio
 import os

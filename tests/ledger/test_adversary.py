@@ -1,8 +1,9 @@
-"""An adversary with superuser rights, triggers disabled, who knows everything but the signing key.
+"""An adversary with superuser rights, triggers disabled, and everything except the signing key.
 
-Each crime is committed in a transaction of its own, looked for by the verifier (with a checkpoint from before) and by
-the reconciliation, and rolled back. None may go unnoticed. Columns that claim nothing are not tried: bookkeeping of the
-sequencer (`xid`, `next_xid`, `open_xids`, `incarnation`), and when a checkpoint or a cosignature was stored.
+Each change is made in a transaction of its own, checked by the verifier (with an earlier checkpoint) and by the
+reconciliation, and rolled back. Each must be detected. Columns that the ledger does not cover are not changed:
+bookkeeping of the sequencer (`xid`, `next_xid`, `open_xids`, `incarnation`), and when a checkpoint or a cosignature was
+stored.
 """
 
 from __future__ import annotations
@@ -52,12 +53,12 @@ from tests.ledger.crimes import (
 from tests.ledger.test_appending import all_of
 
 CRIMES_A_TEST = 400
-SEEDS = range(int(os.environ.get("ADVERSARY_SEEDS", "2")))  # each tries all kinds of crimes
+SEEDS = range(int(os.environ.get("ADVERSARY_SEEDS", "2")))  # each runs all kinds of tampering
 CALLER = Caller(CallerKind.COMPLIANCE, None, "auditor", "request")
 
 
 class Inside:
-    """Sends the repositories' statements through the adversary's own transaction, so that they see what he did."""
+    """Sends the repositories' statements through the adversary's own transaction, so that they see its changes."""
 
     def __init__(self, connection: Connection[Any]) -> None:
         self._connection = connection
@@ -82,7 +83,7 @@ def signer() -> Signer:
 def scene(
     template: Database, signer: Signer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Database, Note]]:
-    """A database with a ledger of some 300 signed entries, and a checkpoint from half-way that somebody else holds."""
+    """A database with a ledger of some 300 signed entries, and a checkpoint of the first half that is kept outside."""
     keys = KeyFolder(tmp_path_factory.mktemp("keys"))
     (keys.folder / "it.key").write_text(signer.secret)
     with cloned(template, "blotter_adversary") as database:
@@ -134,7 +135,7 @@ async def fill(orders: Orders, order: Order, quantity: int, execution_id: str) -
 
 @pytest.fixture
 def adversary(scene: tuple[Database, Note]) -> Iterator[Connection[Any]]:
-    """His connection."""
+    """The adversary's connection."""
     with psycopg.connect(scene[0].conninfo("postgres")) as connection:
         connection.execute("SET session_replication_role = replica")
         connection.execute("SET statement_timeout = '20s'")
@@ -144,7 +145,7 @@ def adversary(scene: tuple[Database, Note]) -> Iterator[Connection[Any]]:
 
 
 async def noticed(connection: Connection[Any], signer: Signer, since: Note | None) -> str | None:
-    """Who notices, and what; None for nobody."""
+    """The check that reports a fault, and the fault; None if neither does."""
     inside: Any = Inside(connection)
     ledger = Ledger(inside)
     try:
@@ -168,7 +169,7 @@ async def noticed(connection: Connection[Any], signer: Signer, since: Note | Non
 async def test_an_honest_record_is_found_honest(
     scene: tuple[Database, Note], adversary: Connection[Any], signer: Signer
 ) -> None:
-    # What is younger than a minute may still be on its way into the ledger; all of it is there.
+    # Logs younger than a minute may be missing from the ledger without a discrepancy; here none is.
     assert await noticed(adversary, signer, scene[1]) is None
 
 
@@ -191,11 +192,11 @@ async def test_no_crime_goes_unnoticed(
         try:
             said = CRIMES[name][0](adversary, chance)
         except (Nothing, psycopg.IntegrityError, psycopg.DataError, psycopg.errors.GeneratedAlways):
-            refused[name] += 1  # by a constraint that even he would first have to drop
+            refused[name] += 1  # by a constraint that a superuser would have to drop first
             adversary.rollback()
             continue
         tried[name] += 1
-        # What is removed from the end was signed by the newest checkpoint alone; all else an older one shows as well.
+        # Entries removed from the end were covered by the newest checkpoint alone; an older one detects the rest.
         cut = name == "cut the tail" or said == "ledger_checkpoints"
         since = newest if cut or chance.random() < 0.5 else scene[1]
         if await noticed(adversary, signer, since) is None:
@@ -216,7 +217,7 @@ def newest_note(connection: Connection[Any]) -> Note:
 async def test_what_only_an_outside_checkpoint_shows(
     scene: tuple[Database, Note], adversary: Connection[Any], signer: Signer
 ) -> None:
-    """Who holds the signing key as well, or cuts everything back in step, is found by nothing within the database."""
+    """No check within the database detects a forgery with the signing key, or a reset of all tables."""
     chance = random.Random(1)
     newest = newest_note(adversary)
 

@@ -1,4 +1,4 @@
-"""Every committed log gets one position, whatever order transactions commit in."""
+"""Every committed log gets one position, in any order of commits."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ SUBMIT = (
 
 
 def submit(connection: Connection[Any], trader_id: UUID, key: str, actor: str = "a") -> int:
-    """Enter an order; the number of its event."""
+    """Enter an order; return the number of its event."""
     connection.execute("SELECT act_as(%s)", (trader_id,))
     [(sequence,)] = connection.execute(SUBMIT, (trader_id, key, actor)).fetchall()
     return int(sequence)
@@ -32,7 +32,7 @@ def submit(connection: Connection[Any], trader_id: UUID, key: str, actor: str = 
 
 @contextmanager
 def trading(database: Database) -> Iterator[Connection[Any]]:
-    """A connection of the traders' login; commits by hand."""
+    """A connection of the traders' login, without autocommit."""
     with psycopg.connect(database.conninfo("blotter_trader")) as connection:
         yield connection
 
@@ -44,7 +44,7 @@ def entries(database: Database) -> list[tuple[int, UUID | None, int | None]]:
 
 
 async def all_of(writer: LedgerWriter, tree: Edge, most: int = 1000) -> int:
-    """Append until there is nothing more."""
+    """Append until nothing is left."""
     total = 0
     while appended := await writer.append(tree, most):
         total += appended
@@ -119,7 +119,7 @@ async def test_a_large_transaction_is_appended_in_portions_and_others_wait_for_n
 
 
 async def counted(writer: LedgerWriter, tree: Edge, trader: Connection[Any]) -> None:
-    """Wait until the server has counted what these connections have read: it does so once a second."""
+    """Wait until the server has counted the reads of these connections, which it does once a second."""
     await asyncio.sleep(1.1)
     assert await writer.append(tree, 1) == 0
     trader.execute("SELECT 1")
@@ -127,7 +127,7 @@ async def counted(writer: LedgerWriter, tree: Edge, trader: Connection[Any]) -> 
 
 
 def reads(database: Database) -> dict[str, tuple[int, int]]:
-    """Of each table: scans of the whole table, and rows that were read through indexes."""
+    """For each table: sequential scans, and rows that were read through indexes."""
     with psycopg.connect(database.conninfo("postgres"), autocommit=True) as superuser:
         return {
             table: (scans, rows)
@@ -142,7 +142,7 @@ def reads(database: Database) -> dict[str, tuple[int, int]]:
 async def test_a_step_reads_what_it_appends_however_much_there_is(
     database: Database, writer: LedgerWriter, *, analysed: bool
 ) -> None:
-    """Neither the size of the tables, nor of a transaction that is open, nor the lack of statistics costs anything."""
+    """The cost does not depend on the size of the tables or of an open transaction, or on statistics."""
     tree = await writer.edge()
     with psycopg.connect(database.conninfo("postgres"), autocommit=True) as superuser:
         for table in ("execution_logs", "ledger_entries"):
@@ -177,7 +177,7 @@ async def test_a_step_reads_what_it_appends_however_much_there_is(
 async def test_a_backlog_of_many_traders_costs_each_step_what_it_appends(
     database: Database, writer: LedgerWriter, *, hinted: bool
 ) -> None:
-    """At first, when nothing has been looked at, and after many transactions at once."""
+    """At the first step, without hints, and after many transactions at once."""
     tree = await writer.edge()
     if hinted:
         assert await writer.append(tree, 100) == 0
@@ -316,7 +316,7 @@ async def test_a_leaf_is_canonical_json_and_says_all_that_the_log_says(
             submit(trader, ALICE, str(number))
         trader.commit()
     with psycopg.connect(database.conninfo("postgres")) as superuser:
-        superuser.execute("SET session_replication_role = replica")  # as before revision 016, which wants ASCII
+        superuser.execute("SET session_replication_role = replica")  # as before revision 016, which requires ASCII
         for sequence, actor in enumerate(['"\\/', "\x7f\u2028ß😀", "a\u00a0b", "'"], start=1):
             superuser.execute("UPDATE execution_logs SET actor = %s WHERE sequence = %s", [actor, sequence])
     await all_of(writer, await writer.edge())

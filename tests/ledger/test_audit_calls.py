@@ -1,4 +1,4 @@
-"""AuditService on the ledger, over a real channel, against what a third party computes."""
+"""AuditService on the ledger, over a real channel, compared with an independent computation."""
 
 import asyncio
 import csv
@@ -36,7 +36,7 @@ from tests.serving import COMPLIANCE, Blotter, as_trader, serving
 
 @asynccontextmanager
 async def signing(database: Database, folder: Path, **changes: Any) -> AsyncIterator[tuple[Blotter, Verifier, Path]]:
-    """A server that signs its ledger; the public key, and where checkpoints go."""
+    """A server that signs its ledger; the public key, and the checkpoint directory."""
     keys, outside = KeyFolder(folder / "keys"), folder / "outside"
     verifier = keys.generate(ORIGIN).verifier
     settings = QUICK | {"ledger_keys": keys.folder, "checkpoint_directory": outside} | changes
@@ -45,9 +45,9 @@ async def signing(database: Database, folder: Path, **changes: Any) -> AsyncIter
 
 
 async def alter(database: Database, *statements: str) -> None:
-    """Alter the record behind every guard.
+    """Alter the record with all triggers off.
 
-    Not on a blocking connection: where a statement waits for the sequencer's transaction, that runs in this event loop.
+    The connection is asynchronous: a statement may wait for the sequencer's transaction, which runs in this event loop.
     """
     async with await psycopg.AsyncConnection.connect(database.conninfo("postgres")) as superuser:
         for statement in ("SET session_replication_role = replica", *statements):
@@ -240,7 +240,7 @@ async def test_a_discrepancy_is_told_with_its_kind_and_ids(database: Database, b
 async def test_a_fill_recorded_at_another_time_than_its_log_is_reported(
     database: Database, blotter: Blotter, moved: str
 ) -> None:
-    """One time for all that one call records: the log and the row of a fill agree to the microsecond."""
+    """All records of one call have one time: the log and the row of a fill agree to the microsecond."""
     order = await blotter.submit()
     await blotter.fill(order, 40)
     request = inspection_pb2.ReconcileOrdersRequest(trader_id=str(ALICE))
@@ -274,7 +274,7 @@ async def test_more_discrepancies_than_anybody_reads_are_cut_short(database: Dat
 async def test_what_one_altered_entry_makes_of_the_tree_is_told_by_its_position(
     database: Database, tmp_path: Path
 ) -> None:
-    """And a log that became null somewhere, to be equal to nothing, is not equal to its leaf."""
+    """And a log in which a column became null differs from its leaf, although null compares with nothing."""
     async with signing(database, tmp_path) as (blotter, _, outside):
         with psycopg.connect(database.conninfo("blotter_trader")) as trader:
             for number in range(300):
@@ -319,7 +319,7 @@ async def test_every_read_by_compliance_is_recorded_once_with_its_filter(blotter
     read = page.accesses[1]
     assert (read.actor, read.login, read.request_id) == ("Ms Audit", "blotter_compliance", "read-1")
     assert json.loads(read.request) == {"order_id": order.order_id}
-    # The list of reads is a read.
+    # Listing the reads is a read as well.
     again = await blotter.audit.ListAuditAccess(inspection_pb2.ListAuditAccessRequest(page_size=1), metadata=COMPLIANCE)
     assert again.accesses[0].method.endswith("/ListAuditAccess")
     request = inspection_pb2.ListAuditAccessRequest(page_size=1, page_token=again.next_page_token)

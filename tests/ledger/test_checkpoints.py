@@ -1,4 +1,4 @@
-"""Checkpoints: signed while the ledger grows, published, and refused where they would contradict older ones."""
+"""Checkpoints: signed while the ledger grows, published, and refused if they would contradict older ones."""
 
 import asyncio
 import io
@@ -41,12 +41,12 @@ def keys(tmp_path: Path) -> KeyFolder:
 
 @pytest.fixture
 def outside(tmp_path: Path) -> Path:
-    """The folder that checkpoints go to."""
+    """The checkpoint directory."""
     return tmp_path / "outside"
 
 
 async def until(found: Callable[[], Any], seconds: float = 10) -> Any:
-    """Wait until something is found."""
+    """Wait until the condition returns a value."""
     for _ in range(int(seconds / 0.01)):
         if value := found():
             return value
@@ -99,7 +99,7 @@ async def test_a_witness_cosigns_and_is_asked_from_the_size_that_it_knows(
 
 
 async def test_a_checkpoint_is_told_with_its_cosignatures(database: Database, keys: KeyFolder, outside: Path) -> None:
-    """By GetCheckpoint and in a bundle; and a witness that was away cosigns the last one though nothing follows."""
+    """By GetCheckpoint and in a bundle; a witness that was unreachable cosigns the last one though none follows."""
     witness = SmallWitness(keys.signers()[0].verifier)
     witness.away = True
     wanted = [witness.signer.verifier]
@@ -179,7 +179,7 @@ async def test_a_tree_that_a_witness_contradicts_is_signed_no_further(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It grows on, unsigned: the witness has seen entries that are gone, or other ones."""
+    """The ledger grows without signatures: the witness has seen entries that were removed, or other entries."""
     report_failure, refusals = Condition.report_failure, Counter[str]()
 
     def counted(self: Condition, work: str, sentence: str, **options: Any) -> None:
@@ -210,7 +210,7 @@ def grown(database: Database) -> int:
 
 
 async def test_one_process_never_signs_two_trees_of_one_size(database: Database, keys: KeyFolder) -> None:
-    """Its database was replaced by an older copy, as by a standby that had not received all: nothing outside tells."""
+    """Its database was replaced by an older copy, such as a lagging standby, and there is no checkpoint outside."""
     checkpoints = Checkpoints(ORIGIN, keys, None)
     database.cluster.psql(f"CREATE DATABASE {database.name}_standby TEMPLATE {database.name} OWNER blotter_owner")
     standby = Database(f"{database.name}_standby", database.cluster)
@@ -294,7 +294,7 @@ async def test_a_change_of_keys_is_signed_though_nothing_else_happens(
 async def test_a_leaf_that_names_no_key_does_not_stop_the_signing(
     database: Database, keys: KeyFolder, outside: Path
 ) -> None:
-    """Such a leaf can be appended under the sequencer's login, and cannot be taken back."""
+    """Such a leaf can be appended under the sequencer's login, and cannot be removed."""
     foreign = KeyFolder(outside.parent / "foreign").generate("evil.example/x")
     with psycopg.connect(database.conninfo("blotter_sequencer")) as sequencer:
         sequencer.execute("INSERT INTO ledger_head (id) VALUES (true)")
@@ -338,7 +338,7 @@ async def test_an_older_checkpoint_of_a_key_that_was_retired_since_is_one_of_our
 
 
 def forged(_: Verifier) -> str:
-    """By somebody who may write the folder, and has no key."""
+    """A checkpoint by an attacker who can write to the folder, and has no key of the ledger."""
     return str(sign(Checkpoint(ORIGIN, 9 * 10**17, b"x" * 32).text, [Signer.generate(ORIGIN)]))
 
 
@@ -374,7 +374,7 @@ async def test_a_file_that_is_no_checkpoint_of_ours_stops_signing_alone(
 
 
 def cut_off(superuser: psycopg.Connection[Any]) -> None:
-    """An older copy: the newest entry is gone, and everything that would tell of it."""
+    """Make an older copy: remove the newest entry and every trace of it."""
     superuser.execute("DELETE FROM ledger_checkpoints")
     superuser.execute("DELETE FROM ledger_entries WHERE position = (SELECT max(position) FROM ledger_entries)")
     superuser.execute(
@@ -384,7 +384,7 @@ def cut_off(superuser: psycopg.Connection[Any]) -> None:
 
 
 def alter(superuser: psycopg.Connection[Any]) -> None:
-    """Another leaf than the one that was signed."""
+    """Replace a leaf that was signed."""
     superuser.execute("UPDATE ledger_entries SET leaf = 'false' WHERE position = 1")
 
 

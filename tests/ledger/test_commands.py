@@ -1,4 +1,4 @@
-"""The command line of the ledger: keys, export, verify, receipts, tiles, as an auditor types them."""
+"""The command line of the ledger: keys, export, verify, receipts, tiles, as an auditor uses it."""
 
 import asyncio
 import hashlib
@@ -26,13 +26,13 @@ from tests.serving import COMPLIANCE
 
 
 def run(*arguments: object, **environment: str) -> Result:
-    """Type a command."""
+    """Run a command."""
     return CliRunner(env=environment).invoke(main, [str(argument) for argument in arguments])
 
 
 @pytest.fixture
 async def exported(database: Database, tmp_path: Path) -> dict[str, Any]:
-    """A bundle, an older checkpoint, a receipt and the key; the service is gone."""
+    """A bundle, an older checkpoint, a receipt and the key; the service is stopped."""
     async with signing(database, tmp_path) as (blotter, verifier, outside):
         await traded(blotter, outside)
         older = tmp_path / "older"
@@ -128,7 +128,7 @@ async def test_a_leaf_that_is_gone_or_there_twice_is_false_and_no_file_crashes_t
 
 
 async def test_what_cannot_be_compared_is_neither_verified_nor_false(exported: dict[str, Any], tmp_path: Path) -> None:
-    """A bundle that was exported before the checkpoint was signed accuses nobody."""
+    """A bundle that was exported before the checkpoint was signed is undecided, not false."""
     newer = tmp_path / "newer"
     bundle = exported["bundle"].read_bytes()
     newer.write_bytes(bundle[bundle.rindex(b"\n\n", 0, bundle.rindex(b"\n\n")) + 2 :])
@@ -246,7 +246,7 @@ async def test_a_rebaseline_by_hand(database: Database) -> None:
 
 
 async def test_keys_that_have_never_signed_a_ledger_sign_it_only_on_purpose(database: Database, tmp_path: Path) -> None:
-    """The folder of another ledger is easily mounted in the place of the right one: both have the same default name."""
+    """The folder of another ledger may be mounted by mistake, since both have the same default name."""
     async with signing(database, tmp_path) as (blotter, _, outside):
         await blotter.submit()
         await until(published(outside, 2))

@@ -1,4 +1,4 @@
-"""What hinders the ledger is a health name of its own, repeated in the log, and hinders nothing else."""
+"""A failure of the ledger has a health name of its own, is logged repeatedly, and affects nothing else."""
 
 import asyncio
 import logging
@@ -48,12 +48,12 @@ async def healthy(blotter: Blotter, name: str = "blotter.ledger") -> int:
 async def becomes(blotter: Blotter, status: int) -> None:
     """Wait until the ledger has that health."""
     async with asyncio.timeout(20):
-        while await healthy(blotter) != status:  # noqa: ASYNC110  # the health is another process's in general
+        while await healthy(blotter) != status:  # noqa: ASYNC110  # the health may be another process's
             await asyncio.sleep(0.01)
 
 
 def told(caplog: pytest.LogCaptureFixture, words: str) -> int:
-    """How many lines of the log have these words."""
+    """The number of log lines with these words."""
     return sum(words in record.getMessage() for record in caplog.records)
 
 
@@ -139,7 +139,7 @@ async def test_a_process_that_waits_for_the_lock_reports_the_ledger_as_the_datab
     monkeypatch.setattr("service.sequencing.watch.LAG_SECONDS", 0.3)
     monkeypatch.setattr("service.sequencing.watch.LOOK_SECONDS", 0.05)
     with psycopg.connect(database.conninfo("blotter_sequencer"), autocommit=True) as idle:
-        idle.execute("SELECT pg_advisory_lock(%s)", [0x626C6F74746572])  # one that holds the lock, and does nothing
+        idle.execute("SELECT pg_advisory_lock(%s)", [0x626C6F74746572])  # a session that holds the lock, and is idle
         idle.execute("INSERT INTO ledger_head (id) VALUES (true)")
         idle.execute("SELECT * FROM append_to_ledger(0, 100)")
         async with serving(database, **QUICK | {"ledger_keys": keys.folder}) as blotter:
@@ -155,12 +155,12 @@ async def test_a_process_that_waits_for_the_lock_reports_the_ledger_as_the_datab
 
 
 def numbered(database: Database) -> int:
-    """How many events have a position."""
+    """The number of events that have a position."""
     return sum(trader_id is not None for _, trader_id, _ in entries(database))
 
 
 def standing(**changes: object) -> Standing:
-    """A ledger of ten entries that are all signed, but for the changes."""
+    """A ledger of ten entries that are all signed, with changes."""
     now = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
     values = {
         "size": 10, "copied": False, "now": now, "waiting_since": None, "signed_size": 10, "signed_at": now,
@@ -188,7 +188,7 @@ def test_what_is_behind() -> None:
 
 @pytest.fixture
 async def fifo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Path]:
-    """A file whose reading hangs, as one on a mount whose server is gone; what hangs is let go at the end."""
+    """A file whose reading hangs, as on a mount without its server; the reads are released at the end."""
     monkeypatch.setattr(calls, "PATIENCE_SECONDS", 0.1)
     path = tmp_path / "fifo"
     os.mkfifo(path)
@@ -199,7 +199,7 @@ async def fifo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
 
 
 def hanging() -> list[threading.Thread]:
-    """The threads that hang on a file system."""
+    """The threads that wait for a file system."""
     return [thread for thread in threading.enumerate() if thread.daemon and "fold" in thread.name.lower()]
 
 
@@ -265,7 +265,7 @@ async def test_a_call_raises_what_the_function_raises() -> None:
     one = Calls("It")
     with pytest.raises(TimeoutError, match="its own"):
         await one.run(fail)
-    for number in range(300):  # one call after the other: the thread before may still be ending
+    for number in range(300):  # successive calls: the previous thread may still be ending
         assert await one.run(lambda: number) == number  # noqa: B023
 
 
@@ -292,7 +292,7 @@ async def test_a_signing_failure_of_any_kind_does_not_stop_appending(
 async def test_a_checkpoint_that_a_sink_did_not_take_is_offered_again(
     database: Database, keys: KeyFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Though no newer one follows."""
+    """Also if no newer one follows."""
     monkeypatch.setattr(publishing, "RETRY_SECONDS", 0.05)
     outside = tmp_path / "outside"
     outside.write_text("a file where the folder belongs")

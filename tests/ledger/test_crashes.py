@@ -1,4 +1,4 @@
-"""The sequencer is killed, replaced, held up and lied to: nothing is lost, doubled or signed that should not be."""
+"""The sequencer is killed, replaced, blocked or given false data: it loses, repeats and wrongly signs no entry."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ from tests.streams.test_drain import served
 
 
 async def test_killed_before_each_of_its_steps_the_next_one_goes_on(database: Database, tmp_path: Path) -> None:
-    """Append, full tiles, keys, checkpoint, publication: each step is one that the next sequencer may find undone."""
+    """Append, full tiles, keys, checkpoint, publication: the next sequencer may find any of these steps undone."""
     child = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.ledger.doomed", database.conninfo("{login}"), str(tmp_path)),
         stdout=asyncio.subprocess.PIPE,
@@ -67,7 +67,7 @@ async def test_a_killed_sequencer_is_replaced_within_two_seconds(database: Datab
 
 
 async def test_a_server_that_is_killed_leaves_the_ledger_to_another_one(database: Database) -> None:
-    """Two processes; SIGKILL to the one that sequences, in the middle of a burst."""
+    """Two processes; SIGKILL to the active sequencer, in the middle of a burst."""
     async with serving(database) as blotter, served(database) as (one, _):
         await blotter.submit(ALICE)
         await until_size(blotter, 1)
@@ -105,7 +105,7 @@ def kill_the_sequencer(database: Database) -> None:
 
 
 async def until_size(blotter: Blotter, size: int) -> None:
-    """Wait until a stream over all traders has come so far."""
+    """Wait until a stream over all traders has reached the size."""
     call = blotter.audit.StreamExecutionLogs(audit_pb.StreamExecutionLogsRequest(follow=True), metadata=COMPLIANCE)
     last = -1
     while last < size - 1:
@@ -116,7 +116,7 @@ async def until_size(blotter: Blotter, size: int) -> None:
 
 
 async def test_an_open_transaction_holds_up_its_own_trader_alone(database: Database) -> None:
-    """For as long as it stays open: here some hundred looks of the sequencer, in life a minute."""
+    """While it stays open: here some hundred steps of the sequencer, in production a minute."""
     async with LedgerWriter.connected(database.conninfo("postgres"), None) as writer:
         tree = await writer.edge()
         with trading(database) as slow, trading(database) as quick:
@@ -151,7 +151,7 @@ async def test_a_writer_never_waits_for_the_sequencer(database: Database) -> Non
     async with LedgerWriter.connected(database.conninfo("postgres"), None) as writer:
         tree = await writer.edge()
         with psycopg.connect(database.conninfo("blotter_sequencer")) as stuck:
-            stuck.execute("SELECT FROM ledger_head FOR UPDATE")  # in the middle of its work, and not moving
+            stuck.execute("SELECT FROM ledger_head FOR UPDATE")  # a sequencer that stops in the middle of its work
             with trading(database) as trader:
                 trader.execute("SET lock_timeout = '100ms'")
                 for number in range(10):

@@ -1,4 +1,4 @@
-"""Files that Blotter 0.2.0 exported still verify. They are never made anew: auditors keep such files for years."""
+"""Files that Blotter 0.2.0 exported still verify. They are never regenerated: auditors keep such files for years."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A proof is of hashes of 32 bytes: others could be cut at another place and still lead to the root."""
+"""A proof has hashes of 32 bytes: with other lengths, bytes could be split differently and give the same root."""
 
 import hashlib
 

@@ -1,4 +1,4 @@
-"""A leaf holds what the log holds: compared column by column with plain Python, for each kind of event."""
+"""A leaf has the values of its log: compared column by column with plain Python, for each kind of event."""
 
 import hashlib
 import json

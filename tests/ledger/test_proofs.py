@@ -1,7 +1,7 @@
 """Proofs and signed notes against plain code that was written from the RFCs and C2SP's texts alone.
 
-Each variation of a proof is one that a wrong verifier would take, or a right one would refuse: what the plain
-verifier decides, the service's must decide.
+Each variation of a proof is one that a faulty verifier would accept, or a correct one would refuse: the service's
+verifier must decide as the plain one.
 """
 
 import base64
@@ -19,7 +19,7 @@ from tests.ledger import plain
 LEAVES = [plain.leaf(bytes([number])) for number in range(70)]
 SIZES = [*range(1, 18), 31, 32, 33, 63, 64, 65]
 
-# The leaves and roots of the tests of Certificate Transparency's own implementation, which all others repeat.
+# The leaves and roots of the tests of Certificate Transparency's own implementation, which others reuse.
 KNOWN = {
     "": "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
     "00": "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125",
@@ -33,7 +33,7 @@ KNOWN = {
 
 
 def variations(proof: list[bytes]) -> Iterator[list[bytes]]:
-    """The proof, and all that can be wrong with its hashes."""
+    """The proof, and variations with each possible fault of its hashes."""
     yield proof
     yield []
     yield [*proof, LEAVES[0]]
@@ -47,7 +47,7 @@ def variations(proof: list[bytes]) -> Iterator[list[bytes]]:
 
 
 def accepts(verify: Callable[..., None], *arguments: object) -> bool:
-    """Whether the service's verifier takes it."""
+    """Whether the service's verifier accepts it."""
     try:
         verify(*arguments)
     except InvalidProof:
@@ -166,7 +166,7 @@ def test_a_known_key_whose_signature_is_false_rejects_the_note(key: plain.Key) -
     for text in (TEXT.replace("70", "71"), TEXT.replace("log", "lOg"), TEXT + "more\n"):
         with pytest.raises(InvalidNote):
             parse_note(text + "\n" + key.line(TEXT)).signed_by([verifier])
-    with pytest.raises(InvalidNote):  # a good signature, and a false one after it
+    with pytest.raises(InvalidNote):  # a valid signature, and a false one after it
         parse_note(TEXT + "\n" + key.line(TEXT) + key.line(TEXT + "x\n")).signed_by([verifier])
 
 

@@ -1,4 +1,4 @@
-"""Each reason not to sign, alone: everything else about the tree and the checkpoint is as it should be."""
+"""Each reason not to sign, alone: everything else about the tree and the checkpoint is valid."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def grow(database: Database, writer: LedgerWriter, tree: Edge, count: int 
 
 
 async def signed(database: Database, writer: LedgerWriter, keys: KeyFolder, count: int = 1) -> Edge:
-    """A tree of so many events and the leaf that names the keys, signed by a sequencer that is gone."""
+    """A tree of so many events and the leaf that names the keys, signed by a sequencer that has ended."""
     tree = await writer.edge()
     await grow(database, writer, tree, count)
     before = Checkpoints(ORIGIN, keys, None)
@@ -51,7 +51,7 @@ async def signed(database: Database, writer: LedgerWriter, keys: KeyFolder, coun
 
 
 def alter(database: Database, *statements: str | sql.Composed) -> None:
-    """Run statements as a superuser for whom no trigger runs."""
+    """Run statements as a superuser without triggers."""
     with psycopg.connect(database.conninfo("postgres")) as superuser:
         superuser.execute("SET session_replication_role = replica")
         for statement in statements:
@@ -137,7 +137,7 @@ async def test_an_entry_that_was_changed_since_it_was_appended_is_not_signed(
 async def test_a_full_tile_that_was_changed_under_its_root_is_not_signed(
     database: Database, writer: LedgerWriter, keys: KeyFolder
 ) -> None:
-    """The right edge is as it is in memory; only the proof from the checkpoint before reads the tile's hashes."""
+    """The right edge equals that in memory; only the proof from the previous checkpoint reads the tile's hashes."""
     tree = await signed(database, writer, keys, count=99)
     checkpoints = Checkpoints(ORIGIN, keys, None)
     await checkpoints.begin(writer, tree)

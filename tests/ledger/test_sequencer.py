@@ -1,4 +1,4 @@
-"""The sequencer's loop, without a server around it: what it appends when, and what it makes of each error."""
+"""The sequencer's loop without a server: when it appends what, and how it handles each error."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from tests.ledger.test_checkpoints import ORIGIN, until
 NEVER = 3600.0
 QUICK = 0.01
 LONG_ENOUGH = 0.3
-"""For what must not happen: were it to happen, it would after some QUICK."""
+"""The wait for events that must not occur: they would occur after a few times QUICK."""
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    """Elections without long pauses, and all that is logged."""
+    """Set short pauses between elections, and capture the log."""
     monkeypatch.setattr(module, "ELECTION_SECONDS", QUICK)
     caplog.set_level(logging.INFO, "blotter")
 
@@ -46,7 +46,7 @@ def keys(tmp_path: Path) -> KeyFolder:
 
 @dataclass
 class Observed:
-    """What a sequencer has told."""
+    """The reports of a sequencer."""
 
     reports: list[bool] = field(default_factory=list)
     appends: list[int] = field(default_factory=list)
@@ -55,7 +55,7 @@ class Observed:
 
 @asynccontextmanager
 async def sequencing(database: Database, keys: KeyFolder, **seconds: float) -> AsyncIterator[Observed]:
-    """Run a sequencer; it never waits for a hint unless `idle_seconds` says so."""
+    """Run a sequencer; it does not wait for a hint unless `idle_seconds` is given."""
     observed = Observed()
     values = {"poll_seconds": QUICK, "idle_seconds": QUICK, "checkpoint_seconds": QUICK} | seconds
     sequencer = Sequencer(
@@ -81,12 +81,12 @@ async def sequencing(database: Database, keys: KeyFolder, **seconds: float) -> A
 
 
 def numbered(database: Database) -> int:
-    """How many events have a position."""
+    """The number of events that have a position."""
     return sum(trader_id is not None for _, trader_id, _ in entries(database))
 
 
 def enter(database: Database, key: str, count: int = 1) -> None:
-    """Commit so many events, as another process does: without a hint."""
+    """Commit so many events without a hint, as another process does."""
     with trading(database) as trader:
         for number in range(count):
             submit(trader, ALICE, f"{key}-{number}")

@@ -1,4 +1,4 @@
-"""A database that does not answer the sequencer: health says so by the clock, and the sequencer connects again."""
+"""A database that does not answer the sequencer: health reports it after a time, and the sequencer reconnects."""
 
 import logging
 from pathlib import Path
@@ -24,7 +24,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> dict[str, Any]:
-    """Settings of a server that sequences and signs."""
+    """The settings of a server with a sequencer that signs."""
     folder = KeyFolder(tmp_path / "keys")
     folder.generate(ORIGIN)
     return QUICK | {"ledger_keys": folder.folder}

@@ -28,7 +28,7 @@ async def test_a_healthy_ledger_and_the_same_when_the_service_is_stopped(databas
     async with signing(database, tmp_path) as (blotter, verifier, outside):
         await traded(blotter, outside)
         status = await asyncio.to_thread(run, "ledger", "status", **made)
-        async with asyncio.timeout(20):  # an entry that is about to be signed makes no checkpoint late
+        async with asyncio.timeout(20):  # until the last entry is signed
             while status.exit_code:
                 status = await asyncio.to_thread(run, "ledger", "status", **made)
         assert f"ledger        {ORIGIN}" in status.output

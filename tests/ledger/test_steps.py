@@ -1,4 +1,4 @@
-"""Steps that take less than there is lose nothing, and raw connections cannot break the ledger's own rules."""
+"""Steps that take only a part of the events lose none, and raw connections cannot break the ledger's rules."""
 
 import asyncio
 import json
@@ -43,7 +43,7 @@ def complete(database: Database) -> None:
 
 
 async def drain(writer: LedgerWriter, tree: Edge, most: int) -> None:
-    """Append in small steps until there is nothing more: a step that only moves the hints on appends nothing."""
+    """Append in small steps until nothing is left: a step that only advances the hints appends nothing."""
     nothing = 0
     while nothing < 2:
         appended = await writer.append(tree, most)
@@ -77,7 +77,7 @@ async def test_one_transaction_of_more_traders_than_a_step_takes(
 async def test_transactions_that_begin_and_end_in_any_order(
     database: Database, writer: LedgerWriter, seed: int
 ) -> None:
-    """Each trader's are written by one connection; they are open over many steps, which take one to three events."""
+    """One connection writes a trader's events; transactions stay open over many steps of one to three events."""
     register(database)
     chance = random.Random(seed)
     tree = await writer.edge()
@@ -104,7 +104,7 @@ async def test_transactions_that_begin_and_end_in_any_order(
 
 
 def looked(sequencer: Connection[Any], open_xids: list[int], next_xid: int, most: int) -> tuple[list[int], int]:
-    """What a look finds, from hints of one's own: the traders' numbers, and the transaction id that ends the look."""
+    """The result of traders_with_news() for given hints: the traders' numbers, and the transaction id where it ends."""
     [(traders, before_xid)] = sequencer.execute(
         "SELECT traders, before_xid FROM jsonb_populate_record((SELECT ledger_head FROM ledger_head), %s) AS hints,"
         " traders_with_news(hints, pg_current_snapshot(), %s)",
@@ -133,7 +133,7 @@ async def test_a_look_takes_whole_transactions_the_lowest_first_and_no_more_than
         assert looked(sequencer, [], first, 3) == ([1, 8, 2, 7], third)
         assert looked(sequencer, [], second, 100) == ([2, 7, 3, 6], newest)
         assert looked(sequencer, [], third + 1, 100) == ([], newest)
-        # Transactions that were open when the hints were written, in whatever order the hints name them.
+        # Transactions that were open when the hints were written, in any order in the hints.
         assert looked(sequencer, [third, first, second], third + 1, 1) == ([1, 8], second)
         assert looked(sequencer, [third, first, second], third + 1, 3) == ([1, 8, 2, 7], third)
         assert looked(sequencer, [second], third + 1, 100) == ([2, 7], newest)
@@ -142,11 +142,11 @@ async def test_a_look_takes_whole_transactions_the_lowest_first_and_no_more_than
 async def test_open_transactions_that_a_step_has_not_looked_at_stay_among_the_hints(
     database: Database, writer: LedgerWriter
 ) -> None:
-    """Two transactions fill the step, though only two traders have news: the third is looked at in the next one."""
+    """Two transactions fill the step, though only two traders have events: the third is read in the next step."""
     register(database)
     with trading(database) as first, trading(database) as second, trading(database) as third:
         for desk in (first, second, third):
-            desk.execute("SELECT pg_current_xact_id()")  # the order of the ids, before anything is written
+            desk.execute("SELECT pg_current_xact_id()")  # fixes the order of the ids before anything is written
         tree = await writer.edge()
         assert await writer.append(tree, 4) == 0
         for desk in (first, second):
@@ -209,7 +209,7 @@ async def test_a_look_without_news_writes_nothing_and_waits_for_nobody(
 async def test_a_step_whose_hints_were_changed_while_it_waited_is_refused(
     database: Database, writer: LedgerWriter
 ) -> None:
-    """By another sequencer that appended nothing: what this one has read is old."""
+    """By another sequencer that appended nothing: the hints that this one has read are out of date."""
     tree = await writer.edge()
     assert await writer.append(tree, 100) == 0
     with trading(database) as trader:

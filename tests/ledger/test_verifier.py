@@ -1,4 +1,4 @@
-"""What the verifier must not take: bundles and receipts of a dishonest signer, made by plain code with good keys."""
+"""Bundles and receipts that the verifier must refuse: of a dishonest signer, made by plain code with real keys."""
 
 import io
 import json
@@ -22,7 +22,7 @@ KEYS = [Verifier.parse(LOG.vkey)]
 
 
 def event(trader: str, sequence: str, **changes: Any) -> dict[str, Any]:
-    """A log's leaf, as far as the verifier looks at it."""
+    """A log's leaf, with the fields that the verifier reads."""
     time = "2026-01-05T12:00:00.000000Z"
     return {
         "type": "execution_log",
@@ -43,7 +43,7 @@ LEAVES = [rfc8785.dumps(leaf) for leaf in HONEST]
 
 
 def spans(start: int, end: int) -> list[tuple[int, int]]:
-    """The full subtrees of a stretch (RFC 6962 §2.1), found by trying."""
+    """The full subtrees of a range (RFC 6962 §2.1), found by trial."""
     if start == end:
         return []
     size = max(1 << power for power in range(20) if start % (1 << power) == 0 and start + (1 << power) <= end)
@@ -53,7 +53,7 @@ def spans(start: int, end: int) -> list[tuple[int, int]]:
 def bundle(
     leaves: Sequence[bytes], start: int = 0, end: int | None = None, by: Sequence[plain.Key] = (LOG,), **header: Any
 ) -> bytes:
-    """A bundle of a stretch, signed."""
+    """A signed bundle of a range."""
     end = len(leaves) if end is None else end
     hashes = [plain.leaf(leaf) for leaf in leaves]
     text = plain.checkpoint(LOG.name, hashes)
@@ -70,7 +70,7 @@ def bundle(
 
 
 def verified(file: bytes, keys: Sequence[Verifier] = KEYS, since: str | None = None) -> Verdict:
-    """What the verifier finds."""
+    """The result of the verifier."""
     return verify(io.BytesIO(file), keys, parse_note(since) if since else None)
 
 
@@ -92,7 +92,7 @@ def test_honest_bundles_of_every_stretch_are_good() -> None:
 
 
 def without(position: int) -> list[bytes]:
-    """The leaves but one: signed as if it had never been."""
+    """The leaves without one, as a signer that omits it would sign."""
     return [*LEAVES[:position], *LEAVES[position + 1 :]]
 
 
@@ -100,7 +100,7 @@ def without(position: int) -> list[bytes]:
 def test_a_signer_that_omits_an_event_is_found_by_the_sequences(position: int) -> None:
     verdict = verified(bundle(without(position)))
     assert [fault for fault in verdict.faults if "is expected" in fault]
-    assert not verified(bundle(without(5), 3)).verified  # between two events of a stretch: b's third after its first
+    assert not verified(bundle(without(5), 3)).verified  # within the range: b's third event follows its first
 
 
 LEAF: dict[str, bytes] = {
@@ -235,7 +235,7 @@ def test_a_line_that_is_too_long_is_not_read_as_two() -> None:
 
 
 def test_more_entries_than_the_tree_has_are_a_fault_though_they_have_its_root() -> None:
-    """The signer gives the root over nine entries out as that of eight."""
+    """The signer states the root over nine entries as that of eight."""
     text = older(len(LEAVES), by=[]).removesuffix("\n")
     forged = text.replace("\n9\n", "\n8\n")
     file = bundle(LEAVES, by=[], size=8).decode().replace(text, forged) + LOG.line(forged)
@@ -272,7 +272,7 @@ def test_a_receipt_wants_the_logs_key_and_all_witnesses_that_are_demanded() -> N
     assert Receipt.parse(receipt(by=[LOG, WITNESS])).verify([*KEYS, witness])
     with pytest.raises(UnknownKey):
         Receipt.parse(receipt()).verify([])
-    with pytest.raises(UnknownKey):  # the witness alone is trusted: nobody speaks for the log
+    with pytest.raises(UnknownKey):  # only the witness's key is given, none of the log
         Receipt.parse(receipt(by=[LOG, WITNESS])).verify([witness])
 
 

@@ -1,4 +1,4 @@
-"""A small real witness (C2SP tlog-witness): it signs what is consistent with what it signed, no more."""
+"""A minimal witness (C2SP tlog-witness): it signs only trees that are consistent with those it has signed."""
 
 import base64
 from collections.abc import AsyncIterator, Callable
@@ -13,7 +13,7 @@ from blotter_verifier.proofs import InvalidProof, verify_consistency
 
 
 class SmallWitness:
-    """Knows one log."""
+    """A witness of one log."""
 
     def __init__(self, log: Verifier, seed: bytes = b"\x07" * 32) -> None:
         self.log = log
@@ -26,7 +26,7 @@ class SmallWitness:
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
-        """Answer on a free port for as long as the context lasts."""
+        """Serve on a free port while the context lasts."""
         app = web.Application()
         app.router.add_post("/add-checkpoint", self.add_checkpoint)
         runner = web.AppRunner(app, shutdown_timeout=0.1)
@@ -42,7 +42,7 @@ class SmallWitness:
             await runner.cleanup()
 
     async def add_checkpoint(self, request: web.Request) -> web.Response:
-        """The one call of a witness."""
+        """Handle add-checkpoint, the one call of a witness."""
         if self.lie:
             answer = self.lie(request)
             return answer if isinstance(answer, web.Response) else await answer
@@ -51,7 +51,7 @@ class SmallWitness:
         return web.Response(status=status, text=text)
 
     def judged(self, body: str) -> tuple[int, str]:
-        """The status and the text of the answer."""
+        """Return the status and the text of the response."""
         head, _, message = body.partition("\n\n")
         first, *lines = head.split("\n")
         try:
