@@ -1,8 +1,8 @@
-"""What a release sends to its database: `python -m tests.migrations.record_release` writes it at each release.
+"""Records what a release sends to its database: run `python -m tests.migrations.record_release` at each release.
 
-A conversation with a real server: every method, the sequencer's work and the owner's, and the checks at the start. What
-is kept of it is the SQL as it was sent, with marks for what another database gives other values to: the ids of orders,
-and the size of the ledger. `play` sends it again, and a test does so with the last release's on the newest schema.
+It runs calls against a real server: every method, the sequencer's work and the owner's, and the checks at the start. It
+records the SQL as it was sent, with placeholders for values that differ in another database: the ids of orders, and the
+size of the ledger. `play` sends the SQL again; a test does so with that of the last release on the newest schema.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ METHODS = {
 
 
 class Message(NamedTuple):
-    """What was sent at once, under which login, and the outcomes of the functions that it calls."""
+    """One message: its login, its statements, and the outcomes of the functions that it calls."""
 
     login: str
     sql: str
@@ -71,7 +71,7 @@ class Recording(NamedTuple):
 
 
 class Played(NamedTuple):
-    """What the database answered: the outcomes, message by message, and the digests of policies and grants."""
+    """The answers of the database: the outcomes by message, and the digests of policies and grants."""
 
     outcomes: list[tuple[str, ...]]
     digests: set[str]
@@ -79,7 +79,7 @@ class Played(NamedTuple):
 
 @contextmanager
 def recorded() -> Iterator[list[Message]]:
-    """What psycopg sends while the block runs."""
+    """Collect what psycopg sends while the block runs."""
     messages: list[Message] = []
     send, send_async = psycopg.Cursor.execute, psycopg.AsyncCursor.execute
 
@@ -103,7 +103,7 @@ def recorded() -> Iterator[list[Message]]:
 
 
 class Conversation:
-    """Calls every method and remembers which."""
+    """Calls methods and records which."""
 
     def __init__(self, blotter: Blotter) -> None:
         self.blotter = blotter
@@ -121,7 +121,7 @@ class Conversation:
         return first
 
     async def trade(self, trader_id: UUID) -> dict[str, str]:
-        """Do what a desk and its gateway do; return the orders' ids by the trader's."""
+        """Make the calls of a desk and its gateway; return the orders' ids by the trader's."""
         desk = as_trader(trader_id)
         ids = {}
         orders: dict[str, dict[str, Any]] = {
@@ -207,7 +207,7 @@ class Conversation:
 
 
 async def sequence(database: Database, keys: KeyFolder, cosign: bool) -> int:
-    """Append all that is there and sign it; keep a signature of a witness where asked for. Return the size signed."""
+    """Append all events and sign; store a witness's signature if requested. Return the signed size."""
     async with LedgerWriter.connected(database.conninfo("blotter_sequencer"), None) as writer:
         assert await writer.elected()
         await writer.backend()
@@ -233,7 +233,7 @@ async def converse(database: Database) -> dict[str, str]:
     """Send everything that a release sends; return the orders' ids by the trader's."""
     owner, trader = database.conninfo("blotter_owner"), database.conninfo("blotter_trader")
     migrations.check_served(trader)
-    migrations.compatibility(trader)  # which a server asks for at the start on a revision that it does not know
+    migrations.compatibility(trader)  # which a server calls at its start on a revision that it does not know
     privileges.check_settings([trader])
     privileges.check_privileges(trader)
     traders.add(owner, "Carol", CAROL)
@@ -264,9 +264,9 @@ async def converse(database: Database) -> dict[str, str]:
 
 
 def record(database: Database) -> list[Message]:
-    """Hold the conversation; return the messages with marks.
+    """Run all calls; return the messages with placeholders.
 
-    What repeats is kept once, but for the steps of the sequencer: each goes on from where the ledger stands.
+    Repeated messages are kept once, except the steps of the sequencer: each continues from the state of the ledger.
     """
     with recorded() as messages:
         ids = asyncio.run(converse(database))
@@ -293,7 +293,7 @@ class Player:
         self._superuser = stack.enter_context(psycopg.connect(database.conninfo("postgres"), autocommit=True))
         self._connections: dict[str, psycopg.Connection[Any]] = {}
         self.digests: set[str] = set()
-        """What was answered to who asked for the digest of policies and grants."""
+        """The digests of policies and grants that the database returned."""
 
     def send(self, message: Message) -> tuple[str, ...]:
         """Send a message; return the outcomes."""
@@ -328,13 +328,13 @@ class Player:
 
 
 def play(database: Database, messages: list[Message]) -> Played:
-    """Send the messages to a database that has not heard them yet."""
+    """Send the messages to a new database."""
     outcomes = []
     with ExitStack() as stack:
         player = Player(database, stack)
         for message in messages:
             outcomes.append(player.send(message))
-            # A step appends what is below the oldest transaction that is still open, anywhere on the server.
+            # A step appends only events older than the oldest open transaction of the whole server.
             deadline = time.monotonic() + DEADLINE
             while "append_to_ledger(" in message.sql and player.waiting():
                 assert time.monotonic() < deadline, "the ledger does not take all"
@@ -343,7 +343,7 @@ def play(database: Database, messages: list[Message]) -> Played:
 
 
 def read(folder: Path) -> Recording:
-    """Read what a release has recorded."""
+    """Read the recording of a release."""
     text = (folder / "statements.sql").read_text("utf-8")
     head, *parts = re.split(r"^-- as (\w+):(.*)\n", text, flags=re.MULTILINE)
     revision = re.search(r"newest revision is (\w+)", head)
@@ -353,7 +353,7 @@ def read(folder: Path) -> Recording:
 
 
 def write(folder: Path, recording: Recording) -> None:
-    """Write what a release sends."""
+    """Write the recording of a release."""
     text = f"""\
 -- What release {folder.name} sends, whose newest revision is {recording.head}: the login, the outcomes, the statements.
 -- Generated by `python -m tests.migrations.record_release`. Once released, it stays as it is.
@@ -374,7 +374,7 @@ def fresh(server: Cluster, name: str) -> Iterator[Database]:
 
 
 def main() -> None:
-    """Record this release, on a server of its own, and play what was recorded for its outcomes."""
+    """Record this release, on a server of its own, and play the recording to obtain the outcomes."""
     with tempfile.TemporaryDirectory(prefix="b-") as folder:
         server = Cluster(Path(folder), options=UNSAFE_BUT_FAST)
         server.start()

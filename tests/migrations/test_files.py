@@ -1,4 +1,4 @@
-"""The files of the revisions: a line of frozen files, each with its why, that Alembic and Python can import."""
+"""The files of the revisions: one sequence, each with its reason, importable; released ones are frozen."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_the_revisions_are_one_line_without_branches_labels_or_dependencies() ->
 
 
 def test_released_revisions_are_as_they_were_released() -> None:
-    """A database that has applied a revision never sees a later change of it: what is wrong is mended by a new one."""
+    """A database that has applied a revision does not get later changes of it: a new revision corrects errors."""
     released = [line.split() for line in (Path(__file__).parent / "frozen.sha256").read_text().splitlines()]
     assert [name for _, name in released] == [file.name for file in FILES[: len(released)]]
     for digest, name in released:
@@ -71,7 +71,7 @@ def test_a_revision_rests_on_nothing_of_ours_that_may_change_later(file: Path) -
 
 
 def test_every_revision_since_017_says_whether_it_expands_or_contracts() -> None:
-    """And a contract step says which servers it still suits; an expand step leaves that as it was."""
+    """And a contract step states which servers it still supports; an expand step does not change that."""
     for file in FILES:
         if file.name >= "017":
             steps = [
@@ -84,13 +84,13 @@ def test_every_revision_since_017_says_whether_it_expands_or_contracts() -> None
 
 @each_file
 def test_a_revision_asks_the_database_nothing(file: Path) -> None:
-    """In offline mode there is none to ask."""
+    """In offline mode there is no database to query."""
     attributes = {node.attr for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Attribute)}
     assert not attributes & {"get_bind", "inspect", "fetchall", "scalar"}
 
 
 def test_the_released_contract_is_the_one_that_was_released() -> None:
-    """protos/baseline.binpb moves at a release only, with `make baseline`, which writes its digest beside it."""
+    """protos/baseline.binpb changes only at a release, with `make baseline`, which writes its digest beside it."""
     digest, name = (ROOT / "protos" / "baseline.sha256").read_text("utf-8").split()
     assert name == "baseline.binpb"
     assert hashlib.sha256((ROOT / "protos" / name).read_bytes()).hexdigest() == digest

@@ -1,4 +1,4 @@
-"""What released servers send suits the newest schema: they go on while a database is upgraded, and afterwards."""
+"""The newest schema supports released servers: they continue during and after the upgrade of a database."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.migrations.record_release import RELEASES, Recording, play, read, rec
 
 
 def numbers(release: str) -> tuple[int, ...]:
-    """The version as it is ordered."""
+    """The version as a key for sorting."""
     return tuple(map(int, release.split(".")))
 
 
@@ -22,7 +22,7 @@ FOLDERS = sorted(RELEASES.iterdir(), key=lambda folder: numbers(folder.name))
 
 
 def serves_from(database: Database) -> str:
-    """The revision that a server of the newest schema must at least know."""
+    """The oldest revision that a server of the newest schema must know."""
     said = migrations.compatibility(database.conninfo("blotter_trader"))
     assert said
     return said.serves_from
@@ -42,7 +42,7 @@ def test_the_release_that_the_schema_names_knows_the_revision_that_it_asks_for(d
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_what_a_release_sends_has_the_same_outcomes_on_the_newest_schema(database: Database, folder: Path) -> None:
-    """Tables, columns, functions and privileges that it uses are there; what it enters is recorded as it was then."""
+    """The tables, columns, functions and privileges that it uses exist; its writes have the same outcomes as then."""
     release = read(folder)
     if release.head < serves_from(database):
         return  # servers of this release do not start on it

@@ -26,13 +26,13 @@ PREVIOUS = dict(zip(REVISIONS, ["base", *REVISIONS[:-1]], strict=True))
 
 
 def to(database: Database, revision: str) -> str:
-    """Bring the database up to a revision; its schema then."""
+    """Bring the database up to a revision; return its schema."""
     migrations.upgrade(database.conninfo("blotter_owner"), revision, quiet=True)
     return dump(database)
 
 
 def back_to(database: Database, revision: str) -> str:
-    """Take the database back to a revision; its schema then."""
+    """Take the database back to a revision; return its schema."""
     migrations.downgrade(database.conninfo("blotter_owner"), revision, quiet=True)
     return dump(database)
 
@@ -43,7 +43,7 @@ def unordered(schema: str) -> list[str]:
 
 
 def cli(*arguments: str) -> str:
-    """What `blotter ...` prints, in a process without any setting."""
+    """The output of `blotter ...` in a process without settings."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("BLOTTER_", "PG"))}
     return subprocess.run(
         [sys.executable, "-m", "service", *arguments],
@@ -92,7 +92,7 @@ def test_a_database_in_use_goes_down_to_nothing_and_up_again(database: Database)
 
 
 def test_orders_keep_through_the_rollback_of_the_newest_revisions(database: Database) -> None:
-    """Back to revision 007, as sql/policies/order_execution_rls.sql says, and up again."""
+    """Back to revision 007, as sql/policies/order_execution_rls.sql describes, and up again."""
     fill(database, ALICE, enter(database, ALICE), 10, "execution-1")
     back_to(database, "007")
     to(database, "head")
@@ -102,7 +102,7 @@ def test_orders_keep_through_the_rollback_of_the_newest_revisions(database: Data
 
 
 def test_revision_016_keeps_what_it_would_refuse_today(empty: Database) -> None:
-    """Traders of one name get names of their own; an actor that is not ASCII stays in the trail as it was recorded."""
+    """Traders with one name get different names; an actor that is not ASCII stays in the trail as it was recorded."""
     to(empty, "015")
     names = {ALICE: "Desk", BOB: "desk"}
     with psycopg.connect(empty.conninfo("blotter_owner")) as owner:

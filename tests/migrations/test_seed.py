@@ -1,4 +1,4 @@
-"""Revision 001 is the seed's schema to the letter (its completion summary of task T005), made to work."""
+"""Revision 001 is exactly the seed's schema (its completion summary of task T005), made to work."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COLUMNS = {
         ("id", "uuid", "NO"),
         ("trader_id", "uuid", "NO"),
         ("symbol", "character varying(10)", "NO"),
-        ("side", "order_side_enum", "NO"),  # the fifteenth column, which the seed counts and does not list
+        ("side", "order_side_enum", "NO"),  # the fifteenth column, which the seed counts but does not list
         ("quantity", "integer", "NO"),
         ("order_type", "order_type_enum", "NO"),
         ("price", "numeric(10,2)", "YES"),

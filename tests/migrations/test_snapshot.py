@@ -1,4 +1,4 @@
-"""The SQL files for readers, sql/schema.sql and sql/policies/order_execution_rls.sql, are what the revisions build."""
+"""The SQL files for readers, sql/schema.sql and sql/policies/order_execution_rls.sql, match the revisions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ POLICIES = ROOT / "sql" / "policies" / "order_execution_rls.sql"
 
 
 def test_schema_sql_is_what_the_revisions_build(empty: Database, database: Database) -> None:
-    """To the letter where it was dumped. Other versions dump the same schema in other words: there it is loaded."""
+    """The text is compared only on the version that dumped it, since other versions dump the schema differently."""
     with psycopg.connect(database.conninfo("blotter_owner")) as connection:
         version = connection.info.server_version // 10_000
     if version == VERSION:
@@ -44,7 +44,7 @@ def take_off_policies_and_grants(database: Database) -> None:
 
 
 def access(database: Database) -> str:
-    """Policies and privileges, in the catalogue's words, the order of grants aside."""
+    """Policies and privileges as the catalogue has them, without the order of grants."""
     with psycopg.connect(database.conninfo("postgres")) as superuser:
         rows = superuser.execute(
             """SELECT p::text FROM pg_policies AS p
@@ -103,7 +103,7 @@ def test_the_example_in_the_policies_file_goes_as_it_says(database: Database) ->
 
 
 def answered(connection: psycopg.Connection[tuple[object, ...]], statement: str) -> str:
-    """What psql would show of a statement: a boolean, the tag of an UPDATE, an error's code, or nothing."""
+    """The output of psql for a statement: a boolean, the tag of an UPDATE, an error's code, or nothing."""
     try:
         cursor = connection.execute(statement.encode())
     except psycopg.Error as error:

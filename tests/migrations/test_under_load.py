@@ -24,7 +24,7 @@ READ = "INSERT INTO audit_accesses (actor, request_id, method, request) VALUES (
 
 
 class Load:
-    """Threads that each run transactions of one login until they are told to stop."""
+    """Threads that each run transactions of one login until they are stopped."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -34,7 +34,7 @@ class Load:
         self.done: dict[str, int] = {}
 
     def start(self, name: str, login: str, work: Callable[[Connection, str], object]) -> None:
-        """Run `work` again and again, each time in a transaction, with a word that is new each time."""
+        """Run `work` repeatedly, each time in a transaction and with a new word."""
 
         def run() -> None:
             try:
@@ -52,7 +52,7 @@ class Load:
         self._threads[-1].start()
 
     def each_did(self, number: int) -> None:
-        """Wait until each thread has done so many more transactions, or one has failed."""
+        """Wait until each thread has completed so many more transactions, or one has failed."""
         wanted = {name: done + number for name, done in self.done.items()}
         until = time.monotonic() + 60
         while not self.errors and any(self.done[name] < wanted[name] for name in wanted):
@@ -125,7 +125,7 @@ def test_revision_016_is_applied_under_load(empty: Database, attempt: int) -> No
 
 
 def test_revision_016_gives_up_on_a_lock_that_is_not_released(empty: Database) -> None:
-    """Everybody who calls act_as waits behind the upgrade meanwhile."""
+    """All sessions that call act_as wait for the upgrade meanwhile."""
     owner = empty.conninfo("blotter_owner")
     migrations.upgrade(owner, "015", quiet=True)
     with psycopg.connect(empty.conninfo("postgres")) as holder:

@@ -1,1 +1,1 @@
-"""The command line as an operator runs it: in processes of its own, on embedded and external databases."""
+"""The command line as an operator runs it: in its own processes, on embedded and external databases."""

@@ -20,7 +20,7 @@ DEADLINE = 60
 
 
 def environment(**settings: str) -> dict[str, str]:
-    """Return our environment with these settings as the only ones of Blotter's."""
+    """Return the environment of this process with these settings of Blotter, and no others."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("BLOTTER_", "PG"))}
     return kept | {"PYTHONPATH": PYTHONPATH} | settings
 
@@ -49,7 +49,7 @@ def until(condition: Callable[[], bool], what: str) -> None:
 
 @contextmanager
 def started(*arguments: str, cwd: Path, **settings: str) -> Iterator[subprocess.Popen[str]]:
-    """A command that runs; killed at the end of the block if it still does."""
+    """A running command, killed at the end of the block if it still runs."""
     process = subprocess.Popen(
         [sys.executable, "-m", "service", *arguments],
         cwd=cwd,
@@ -67,7 +67,7 @@ def started(*arguments: str, cwd: Path, **settings: str) -> Iterator[subprocess.
 
 
 def free_port() -> int:
-    """Return a port that was free a moment ago."""
+    """Return a port that was just free."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port: int = taken.getsockname()[1]
@@ -75,7 +75,7 @@ def free_port() -> int:
 
 
 class Serving:
-    """A `blotter serve` process, what it prints, and a channel to it. It listens on a free port unless told where."""
+    """A `blotter serve` process, its output, and a channel to it. It listens on a free port unless a port is given."""
 
     def __init__(self, cwd: Path, **settings: str) -> None:
         self.target = settings.get("BLOTTER_LISTEN") or f"127.0.0.1:{free_port()}"
@@ -98,11 +98,11 @@ class Serving:
 
     @property
     def text(self) -> str:
-        """What it has printed so far."""
+        """Return its output so far."""
         return "".join(self.output)
 
     def await_ready(self) -> None:
-        """Wait until calls are answered."""
+        """Wait until it answers calls."""
         until(lambda: "Ctrl-C stops it" in self.text or self.process.poll() is not None, self.text)
         assert self.process.poll() is None, self.text
 

@@ -1,4 +1,4 @@
-"""What `blotter traders` and `blotter migrate` do, and what `serve` says of a schema that is not its own."""
+"""`blotter traders` and `blotter migrate`, and the message of `serve` on a schema that it does not serve."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def code_of_submit(server: Serving, trader_id: str) -> str:
 
 @pytest.mark.parametrize("embedded", [True, False], ids=["embedded", "own database"])
 def test_what_is_done_to_a_trader_counts_for_the_next_call(tmp_path: Path, database: Database, embedded: bool) -> None:
-    """On the embedded database: while the service holds it, and afterwards without the service."""
+    """On the embedded database: while the service runs, and afterwards without it."""
     settings = {} if embedded else {"BLOTTER_DATABASE_URL": database.url}
     with serving(tmp_path, **settings) as server:
         carol = done("traders", "add", "Carol", cwd=tmp_path, **settings).strip()
@@ -90,7 +90,7 @@ def test_revisions_are_taken_back_and_applied_again(tmp_path: Path, database: Da
 
 
 def test_a_reader_of_the_sql_that_has_enough_is_no_error(tmp_path: Path) -> None:
-    """As with `blotter migrate sql | head`."""
+    """As in `blotter migrate sql | head`."""
     command = f"'{sys.executable}' -m service migrate sql | head -n 1"
     piped = subprocess.run(
         ["/bin/sh", "-c", command], cwd=tmp_path, env=environment(), capture_output=True, timeout=DEADLINE, check=False
@@ -98,7 +98,7 @@ def test_a_reader_of_the_sql_that_has_enough_is_no_error(tmp_path: Path) -> None
     assert (piped.stdout.count(b"\n"), piped.stderr) == (1, b"")
 
 
-# A revision of a later release: a table that is granted to a login, and a number that this one has never seen.
+# A revision of a later release: a table that is granted to a login, and a number that this release does not know.
 NEWER = """
     UPDATE alembic_version SET version_num = '999';
     CREATE TABLE later (id integer);

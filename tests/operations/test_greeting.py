@@ -1,4 +1,4 @@
-"""What `blotter serve` prints when it answers calls."""
+"""The output of `blotter serve` when it is ready for calls."""
 
 from __future__ import annotations
 

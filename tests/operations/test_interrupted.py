@@ -1,4 +1,4 @@
-"""A start is interrupted: by SIGTERM or Ctrl-C it leaves nothing that runs, and after kill -9 the next one succeeds."""
+"""An interrupted start leaves no process after SIGTERM or Ctrl-C, and after kill -9 the next start succeeds."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MOMENTS: dict[str, Condition] = {
     "the database is made": lambda home: len(list((home / "postgres" / "base").glob("*"))) > 3,
     "the revisions are applied": lambda home: (home / "keys").exists(),
 }
-"""How far a first start is, by what it leaves in its folder."""
+"""The progress of a first start, by the files in its folder."""
 
 
 def processes_of(folder: Path) -> list[str]:
@@ -44,7 +44,7 @@ def processes_of(folder: Path) -> list[str]:
 
 @pytest.fixture
 def temporary() -> Iterator[Path]:
-    """A temporary folder for a service alone. Its name is short: a socket lies in it."""
+    """A temporary folder for one service. Its name is short, because it contains a socket."""
     folder = Path(tempfile.mkdtemp(prefix="b-"))
     try:
         yield folder
@@ -54,7 +54,7 @@ def temporary() -> Iterator[Path]:
 
 @pytest.fixture
 def home(tmp_path: Path, temporary: Path) -> Iterator[Path]:
-    """The folder of the embedded server, which is stopped at the end where a test has failed to."""
+    """The folder of the embedded server, which is stopped at the end if the test has not stopped it."""
     yield tmp_path / ".blotter"
     Cluster(tmp_path / ".blotter").stop()
 

@@ -38,7 +38,7 @@ def server_pid(home: Path) -> int:
 
 
 class Watch:
-    """A stream of the trader's orders, taken up again with its last token whenever it breaks."""
+    """A stream of the trader's orders, resumed with its last token whenever it breaks."""
 
     def __init__(self, channel: grpc.Channel) -> None:
         self._stub = orders_grpc.OrderServiceStub(channel)
@@ -63,7 +63,7 @@ class Watch:
                 self._stopped.wait(0.1)
 
     def stop(self) -> None:
-        """Read no more; the channel is closed next, which ends the call."""
+        """Stop reading; the caller closes the channel next, which ends the call."""
         self._stopped.set()
 
 

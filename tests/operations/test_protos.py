@@ -1,4 +1,4 @@
-"""`blotter protos` writes a folder that compiles by itself, and overwrites nothing. A wheel does: tests_wheels."""
+"""`blotter protos` writes a folder that compiles alone, and overwrites no file. For a wheel: see tests_wheels."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def protos(*arguments: str | Path) -> Result:
 
 
 def written(folder: Path) -> dict[str, bytes]:
-    """Return what the folder holds."""
+    """Return the contents of the folder."""
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 

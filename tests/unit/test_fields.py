@@ -1,4 +1,4 @@
-"""The checks of fields that a call cannot show."""
+"""Checks of fields that cannot be tested by a call."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from service.servicers.fields import Fields
 
 
 def test_a_text_that_is_too_long_is_not_normalised(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run of 200,000 combining marks takes minutes, in which the event loop serves nobody."""
+    """A run of 200,000 combining marks would take minutes, in which the event loop is blocked."""
 
     normalised: list[int] = []
     normalize = unicodedata.normalize

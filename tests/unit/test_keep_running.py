@@ -1,4 +1,4 @@
-"""What hinders the bounding of the embedded server's log does not end the service."""
+"""A failure to bound the embedded server's log does not end the service."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from service.embedded import Cluster, keep_running
 
 
 class FullDisk:
-    """A server that runs, and whose log cannot be copied."""
+    """A running server whose log cannot be copied."""
 
     ended = False
 

@@ -1,4 +1,4 @@
-"""The locks pin what pyproject.toml asks for, each package by version and hash, and name no package index."""
+"""The locks pin the requirements of pyproject.toml, each package by version and hash, and name no package index."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ DEVELOPMENT = [*RUNTIME, *(item for item in GROUPS["dev"] if isinstance(item, st
 
 
 def pinned(lock: str) -> dict[str, str]:
-    """Return the version of each package in a lock. Fails where a line is not a pin with hashes."""
+    """Return the version of each package in a lock. Fails if a line is not a pin with hashes."""
     text = re.sub(r"^\s*#.*\n", "", (ROOT / lock).read_text("utf-8"), flags=re.MULTILINE)
     versions: dict[str, str] = {}
     for entry in text.replace("\\\n", " ").splitlines():

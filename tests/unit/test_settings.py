@@ -1,4 +1,4 @@
-"""Where the server may listen when nobody authenticates callers."""
+"""The addresses on which the server may listen without authentication of callers."""
 
 import pytest
 from pydantic import ValidationError

@@ -1,4 +1,4 @@
-"""Tokens: opaque, and good for nothing but what they were made for."""
+"""Tokens: opaque, and valid only for the request that they were made for."""
 
 import base64
 from dataclasses import make_dataclass, replace
