@@ -65,10 +65,10 @@ def upgrade() -> None:
     op.run_sql(
         """
         -- Locks ----------------------------------------------------------------------------------------------------
-        -- First, and in the order in which writers and the sequencer take theirs: whoever is in the middle of a
-        -- transaction ends it, and whoever begins one waits at the traders, holding nothing. The record of compliance's
-        -- reads comes after the traders, because compliance's transactions begin with act_as too. Of the ledger only
-        -- what changes is locked: an append writes its entries and its head in one order, a rebaseline in the other.
+        -- First, and in the order in which writers and the sequencer lock: a transaction under way can complete, and a
+        -- new one waits for the lock on traders without holding another. audit_accesses comes after traders, because
+        -- compliance's transactions also begin with act_as. Of the ledger only the changed tables are locked: an append
+        -- locks its entries and its head in one order, a rebaseline in the other.
         SET LOCAL lock_timeout = '5s';
         LOCK TABLE ledger_tiles, ledger_checkpoints IN SHARE ROW EXCLUSIVE MODE;
         LOCK TABLE traders IN ACCESS EXCLUSIVE MODE;
@@ -82,7 +82,7 @@ def upgrade() -> None:
         END $$;
 
         -- Words ----------------------------------------------------------------------------------------------------
-        -- With the owner's rights, because sql/harden.sql takes normalize() from the logins.
+        -- With the owner's rights, because sql/harden.sql revokes normalize() from the logins.
         CREATE FUNCTION nfkc(p_text text) RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT SECURITY DEFINER AS $$
         BEGIN
             RETURN CASE WHEN length(p_text) <= 600 THEN normalize(p_text, NFKC) END;
@@ -133,7 +133,7 @@ def upgrade() -> None:
             END IF;
             RETURN NEW;
         END $$;
-        -- Triggers fire in the order of their names: the state has been taken before.
+        -- Triggers fire in the order of their names: the state has been copied before.
         CREATE TRIGGER execution_logs_words BEFORE INSERT ON execution_logs
             FOR EACH ROW EXECUTE FUNCTION guard_log_words();
 

@@ -11,7 +11,7 @@ LONGEST_WAIT = 10.0
 """Seconds for which a call waits for its turn and a connection, or until its deadline where that is earlier."""
 
 LONGEST_STATEMENT = 60.0
-"""Seconds for which a statement runs, whatever the deadline: SESSION's statement_timeout."""
+"""Seconds for which a statement runs at most, with any deadline: SESSION's statement_timeout."""
 
 _GRACE = 10.0  # seconds for a commit that waits for a standby, after the last statement
 _CLOCKS_APART = 0.05  # seconds by which Postgres may end a statement early by our clock

@@ -125,7 +125,7 @@ def test_a_login_that_owns_a_table_keeps_the_service_from_starting(database: Dat
     with pytest.raises(UnsafeDatabase, match=remedy):
         check(conninfos(database))
     superuser.execute(remedy.encode())
-    with pytest.raises(UnsafeDatabase, match="row policies or grants"):  # the policy of the login is now the owner's
+    with pytest.raises(UnsafeDatabase, match="row policies or grants"):  # the grants of the login are now the owner's
         check(conninfos(database))
     put_back(database)
     assert check(conninfos(database))
