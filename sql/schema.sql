@@ -220,7 +220,6 @@ CREATE TABLE public.orders (
     updated_at timestamp with time zone NOT NULL,
     expires_at timestamp with time zone,
     filled_notional numeric(28,8) DEFAULT 0 NOT NULL,
-    average_fill_price numeric(18,8) GENERATED ALWAYS AS ((filled_notional / (NULLIF(filled_quantity, 0))::numeric)) STORED,
     client_order_id character varying(64) NOT NULL,
     request_digest bytea NOT NULL,
     last_sequence bigint NOT NULL,

@@ -1,10 +1,10 @@
 """Prevent abuse of raw SQL by a login: reserved words, temporary tables, early checkpoints; disable traders.
 
-The list states the reason and the cost of each change. Servers of revision 015 keep serving: no column or function that
-they use changes its type or signature. No call is answered while the revision runs: it locks the tables first, and
-calls wait for its end. It waits five seconds for each lock and then fails without a change; run it again when the long
-transaction that blocked it has ended. No table is rewritten or read but traders. Existing rows, such as a log with the
-actor "Zoë", are neither checked nor changed: the rules are in triggers, which apply to new rows only.
+Why: the list below states the reason and the cost of each change. Servers of revision 015 keep serving: no column or
+function that they use changes its type or signature. No call is answered while the revision runs: it locks the tables
+first, and calls wait for its end. It waits five seconds for each lock and then fails without a change; run it again
+when the long transaction that blocked it has ended. No table is rewritten or read but traders. Existing rows, such as a
+log with the actor "Zoë", are neither checked nor changed: the rules are in triggers, which apply to new rows only.
 
 - Any login could write names that are reserved for the service. Actors and request ids are printable ASCII. The actor
   "blotter" is accepted only together with the reason EXPIRED, and only where the execution login cancels an order past

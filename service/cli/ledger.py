@@ -88,14 +88,14 @@ def show() -> None:
 def retire(key_id: str) -> None:
     """Remove the key KEY_ID (the eight digits between the plus signs of its vkey), so that it no longer signs."""
     try:
-        click.echo(f"{_folder(Settings()).retire(key_id.lower()).verifier} signs no more.")
+        click.echo(f"{_folder(Settings()).retire(key_id.lower()).verifier} no longer signs.")
     except (NoKey, InvalidKey, OSError) as error:
         raise Failed(str(error)) from error
 
 
 @keys.command()
 @click.confirmation_option(
-    prompt="Are all keys that have signed this ledger lost, and do those who verify it know the new ones?"
+    prompt="Are all keys that have signed this ledger lost, and do its verifiers have the new ones?"
 )
 def replace() -> None:
     """Accept keys that have not signed this ledger before. A leaf records it.
@@ -162,8 +162,8 @@ def rebaseline() -> None:
     with _database(settings) as conninfo:
         moved = asyncio.run(_rebaseline(settings, _direct(settings, conninfo)))
     if not moved:
-        raise Failed("This database is no copy: the ledger goes on in it without a rebaseline.")
-    click.echo("The ledger goes on here. A running service takes it up by itself.")
+        raise Failed("This database is not a copy: the ledger continues in it without a rebaseline.")
+    click.echo("The ledger continues in this database. A running service needs no restart.")
 
 
 @contextmanager

@@ -79,7 +79,7 @@ def _lines(
             if (origin := Checkpoint.parse(note.text).origin) != settings.ledger_origin:
                 signed_by += f", for {origin}"
         age = _ago(standing.now - standing.signed_at)
-        yield f"checkpoint    {standing.signed_size} entries, signed {age} ago by {signed_by or 'nobody'}"
+        yield f"checkpoint    {standing.signed_size} entries, signed {age} ago by {signed_by or 'no key'}"
         yield f"cosignatures  {', '.join(cosignatures) or 'none'}"
     yield f"sequencer     {_holder(holder)}"
 

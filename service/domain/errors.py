@@ -80,7 +80,7 @@ class IdentityMissing(BlotterError):
     """The metadata names no caller, or more than one."""
 
     reason = "IDENTITY_MISSING"
-    sentence = "Say who is calling: exactly one of the metadata x-trader-id and x-caller-role."
+    sentence = "The call metadata must have exactly one of x-trader-id and x-caller-role."
 
 
 class IdentityMalformed(BlotterError):

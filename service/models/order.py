@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from sqlalchemy import Computed, ForeignKey, ForeignKeyConstraint, Index, String, UniqueConstraint, text
+from sqlalchemy import ForeignKey, ForeignKeyConstraint, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from service.models.base import (
@@ -60,9 +60,6 @@ class Order(Base):
     status: Mapped[str] = mapped_column(ORDER_STATUS, server_default="PENDING")
     filled_quantity: Mapped[int] = mapped_column(server_default="0", comment="Shares filled so far")
     filled_notional: Mapped[Notional] = mapped_column(server_default="0")
-    average_fill_price: Mapped[Price | None] = mapped_column(
-        Computed("filled_notional / nullif(filled_quantity, 0)", persisted=True)
-    )
     created_at: Mapped[Instant] = mapped_column(comment="When the order was entered")
     updated_at: Mapped[Instant] = mapped_column(comment="When the order last changed")
     expires_at: Mapped[Instant | None] = mapped_column(comment="When the order expires")

@@ -382,7 +382,7 @@ class Database:
 
 def _access(caller: Caller) -> Statement:
     if caller.reading is None:
-        raise RuntimeError("A read by compliance says what it reads.")
+        raise RuntimeError("A read by compliance has no description of what is read.")
     values = {
         "actor": caller.actor,
         "request_id": caller.request_id,

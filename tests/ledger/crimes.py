@@ -19,7 +19,6 @@ ORIGIN = "log.example/blotter"
 BOOKKEEPING = {
     ("execution_logs", "xid"),
     ("execution_logs", "previous_sequence"),
-    ("orders", "average_fill_price"),
     ("ledger_entries", "leaf_hash"),
     ("ledger_checkpoints", "created_at"),
 }

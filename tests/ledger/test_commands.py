@@ -240,7 +240,7 @@ async def test_a_rebaseline_by_hand(database: Database) -> None:
         await writer.append(await writer.edge(), 1)
     with psycopg.connect(database.conninfo("postgres")) as superuser:
         superuser.execute("UPDATE ledger_head SET incarnation = 'elsewhere'")
-    for said, status in (("The ledger goes on here.", 0), ("This database is no copy", 1)):
+    for said, status in (("The ledger continues in this database.", 0), ("This database is not a copy", 1)):
         done = await asyncio.to_thread(run, "ledger", "rebaseline", "--yes", **environment)
         assert (done.exit_code, said in done.output) == (status, True), done.output
 

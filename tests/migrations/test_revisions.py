@@ -203,7 +203,7 @@ def test_the_sql_of_a_part_and_of_a_downgrade_loads_too(empty: Database) -> None
     empty.cluster.psql(cli("migrate", "sql", "007:head"), **owner)
     assert migrations.current(empty.conninfo("blotter_owner")) == migrations.head()
     empty.cluster.psql(cli("migrate", "sql", "--down", "head:007"), **owner)
-    assert dump(empty) == before
+    assert unordered(dump(empty)) == unordered(before)
     empty.cluster.psql(cli("migrate", "sql", "--down", "007:base"), **owner)
     assert migrations.current(empty.conninfo("blotter_owner")) is None
 
