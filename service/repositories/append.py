@@ -251,7 +251,7 @@ class LedgerWriter:
             self.asked_at = time.monotonic()
             try:
                 with answered_by(self._connection, self.asked_at + LONGEST_ANSWER_SECONDS):
-                    async with _told():
+                    async with _translated():
                         yield
             finally:
                 self.asked_at = None
@@ -262,7 +262,7 @@ class LedgerWriter:
 
 
 @asynccontextmanager
-async def _told() -> AsyncIterator[None]:
+async def _translated() -> AsyncIterator[None]:
     """Raise the driver's errors as errors of the ledger and of the domain."""
     try:
         yield

@@ -350,13 +350,13 @@ class Database:
                         if not call.repeatable or not connection.closed or attempt == pool.size:
                             raise translate(error) from error
             except Exception as error:
-                told = translate(error)
+                translated = translate(error)
                 # An earlier attempt may have committed; the error of a later one does not show that.
-                if attempt and isinstance(told, BlotterError if call.writes_of else DatabaseBusy):
-                    told = DatabaseUnavailable(MAY_BE_DONE if call.writes_of else None)
-                if told is error:
+                if attempt and isinstance(translated, BlotterError if call.writes_of else DatabaseBusy):
+                    translated = DatabaseUnavailable(MAY_BE_DONE if call.writes_of else None)
+                if translated is error:
                     raise
-                raise told from error
+                raise translated from error
         raise AssertionError("unreachable")
 
     async def _exchange(self, connection: Connection, call: _Call) -> list[Rows]:

@@ -61,7 +61,7 @@ class ListExecutionLogsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     trader_id: _builtins.str
-    """Logs of this trader, a UUID. For compliance only; a trader who names a trader, himself included, is refused with
+    """Logs of this trader, a UUID. For compliance only; a trader that names one, even itself, is refused with
     INVALID_ARGUMENT.
     """
     order_id: _builtins.str
