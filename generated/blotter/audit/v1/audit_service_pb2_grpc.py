@@ -161,7 +161,7 @@ class AuditServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListAuditAccess(self, request, context):
-        """Returns the reads by compliance, newest first: caller, method and request. For compliance; this read is recorded as well.
+        """Returns the reads by compliance, newest first: caller, method and request. For compliance; recorded as a read too.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -74,7 +74,7 @@ class AuditServiceStub:
     checkpoint; OUT_OF_RANGE, reason POSITION_OUT_OF_RANGE, beyond the newest one.
     """
     ListAuditAccess: _grpc.UnaryUnaryMultiCallable[_inspection_pb2.ListAuditAccessRequest, _inspection_pb2.ListAuditAccessResponse]
-    """Returns the reads by compliance, newest first: caller, method and request. For compliance; this read is recorded as well."""
+    """Returns the reads by compliance, newest first: caller, method and request. For compliance; recorded as a read too."""
 
 @_typing.type_check_only
 class AuditServiceAsyncStub(AuditServiceStub):
@@ -120,7 +120,7 @@ class AuditServiceAsyncStub(AuditServiceStub):
     checkpoint; OUT_OF_RANGE, reason POSITION_OUT_OF_RANGE, beyond the newest one.
     """
     ListAuditAccess: _aio.UnaryUnaryMultiCallable[_inspection_pb2.ListAuditAccessRequest, _inspection_pb2.ListAuditAccessResponse]  # type: ignore[assignment]
-    """Returns the reads by compliance, newest first: caller, method and request. For compliance; this read is recorded as well."""
+    """Returns the reads by compliance, newest first: caller, method and request. For compliance; recorded as a read too."""
 
 class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
     """The audit trail of orders. Traders read their own; compliance (`x-caller-role: compliance`) reads everyone's, and each
@@ -217,6 +217,6 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _inspection_pb2.ListAuditAccessRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_inspection_pb2.ListAuditAccessResponse, _abc.Awaitable[_inspection_pb2.ListAuditAccessResponse]]:
-        """Returns the reads by compliance, newest first: caller, method and request. For compliance; this read is recorded as well."""
+        """Returns the reads by compliance, newest first: caller, method and request. For compliance; recorded as a read too."""
 
 def add_AuditServiceServicer_to_server(servicer: AuditServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
