@@ -300,6 +300,7 @@ def upgrade() -> None:
         BEGIN
             FOR v_function IN
                 SELECT oid FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+                  AND proowner = current_user::regrole  -- not those of extensions
                   AND proname <> ALL ('{canonical_json,canonical_time,canonical_decimal,execution_log_leaf}')
             LOOP
                 EXECUTE format('ALTER FUNCTION %s SET search_path = pg_catalog, public, pg_temp', v_function);
@@ -359,7 +360,10 @@ def downgrade() -> None:
         DECLARE
             v_function regprocedure;
         BEGIN
-            FOR v_function IN SELECT oid FROM pg_proc WHERE pronamespace = 'public'::regnamespace LOOP
+            FOR v_function IN
+                SELECT oid FROM pg_proc
+                WHERE pronamespace = 'public'::regnamespace AND proowner = current_user::regrole
+            LOOP
                 EXECUTE format('ALTER FUNCTION %s RESET search_path', v_function);
             END LOOP;
         END $$;

@@ -192,6 +192,8 @@ def _direct(settings: Settings, conninfo: str) -> str:
 
 async def _replace_keys(settings: Settings, conninfo: str, checkpoints: Checkpoints) -> None:
     async with LedgerWriter.connected(conninfo, _password(settings)) as writer:
+        if (await writer.standing()).copied:
+            raise Failed("This database is a copy: no entries are added until blotter ledger rebaseline.")
         await checkpoints.record_keys(writer, await writer.edge(), replace=True)
 
 

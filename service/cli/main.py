@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from contextlib import suppress
+from importlib.util import find_spec
 from typing import Any
 from uuid import UUID
 
@@ -234,7 +234,7 @@ main.add_command(audit)
 main.add_command(keys)
 main.add_command(ledger)
 main.add_command(protos)
-with suppress(ModuleNotFoundError):  # the package `replay` is in a clone, not in the server's wheel
+if find_spec("replay"):  # the package is in a clone, not in the server's wheel
     from service.cli.replay import demo, replay
 
     main.add_command(replay)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from importlib.util import find_spec
 from typing import NamedTuple
 from uuid import UUID
 
@@ -19,7 +20,7 @@ from service.settings import Settings
 
 DEMO_TRADERS: dict[UUID, str] = {}
 """The traders that are registered in a new embedded database: none if the package `replay` is not installed."""
-with suppress(ModuleNotFoundError):
+if find_spec("replay"):
     from replay.traders import DEMO_TRADERS
 
 # Plans made while the tables were empty choose an index arbitrarily; they improve with the first statistics.
@@ -27,7 +28,7 @@ OPTIONS = {"autovacuum_naptime": "5s"}
 DATABASE = "blotter"
 OWNER = "blotter_owner"
 
-log = logging.getLogger("blotter.home")
+log = logging.getLogger("blotter.provisioning")
 
 
 class Served(NamedTuple):

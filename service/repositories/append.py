@@ -13,7 +13,7 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg import errors as pg
 
-from service.domain.errors import LedgerDamaged
+from service.domain.errors import DatabaseUnavailable, LedgerDamaged
 from service.ledger.edge import Edge, FullTile
 from service.ledger.tiles import Tile, edge
 from service.repositories.database import SESSION, at_least_on, login_to
@@ -82,7 +82,9 @@ class LedgerWriter:
             )
         async with connection:
             writer = cls(connection)
-            await writer._rows(f"SELECT {at_least_on(local=False)}")
+            [(_, ledger)] = await writer._rows(f"SELECT {at_least_on(local=False)}, to_regclass('ledger_head')")
+            if ledger is None:
+                raise DatabaseUnavailable("The database has no ledger: run blotter migrate upgrade.")
             yield writer
 
     def shut(self) -> None:

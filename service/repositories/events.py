@@ -115,7 +115,11 @@ class Events:
     async def after(
         self, caller: Caller, trader_id: UUID | None, filter_: EventFilter, cursor: int, limit: int
     ) -> Batch:
-        """Return at most `limit` events after the cursor."""
+        """Return at most `limit` events after the cursor.
+
+        The batch's cursor is lower than the given one if the history has become shorter, as after a failover to a
+        standby that lacked the newest events.
+        """
         values: dict[str, Any] = {"trader_id": trader_id, "cursor": cursor, "limit": limit, **asdict(filter_)}
         # The end of the range is read first, so that all entries counted by it are visible to the second statement.
         if trader_id is None:
@@ -131,7 +135,9 @@ class Events:
         events = [Event(log, None) for log in logs_of(rows)]
         reached = events[-1].log.sequence if events else cursor
         full = len(events) == limit
-        return Batch(events, reached if full else max(reached, _last(last)), full)
+        if full:
+            return Batch(events, reached, more=True)
+        return Batch(events, max(reached, _last(last)) if events else _last(last), more=False)
 
     async def snapshot(
         self,

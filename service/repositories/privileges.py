@@ -133,7 +133,7 @@ _EXPECTED_POLICIES_AND_GRANTS: LiteralString = "SELECT policies_and_grants FROM 
 
 OTHER_POLICIES = (
     "The row policies or grants of the logins are not those of sql/policies/order_execution_rls.sql: "
-    'see alembic/README.md, "When it does not work".'
+    'see alembic/README.md, "Troubleshooting".'
 )
 
 NOT_HARDENED = (

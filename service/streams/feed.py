@@ -60,6 +60,7 @@ class Feed:
         self._events = events
         self._poll_seconds = poll_seconds
         self._subscriptions: defaultdict[UUID | None, set[Subscription]] = defaultdict(set)
+        self._cursors: dict[UUID | None, int] = {}
 
     @contextmanager
     def subscribe(self, trader_id: UUID | None) -> Iterator[Subscription]:
@@ -107,10 +108,15 @@ class Feed:
                 succeeding = True
 
     async def _poll(self) -> None:
-        """Wake the streams that have not read up to the cursor of their trader, or of the ledger."""
+        """Wake the streams that have not read up to the cursor of their trader, or of the ledger.
+
+        A cursor lower than at the last poll means that the history has become shorter, which all streams report.
+        """
         watched = [trader_id for trader_id in self._subscriptions if trader_id is not None]
         caller = replace(TAIL, deadline=time.monotonic() + LOOK_SECONDS)
-        for trader_id, cursor in await self._events.cursors(caller, watched):
+        before, self._cursors = self._cursors, dict(await self._events.cursors(caller, watched))
+        for trader_id, cursor in self._cursors.items():
+            shorter = cursor < before.get(trader_id, cursor)
             for subscription in self._subscriptions.get(trader_id, ()):
-                if cursor > subscription.seen:
+                if shorter or cursor > subscription.seen:
                     subscription.wake()

@@ -63,10 +63,17 @@ class StreamRequest:
             raise InvalidResumeToken from error
         least, most = await self.bounds(events)
         if not least <= cursor <= most:
-            if self.trader_id is None:
-                raise ResumeTokenOutOfRange(first_position=str(least), last_position=str(most - 1))
-            raise ResumeTokenOutOfRange(first_sequence=str(least + 1), last_sequence=str(most))
+            raise self._out_of_range(least, most)
         return cursor
+
+    async def out_of_range(self, events: Events) -> ResumeTokenOutOfRange:
+        """Return the error for a cursor that is no longer in the history."""
+        return self._out_of_range(*await self.bounds(events))
+
+    def _out_of_range(self, least: int, most: int) -> ResumeTokenOutOfRange:
+        if self.trader_id is None:
+            return ResumeTokenOutOfRange(first_position=str(least), last_position=str(most - 1))
+        return ResumeTokenOutOfRange(first_sequence=str(least + 1), last_sequence=str(most))
 
     async def bounds(self, events: Events) -> tuple[int, int]:
         """Return the least cursor that a token may have, and the current one.
@@ -158,6 +165,8 @@ async def _follow(events: Events, feed: Feed, stream: StreamRequest, position: P
             subscription.forget_hints()
             read_at = clock()
             batch = await stream.read(after)
+            if batch.cursor < position.cursor:
+                raise await stream.out_of_range(events)
             position.cursor = subscription.seen = batch.cursor
             if batch.events:
                 position.last_event = batch.events[-1]

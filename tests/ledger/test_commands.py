@@ -17,9 +17,11 @@ from blotter_verifier.checkpoint import Checkpoint
 from blotter_verifier.hashing import full_root, leaf_hash
 from blotter_verifier.notes import Signer, parse_note, sign
 from service.cli.main import main
+from service.embedded import Cluster
+from service.files import replacing
 from service.ledger.tiles import all_tiles
 from service.repositories.append import LedgerWriter
-from tests.conftest import Database
+from tests.conftest import Database, created
 from tests.ledger.test_audit_calls import signing, traded
 from tests.ledger.test_checkpoints import ORIGIN, published, until
 from tests.serving import COMPLIANCE
@@ -180,6 +182,30 @@ async def test_an_export_writes_through_what_is_no_file(database: Database, tmp_
         ):
             result = await asyncio.to_thread(run, "audit", *command, "--target", target)
             assert result.exit_code == 3, result.output
+
+
+@pytest.mark.parametrize(
+    "command", [["ledger", "status"], ["ledger", "rebaseline", "--yes"], ["ledger", "tiles", "out"]]
+)
+def test_a_database_without_a_ledger_is_reported(logins: Cluster, tmp_path: Path, command: list[str]) -> None:
+    with created(logins, "blotter_bare") as bare:
+        result = run(*command, BLOTTER_DATABASE_URL=bare.url)
+    assert result.exit_code == 1
+    assert "run blotter migrate upgrade" in result.output
+
+
+def test_an_export_keeps_its_permissions(tmp_path: Path) -> None:
+    """It holds the orders of all traders."""
+    file, new = tmp_path / "file", tmp_path / "new"
+    file.touch(0o640)
+    umask = os.umask(0o077)
+    try:
+        for target in (file, new):
+            with replacing(target) as writing:
+                writing.write(b"x")
+    finally:
+        os.umask(umask)
+    assert [target.stat().st_mode & 0o777 for target in (file, new)] == [0o640, 0o600]
 
 
 def test_mistakes_are_told_in_a_sentence(tmp_path: Path) -> None:

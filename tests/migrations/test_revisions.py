@@ -263,3 +263,14 @@ def test_the_code_serves_its_newest_revision_and_no_older_one_than_it_says(empty
 
 def test_models_and_database_do_not_drift(database: Database) -> None:
     migrations.check(database.conninfo("blotter_owner"))
+
+
+def test_functions_of_an_extension_in_schema_public_are_left_alone(empty: Database) -> None:
+    to(empty, "015")
+    empty.cluster.psql(
+        "CREATE FUNCTION theirs() RETURNS integer LANGUAGE sql AS 'SELECT 1';"
+        "CREATE AGGREGATE total(integer) (SFUNC = int4pl, STYPE = integer)",
+        dbname=empty.name,
+    )
+    to(empty, "head")
+    back_to(empty, "015")

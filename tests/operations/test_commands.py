@@ -23,6 +23,7 @@ from tests.serving import as_trader, order_request
 
 HEAD = migrations.head()
 BEFORE = f"{int(HEAD) - 1:03}"
+TOO_OLD = f"{int(migrations.OLDEST) - 1:03}"
 
 
 def done(*arguments: str, cwd: Path, **settings: str) -> str:
@@ -81,12 +82,12 @@ def test_revisions_are_taken_back_and_applied_again(tmp_path: Path, database: Da
         (["downgrade", "--yes", BEFORE], f"The database is at revision {BEFORE}."),
         (["upgrade"], f"The database is at revision {HEAD}."),
         (["downgrade", "--yes", "base"], "The database is empty."),
-        (["upgrade", BEFORE], f"The database is at revision {BEFORE}."),
+        (["upgrade", TOO_OLD], f"The database is at revision {TOO_OLD}."),
     ):
         assert done("migrate", *command, cwd=tmp_path, **settings) == f"{said}\n"
-    refused(tmp_path, ["serve"], f"is at revision {BEFORE}", "run `blotter migrate upgrade`", **settings)
+    refused(tmp_path, ["serve"], f"is at revision {TOO_OLD}", "run `blotter migrate upgrade`", **settings)
     refused(tmp_path, ["migrate", "downgrade", "--yes", "nonsense"], "nonsense", **settings)
-    assert migrations.current(database.conninfo("blotter_owner")) == BEFORE
+    assert migrations.current(database.conninfo("blotter_owner")) == TOO_OLD
 
 
 def test_a_reader_of_the_sql_that_has_enough_is_no_error(tmp_path: Path) -> None:
@@ -122,7 +123,11 @@ def make_newer(cluster: Cluster, dbname: str, serves_from: str) -> None:
     cluster.psql(SAYS.format(serves_from, row[0]), dbname=dbname)
 
 
-SERVED = f"serves revision {HEAD} and newer ones that allow it"
+SERVED = (
+    f"serves revision {HEAD} and newer"
+    if HEAD == migrations.OLDEST
+    else f"serves revisions {migrations.OLDEST} to {HEAD} and newer"
+)
 
 
 def test_a_newer_database_that_names_a_revision_known_here_is_served(tmp_path: Path, database: Database) -> None:

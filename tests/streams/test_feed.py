@@ -63,6 +63,18 @@ async def test_a_hint_wakes_all_streams_of_its_trader_and_no_other() -> None:
     assert not feed._subscriptions
 
 
+async def test_the_poll_wakes_all_streams_when_the_history_has_become_shorter() -> None:
+    """As after a failover to a standby that lacked the newest events."""
+    polled = iter((5, 5, 3))
+    feed = feed_of(Cursors(lambda ids: [(ALICE, next(polled, 3))]))
+    with feed.subscribe(ALICE) as stream:
+        stream.seen = 5
+        running = asyncio.create_task(feed.run())
+        await until(stream._woken.is_set)
+        running.cancel()
+    assert next(polled, None) is None
+
+
 async def test_the_poll_wakes_all_streams_that_have_not_seen_the_cursor_yet() -> None:
     cursors = Cursors(lambda ids: [(ALICE, 5), (BOB, 5), (UUID(int=9), 5), (None, 5)])
     feed = feed_of(cursors)

@@ -260,3 +260,19 @@ async def test_a_stream_that_is_opened_while_the_server_drains_is_refused(blotte
     async with watching(blotter) as watch:
         error = await refused(watch.call.read())
     assert (error.code(), reason_of(error)) == (grpc.StatusCode.UNAVAILABLE, "DRAINING")
+
+
+async def test_a_history_that_becomes_shorter_ends_the_stream(database: Database, blotter: Blotter) -> None:
+    """As after a failover to a standby that lacked the newest events: other events take their numbers."""
+    orders = [await blotter.submit() for _ in range(3)]
+    async with watching(blotter) as watch:
+        await watch.until_snapshot()
+        database.cluster.psql(
+            "SET session_replication_role = replica; DELETE FROM execution_logs WHERE sequence > 1; "
+            f"DELETE FROM orders WHERE id <> '{orders[0].order_id}'; UPDATE trader_sequences SET last_sequence = 1;",
+            dbname=database.name,
+        )
+        await blotter.submit()
+        error = await refused(watch.until(100))
+    assert (error.code(), reason_of(error)) == (grpc.StatusCode.OUT_OF_RANGE, "RESUME_TOKEN_OUT_OF_RANGE")
+    assert watch.sequences == []
