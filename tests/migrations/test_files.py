@@ -80,6 +80,8 @@ def test_every_revision_since_017_says_whether_it_expands_or_contracts() -> None
                 if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "step"
             ]
             assert steps in (["expand"], ["contract"]), file.name
+            states = "FUNCTION schema_compatibility" in file.read_text().partition("def downgrade")[0]
+            assert states or steps == ["expand"], f"{file.name} must state which servers it still supports"
 
 
 @each_file
