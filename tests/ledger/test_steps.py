@@ -128,15 +128,21 @@ async def test_a_look_takes_whole_transactions_the_lowest_first_and_no_more_than
     first, second, third = xids
     with psycopg.connect(database.conninfo("blotter_sequencer"), autocommit=True) as sequencer:
         [(newest,)] = sequencer.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint").fetchall()
-        assert looked(sequencer, [], first, 100) == ([1, 8, 2, 7, 3, 6], newest)
+
+        def looked_at_all(open_xids: list[int], from_xid: int) -> list[int]:
+            traders, bound = looked(sequencer, open_xids, from_xid, 100)
+            assert bound >= newest, "autovacuum may have begun a transaction meanwhile"
+            return traders
+
+        assert looked_at_all([], first) == [1, 8, 2, 7, 3, 6]
         assert looked(sequencer, [], first, 1) == ([1, 8], second)
         assert looked(sequencer, [], first, 3) == ([1, 8, 2, 7], third)
-        assert looked(sequencer, [], second, 100) == ([2, 7, 3, 6], newest)
-        assert looked(sequencer, [], third + 1, 100) == ([], newest)
+        assert looked_at_all([], second) == [2, 7, 3, 6]
+        assert looked_at_all([], third + 1) == []
         # Transactions that were open when the hints were written, in any order in the hints.
         assert looked(sequencer, [third, first, second], third + 1, 1) == ([1, 8], second)
         assert looked(sequencer, [third, first, second], third + 1, 3) == ([1, 8, 2, 7], third)
-        assert looked(sequencer, [second], third + 1, 100) == ([2, 7], newest)
+        assert looked_at_all([second], third + 1) == [2, 7]
 
 
 async def test_open_transactions_that_a_step_has_not_looked_at_stay_among_the_hints(
