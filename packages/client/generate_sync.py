@@ -19,12 +19,18 @@ TOKENS = (
     (r"\bawait ", ""),
     (r"\b__a(enter|exit|iter|next)__", r"__\1__"),
     (r"\bAsync(?=[A-Z])", ""),
-    (r"\bopen_async_channel\b", "open_channel"),
+    (r"\b(open|close)_async_channel\b", r"\1_channel"),
     (r"\bblotter_client\.aio\.", "blotter_client."),
     (r"^import grpc\.aio\n", ""),
     (r"\bgrpc\.aio\.", "grpc."),
     ("Create and use it in one running event loop", "It may be shared between threads"),
 )
+
+
+def unused() -> list[str]:
+    """Return the patterns that occur in no module: a sentence that was reworded would remain as it is."""
+    texts = [(PACKAGE / "aio" / module).read_text(encoding="utf-8") for module in MODULES]
+    return [pattern for pattern, _ in TOKENS if not any(re.search(pattern, text, re.MULTILINE) for text in texts)]
 
 
 def synchronous(module: str) -> str:
@@ -44,11 +50,13 @@ def _ruff(text: str, *arguments: str) -> str:
 
 def main() -> None:
     """Write the modules; with `--check`, exit with an error if one is out of date."""
+    if patterns := unused():
+        sys.exit(f"these patterns of generate_sync.py occur in no module: {patterns}")
     stale = []
     for module in MODULES:
         text = synchronous(module)
         path = PACKAGE / module
-        if path.read_text(encoding="utf-8") == text:
+        if path.exists() and path.read_text(encoding="utf-8") == text:
             continue
         stale.append(module)
         if "--check" not in sys.argv:

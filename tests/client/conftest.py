@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from threading import Thread
 
 import grpc
 import pytest
 
 from blotter_client import Client
+from blotter_client.channel import close_channel
 from tests.client.faces import Face, Synchronous, asyncio_face
 from tests.client.fake_time import Time
 from tests.client.scripted import Script, playing, quick_options
 from tests.conftest import ALICE
-
-CLOSE_SECONDS = 10
 
 
 @pytest.fixture(params=["synchronous", "asyncio"])
@@ -45,11 +43,7 @@ def channel(script: Script, face: Face) -> Iterator[grpc.Channel]:
     with playing(script) as target:
         channel = face.channel(target, quick_options())
         yield channel
-        # grpc waits without limit for the last events of cancelled calls. In about one of four runs of the whole suite
-        # an event is missing, which must not hang the run.
-        closing = Thread(target=channel.close, daemon=True)
-        closing.start()
-        closing.join(CLOSE_SECONDS)
+        close_channel(channel)
 
 
 @pytest.fixture

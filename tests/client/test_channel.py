@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+from typing import cast
+
 import grpc
 import pytest
 
 from blotter.orders.v1 import order_pb2, order_service_pb2
-from blotter_client import BlotterError
+from blotter_client import BlotterError, channel
 from tests.client.faces import Face
 from tests.client.scripted import Script, answers, playing
 from tests.conftest import ALICE
@@ -47,3 +50,22 @@ def test_with_credentials_nothing_is_sent_without_tls(face: Face, script: Script
         client.get_order(client_order_id="x")
     assert raised.value.code in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
     assert script.requests == []
+
+
+def test_a_close_that_grpc_does_not_finish_is_bounded(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Stuck:
+        def __init__(self) -> None:
+            self.released = threading.Event()
+
+        def close(self) -> None:
+            self.released.wait()
+
+    monkeypatch.setattr(channel, "CLOSE_SECONDS", 0.05)
+    stuck = Stuck()
+    try:
+        channel.close_channel(cast("grpc.Channel", stuck))
+    finally:
+        stuck.released.set()
+    assert "closing continues in the background" in caplog.text

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
+import threading
 from importlib import resources
 
 import grpc
@@ -22,6 +24,11 @@ a retry would cancel orders that were entered since, and would not count those t
 resumes streams with their tokens. For a channel of your own, pass the service config as the option
 `grpc.service_config`; clients in other languages can use it too.
 """
+
+CLOSE_SECONDS = 10.0
+"""The limit in seconds of closing a channel: grpc waits without one for the last events of cancelled calls."""
+
+log = logging.getLogger("blotter.client")
 
 CHANNEL_OPTIONS: tuple[tuple[str, str | int], ...] = (
     ("grpc.service_config", json.dumps(json.loads(SERVICE_CONFIG))),
@@ -54,3 +61,17 @@ def open_async_channel(target: str, credentials: grpc.ChannelCredentials | None 
     if credentials is None:
         return grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS)
     return grpc.aio.secure_channel(target, credentials, options=CHANNEL_OPTIONS)
+
+
+def close_channel(channel: grpc.Channel) -> None:
+    """Close the channel. A close that takes longer than CLOSE_SECONDS continues in the background."""
+    closing = threading.Thread(target=channel.close, name="blotter-close", daemon=True)
+    closing.start()
+    closing.join(CLOSE_SECONDS)
+    if closing.is_alive():
+        log.warning("The channel is not closed after %g s; closing continues in the background.", CLOSE_SECONDS)
+
+
+async def close_async_channel(channel: grpc.aio.Channel) -> None:
+    """Close the channel; it does not wait for calls."""
+    await channel.close()

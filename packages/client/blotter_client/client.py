@@ -11,7 +11,7 @@ import grpc
 
 from blotter_client.audit import AuditCalls
 from blotter_client.calls import Calls
-from blotter_client.channel import open_channel
+from blotter_client.channel import close_channel, open_channel
 from blotter_client.metadata import Identity, Role
 from blotter_client.orders import OrderCalls
 from blotter_client.streams import Timing
@@ -55,7 +55,7 @@ class Client(OrderCalls, AuditCalls):
     def close(self) -> None:
         """Close the channel if the client opened it. Current and later calls and streams then end with CANCELLED."""
         if self._owned is not None:
-            self._owned.close()
+            close_channel(self._owned)
 
     def __enter__(self) -> Self:
         return self

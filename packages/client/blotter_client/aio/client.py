@@ -13,7 +13,7 @@ from blotter_client.aio.audit import AsyncAuditCalls
 from blotter_client.aio.calls import AsyncCalls
 from blotter_client.aio.orders import AsyncOrderCalls
 from blotter_client.aio.streams import AsyncTiming
-from blotter_client.channel import open_async_channel
+from blotter_client.channel import close_async_channel, open_async_channel
 from blotter_client.metadata import Identity, Role
 
 
@@ -55,7 +55,7 @@ class AsyncClient(AsyncOrderCalls, AsyncAuditCalls):
     async def close(self) -> None:
         """Close the channel if the client opened it. Current and later calls and streams then end with CANCELLED."""
         if self._owned is not None:
-            await self._owned.close()
+            await close_async_channel(self._owned)
 
     async def __aenter__(self) -> Self:
         return self
