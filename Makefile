@@ -51,7 +51,7 @@ check: .venv/.dev ## everything that must hold before a change lands
 	$(PY) -c 'from importlinter.cli import lint_imports_command as lint; lint()' --no-logo
 	$(MAKE) --no-print-directory contract verify test
 
-fmt: .venv/.dev ## format the code and mend what ruff can mend
+fmt: .venv/.dev ## format the code and correct what ruff can correct
 	$(PY) -m ruff format
 	$(PY) -m ruff check --fix
 

@@ -19,6 +19,7 @@ from blotter_verifier.command import main as verify_command
 from blotter_verifier.notes import parse_note
 from blotter_verifier.receipt import Receipt
 from blotter_verifier.report import Status, printable
+from service.cli import options
 from service.domain.text import ACTOR, RESERVED_ACTORS, is_reserved
 from service.files import replacing
 
@@ -26,7 +27,7 @@ _FORWARDED = {"ignore_unknown_options": True, "allow_extra_args": True}
 _EPILOG_SERVICE = """\b
 Exit status:
   0  done
-  2  wrong usage
+  2  invalid usage
   3  the service cannot be reached or refuses, or the file cannot be written
 """
 
@@ -55,20 +56,12 @@ def _checked(_context: click.Context, _option: click.Parameter, actor: str | Non
 
 
 def _service(function: Callable[..., None]) -> Callable[..., None]:
-    target = click.option(
-        "--target",
-        metavar="HOST:PORT",
-        envvar="BLOTTER_LISTEN",
-        default="127.0.0.1:50051",
-        show_default=True,
-        help="Where the service listens.",
-    )
     actor = click.option(
         "--actor",
         callback=_checked,
-        help="Who is reading, for the service's record.  [default: the name of your account, where it can be recorded]",
+        help="The reader, for the service's record.  [default: the name of your account, if it can be recorded]",
     )
-    return target(actor(function))
+    return options.target(actor(function))
 
 
 @click.group()
@@ -105,9 +98,11 @@ def export(file: Path, start: int, end: int | None, format_: str, target: str, a
             for piece in client.export_execution_logs(from_position=start, to_position=end, format_=form):
                 writing.write(piece.data)
                 count = piece.exported_count
-                bar.tell(piece.exported_count, piece.total_count)
+                bar.update(piece.exported_count, piece.total_count)
     except BlotterError as error:
         raise Unreadable(f"{target}: {error}") from error
+    except BrokenPipeError:  # the reader of the output has closed it, as `head` does; Click exits silently
+        raise
     except OSError as error:
         raise Unreadable(f"{file} cannot be written: {error.strerror}") from error
     click.echo(f"{count} entries from position {start} on: {file}", err=True)
@@ -140,6 +135,8 @@ def receipt(log_id: UUID, output: Path, target: str, actor: str | None) -> None:
     try:
         with _written(output) as writing:
             writing.write(str(Receipt(proof.leaf, proof.position, list(proof.hashes), note)).encode())
+    except BrokenPipeError:  # the reader of the output has closed it, as `head` does; Click exits silently
+        raise
     except OSError as error:
         raise Unreadable(f"{output} cannot be written: {error.strerror}") from error
 
@@ -156,6 +153,7 @@ def _written(file: Path) -> Iterator[BinaryIO]:
     """Yield a file to write to, which appears only when it is complete; standard output, pipes and devices directly."""
     if str(file) == "-":
         yield sys.stdout.buffer
+        sys.stdout.buffer.flush()  # so that a full disk is an error of the command
         return
     target = file.resolve()  # the target of a link is replaced, not the link
     if target.exists() and not target.is_file():
@@ -182,6 +180,6 @@ class _Bar:
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    def tell(self, done: int, total: int) -> None:
+    def update(self, done: int, total: int) -> None:
         """Update the bar."""
         self._progress.update(self._task, completed=done, total=total)

@@ -32,8 +32,8 @@ from replay.flow import (
 from replay.player import Desk, Played, PlayStopped, play, watching
 from replay.screen import Screen
 from replay.traders import DEMO_TRADERS
+from service.cli import options
 
-DEFAULT_TARGET = "127.0.0.1:50051"
 DIFFERENT = 1
 NOT_PLAYED = 3
 INTERRUPTED = 130
@@ -67,17 +67,6 @@ class NotPlayed(click.ClickException):
     exit_code = NOT_PLAYED
 
 
-def _target(function: Callable[..., None]) -> Callable[..., None]:
-    return click.option(
-        "--target",
-        metavar="HOST:PORT",
-        envvar="BLOTTER_LISTEN",
-        default=DEFAULT_TARGET,
-        show_default=True,
-        help="The address of the service.",
-    )(function)
-
-
 def _trader_ids(function: Callable[..., None]) -> Callable[..., None]:
     return click.option(
         "--trader-id",
@@ -101,7 +90,7 @@ def _trader_ids(function: Callable[..., None]) -> Callable[..., None]:
     help="The number of traders to use.  [default: all]",
 )
 @_trader_ids
-@_target
+@options.target
 def replay(
     file: Path, symbol: str | None, day: datetime | None, count: int | None, trader_ids: tuple[UUID, ...], target: str
 ) -> None:
@@ -132,7 +121,7 @@ def replay(
     "--pace", type=click.FloatRange(min=0), default=40, show_default=True, help="Steps per second; 0: no limit."
 )
 @_trader_ids
-@_target
+@options.target
 def demo(seed: int | None, orders: int, pace: float, trader_ids: tuple[UUID, ...], target: str) -> None:
     """Play a generated order flow, and print the events of its orders.
 

@@ -44,10 +44,10 @@ LOG_AGAIN = """
 
 def answer(error: psycopg.Error, *hidden: UUID) -> tuple[str | None, ...]:
     """All fields of an error, without the ids that the caller itself sent."""
-    told = [error.sqlstate, error.diag.message_primary, error.diag.message_detail, error.diag.constraint_name]
+    shown = [error.sqlstate, error.diag.message_primary, error.diag.message_detail, error.diag.constraint_name]
     for order_id in hidden:
-        told = [text and text.replace(str(order_id), "<id>") for text in told]
-    return tuple(told)
+        shown = [text and text.replace(str(order_id), "<id>") for text in shown]
+    return tuple(shown)
 
 
 @pytest.mark.parametrize("clause", ["DO NOTHING", "DO UPDATE SET status = 'CANCELLED', last_sequence = 9"])

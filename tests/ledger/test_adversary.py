@@ -230,9 +230,9 @@ async def test_what_only_an_outside_checkpoint_shows(
     while True:
         cut_the_tail(adversary, chance)
         alone = await noticed(adversary, signer, since=None)
-        told = await noticed(adversary, signer, since=newest)
+        reported = await noticed(adversary, signer, since=newest)
         adversary.rollback()
-        assert told is not None
-        assert "entries were removed" in told or "export" in told
+        assert reported is not None
+        assert "entries were removed" in reported or "export" in reported
         if alone is None:
             return

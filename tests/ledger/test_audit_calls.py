@@ -291,10 +291,10 @@ async def test_what_one_altered_entry_makes_of_the_tree_is_told_by_its_position(
         )
         stream = blotter.audit.ReconcileOrders(inspection_pb2.ReconcileOrdersRequest(), metadata=COMPLIANCE)
         found = [message.discrepancy async for message in stream if message.HasField("discrepancy")]
-    told = [(inspection_pb2.DiscrepancyKind.Name(one.kind)[17:], one.position, one.sequence) for one in found]
-    assert ("TREE_DIFFERS_FROM_CHECKPOINT", 100, 0) in told
-    assert sum(kind == "LOG_DIFFERS_FROM_LEDGER" for kind, _, _ in told) == 2
-    assert {sequence for kind, _, sequence in told if kind == "LOG_DIFFERS_FROM_LEDGER"} >= {20}
+    reported = [(inspection_pb2.DiscrepancyKind.Name(one.kind)[17:], one.position, one.sequence) for one in found]
+    assert ("TREE_DIFFERS_FROM_CHECKPOINT", 100, 0) in reported
+    assert sum(kind == "LOG_DIFFERS_FROM_LEDGER" for kind, _, _ in reported) == 2
+    assert {sequence for kind, _, sequence in reported if kind == "LOG_DIFFERS_FROM_LEDGER"} >= {20}
     details = {one.detail for one in found}
     assert "the leaf is none of kind BASELINE" in details
     assert "tile 5 of level 0 is of entries that are yet to come" in details

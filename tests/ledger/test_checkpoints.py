@@ -164,8 +164,8 @@ async def test_what_a_witness_does_wrong_hinders_neither_signing_nor_the_other_s
             assert bad.signer.verifier.name not in (outside / "checkpoint").read_text()
             if lie != "hangs":
                 await until(lambda: [record for record in caplog.records if record.name == "blotter.checkpoints"])
-    told = [record for record in caplog.records if record.name == "blotter.checkpoints"]
-    assert {record.levelname for record in told} <= {"WARNING"}
+    reported = [record for record in caplog.records if record.name == "blotter.checkpoints"]
+    assert {record.levelname for record in reported} <= {"WARNING"}
     assert lie != "large" or "the response is too large" in caplog.text
 
 
@@ -367,8 +367,8 @@ async def test_a_file_that_is_no_checkpoint_of_ours_stops_signing_alone(
         while len(positions) < 2:
             message = await asyncio.wait_for(seen.read(), 10)
             positions += [log.position for log in message.logs.execution_logs]
-        told = [record.getMessage() for record in caplog.records if "No checkpoint is signed" in record.getMessage()]
-        assert len(told) == 1
+        found = [record.getMessage() for record in caplog.records if "No checkpoint is signed" in record.getMessage()]
+        assert len(found) == 1
         file.write_text(good)
         await until(published(outside, 3))
 

@@ -52,7 +52,7 @@ async def becomes(blotter: Blotter, status: int) -> None:
             await asyncio.sleep(0.01)
 
 
-def told(caplog: pytest.LogCaptureFixture, words: str) -> int:
+def logged(caplog: pytest.LogCaptureFixture, words: str) -> int:
     """The number of log lines with these words."""
     return sum(words in record.getMessage() for record in caplog.records)
 
@@ -105,7 +105,7 @@ async def test_a_ledger_without_keys_is_not_healthy_and_the_service_is(
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with serving(database, **QUICK) as blotter:
-        await until(lambda: told(caplog, "BLOTTER_LEDGER_KEYS is not set"))
+        await until(lambda: logged(caplog, "BLOTTER_LEDGER_KEYS is not set"))
         assert await healthy(blotter) == NOT_SERVING
         assert await healthy(blotter, "") == SERVING
         await blotter.submit()
@@ -124,13 +124,13 @@ async def test_a_copy_is_told_with_pauses_until_the_rebaseline(
         caplog.clear()
         with caplog.at_level(logging.INFO, "blotter"):
             async with serving(database, **settings) as blotter:
-                await until(lambda: told(caplog, COPIED) == 2)
+                await until(lambda: logged(caplog, COPIED) == 2)
                 assert await healthy(blotter) == NOT_SERVING
-                assert told(caplog, "This process is the sequencer") == 0
+                assert logged(caplog, "This process is the sequencer") == 0
                 superuser.execute("SELECT rebaseline_ledger()")
                 await becomes(blotter, SERVING)
-                await until(lambda: told(caplog, "The ledger is growing again") == 1)
-                assert told(caplog, "This process is the sequencer") == 1
+                await until(lambda: logged(caplog, "The ledger is growing again") == 1)
+                assert logged(caplog, "This process is the sequencer") == 1
 
 
 async def test_a_process_that_waits_for_the_lock_reports_the_ledger_as_the_database_has_it(
@@ -215,7 +215,7 @@ async def test_a_hung_key_folder_stops_neither_appending_nor_the_stop(
         await blotter.submit()
         await becomes(blotter, SERVING)
         monkeypatch.setattr(KeyFolder, "signers", lambda folder: [fifo.read_bytes()] and read(folder))
-        await until(lambda: told(caplog, "does not answer"))
+        await until(lambda: logged(caplog, "does not answer"))
         for number in range(3):
             await blotter.submit()
             await until(lambda: numbered(database) == number + 2)  # noqa: B023
@@ -235,7 +235,7 @@ async def test_a_hung_checkpoint_directory_stops_neither_appending_nor_the_stop(
     monkeypatch.setattr(calls, "PATIENCE_SECONDS", 0.1)
     os.mkfifo(outside / "checkpoint")
     async with serving(database, **QUICK | {"ledger_keys": keys.folder, "checkpoint_directory": outside}) as blotter:
-        await until(lambda: told(caplog, "does not answer"))
+        await until(lambda: logged(caplog, "does not answer"))
         for number in range(3):
             await blotter.submit()
             await until(lambda: numbered(database) == number + 1)  # noqa: B023

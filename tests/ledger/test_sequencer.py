@@ -247,8 +247,8 @@ async def test_an_unforeseen_error_is_told_with_its_traceback_and_ends_nothing(
     async with sequencing(database, keys) as observed:
         await until(lambda: numbered(database) == 1)
         await until(lambda: observed.reports[-1])
-    [told] = [record for record in caplog.records if "The sequencer failed" in record.getMessage()]
-    assert told.exc_info
+    [failed] = [record for record in caplog.records if "The sequencer failed" in record.getMessage()]
+    assert failed.exc_info
 
 
 async def test_a_watch_that_fails_while_the_lock_is_anothers_is_told_and_the_next_one_recovers(

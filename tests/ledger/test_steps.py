@@ -260,11 +260,11 @@ async def test_a_leaf_is_of_its_own_trader_s_log(database: Database, writer: Led
 
 def test_an_incarnation_names_the_server_and_the_database(database: Database) -> None:
     with psycopg.connect(database.conninfo("postgres")) as superuser:
-        [(told, server, oid)] = superuser.execute(
+        [(incarnation, server, oid)] = superuser.execute(
             "SELECT ledger_incarnation(), (SELECT system_identifier::text FROM pg_control_system()), oid::text"
             " FROM pg_database WHERE datname = current_database()"
         ).fetchall()
-    assert told == f"{server}/{oid}"
+    assert incarnation == f"{server}/{oid}"
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ WRITES = "service/interceptors/backpressure.py"
 TOKENS = "service/streams/tokens.py"
 
 WITNESSED = ("tests/ledger/test_checkpoints.py -k contradicts or witness or cosignatures",)
-LIED_TO = ("tests/ledger/test_checkpoints.py -k hinders",)
+WITNESS = ("tests/ledger/test_checkpoints.py -k hinders",)
 AGAIN = ("tests/ledger/test_condition.py -k offered_again", "tests/ledger/test_checkpoints.py -k cosignatures")
 REFUSALS = ("tests/ledger/test_refusals.py", "tests/ledger/test_checkpoints.py -k one_process")
 KEYS = ("tests/ledger/test_checkpoints.py -k keys or right_key",)
@@ -84,9 +84,9 @@ MUTANTS = (
     Mutant(PUBLISHING, "[*note.signatures, *cosigned]", "[*note.signatures]", AGAIN),
     Mutant(SINKS, ".size > checkpoint.size and", ".size > checkpoint.size + 9 and", ("tests/ledger/test_checkpoints.py -k older_checkpoint",)),
     Mutant(SINKS, "if conflict.known > size:", "if False:", WITNESSED),
-    Mutant(SINKS, "self.verifier.verify(note.text, signature.signature)", "pass", LIED_TO),
+    Mutant(SINKS, "self.verifier.verify(note.text, signature.signature)", "pass", WITNESS),
     Mutant(SINKS, "if answer.status == 422:", "if False:", WITNESSED),
-    Mutant(SINKS, "if len(body) > _LARGEST_ANSWER:", "if False:", LIED_TO),
+    Mutant(SINKS, "if len(body) > _LARGEST_ANSWER:", "if False:", WITNESS),
     Mutant(WRITES, "if self._draining:\n            raise Draining", "if False:\n            raise Draining", BACK),
     Mutant(WRITES, "if not stream.expired():\n                stream.reschedule(0)", "if True:\n                stream.reschedule(0)", BACK),
     Mutant(WRITES, "                stream.reschedule(0)\n", "                pass\n", BACK),

@@ -23,9 +23,11 @@ EXPECTED: dict[type[psycopg.Error], type[BlotterError]] = {
 }
 
 
-@pytest.mark.parametrize(("error", "told"), EXPECTED.items(), ids=lambda kind: kind.__name__)
-def test_a_database_that_is_gone_or_busy_is_told_as_that(error: type[psycopg.Error], told: type[BlotterError]) -> None:
-    assert type(translate(error())) is told
+@pytest.mark.parametrize(("error", "expected"), EXPECTED.items(), ids=lambda kind: kind.__name__)
+def test_a_database_that_is_gone_or_busy_is_reported_as_such(
+    error: type[psycopg.Error], expected: type[BlotterError]
+) -> None:
+    assert type(translate(error())) is expected
 
 
 @pytest.mark.parametrize("error", [pg.InsufficientPrivilege, pg.CheckViolation, pg.UndefinedTable, pg.SyntaxError])
