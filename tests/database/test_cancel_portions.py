@@ -22,7 +22,7 @@ REFUSALS: dict[str, tuple[dict[str, str], float | None]] = {
 
 
 @pytest.mark.parametrize("refusal", REFUSALS)
-async def test_an_error_after_a_portion_says_how_many_were_cancelled(
+async def test_an_error_after_a_portion_states_how_many_were_cancelled(
     database: Database, monkeypatch: pytest.MonkeyPatch, refusal: str
 ) -> None:
     settings, timeout = REFUSALS[refusal]

@@ -60,7 +60,7 @@ async def database_cancels(database: Database) -> None:
     await asyncio.to_thread(database.cluster.psql, cancel)
 
 
-async def test_a_lock_that_is_held_for_too_long_is_told_as_that(
+async def test_a_lock_that_is_held_for_too_long_is_reported_as_such(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(SESSION, "lock_timeout", "100ms")
@@ -158,7 +158,7 @@ async def test_each_wait_has_an_end_though_no_connection_comes(database: Databas
         await pools.close()
 
 
-def test_connections_notice_a_peer_that_is_gone_unless_the_url_says_otherwise() -> None:
+def test_connections_detect_a_lost_peer_unless_the_url_overrides_it() -> None:
     named = conninfo_to_dict(login_to("postgresql://db.example/blotter", "blotter_trader"))
     assert (named["keepalives_idle"], named["keepalives_interval"], named["keepalives_count"]) == ("5", "2", "3")
     assert named["tcp_user_timeout"] == "10000"

@@ -83,7 +83,7 @@ async def test_a_write_that_was_committed_is_never_said_not_to_be(
         assert written(blotter) == (2, 0, 2, 2)
 
 
-async def test_streams_are_told_to_look_when_it_is_not_known_whether_a_write_was_committed(database: Database) -> None:
+async def test_streams_are_notified_when_it_is_not_known_whether_a_write_was_committed(database: Database) -> None:
     hints: list[UUID] = []
     order = NewOrder("lost", "AAPL", "BUY", "MARKET", 100, None, None, None, None)
     caller = Caller(CallerKind.TRADER, ALICE, "test", "test", time.monotonic() + 4)

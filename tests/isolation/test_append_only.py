@@ -117,7 +117,7 @@ def test_the_truncate_trigger_alone_holds(database: Database, order_id: UUID, ta
 
 @pytest.mark.parametrize("table", ["orders", "traders"])
 @pytest.mark.parametrize("login", ["blotter_owner", "postgres"])
-def test_truncating_what_the_trail_refers_to_does_not_take_it_along(
+def test_truncating_a_table_that_the_trail_refers_to_does_not_truncate_the_trail(
     database: Database, order_id: UUID, table: str, login: str
 ) -> None:
     before = trail(database)
@@ -141,7 +141,7 @@ def delete_trader(connection: Connection, order_id: UUID) -> None:
 
 @pytest.mark.parametrize("delete", [delete_order, delete_trader])
 @pytest.mark.parametrize("filled", [True, False], ids=["filled", "only logged"])
-def test_deleting_what_has_a_trail_fails_and_takes_nothing_along(
+def test_deleting_a_row_with_a_trail_fails_and_deletes_nothing(
     database: Database, delete: Callable[[Connection, UUID], None], filled: bool
 ) -> None:
     order = enter(database, ALICE)

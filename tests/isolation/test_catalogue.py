@@ -85,7 +85,7 @@ def column(connection: Connection, query: str, *values: object) -> set[str]:
     return {str(row[0]) for row in connection.execute(query.encode(), values)}
 
 
-def test_the_matrix_covers_every_table_there_is(catalogue: Connection) -> None:
+def test_the_matrix_covers_every_table(catalogue: Connection) -> None:
     relations = column(
         catalogue,
         """SELECT relname FROM pg_class
@@ -126,7 +126,7 @@ def test_the_service_s_logins_own_nothing_in_any_database(catalogue: Connection)
     assert not owned
 
 
-def test_no_login_has_a_power_of_its_server(catalogue: Connection) -> None:
+def test_no_login_has_a_role_attribute_but_login(catalogue: Connection) -> None:
     powerful = column(
         catalogue,
         """SELECT rolname FROM pg_roles WHERE rolname = ANY (%s) AND
@@ -136,7 +136,7 @@ def test_no_login_has_a_power_of_its_server(catalogue: Connection) -> None:
     assert not powerful
 
 
-def test_no_login_is_a_member_of_anything_or_has_members(catalogue: Connection) -> None:
+def test_no_login_is_a_member_of_a_role_or_has_members(catalogue: Connection) -> None:
     memberships = column(
         catalogue,
         """SELECT format('%%s in %%s', member::regrole, roleid::regrole) FROM pg_auth_members

@@ -24,7 +24,7 @@ STATE = """
         "GRANT SELECT ON traders TO {0}",
     ],
 )
-def test_no_login_changes_what_the_database_is_made_of(database: Database, login: str, statement: str) -> None:
+def test_no_login_changes_the_schema(database: Database, login: str, statement: str) -> None:
     enter(database, ALICE)
     with connected(database, "postgres") as superuser:
         before = superuser.execute(STATE, [database.name]).fetchone()
@@ -47,7 +47,7 @@ def test_from_another_database_nothing_is_dropped_either(database: Database, log
         assert superuser.execute(STATE, [database.name]).fetchone() == before
 
 
-def test_owner_and_superuser_go_on_changing_the_schema(database: Database) -> None:
+def test_owner_and_superuser_can_still_change_the_schema(database: Database) -> None:
     for login in ("blotter_owner", "postgres"):
         with connected(database, login) as connection:
             connection.execute("CREATE TABLE one_more (id integer); DROP TABLE one_more")

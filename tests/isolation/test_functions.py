@@ -29,7 +29,7 @@ def test_an_execution_id_is_one_venue_s_and_one_order_s(database: Database) -> N
         assert one(gateway, "SELECT filled_quantity FROM orders WHERE id = %s", first) == 20
 
 
-def test_a_refused_report_says_what_was_refused(database: Database) -> None:
+def test_the_log_of_a_refused_report_names_the_action_that_was_refused(database: Database) -> None:
     order_id = enter(database, ALICE)
     with connected(database, "blotter_execution", ALICE) as gateway:
         assert report(gateway, ALICE, order_id, "REJECTED", report_id="report-1") == "APPLIED"
@@ -53,7 +53,7 @@ def test_cancels_that_wait_for_one_lock_are_one_event(database: Database) -> Non
     assert events(database, order_id) == ["SUBMITTED", "CANCELLED"]
 
 
-def test_a_cancel_of_all_that_waits_for_the_lock_goes_on_after_what_it_waited_for(database: Database) -> None:
+def test_a_cancel_of_all_that_waits_for_the_lock_includes_what_was_committed_meanwhile(database: Database) -> None:
     enter(database, ALICE, "before")
 
     def cancel_all() -> int:

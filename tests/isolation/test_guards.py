@@ -27,7 +27,7 @@ WRITERS = pytest.mark.parametrize("login", ["blotter_trader", "blotter_execution
 
 @pytest.fixture
 def order_id(database: Database) -> UUID:
-    """An order of ALICE, PENDING, for 100 at 10.25; her one event has the number 1."""
+    """An order of ALICE, PENDING, for 100 at 10.25; its only event has the number 1."""
     return enter(database, ALICE)
 
 
@@ -57,7 +57,7 @@ def test_a_change_under_the_number_of_an_old_log_is_refused(database: Database, 
         raw_update(superuser, order_id, sequence, status="CANCELLED")
 
 
-def test_the_log_of_another_order_does_not_serve(database: Database, order_id: UUID) -> None:
+def test_the_log_of_another_order_is_not_accepted(database: Database, order_id: UUID) -> None:
     with refused("23503", "fk_orders_last_log"), connected(database, "blotter_trader", ALICE) as trader:
         submit(trader, ALICE, "second")
         raw_update(trader, order_id, 2, status="CANCELLED")
@@ -101,7 +101,7 @@ def test_a_change_is_logged_once(database: Database, order_id: UUID) -> None:
         ("APPROVED", {"refused": True, "error_code": "OVERFILL"}),
     ],
 )
-def test_a_log_cannot_say_what_did_not_happen_to_the_order(
+def test_a_log_of_a_change_that_did_not_happen_is_refused(
     database: Database, order_id: UUID, action: str, columns: dict[str, object]
 ) -> None:
     with connected(database, "postgres") as superuser:
@@ -112,7 +112,7 @@ def test_a_log_cannot_say_what_did_not_happen_to_the_order(
         superuser.rollback()
 
 
-def test_the_first_log_of_an_order_says_that_it_was_submitted(database: Database) -> None:
+def test_the_first_log_of_an_order_is_its_submission(database: Database) -> None:
     with connected(database, "postgres") as superuser:
         superuser.execute("INSERT INTO trader_sequences (trader_id) VALUES (%s)", [ALICE])
         count(superuser, ALICE, 1)
@@ -122,12 +122,12 @@ def test_the_first_log_of_an_order_says_that_it_was_submitted(database: Database
         superuser.rollback()
 
 
-def test_what_a_log_says_of_the_order_is_the_order_s_whatever_is_written(database: Database, order_id: UUID) -> None:
+def test_a_log_has_the_state_of_the_order_and_not_the_inserted_values(database: Database, order_id: UUID) -> None:
     with connected(database, "postgres") as superuser:
         count(superuser, ALICE, 2)
         raw_update(superuser, order_id, 2)
-        lies = {"status": "FILLED", "symbol": "MSFT", "quantity": 1, "price": "99", "filled_quantity": 7}
-        raw_log(superuser, ALICE, order_id, 2, "APPROVED", created_at="2020-01-01", side="SELL", **lies)
+        false = {"status": "FILLED", "symbol": "MSFT", "quantity": 1, "price": "99", "filled_quantity": 7}
+        raw_log(superuser, ALICE, order_id, 2, "APPROVED", created_at="2020-01-01", side="SELL", **false)
         assert superuser.execute(
             "SELECT status::text, symbol, quantity, price, filled_quantity, side::text,"
             " created_at > now() - interval '1 hour' FROM execution_logs WHERE sequence = 2"

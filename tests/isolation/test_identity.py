@@ -37,7 +37,7 @@ def both(database: Database) -> Database:
     return database
 
 
-def test_act_as_tells_a_known_trader_from_an_unknown(database: Database) -> None:
+def test_act_as_returns_whether_the_trader_is_known(database: Database) -> None:
     with connected(database, "blotter_trader") as trader:
         assert act_as(trader, ALICE)
         assert not act_as(trader, UUID(int=7))
@@ -65,7 +65,7 @@ def test_no_identity_is_left_on_a_connection_after_commit_rollback_or_error(both
             trader.commit()
 
 
-def test_one_message_carries_identity_and_statement_and_leaves_nothing(both: Database) -> None:
+def test_one_message_carries_identity_and_statement_and_leaves_no_identity(both: Database) -> None:
     with psycopg.connect(
         both.conninfo("blotter_trader"), autocommit=True, cursor_factory=psycopg.ClientCursor
     ) as trader:
@@ -113,7 +113,7 @@ def test_orders_of_two_traders_in_one_transaction_are_each_checked_under_their_o
 
 
 @pytest.mark.parametrize("times", [1, 8])
-def test_a_plan_prepared_by_the_driver_forgets_the_identity_it_was_made_under(both: Database, times: int) -> None:
+def test_a_plan_prepared_by_the_driver_does_not_keep_the_identity_it_was_made_under(both: Database, times: int) -> None:
     """Eight runs, because the server may use a generic plan after the fifth."""
     with psycopg.connect(both.conninfo("blotter_trader")) as trader:
         for trader_id in (ALICE, BOB):
@@ -124,7 +124,7 @@ def test_a_plan_prepared_by_the_driver_forgets_the_identity_it_was_made_under(bo
         assert seen(trader, prepare=True) == set()
 
 
-def test_a_plan_prepared_by_hand_forgets_the_identity_it_was_made_under(both: Database) -> None:
+def test_a_plan_prepared_by_hand_does_not_keep_the_identity_it_was_made_under(both: Database) -> None:
     with psycopg.connect(both.conninfo("blotter_trader"), autocommit=True) as trader:
         trader.execute("SET plan_cache_mode = force_generic_plan")
         with trader.transaction():
@@ -192,7 +192,7 @@ def test_a_server_side_cursor_of_the_driver_sees_the_trader_s_rows_only(both: Da
         assert {row[0] for row in cursor.execute("SELECT trader_id FROM orders")} == {BOB}
 
 
-def test_a_damaged_identity_is_an_error_and_not_an_empty_answer(both: Database) -> None:
+def test_a_malformed_identity_is_an_error_and_not_an_empty_result(both: Database) -> None:
     with connected(both, "blotter_trader") as trader:
         trader.execute("SELECT set_config('app.trader_id', 'not-a-uuid', true)")
         with refused("22P02"):

@@ -124,7 +124,7 @@ def test_a_fill_on_another_s_order_fails_like_a_fill_on_no_order(database: Datab
     assert len(answers) == 1
 
 
-def test_the_foreign_key_alone_tells_nothing_where_no_trigger_stands_before_it(database: Database) -> None:
+def test_the_foreign_key_alone_reveals_nothing_without_the_trigger(database: Database) -> None:
     foreign = enter(database, BOB)
     enter(database, ALICE)
     with psycopg.connect(database.conninfo("postgres"), autocommit=True) as superuser:
@@ -159,7 +159,7 @@ def test_functions_called_for_a_trader_who_is_not_named_write_nothing(database: 
         assert one(compliance, "SELECT count(*) FROM execution_logs WHERE trader_id = %s", BOB) == 1
 
 
-def test_a_dry_run_for_another_trader_tells_nothing_of_the_keys_in_use(database: Database) -> None:
+def test_a_dry_run_for_another_trader_reveals_no_key_in_use(database: Database) -> None:
     enter(database, BOB, "taken")
     with connected(database, "blotter_trader", ALICE) as trader:
         outcomes = {
@@ -174,7 +174,7 @@ def test_a_dry_run_for_another_trader_tells_nothing_of_the_keys_in_use(database:
     assert outcomes == {"VALID"}
 
 
-def test_cancel_tells_nothing_of_another_s_orders_by_either_key(database: Database) -> None:
+def test_cancel_reveals_nothing_of_another_s_orders_by_either_key(database: Database) -> None:
     order_id = enter(database, BOB, "taken")
     with connected(database, "blotter_trader", ALICE) as trader:
         for trader_id, by_id, by_key in (

@@ -65,7 +65,7 @@ def root_of(hashes: bytes) -> bytes:
     return hashes if half == 16 else sha256(b"\x01" + root_of(hashes[:half]) + root_of(hashes[half:])).digest()
 
 
-def test_a_tile_is_of_the_entries(database: Database) -> None:
+def test_a_tile_that_does_not_match_the_entries_is_refused(database: Database) -> None:
     """A tile that does not match would stop the ledger permanently, because nothing removes it."""
     hashes = grown(database, 300)
     root = root_of(hashes)

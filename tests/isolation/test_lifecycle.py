@@ -73,7 +73,9 @@ def order_in(database: Database, status: str) -> Standing:
     ("old", "filled", "new"),
     [(old, filled, new) for (old, filled), new in itertools.product(ALLOWED, STATUSES)],
 )
-def test_an_order_goes_only_where_the_lifecycle_lets_it(database: Database, old: str, filled: str, new: str) -> None:
+def test_an_order_changes_only_to_a_status_that_the_lifecycle_allows(
+    database: Database, old: str, filled: str, new: str
+) -> None:
     order = order_in(database, old)
     sequence = order.last_sequence + 1
     quantity = {"none": 0, "some": 10, "rest": 100 - order.filled}[filled]

@@ -1,4 +1,4 @@
-"""The state in a log is that of its order and its fill, whatever values an INSERT gives."""
+"""The state in a log is that of its order and its fill, regardless of the values that an INSERT gives."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -11,13 +11,13 @@ TERMS = (
     "client_order_id", "symbol", "side", "order_type", "quantity", "price", "stop_loss", "take_profit", "expires_at",
     "filled_quantity", "filled_notional", "status",
 )  # fmt: skip
-LIES = {
-    "client_order_id": "lie", "symbol": "MSFT", "side": "SELL", "order_type": "STOP", "quantity": 7, "price": "1",
+FALSE_STATE = {
+    "client_order_id": "false", "symbol": "MSFT", "side": "SELL", "order_type": "STOP", "quantity": 7, "price": "1",
     "stop_loss": "2", "take_profit": "3", "expires_at": "2098-01-01Z", "order_created_at": "2001-01-01Z",
     "created_at": "2001-01-01Z", "filled_quantity": 99, "filled_notional": "99", "status": "CANCELLED",
 }  # fmt: skip
-FILL_LIES = {
-    "timestamp": "2001-01-01Z", "venue": "NOWHERE", "execution_id": "lie", "fill_quantity": 1, "fill_price": "1",
+FALSE_FILL = {
+    "timestamp": "2001-01-01Z", "venue": "NOWHERE", "execution_id": "false", "fill_quantity": 1, "fill_price": "1",
     "fill_commission": "77", "fill_id": None,
 }  # fmt: skip
 
@@ -43,7 +43,7 @@ def test_a_log_has_the_terms_and_the_state_of_its_order(database: Database) -> N
         superuser.execute("INSERT INTO trader_sequences (trader_id) VALUES (%s)", [ALICE])
         count(superuser, ALICE, 1)
         order_id = limit_order(superuser, 1)
-        raw_log(superuser, ALICE, order_id, 1, "SUBMITTED", **LIES)
+        raw_log(superuser, ALICE, order_id, 1, "SUBMITTED", **FALSE_STATE)
         assert columns(superuser, "execution_logs", TERMS, "true") == columns(superuser, "orders", TERMS, "true")
         times = columns(superuser, "orders", ("updated_at", "created_at", "updated_at"), "true")
         logged = ("created_at", "order_created_at", "timestamp")
@@ -59,9 +59,9 @@ def test_a_log_has_the_values_of_its_fill(database: Database) -> None:
         raw_fill(superuser, ALICE, order_id, 2, quantity=40)
         count(superuser, ALICE, 2)
         raw_update(superuser, order_id, 2, status="PARTIAL", filled_quantity=40, filled_notional=Decimal(410))
-        raw_log(superuser, ALICE, order_id, 2, "FILLED", **LIES, **FILL_LIES)
+        raw_log(superuser, ALICE, order_id, 2, "FILLED", **FALSE_STATE, **FALSE_FILL)
         fill = ("timestamp", "venue", "execution_id", "quantity_filled", "price_at_fill", "commission", "id")
-        logged = tuple(FILL_LIES)
+        logged = tuple(FALSE_FILL)
         assert columns(superuser, "execution_logs", logged, "sequence = 2") == columns(superuser, "fills", fill, "true")
         superuser.rollback()
 

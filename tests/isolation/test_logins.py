@@ -26,7 +26,7 @@ from tests.isolation.desk import (
 
 @pytest.fixture
 def order_id(database: Database) -> UUID:
-    """An order of ALICE, PENDING, for 100 at 10.25; her one event has the number 1."""
+    """An order of ALICE, PENDING, for 100 at 10.25; its only event has the number 1."""
     return enter(database, ALICE)
 
 
@@ -129,7 +129,7 @@ def test_a_trader_logs_nothing_but_submitted_and_cancelled(database: Database, o
 
 
 @pytest.mark.parametrize("action", ["APPROVED", "EXECUTED", "RECOVERED"])
-def test_the_policy_alone_keeps_the_gateway_s_actions_from_a_trader(
+def test_the_policy_alone_denies_a_trader_the_gateway_s_actions(
     database: Database, order_id: UUID, action: str
 ) -> None:
     """The triggers would accept these actions if the status does not change: they fit any status."""
@@ -193,7 +193,7 @@ def test_the_gateway_enters_no_order(database: Database) -> None:
 
 
 def test_the_gateway_does_not_log_submitted(database: Database) -> None:
-    """Even where the order waits for just that log."""
+    """Even if the order lacks exactly that log."""
     with connected(database, "postgres") as superuser:
         superuser.execute("SET session_replication_role = replica")
         superuser.execute("INSERT INTO trader_sequences VALUES (%s, 1)", [ALICE])
@@ -239,7 +239,7 @@ def test_the_filled_quantity_and_notional_move_by_exactly_a_fill(
         gateway.rollback()
 
 
-def test_the_fill_of_another_order_does_not_serve(database: Database, order_id: UUID) -> None:
+def test_the_fill_of_another_order_is_not_accepted(database: Database, order_id: UUID) -> None:
     other = enter(database, ALICE, "second")
     with connected(database, "blotter_execution", ALICE) as gateway:
         raw_fill(gateway, ALICE, other, 3, quantity=10)
@@ -260,7 +260,7 @@ def test_a_fill_is_counted_once_and_stays_counted(database: Database, order_id: 
         gateway.rollback()
 
 
-def test_a_fill_does_not_join_a_log_that_is_already_written(database: Database, order_id: UUID) -> None:
+def test_a_fill_cannot_use_a_log_that_is_already_written(database: Database, order_id: UUID) -> None:
     with connected(database, "blotter_execution", ALICE) as gateway:
         with refused("23514", "fills_precede_their_log"):
             raw_fill(gateway, ALICE, order_id, 1, quantity=10)

@@ -155,7 +155,7 @@ def outcome(connection: Connection, table: str, command: str, order_id: str) -> 
 @pytest.mark.parametrize(
     ("table", "login", "command"), EXPECTED, ids=lambda part: part.removeprefix("blotter_").replace(" ", "-")
 )
-def test_each_login_gets_what_the_matrix_says(
+def test_each_command_has_the_outcome_in_the_matrix(
     traded: tuple[Database, str], table: str, login: str, command: str
 ) -> None:
     database, order_id = traded

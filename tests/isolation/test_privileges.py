@@ -193,7 +193,7 @@ def test_other_policies_or_grants_keep_the_service_from_starting(
         check_privileges(database.conninfo("blotter_owner"))
 
 
-def test_policies_of_others_are_their_own(database: Database, superuser: Connection) -> None:
+def test_policies_and_grants_of_other_roles_are_accepted(database: Database, superuser: Connection) -> None:
     superuser.execute("CREATE ROLE monitoring LOGIN")
     try:
         superuser.execute("CREATE POLICY counted ON orders FOR SELECT TO monitoring USING (true)")
@@ -203,9 +203,7 @@ def test_policies_of_others_are_their_own(database: Database, superuser: Connect
         superuser.execute("DROP OWNED BY monitoring; DROP ROLE monitoring")
 
 
-def test_what_a_login_has_dropped_is_put_back_as_the_instructions_say(
-    database: Database, superuser: Connection
-) -> None:
+def test_what_a_login_has_dropped_is_restored_by_the_instructions(database: Database, superuser: Connection) -> None:
     superuser.execute("DROP OWNED BY blotter_trader")
     superuser.execute(f"GRANT CONNECT ON DATABASE {database.name} TO blotter_trader".encode())
     put_back(database)
@@ -237,7 +235,7 @@ def test_a_login_that_sets_what_cannot_be_pinned_keeps_the_service_from_starting
 
 
 @EVERY_LOGIN
-def test_nothing_else_that_a_login_sets_on_itself_reaches_its_sessions_or_hinders_them(
+def test_no_other_setting_that_a_login_makes_on_itself_takes_effect_or_blocks_its_sessions(
     database: Database, superuser: Connection, login: str
 ) -> None:
     """All settings that a login may change, at once, each at its opposite value."""

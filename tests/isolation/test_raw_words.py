@@ -55,7 +55,7 @@ def cancel_as(connection: Connection, order_id: UUID, reason: str, actor: str, r
         ("done", "Compliance", "r", OWN),
     ],
 )
-def test_a_trader_cannot_cancel_in_another_s_words(
+def test_a_trader_cannot_cancel_with_reserved_or_invisible_text(
     database: Database, order_id: UUID, reason: str, actor: str, request_id: str, constraint: str
 ) -> None:
     with connected(database, "blotter_trader", ALICE) as trader:
@@ -65,7 +65,7 @@ def test_a_trader_cannot_cancel_in_another_s_words(
 
 
 @pytest.mark.parametrize(("reason", "actor"), [("it EXPIRED", "blotter2"), (None, "trader"), ("caf\u00e9", "desk")])
-def test_a_trader_cancels_in_words_of_its_own(
+def test_a_trader_cancels_with_a_reason_of_its_own(
     database: Database, order_id: UUID, reason: str | None, actor: str
 ) -> None:
     with connected(database, "blotter_trader", ALICE) as trader:
@@ -88,7 +88,7 @@ def test_a_gateway_s_login_expires_only_what_is_due(database: Database, order_id
         assert one(gateway, "SELECT order_id FROM execution_logs WHERE reason = 'EXPIRED'") == due
 
 
-def test_a_trader_s_login_expires_nothing_though_it_is_due(database: Database) -> None:
+def test_a_trader_s_login_cannot_expire_an_order_that_is_due(database: Database) -> None:
     with connected(database, "blotter_trader", ALICE) as trader:
         submit(trader, ALICE, "due", expires_in="20 milliseconds")
     with connected(database, "blotter_trader", ALICE) as trader:
@@ -129,7 +129,7 @@ def test_a_timely_fill_is_not_marked_late_and_a_late_one_is(database: Database, 
         (("XNAS", None, "CODE\u00a0"), SEEN),
     ],
 )
-def test_a_report_has_no_character_that_is_not_seen(
+def test_a_report_with_an_invisible_character_is_refused(
     database: Database, order_id: UUID, values: tuple[str, str | None, str | None], constraint: str
 ) -> None:
     with connected(database, "blotter_execution", ALICE) as gateway:
@@ -148,7 +148,7 @@ def test_a_report_has_no_character_that_is_not_seen(
         ("FILLED", ("XNAS", "caf\u00e9", 101, 1, 0)),  # more than is left: the report is recorded, no fill is
     ],
 )
-def test_a_report_without_a_fill_has_no_character_that_is_not_seen(
+def test_a_report_without_a_fill_with_an_invisible_character_is_refused(
     database: Database, order_id: UUID, action: str, values: tuple[object, ...]
 ) -> None:
     with connected(database, "blotter_execution", ALICE) as gateway:
@@ -200,7 +200,7 @@ def test_a_symbol_is_printable_ascii(database: Database, symbol: str) -> None:
     ("actor", "request_id", "method"),
     [("blotter", "r", "m"), ("Trader", "r", "m"), ("\u0430da", "r", "m"), ("ada", "a b", "m"), ("ada", "r", "m\n")],
 )
-def test_compliance_records_its_reads_under_no_other_s_name(
+def test_compliance_cannot_record_its_reads_under_another_name(
     database: Database, actor: str, request_id: str, method: str
 ) -> None:
     insert = "INSERT INTO audit_accesses (actor, request_id, method, request) VALUES (%s, %s, %s, '{}')"
@@ -309,7 +309,7 @@ def test_a_checkpoint_beyond_the_ledger_is_refused(database: Database, size: int
         sequencer.execute(insert, (0,))
 
 
-def test_a_temporary_table_stands_in_for_nothing(database: Database, order_id: UUID) -> None:
+def test_a_temporary_table_does_not_replace_a_table_in_a_function(database: Database, order_id: UUID) -> None:
     """With TEMPORARY granted, as after a plain dump and restore: a log with a forged state of the order."""
     with connected(database, "postgres") as superuser:
         superuser.execute("DROP EVENT TRIGGER blotter_refuse_definitions")  # where sql/harden.sql was not run

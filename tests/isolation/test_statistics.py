@@ -85,7 +85,7 @@ def test_a_trader_s_login_sees_no_statement_of_its_own_other_sessions(database: 
         "SET temp_file_limit = -1",
     ],
 )
-def test_a_login_has_no_function_that_hinders_others(database: Database, login: str, statement: str) -> None:
+def test_a_login_has_no_function_that_blocks_others(database: Database, login: str, statement: str) -> None:
     with connected(database, login) as connection:
         if login == "blotter_sequencer" and "advisory" in statement:
             connection.execute(statement.encode())

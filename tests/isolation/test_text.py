@@ -119,7 +119,7 @@ def test_the_reserved_actors_are_the_service_and_the_kinds_of_callers() -> None:
 
 
 @given(NEAR)
-def test_a_reserved_word_is_recognised_whatever_stands_around_it_unseen(text: str) -> None:
+def test_a_reserved_word_is_recognised_among_invisible_characters(text: str) -> None:
     if is_visible(text) and "." not in text:
         assert is_reserved(text, RESERVED_ACTORS | RESERVED_REASONS)
 

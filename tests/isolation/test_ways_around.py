@@ -119,7 +119,7 @@ def test_no_login_reaches_files_programs_or_the_server(intact: Database, login: 
         connection.execute(statement.encode())
 
 
-def test_row_security_off_is_an_error_and_not_a_way_in(database: Database) -> None:
+def test_row_security_off_is_an_error_and_bypasses_no_policy(database: Database) -> None:
     enter(database, BOB)
     with connected(database, "blotter_trader", ALICE) as trader:
         trader.execute("SET LOCAL row_security = off")
@@ -127,7 +127,7 @@ def test_row_security_off_is_an_error_and_not_a_way_in(database: Database) -> No
             trader.execute("SELECT * FROM orders")
 
 
-def test_a_condition_that_tells_what_it_sees_is_shown_own_rows_only(database: Database) -> None:
+def test_a_condition_that_reveals_its_arguments_reads_own_rows_only(database: Database) -> None:
     """The cast would show BOB's secret in its error if it ran on BOB's row before the policy."""
     enter(database, BOB, "secret")
     with connected(database, "blotter_trader", ALICE) as trader:

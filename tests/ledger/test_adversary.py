@@ -41,10 +41,10 @@ from service.repositories.reconciliation import Reconciliation
 from service.sequencing.checkpoints import Checkpoints
 from service.sequencing.keys import KeyFolder
 from tests.conftest import ALICE, BOB, Database, cloned
-from tests.ledger.crimes import (
-    CRIMES,
+from tests.ledger.tampering import (
     ORIGIN,
-    Nothing,
+    TAMPERINGS,
+    NoChange,
     alter_a_log_and_its_leaf,
     cut_the_tail,
     rebuild_tiles,
@@ -52,7 +52,7 @@ from tests.ledger.crimes import (
 )
 from tests.ledger.test_appending import all_of
 
-CRIMES_A_TEST = 400
+TAMPERINGS_PER_TEST = 400
 SEEDS = range(int(os.environ.get("ADVERSARY_SEEDS", "2")))  # each runs all kinds of tampering
 CALLER = Caller(CallerKind.COMPLIANCE, None, "auditor", "request")
 
@@ -144,7 +144,7 @@ def adversary(scene: tuple[Database, Note]) -> Iterator[Connection[Any]]:
         connection.rollback()
 
 
-async def noticed(connection: Connection[Any], signer: Signer, since: Note | None) -> str | None:
+async def detected(connection: Connection[Any], signer: Signer, since: Note | None) -> str | None:
     """The check that reports a fault, and the fault; None if neither does."""
     inside: Any = Inside(connection)
     ledger = Ledger(inside)
@@ -166,15 +166,15 @@ async def noticed(connection: Connection[Any], signer: Signer, since: Note | Non
     return None
 
 
-async def test_an_honest_record_is_found_honest(
+async def test_an_intact_record_has_no_fault(
     scene: tuple[Database, Note], adversary: Connection[Any], signer: Signer
 ) -> None:
     # Logs younger than a minute may be missing from the ledger without a discrepancy; here none is.
-    assert await noticed(adversary, signer, scene[1]) is None
+    assert await detected(adversary, signer, scene[1]) is None
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-async def test_no_crime_goes_unnoticed(
+async def test_each_tampering_is_detected(
     scene: tuple[Database, Note],
     adversary: Connection[Any],
     signer: Signer,
@@ -183,29 +183,31 @@ async def test_no_crime_goes_unnoticed(
 ) -> None:
     chance = random.Random(seed)
     newest = newest_note(adversary)
-    names = [name for name, (_, weight) in CRIMES.items() for _ in range(weight)]
+    names = [name for name, (_, weight) in TAMPERINGS.items() for _ in range(weight)]
     tried: Counter[str] = Counter()
     refused: Counter[str] = Counter()
-    unnoticed = []
-    while sum(tried.values()) < CRIMES_A_TEST:
+    undetected = []
+    while sum(tried.values()) < TAMPERINGS_PER_TEST:
         name = chance.choice(names)
         try:
-            said = CRIMES[name][0](adversary, chance)
-        except (Nothing, psycopg.IntegrityError, psycopg.DataError, psycopg.errors.GeneratedAlways):
+            description = TAMPERINGS[name][0](adversary, chance)
+        except (NoChange, psycopg.IntegrityError, psycopg.DataError, psycopg.errors.GeneratedAlways):
             refused[name] += 1  # by a constraint that a superuser would have to drop first
             adversary.rollback()
             continue
         tried[name] += 1
         # Entries removed from the end were covered by the newest checkpoint alone; an older one detects the rest.
-        cut = name == "cut the tail" or said == "ledger_checkpoints"
+        cut = name == "cut the tail" or description == "ledger_checkpoints"
         since = newest if cut or chance.random() < 0.5 else scene[1]
-        if await noticed(adversary, signer, since) is None:
-            unnoticed.append((name, said))
+        if await detected(adversary, signer, since) is None:
+            undetected.append((name, description))
         adversary.rollback()
-    record_property("counted", ("crimes, tried and noticed", dict(tried - Counter(name for name, _ in unnoticed))))
-    record_property("counted", ("crimes that the database made impossible", dict(refused)))
-    assert unnoticed == []
-    assert set(tried) == set(CRIMES)
+    record_property(
+        "counted", ("tamperings, tried and detected", dict(tried - Counter(name for name, _ in undetected)))
+    )
+    record_property("counted", ("tamperings that the database refused", dict(refused)))
+    assert undetected == []
+    assert set(tried) == set(TAMPERINGS)
 
 
 def newest_note(connection: Connection[Any]) -> Note:
@@ -223,14 +225,14 @@ async def test_what_only_an_outside_checkpoint_shows(
 
     alter_a_log_and_its_leaf(adversary, chance)
     resign(adversary, rebuild_tiles(adversary), signer)
-    assert await noticed(adversary, signer, since=None) is None
-    assert "verifier" in str(await noticed(adversary, signer, since=newest))
+    assert await detected(adversary, signer, since=None) is None
+    assert "verifier" in str(await detected(adversary, signer, since=newest))
     adversary.rollback()
 
     while True:
         cut_the_tail(adversary, chance)
-        alone = await noticed(adversary, signer, since=None)
-        reported = await noticed(adversary, signer, since=newest)
+        alone = await detected(adversary, signer, since=None)
+        reported = await detected(adversary, signer, since=newest)
         adversary.rollback()
         assert reported is not None
         assert "entries were removed" in reported or "export" in reported

@@ -216,9 +216,7 @@ async def test_a_backlog_of_many_traders_costs_each_step_what_it_appends(
         ("OTHER", b"{}"),
     ],
 )
-async def test_a_note_that_says_nothing_is_refused(
-    database: Database, writer: LedgerWriter, kind: str, leaf: bytes
-) -> None:
+async def test_an_invalid_note_is_refused(database: Database, writer: LedgerWriter, kind: str, leaf: bytes) -> None:
     await writer.edge()
     with psycopg.connect(database.conninfo("blotter_sequencer")) as sequencer, pytest.raises(psycopg.DatabaseError):
         sequencer.execute("SELECT append_note_to_ledger(0, %s, %s)", [kind, leaf])
@@ -239,7 +237,7 @@ async def test_a_note_cannot_be_made_to_look_like_a_log(database: Database, writ
     ]
 
 
-async def test_a_tile_that_stands_in_the_way_is_told_as_damage(database: Database, writer: LedgerWriter) -> None:
+async def test_an_unexpected_tile_is_reported_as_damage(database: Database, writer: LedgerWriter) -> None:
     tree = await writer.edge()
     with psycopg.connect(database.conninfo("postgres")) as superuser:
         superuser.execute("SET session_replication_role = replica")
@@ -255,7 +253,7 @@ async def test_a_tile_that_stands_in_the_way_is_told_as_damage(database: Databas
         await all_of(writer, tree)
 
 
-async def test_hints_from_beyond_the_newest_transaction_are_refused(database: Database, writer: LedgerWriter) -> None:
+async def test_hints_past_the_newest_transaction_are_refused(database: Database, writer: LedgerWriter) -> None:
     tree = await writer.edge()
     assert await all_of(writer, tree) == 0
     with psycopg.connect(database.conninfo("blotter_sequencer")) as sequencer:
@@ -289,7 +287,9 @@ async def test_two_sequencers_at_once_corrupt_nothing(database: Database, writer
     assert [position for position, _, _ in entries(database)] == [0, 1]
 
 
-async def test_a_copy_of_the_database_goes_on_only_on_purpose(database: Database, writer: LedgerWriter) -> None:
+async def test_a_copy_of_the_database_is_appended_to_only_after_a_rebaseline(
+    database: Database, writer: LedgerWriter
+) -> None:
     tree = await writer.edge()
     with trading(database) as trader:
         submit(trader, ALICE, "1")
@@ -308,9 +308,7 @@ async def test_a_copy_of_the_database_goes_on_only_on_purpose(database: Database
     assert json.loads(note)["replaced"] == "elsewhere"
 
 
-async def test_a_leaf_is_canonical_json_and_says_all_that_the_log_says(
-    database: Database, writer: LedgerWriter
-) -> None:
+async def test_a_leaf_is_canonical_json_with_all_values_of_the_log(database: Database, writer: LedgerWriter) -> None:
     with trading(database) as trader:
         for number in range(4):
             submit(trader, ALICE, str(number))

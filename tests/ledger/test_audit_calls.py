@@ -69,7 +69,7 @@ async def exported(blotter: Blotter, **request: Any) -> bytes:
     return b"".join([message.data async for message in stream])
 
 
-async def test_proofs_convince_a_third_party(database: Database, tmp_path: Path) -> None:
+async def test_proofs_are_verified_with_the_public_key_alone(database: Database, tmp_path: Path) -> None:
     async with signing(database, tmp_path) as (blotter, verifier, outside):
         await traded(blotter, outside)
         checkpoint = (
@@ -124,7 +124,7 @@ async def test_sizes_and_logs_that_do_not_exist(database: Database, tmp_path: Pa
         assert reason_of(error) == "POSITION_OUT_OF_RANGE"
 
 
-async def test_a_log_that_is_not_in_the_ledger_yet_is_worth_another_try(blotter: Blotter) -> None:
+async def test_a_log_that_is_not_in_the_ledger_yet_is_refused_as_unavailable(blotter: Blotter) -> None:
     await blotter.submit()
     logs = await blotter.audit.ListExecutionLogs(audit_pb.ListExecutionLogsRequest(), metadata=COMPLIANCE)
     request = ledger_pb2.GetInclusionProofRequest(log_id=logs.execution_logs[0].log_id)
@@ -141,7 +141,7 @@ async def test_a_damaged_ledger_proves_nothing(database: Database, tmp_path: Pat
         assert (error.code(), reason_of(error)) == (grpc.StatusCode.DATA_LOSS, "LEDGER_DAMAGED")
 
 
-async def test_bundles_of_any_stretch_verify_offline(
+async def test_bundles_of_any_range_verify_offline(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("service.servicers.proofs.LEAVES_A_MESSAGE", 2)
@@ -200,7 +200,7 @@ async def test_an_order_as_of_any_moment(database: Database, tmp_path: Path) -> 
         assert list(fields_of(error)) == ["moment"]
 
 
-async def test_an_honest_record_reconciles_while_orders_come_in(database: Database, tmp_path: Path) -> None:
+async def test_an_intact_record_reconciles_while_orders_are_submitted(database: Database, tmp_path: Path) -> None:
     async with signing(database, tmp_path) as (blotter, _, outside):
         await traded(blotter, outside)
         writing = asyncio.create_task(keep_trading(blotter))
@@ -220,7 +220,7 @@ async def keep_trading(blotter: Blotter) -> None:
         await blotter.fill(order, 10)
 
 
-async def test_a_discrepancy_is_told_with_its_kind_and_ids(database: Database, blotter: Blotter) -> None:
+async def test_a_discrepancy_is_reported_with_its_kind_and_ids(database: Database, blotter: Blotter) -> None:
     order = await blotter.submit()
     await alter(database, "UPDATE orders SET quantity = 7")
     stream = blotter.audit.ReconcileOrders(
@@ -256,7 +256,7 @@ async def discrepancies(blotter: Blotter, request: inspection_pb2.ReconcileOrder
     return [inspection_pb2.DiscrepancyKind.Name(one.kind) for one in found]
 
 
-async def test_more_discrepancies_than_anybody_reads_are_cut_short(database: Database, blotter: Blotter) -> None:
+async def test_the_discrepancies_of_a_kind_are_limited(database: Database, blotter: Blotter) -> None:
     with psycopg.connect(database.conninfo("blotter_trader")) as trader:
         for number in range(1100):
             submit(trader, ALICE, str(number))
@@ -271,7 +271,7 @@ async def test_more_discrepancies_than_anybody_reads_are_cut_short(database: Dat
     assert "there are more than these 1000 of the kind" in found
 
 
-async def test_what_one_altered_entry_makes_of_the_tree_is_told_by_its_position(
+async def test_the_faults_of_an_altered_entry_are_reported_with_its_position(
     database: Database, tmp_path: Path
 ) -> None:
     """And a log in which a column became null differs from its leaf, although null compares with nothing."""

@@ -66,7 +66,7 @@ def published(outside: Path, size: int, *by: Verifier) -> Callable[[], Note | No
     return look
 
 
-async def test_the_ledger_is_signed_while_it_grows_and_goes_on_after_a_restart(
+async def test_the_ledger_is_signed_while_it_grows_and_continues_after_a_restart(
     database: Database, keys: KeyFolder, outside: Path
 ) -> None:
     settings = QUICK | {"ledger_keys": keys.folder, "checkpoint_directory": outside}
@@ -98,7 +98,9 @@ async def test_a_witness_cosigns_and_is_asked_from_the_size_that_it_knows(
     assert count >= 3
 
 
-async def test_a_checkpoint_is_told_with_its_cosignatures(database: Database, keys: KeyFolder, outside: Path) -> None:
+async def test_a_checkpoint_is_returned_with_its_cosignatures(
+    database: Database, keys: KeyFolder, outside: Path
+) -> None:
     """By GetCheckpoint and in a bundle; a witness that was unreachable cosigns the last one though none follows."""
     witness = SmallWitness(keys.signers()[0].verifier)
     witness.away = True
@@ -133,7 +135,7 @@ async def test_a_checkpoint_is_told_with_its_cosignatures(database: Database, ke
 
 
 FALSE = SmallWitness(Signer.generate(ORIGIN).verifier).signer.sign("another text\n", time=1)
-LIES: dict[str, Callable[[web.Request], Any]] = {
+FAULTS: dict[str, Callable[[web.Request], Any]] = {
     "hangs": lambda _: asyncio.sleep(60),
     "large": lambda _: web.Response(text="x" * 10_000_000),
     "redirects": lambda _: web.HTTPTemporaryRedirect("http://127.0.0.1:9/elsewhere"),
@@ -147,12 +149,12 @@ LIES: dict[str, Callable[[web.Request], Any]] = {
 }
 
 
-@pytest.mark.parametrize("lie", LIES)
-async def test_what_a_witness_does_wrong_hinders_neither_signing_nor_the_other_sinks(
-    database: Database, keys: KeyFolder, outside: Path, lie: str, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_a_faulty_witness_blocks_neither_signing_nor_the_other_sinks(
+    database: Database, keys: KeyFolder, outside: Path, fault: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     bad, good = SmallWitness(keys.signers()[0].verifier), SmallWitness(keys.signers()[0].verifier, b"\x08" * 32)
-    bad.lie = LIES[lie]
+    bad.fault = FAULTS[fault]
     async with bad.serving(), good.serving():
         witnesses = ", ".join(f"{witness.url} {witness.signer.verifier}" for witness in (bad, good))
         settings = QUICK | {"ledger_keys": keys.folder, "checkpoint_directory": outside, "witnesses": witnesses}
@@ -162,11 +164,11 @@ async def test_what_a_witness_does_wrong_hinders_neither_signing_nor_the_other_s
                 await until(published(outside, size))
             await until(published(outside, 3, good.signer.verifier))
             assert bad.signer.verifier.name not in (outside / "checkpoint").read_text()
-            if lie != "hangs":
+            if fault != "hangs":
                 await until(lambda: [record for record in caplog.records if record.name == "blotter.checkpoints"])
     reported = [record for record in caplog.records if record.name == "blotter.checkpoints"]
     assert {record.levelname for record in reported} <= {"WARNING"}
-    assert lie != "large" or "the response is too large" in caplog.text
+    assert fault != "large" or "the response is too large" in caplog.text
 
 
 @pytest.mark.parametrize(("status", "text"), [(409, "1000"), (422, "inconsistent")])
@@ -188,7 +190,7 @@ async def test_a_tree_that_a_witness_contradicts_is_signed_no_further(
 
     monkeypatch.setattr(Condition, "report_failure", counted)
     witness = SmallWitness(keys.signers()[0].verifier)
-    witness.lie = lambda _: web.Response(status=status, text=text)
+    witness.fault = lambda _: web.Response(status=status, text=text)
     async with witness.serving():
         witnesses = f"{witness.url} {witness.signer.verifier}"
         settings = QUICK | {"ledger_keys": keys.folder, "checkpoint_directory": outside, "witnesses": witnesses}
@@ -232,7 +234,7 @@ async def test_one_process_never_signs_two_trees_of_one_size(database: Database,
         database.cluster.psql(f"DROP DATABASE {standby.name} WITH (FORCE)")
 
 
-async def test_an_older_checkpoint_is_never_put_over_a_newer_one(keys: KeyFolder, outside: Path) -> None:
+async def test_an_older_checkpoint_never_replaces_a_newer_one(keys: KeyFolder, outside: Path) -> None:
     sink = DirectorySink(outside)
     for size in (5, 3):
         sink.deliver(sign(Checkpoint(ORIGIN, size, b"x" * 32).text, keys.signers()))
@@ -241,7 +243,7 @@ async def test_an_older_checkpoint_is_never_put_over_a_newer_one(keys: KeyFolder
     assert Checkpoint.parse(newest.text).size == 5
 
 
-async def test_a_folder_without_the_right_key_is_told(
+async def test_a_folder_without_the_right_key_is_reported(
     database: Database, keys: KeyFolder, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     for folder, origin in ((tmp_path / "empty", ORIGIN), (keys.folder, "another.example")):
@@ -313,7 +315,7 @@ async def test_a_leaf_that_names_no_key_does_not_stop_the_signing(
         ]
 
 
-async def test_an_older_checkpoint_of_a_key_that_was_retired_since_is_one_of_ours(
+async def test_an_older_checkpoint_of_a_key_that_was_retired_since_is_accepted(
     database: Database, keys: KeyFolder, outside: Path
 ) -> None:
     """The file was not written for a while, and the keys changed twice meanwhile."""
@@ -343,7 +345,7 @@ def forged(_: Verifier) -> str:
 
 
 @pytest.mark.parametrize("content", [b"garbage", b"\xff\xfe", b"9" * 5000, forged])
-async def test_a_file_that_is_no_checkpoint_of_ours_stops_signing_alone(
+async def test_a_file_that_is_no_checkpoint_of_this_ledger_stops_only_the_signing(
     database: Database,
     keys: KeyFolder,
     outside: Path,
@@ -388,9 +390,9 @@ def alter(superuser: psycopg.Connection[Any]) -> None:
     superuser.execute("UPDATE ledger_entries SET leaf = 'false' WHERE position = 1")
 
 
-@pytest.mark.parametrize("crime", [cut_off, alter])
+@pytest.mark.parametrize("tamper", [cut_off, alter])
 async def test_a_tree_that_contradicts_its_checkpoints_is_not_signed(
-    database: Database, keys: KeyFolder, outside: Path, crime: Callable[[Any], None], caplog: pytest.LogCaptureFixture
+    database: Database, keys: KeyFolder, outside: Path, tamper: Callable[[Any], None], caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = QUICK | {"ledger_keys": keys.folder, "checkpoint_directory": outside}
     async with serving(database, **settings) as blotter:
@@ -398,7 +400,7 @@ async def test_a_tree_that_contradicts_its_checkpoints_is_not_signed(
         await until(published(outside, 2))
     with psycopg.connect(database.conninfo("postgres")) as superuser:
         superuser.execute("SET session_replication_role = replica")
-        crime(superuser)
+        tamper(superuser)
     before = (outside / "checkpoint").read_text()
     with caplog.at_level(logging.ERROR, "blotter"):
         async with serving(database, **settings) as blotter:
@@ -406,7 +408,7 @@ async def test_a_tree_that_contradicts_its_checkpoints_is_not_signed(
     assert (outside / "checkpoint").read_text() == before
 
 
-def test_a_key_is_its_owners_alone(keys: KeyFolder) -> None:
+def test_a_key_is_readable_only_by_its_owner(keys: KeyFolder) -> None:
     [file] = keys.folder.iterdir()
     assert (file.stat().st_mode & 0o777, keys.folder.stat().st_mode & 0o777) == (0o600, 0o700)
     assert Verifier.parse(str(keys.signers()[0].verifier)).name == ORIGIN

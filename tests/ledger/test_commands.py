@@ -129,7 +129,9 @@ async def test_a_leaf_that_is_gone_or_there_twice_is_false_and_no_file_crashes_t
     assert result.exit_code == 1, result.output
 
 
-async def test_what_cannot_be_compared_is_neither_verified_nor_false(exported: dict[str, Any], tmp_path: Path) -> None:
+async def test_a_checkpoint_that_cannot_be_compared_makes_a_bundle_undecided(
+    exported: dict[str, Any], tmp_path: Path
+) -> None:
     """A bundle that was exported before the checkpoint was signed is undecided, not false."""
     newer = tmp_path / "newer"
     bundle = exported["bundle"].read_bytes()
@@ -146,7 +148,7 @@ async def test_what_cannot_be_compared_is_neither_verified_nor_false(exported: d
     assert str(exported["bundle"]) in result.output
 
 
-async def test_a_stretch_says_what_it_does_not_show(database: Database, tmp_path: Path) -> None:
+async def test_verify_states_what_a_bundle_of_a_range_does_not_show(database: Database, tmp_path: Path) -> None:
     async with signing(database, tmp_path) as (blotter, verifier, outside):
         await traded(blotter, outside)
         target = f"127.0.0.1:{blotter.port}"
@@ -160,7 +162,7 @@ async def test_a_stretch_says_what_it_does_not_show(database: Database, tmp_path
             assert ("none among them is missing" in result.output) == (start != end)
 
 
-async def test_an_export_writes_through_what_is_no_file(database: Database, tmp_path: Path) -> None:
+async def test_an_export_writes_to_a_pipe_a_link_and_the_standard_output(database: Database, tmp_path: Path) -> None:
     async with signing(database, tmp_path) as (blotter, _, outside):
         await traded(blotter, outside)
         target = f"127.0.0.1:{blotter.port}"
@@ -208,7 +210,7 @@ def test_an_export_keeps_its_permissions(tmp_path: Path) -> None:
     assert [target.stat().st_mode & 0o777 for target in (file, new)] == [0o640, 0o600]
 
 
-def test_mistakes_are_told_in_a_sentence(tmp_path: Path) -> None:
+def test_mistakes_are_reported_in_one_sentence(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("hello\n")
     key = "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k"
@@ -271,7 +273,9 @@ async def test_a_rebaseline_by_hand(database: Database) -> None:
         assert (done.exit_code, said in done.output) == (status, True), done.output
 
 
-async def test_keys_that_have_never_signed_a_ledger_sign_it_only_on_purpose(database: Database, tmp_path: Path) -> None:
+async def test_keys_that_have_never_signed_a_ledger_sign_it_only_after_keys_replace(
+    database: Database, tmp_path: Path
+) -> None:
     """The folder of another ledger may be mounted by mistake, since both have the same default name."""
     async with signing(database, tmp_path) as (blotter, _, outside):
         await blotter.submit()

@@ -76,7 +76,7 @@ def test_a_sentence_is_repeated_with_growing_pauses_and_one_line_ends_it(caplog:
     assert reports == [False, True]
 
 
-def test_one_work_that_recovers_does_not_make_the_ledger_healthy() -> None:
+def test_one_task_that_recovers_does_not_make_the_ledger_healthy() -> None:
     reports: list[bool] = []
     condition = Condition(reports.append)
     condition.reset()
@@ -112,7 +112,7 @@ async def test_a_ledger_without_keys_is_not_healthy_and_the_service_is(
         await until(lambda: numbered(database) == 1)
 
 
-async def test_a_copy_is_told_with_pauses_until_the_rebaseline(
+async def test_a_copy_is_logged_with_pauses_until_the_rebaseline(
     database: Database, keys: KeyFolder, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = QUICK | {"ledger_keys": keys.folder}
@@ -169,7 +169,7 @@ def standing(**changes: object) -> Standing:
     return Standing(**(values | changes))  # type: ignore[arg-type]  # the changes are of the fields' types
 
 
-def test_what_is_behind() -> None:
+def test_the_status_reports_missing_positions_and_signatures() -> None:
     now = standing().now
     assert behind(standing(), 1) is None
     assert behind(standing(copied=True), 1) == COPIED

@@ -23,10 +23,10 @@ from tests.serving import COMPLIANCE, Blotter, serving
 from tests.streams.test_drain import served
 
 
-async def test_killed_before_each_of_its_steps_the_next_one_goes_on(database: Database, tmp_path: Path) -> None:
+async def test_after_a_kill_before_any_step_the_next_sequencer_continues(database: Database, tmp_path: Path) -> None:
     """Append, full tiles, keys, checkpoint, publication: the next sequencer may find any of these steps undone."""
     child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.ledger.doomed", database.conninfo("{login}"), str(tmp_path)),
+        *(sys.executable, "-m", "tests.ledger.killed_sequencers", database.conninfo("{login}"), str(tmp_path)),
         stdout=asyncio.subprocess.PIPE,
     )
     printed, _ = await child.communicate()
@@ -160,7 +160,7 @@ async def test_a_writer_never_waits_for_the_sequencer(database: Database) -> Non
         assert await all_of(writer, tree) == 10
 
 
-async def test_a_restored_dump_is_not_sequenced_until_somebody_says_so(
+async def test_a_restored_dump_is_not_sequenced_until_the_rebaseline(
     database: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     keys = KeyFolder(tmp_path / "keys")
@@ -188,7 +188,7 @@ async def test_a_restored_dump_is_not_sequenced_until_somebody_says_so(
         database.cluster.psql(f"DROP DATABASE {copy.name} WITH (FORCE)")
 
 
-async def test_what_a_dead_connection_answers_is_told_as_unavailable(database: Database) -> None:
+async def test_a_closed_connection_is_reported_as_unavailable(database: Database) -> None:
     async with LedgerWriter.connected(database.conninfo("postgres"), None) as writer:
         tree = await writer.edge()
         database.cluster.psql(

@@ -55,7 +55,7 @@ def accepts(verify: Callable[..., None], *arguments: object) -> bool:
     return True
 
 
-def test_the_plain_code_makes_the_roots_that_are_known() -> None:
+def test_the_plain_code_computes_the_known_roots() -> None:
     assert plain.mth([]).hex() == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"  # RFC 6962 §2.1
     leaves = [bytes.fromhex(leaf) for leaf in KNOWN]
     for size, root in enumerate(KNOWN.values(), start=1):
@@ -207,7 +207,7 @@ _NAME, _ENCODED = LOG.name, GOOD.split(" ")[2].strip()
         TEXT + "\n" + GOOD * (notes.MAX_SIGNATURES + 1),
     ],
 )
-def test_what_is_no_note(message: str) -> None:
+def test_an_invalid_note_is_refused(message: str) -> None:
     with pytest.raises(InvalidNote):
         parse_note(message)
 
@@ -241,7 +241,7 @@ ROOT = base64.b64encode(plain.mth(LEAVES)).decode()
         "log\n70\n",
     ],
 )
-def test_what_is_no_checkpoint(text: str) -> None:
+def test_an_invalid_checkpoint_is_refused(text: str) -> None:
     with pytest.raises(InvalidNote):
         Checkpoint.parse(text)
 
@@ -263,6 +263,6 @@ def test_a_checkpoint_may_have_more_lines() -> None:
         plain.Key(LOG.name, b"\x01" * 32, 2).vkey,
     ],
 )
-def test_what_is_no_key(vkey: str) -> None:
+def test_an_invalid_key_is_refused(vkey: str) -> None:
     with pytest.raises(InvalidKey):
         Verifier.parse(vkey)

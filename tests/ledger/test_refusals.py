@@ -61,7 +61,7 @@ def alter(database: Database, *statements: str | sql.Composed) -> None:
 ANOTHER_LEAF = "UPDATE ledger_entries SET leaf = 'false' WHERE position = 0"
 
 
-async def test_a_true_checkpoint_that_a_stranger_signed_is_refused_wherever_it_is(
+async def test_a_true_checkpoint_signed_by_an_unknown_key_is_refused_wherever_it_is(
     database: Database, writer: LedgerWriter, keys: KeyFolder, tmp_path: Path
 ) -> None:
     tree = await signed(database, writer, keys)

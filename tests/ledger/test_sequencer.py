@@ -102,7 +102,7 @@ async def test_a_backlog_is_appended_without_a_pause_between_portions(
         await until(lambda: numbered(database) == 30)
 
 
-async def test_a_busy_sequencer_polls_and_tells_what_it_has_appended(
+async def test_a_busy_sequencer_polls_and_reports_what_it_has_appended(
     database: Database, keys: KeyFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "BUSY_SECONDS", NEVER)
@@ -128,7 +128,7 @@ async def test_a_sequencer_is_busy_for_a_while_after_each_append(
             await asyncio.sleep(LONG_ENOUGH)
 
 
-async def test_an_idle_sequencer_looks_when_it_has_a_hint(
+async def test_an_idle_sequencer_appends_when_it_has_a_hint(
     database: Database, keys: KeyFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "BUSY_SECONDS", -1)
@@ -193,7 +193,7 @@ def signed(database: Database) -> int:
     return int(size)
 
 
-async def test_what_stands_in_the_way_of_the_next_entry_is_told_until_it_is_gone(
+async def test_a_row_in_the_place_of_the_next_entry_is_logged_until_it_is_removed(
     database: Database, keys: KeyFolder, caplog: pytest.LogCaptureFixture
 ) -> None:
     with psycopg.connect(database.conninfo("postgres"), autocommit=True) as superuser:
@@ -212,7 +212,7 @@ async def test_what_stands_in_the_way_of_the_next_entry_is_told_until_it_is_gone
             await until(lambda: observed.reports[-1])
 
 
-async def test_a_lost_connection_is_told_and_the_next_one_goes_on(
+async def test_a_lost_connection_is_logged_and_the_next_one_continues(
     database: Database, keys: KeyFolder, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with sequencing(database, keys) as observed:
@@ -229,7 +229,7 @@ async def test_a_lost_connection_is_told_and_the_next_one_goes_on(
         await until(lambda: signed(database) == 3)
 
 
-async def test_an_unforeseen_error_is_told_with_its_traceback_and_ends_nothing(
+async def test_an_unforeseen_error_is_logged_with_its_traceback_and_ends_nothing(
     database: Database, keys: KeyFolder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     append = LedgerWriter.append
@@ -251,7 +251,7 @@ async def test_an_unforeseen_error_is_told_with_its_traceback_and_ends_nothing(
     assert failed.exc_info
 
 
-async def test_a_watch_that_fails_while_the_lock_is_anothers_is_told_and_the_next_one_recovers(
+async def test_a_watch_that_fails_while_another_holds_the_lock_is_logged_and_the_next_one_recovers(
     database: Database, keys: KeyFolder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     watch = Watch.run

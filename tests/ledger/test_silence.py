@@ -41,7 +41,7 @@ async def test_a_stopped_postgres_makes_the_ledger_not_serving(
         await becomes(blotter, SERVING)
 
 
-async def test_a_connection_that_loses_its_packets_is_given_up_and_made_anew(
+async def test_a_connection_that_loses_its_packets_is_closed_and_replaced(
     database: Database, ledger: dict[str, Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("service.repositories.append.LONGEST_ANSWER_SECONDS", 2.0)
@@ -55,7 +55,7 @@ async def test_a_connection_that_loses_its_packets_is_given_up_and_made_anew(
         await becomes(blotter, SERVING)
 
 
-async def test_the_database_ends_a_session_of_the_sequencer_that_asks_nothing(database: Database) -> None:
+async def test_the_database_ends_an_idle_session_of_the_sequencer(database: Database) -> None:
     async with LedgerWriter.connected(database.conninfo("postgres"), None) as writer:
         [(milliseconds,)] = await writer._rows(
             "SELECT setting::int FROM pg_settings WHERE name = 'idle_session_timeout'"

@@ -62,7 +62,7 @@ async def test_a_healthy_ledger_and_the_same_when_the_service_is_stopped(databas
         ("UPDATE ledger_checkpoints SET note = replace(note, '2', '3')", "signature"),
     ],
 )
-async def test_what_hinders_the_ledger_is_seen_from_outside(
+async def test_a_fault_that_blocks_the_ledger_is_in_its_status(
     database: Database, tmp_path: Path, harm: str, sentence: str
 ) -> None:
     async with signing(database, tmp_path) as (blotter, _, outside):

@@ -113,7 +113,7 @@ def looked(sequencer: Connection[Any], open_xids: list[int], next_xid: int, most
     return [trader.int for trader in traders], before_xid
 
 
-async def test_a_look_takes_whole_transactions_the_lowest_first_and_no_more_than_asked(
+async def test_a_search_takes_whole_transactions_the_lowest_first_and_no_more_than_asked(
     database: Database, writer: LedgerWriter
 ) -> None:
     register(database)
@@ -200,7 +200,7 @@ async def test_a_step_takes_all_that_one_trader_has_within_its_bound(database: D
     assert await writer.append(await writer.edge(), 10) == 10
 
 
-async def test_a_look_without_news_writes_nothing_and_waits_for_nobody(
+async def test_a_step_without_news_writes_nothing_and_waits_for_no_lock(
     database: Database, writer: LedgerWriter
 ) -> None:
     tree = await writer.edge()
@@ -234,7 +234,7 @@ async def test_a_step_whose_hints_were_changed_while_it_waited_is_refused(
         await appending
 
 
-async def test_a_note_for_another_size_is_told_as_the_work_of_another_sequencer(
+async def test_a_note_for_another_size_is_reported_as_the_work_of_another_sequencer(
     database: Database, writer: LedgerWriter
 ) -> None:
     old = await writer.edge()
@@ -311,7 +311,7 @@ async def test_what_the_sequencers_login_may_not_write(
 
 
 @pytest.mark.parametrize("statement", ["DELETE FROM ledger_head", "TRUNCATE ledger_head"])
-async def test_the_head_stays_whoever_asks(database: Database, writer: LedgerWriter, statement: str) -> None:
+async def test_the_head_cannot_be_deleted(database: Database, writer: LedgerWriter, statement: str) -> None:
     await writer.edge()
     with psycopg.connect(database.conninfo("postgres")) as superuser, pytest.raises(psycopg.errors.CheckViolation):
         superuser.execute(statement.encode())

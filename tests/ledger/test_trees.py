@@ -62,7 +62,7 @@ def test_the_tiles_of_the_specification() -> None:
 
 @settings(deadline=None)
 @given(sizes)
-def test_the_edge_knows_the_root_and_goes_on_from_any_size(size: int) -> None:
+def test_the_edge_knows_the_root_and_continues_from_any_size(size: int) -> None:
     tiles = tiled(size)
     loaded = Edge(size, {(tile.level, tile.index): tiles[tile.level, tile.index] for tile in edge(size)})
     assert loaded.root() == defined_root(LEAVES[:size])

@@ -80,7 +80,7 @@ def older(size: int, by: Sequence[plain.Key] = (LOG,), origin: str = LOG.name, l
     return text + "\n" + "".join(key.line(text) for key in by)
 
 
-def test_honest_bundles_of_every_stretch_are_good() -> None:
+def test_valid_bundles_of_every_range_are_verified() -> None:
     for start in range(len(LEAVES) + 1):
         for end in range(start, len(LEAVES) + 1):
             verdict = verified(bundle(LEAVES, start, end))
@@ -136,7 +136,7 @@ LEAF: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("kind", LEAF)
-def test_a_leaf_that_is_none_is_a_fault_whoever_signs_it(kind: str) -> None:
+def test_an_invalid_leaf_is_a_fault_although_the_ledger_signed_it(kind: str) -> None:
     for start in (0, 4):
         verdict = verified(bundle([*LEAVES[:8], LEAF[kind], *LEAVES[8:]], start))
         assert verdict.faults, (kind, start)
@@ -167,7 +167,7 @@ def test_an_older_checkpoint_that_no_given_key_has_signed_is_a_doubt() -> None:
     assert "includes this position" in verified(bundle(LEAVES, 0, 4), since=older(5)).doubts[0]
 
 
-def test_a_bundle_that_is_signed_by_a_stranger_or_by_a_witness_alone_is_a_doubt() -> None:
+def test_a_bundle_that_is_signed_by_an_unknown_key_or_by_a_witness_alone_is_a_doubt() -> None:
     witness = Verifier.parse(WITNESS.vkey)
     for by in ([STRANGER], [WITNESS]):
         verdict = verified(bundle(LEAVES, by=by), [*KEYS, witness])
@@ -257,14 +257,14 @@ def receipt(position: int = 4, by: Sequence[plain.Key] = (LOG,), **changes: Any)
     return "\n".join(line for line in lines if line is not None) + "\n\n" + str(values["note"])
 
 
-def test_an_honest_receipt_is_what_the_service_writes_and_takes() -> None:
+def test_a_valid_receipt_is_written_and_accepted_by_the_service() -> None:
     for index in range(len(LEAVES)):
         read = Receipt.parse(receipt(index))
         assert str(read) == receipt(index)
         assert read.verify(KEYS).size == len(LEAVES)
 
 
-def test_a_receipt_wants_the_logs_key_and_all_witnesses_that_are_demanded() -> None:
+def test_a_receipt_requires_the_logs_key_and_each_witness_that_is_demanded() -> None:
     witness = Verifier.parse(WITNESS.vkey)
     for by in ([LOG], [WITNESS], [STRANGER], [STRANGER, WITNESS]):
         with pytest.raises(UnknownKey):
@@ -318,6 +318,6 @@ def test_a_receipt_that_proves_something_else_or_nothing(changes: dict[str, Any]
 
 
 @pytest.mark.parametrize("header", ["", "c2sp.org/tlog-proof@v2", "blotter-bundle/v1"])
-def test_what_is_no_receipt(header: str) -> None:
+def test_an_invalid_receipt_is_refused(header: str) -> None:
     with pytest.raises(NotAReceipt):
         Receipt.parse(receipt(header=header))

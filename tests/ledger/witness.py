@@ -19,7 +19,7 @@ class SmallWitness:
         self.log = log
         self.signer = Signer(f"witness-{seed[0]}.example/{log.name}", seed, COSIGNATURE)
         self.away = False
-        self.lie: Callable[[web.Request], Any] | None = None
+        self.fault: Callable[[web.Request], Any] | None = None
         self.seen: Checkpoint | None = None
         self.answers: list[int] = []
         self.url = ""
@@ -43,8 +43,8 @@ class SmallWitness:
 
     async def add_checkpoint(self, request: web.Request) -> web.Response:
         """Handle add-checkpoint, the one call of a witness."""
-        if self.lie:
-            answer = self.lie(request)
+        if self.fault:
+            answer = self.fault(request)
             return answer if isinstance(answer, web.Response) else await answer
         status, text = (503, "away") if self.away else self.judged(await request.text())
         self.answers.append(status)

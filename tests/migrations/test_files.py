@@ -41,7 +41,7 @@ def test_released_revisions_are_as_they_were_released() -> None:
 
 
 @each_file
-def test_a_revision_says_what_it_does_and_why(file: Path) -> None:
+def test_a_revision_states_what_it_does_and_why(file: Path) -> None:
     module = ast.parse(file.read_text())
     docstring = ast.get_docstring(module) or ""
     title, _, rest = docstring.partition("\n")

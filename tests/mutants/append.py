@@ -22,7 +22,7 @@ LEAVES = ("tests/ledger/test_steps.py -k own_trader",)
 LEAF = ("tests/ledger/test_leaves.py", "tests/ledger/test_appending.py -k canonical")
 NOTES = ("tests/ledger/test_appending.py -k note", "tests/ledger/test_checkpoints.py -k rotate")
 DAMAGE = (
-    "tests/ledger/test_steps.py -k may_not_write", "tests/ledger/test_steps.py -k head_stays",
+    "tests/ledger/test_steps.py -k may_not_write", "tests/ledger/test_steps.py -k head_cannot",
     "tests/ledger/test_appending.py -k damage", "tests/isolation/test_raw_words.py -k checkpoint",
 )  # fmt: skip
 
@@ -71,7 +71,7 @@ MUTANTS = (
     Mutant(R015, "lead(bound, 1, before_xid)", "lead(bound, 1, before_xid - 1)", SLOW),
     Mutant(R015, "array_prepend(p_head.next_xid - 1, v_running)", "array_prepend(p_head.next_xid, v_running)", SLOW),
     Mutant(R015, "WHERE bound >= p_head.next_xid - 1", "WHERE bound > p_head.next_xid", SLOW),
-    Mutant(R015, "ORDER BY low\n", "\n", ("tests/ledger/test_steps.py -k look_takes",)),
+    Mutant(R015, "ORDER BY low\n", "\n", ("tests/ledger/test_steps.py -k search_takes",)),
     Mutant(R015, "v_xid := v_range.low - 1;", "v_xid := v_range.low;", SLOW),
     Mutant(R015, "'ffffffff-ffff-ffff-ffff-ffffffffffff'", "'00000000-0000-0000-0000-000000000000'", SLOW,
            explained="starts one transaction earlier, below the range: reads more, finds the same"),
@@ -80,10 +80,10 @@ MUTANTS = (
            "next range, where the same trader is found again"),
     Mutant(R015, "ORDER BY xid, trader_id LIMIT 1;\n                    EXIT", "LIMIT 1;\n                    EXIT", SLOW,
            explained="no plan may scan the table, and the index has this order"),
-    Mutant(R015, "cardinality(traders) >= p_most AND v_next.xid > v_xid", "false", ("tests/ledger/test_steps.py -k look_takes",)),
-    Mutant(R015, "cardinality(traders) >= p_most AND v_next.xid > v_xid", "cardinality(traders) >= p_most", ("tests/ledger/test_steps.py -k look_takes",)),
-    Mutant(R015, "before_xid := v_next.xid;  --", "before_xid := before_xid;  --", ("tests/ledger/test_steps.py -k look_takes",)),
-    Mutant(R015, "before_xid := v_next.xid;  --", "before_xid := v_next.xid + 1;  --", ("tests/ledger/test_steps.py -k look_takes",)),
+    Mutant(R015, "cardinality(traders) >= p_most AND v_next.xid > v_xid", "false", ("tests/ledger/test_steps.py -k search_takes",)),
+    Mutant(R015, "cardinality(traders) >= p_most AND v_next.xid > v_xid", "cardinality(traders) >= p_most", ("tests/ledger/test_steps.py -k search_takes",)),
+    Mutant(R015, "before_xid := v_next.xid;  --", "before_xid := before_xid;  --", ("tests/ledger/test_steps.py -k search_takes",)),
+    Mutant(R015, "before_xid := v_next.xid;  --", "before_xid := v_next.xid + 1;  --", ("tests/ledger/test_steps.py -k search_takes",)),
     Mutant(R015, "v_trader_id := v_next.trader_id;\n", "\n", SLOW),
     # 015: a step.
     Mutant(R015, "IF v_head.size IS DISTINCT FROM p_size THEN", "IF false THEN", TWO),

@@ -12,10 +12,10 @@ R011 = "alembic/versions/011_cancel_in_portions.py"
 
 ROWS = ("tests/isolation/test_append_only.py -k row_trigger_alone",)
 TRUNCATE = ("tests/isolation/test_append_only.py -k truncate_trigger_alone",)
-REJECTED = ("tests/isolation/test_lifecycle.py -k goes and REJECTED-none",)
-CANCELLED = ("tests/isolation/test_lifecycle.py -k goes and CANCELLED-some",)
-COMPLETE = ("tests/isolation/test_lifecycle.py -k goes and PARTIAL-rest",)
-PARTIAL = ("tests/isolation/test_lifecycle.py -k goes and PENDING-some",)
+REJECTED = ("tests/isolation/test_lifecycle.py -k lifecycle_allows and REJECTED-none",)
+CANCELLED = ("tests/isolation/test_lifecycle.py -k lifecycle_allows and CANCELLED-some",)
+COMPLETE = ("tests/isolation/test_lifecycle.py -k lifecycle_allows and PARTIAL-rest",)
+PARTIAL = ("tests/isolation/test_lifecycle.py -k lifecycle_allows and PENDING-some",)
 FILLS = (
     "tests/isolation/test_logins.py -k exactly_a_fill", "tests/isolation/test_logins.py -k another_order",
     "tests/isolation/test_logins.py -k counted_once", "tests/isolation/test_logins.py -k leaves_its_order",
@@ -23,9 +23,12 @@ FILLS = (
 )  # fmt: skip
 OLD = ("tests/isolation/test_guards.py -k old_log",)
 STATE = ("tests/isolation/test_log_state.py", "tests/isolation/test_guards.py -k without_the_order")
-SAYS = ("tests/isolation/test_lies.py -k became", "tests/isolation/test_guards.py -k did_not_happen")
+CONTRADICTING = (
+    "tests/isolation/test_false_records.py -k contradicts",
+    "tests/isolation/test_guards.py -k did_not_happen",
+)
 FIRST = ("tests/isolation/test_guards.py -k first_log",)
-SOURCE = ("tests/isolation/test_lies.py -k hide",)
+SOURCE = ("tests/isolation/test_false_records.py -k another_transaction",)
 BACK = ("tests/isolation/test_guards.py -k set_back and postgres",)
 REPORTED = ("tests/rpc/test_lifecycle.py -k each_report",)
 LATE = ("tests/rpc/test_lifecycle.py -k late_fill",)
@@ -39,7 +42,7 @@ CANCEL = ("tests/isolation/test_functions.py -k cancel", "tests/rpc/test_lifecyc
 ALL = ("tests/isolation/test_functions.py -k oldest", "tests/rpc/test_lifecycle.py -k cancel_all")
 CONTENT = ("tests/rpc/test_idempotency.py -k key_is_not_used",)
 RACES = ("tests/isolation/test_functions.py -k one_lock", "tests/rpc/test_idempotency.py -k fifty")
-FOREIGN = ("tests/isolation/test_keys.py -k cancel_tells", "tests/rpc/test_lifecycle.py -k anothers_order")
+FOREIGN = ("tests/isolation/test_keys.py -k cancel_reveals", "tests/rpc/test_lifecycle.py -k anothers_order")
 DISABLED = ("tests/rpc/test_disabled_traders.py",)
 WORDS = ("tests/isolation/test_raw_words.py",)
 EXPIRY = (
@@ -71,7 +74,7 @@ MUTANTS = (
     Mutant(R007, "WHEN OLD.status IN ('REJECTED', 'CANCELLED')", "WHEN OLD.status IN ('REJECTED')", CANCELLED),
     Mutant(R007, "WHEN OLD.status IN ('REJECTED', 'CANCELLED')", "WHEN OLD.status IN ('CANCELLED')", REJECTED),
     Mutant(R007, "THEN NEW.filled_quantity = OLD.filled_quantity", "THEN true", PARTIAL),
-    Mutant(R007, "CASE WHEN NEW.filled_quantity > 0", "CASE WHEN NEW.filled_quantity >= 0", ("tests/isolation/test_lifecycle.py -k goes and PENDING-none",)),
+    Mutant(R007, "CASE WHEN NEW.filled_quantity > 0", "CASE WHEN NEW.filled_quantity >= 0", ("tests/isolation/test_lifecycle.py -k lifecycle_allows and PENDING-none",)),
     Mutant(R007, "AND quantity_filled = NEW.filled_quantity - OLD.filled_quantity", "", FILLS),
     Mutant(R007, "AND quantity_filled * price_at_fill = NEW.filled_notional - OLD.filled_notional", "", FILLS),
     Mutant(R007, "AND sequence = NEW.last_sequence", "", FILLS),
@@ -95,11 +98,11 @@ MUTANTS = (
     Mutant(R007, "NEW.fill_commission := v_fill.commission;", "", ("tests/isolation/test_log_state.py",)),
     Mutant(R007, "IF (NEW.action = 'SUBMITTED') <> v_first", "IF false", FIRST),
     Mutant(R007, "OR (NEW.action = 'SUBMITTED' AND NEW.status <> 'PENDING')", "", ("tests/isolation/test_lifecycle.py -k begins",)),
-    Mutant(R007, "(NEW.refused OR NEW.action::text <> CASE", "(NEW.action::text <> CASE", SAYS),
-    Mutant(R007, "OR (NEW.action = 'FILLED') <> (v_fill.id IS NOT NULL)", "", SAYS),
-    Mutant(R007, "OR (NEW.action = 'CANCELLED' AND NEW.status <> 'CANCELLED')", "", SAYS),
-    Mutant(R007, "(NEW.status <> 'REJECTED' OR v_status = 'REJECTED')", "NEW.status <> 'REJECTED'", ("tests/isolation/test_lies.py -k once",)),
-    Mutant(R007, "OR (NEW.refused AND NEW.action <> 'REJECTED')", "", SAYS),
+    Mutant(R007, "(NEW.refused OR NEW.action::text <> CASE", "(NEW.action::text <> CASE", CONTRADICTING),
+    Mutant(R007, "OR (NEW.action = 'FILLED') <> (v_fill.id IS NOT NULL)", "", CONTRADICTING),
+    Mutant(R007, "OR (NEW.action = 'CANCELLED' AND NEW.status <> 'CANCELLED')", "", CONTRADICTING),
+    Mutant(R007, "(NEW.status <> 'REJECTED' OR v_status = 'REJECTED')", "NEW.status <> 'REJECTED'", ("tests/isolation/test_false_records.py -k once",)),
+    Mutant(R007, "OR (NEW.refused AND NEW.action <> 'REJECTED')", "", CONTRADICTING),
     Mutant(R007, "OR (NEW.fill_quantity IS NOT NULL AND NEW.action <> 'FILLED' AND NOT NEW.refused)", "", STATE),
     Mutant(R007, "ELSIF NEW.filled_quantity <> coalesce(v_filled_quantity, 0) + coalesce(v_fill.quantity_filled, 0)\n"
            "               OR ", "ELSIF ", FILLS + SOURCE,
@@ -111,7 +114,7 @@ MUTANTS = (
     Mutant(R016, "PERFORM FROM trader_sequences WHERE trader_id = NEW.trader_id FOR NO KEY UPDATE;", "", SOURCE),
     Mutant(R016, "WHERE trader_id = NEW.trader_id AND sequence = NEW.sequence) THEN\n                RAISE EXCEPTION "
            "'Refused by fills_precede_their_log.'", "WHERE false) THEN\n                RAISE EXCEPTION 'x'",
-           ("tests/isolation/test_logins.py -k already_written", "tests/isolation/test_lies.py -k hide")),
+           ("tests/isolation/test_logins.py -k already_written", "tests/isolation/test_false_records.py -k another_transaction")),
     Mutant(R007, "AND NEW.trader_id = OLD.trader_id", "", ("tests/isolation/test_guards.py -k given_to_another",)),
     Mutant(R007, "AND NEW.last_sequence > coalesce(OLD.last_sequence, 0)", "", BACK),
     Mutant(R007, "NEW.last_sequence > coalesce(OLD.last_sequence, 0)",

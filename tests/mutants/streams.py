@@ -14,7 +14,7 @@ WRITES = "service/interceptors/backpressure.py"
 TOKENS = "service/streams/tokens.py"
 
 WITNESSED = ("tests/ledger/test_checkpoints.py -k contradicts or witness or cosignatures",)
-WITNESS = ("tests/ledger/test_checkpoints.py -k hinders",)
+WITNESS = ("tests/ledger/test_checkpoints.py -k faulty_witness",)
 AGAIN = ("tests/ledger/test_condition.py -k offered_again", "tests/ledger/test_checkpoints.py -k cosignatures")
 REFUSALS = ("tests/ledger/test_refusals.py", "tests/ledger/test_checkpoints.py -k one_process")
 KEYS = ("tests/ledger/test_checkpoints.py -k keys or right_key",)
@@ -30,7 +30,7 @@ MUTANTS = (
     Mutant(SEQUENCER, "except LedgerMoved:\n                log", "except ZeroDivisionError:\n                log", ("tests/ledger/test_sequencer.py -k begins_anew",)),
     Mutant(SEQUENCER, 'self._condition.report_failure("appending", COPIED)', "pass", ("tests/ledger/test_condition.py -k copy",)),
     Mutant(SEQUENCER, "except LedgerDamaged as error:\n                self._condition.report_failure(\n",
-           "except LedgerDamaged as error:\n                str(\n", ("tests/ledger/test_sequencer.py -k stands_in_the_way",)),
+           "except LedgerDamaged as error:\n                str(\n", ("tests/ledger/test_sequencer.py -k place_of_the_next_entry",)),
     Mutant(SEQUENCER, 'self._condition.report_failure("appending", f"The sequencer cannot work: {error}")', "pass", ("tests/ledger/test_sequencer.py -k lost_connection",)),
     Mutant(SEQUENCER, 'self._condition.report_failure("appending", f"The sequencer failed: {error!r}", traceback=True)', "pass", ("tests/ledger/test_sequencer.py -k unforeseen_error",)),
     Mutant(SEQUENCER, 'self._condition.report_failure("appending", f"The sequencer failed: {error!r}", traceback=True)', "raise", ("tests/ledger/test_sequencer.py -k unforeseen_error",)),

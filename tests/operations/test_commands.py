@@ -46,7 +46,7 @@ def code_of_submit(server: Serving, trader_id: str) -> str:
 
 
 @pytest.mark.parametrize("embedded", [True, False], ids=["embedded", "own database"])
-def test_what_is_done_to_a_trader_counts_for_the_next_call(tmp_path: Path, database: Database, embedded: bool) -> None:
+def test_a_change_of_a_trader_applies_to_the_next_call(tmp_path: Path, database: Database, embedded: bool) -> None:
     """On the embedded database: while the service runs, and afterwards without it."""
     settings = {} if embedded else {"BLOTTER_DATABASE_URL": database.url}
     with serving(tmp_path, **settings) as server:
@@ -68,7 +68,7 @@ def test_what_is_done_to_a_trader_counts_for_the_next_call(tmp_path: Path, datab
 @pytest.mark.parametrize(
     "name", ["", " ", "x" * 101, "A ", "A\x1b[1m", "A\nB", "A\u202eB", "A\u2800", "A\u200bB", "A\udcff", "\uff24esk"]
 )
-def test_a_name_that_would_not_read_as_what_it_is_is_refused(database: Database, name: str) -> None:
+def test_a_name_that_is_empty_long_or_not_plainly_visible_is_refused(database: Database, name: str) -> None:
     owner = database.conninfo("blotter_owner")
     with pytest.raises(traders.TraderRefused, match="A name has"):
         traders.add(owner, name)
@@ -76,7 +76,7 @@ def test_a_name_that_would_not_read_as_what_it_is_is_refused(database: Database,
         traders.rename(owner, ALICE, name)
 
 
-def test_revisions_are_taken_back_and_applied_again(tmp_path: Path, database: Database) -> None:
+def test_revisions_are_downgraded_and_applied_again(tmp_path: Path, database: Database) -> None:
     settings = {"BLOTTER_DATABASE_URL": database.url}
     for command, said in (
         (["downgrade", "--yes", BEFORE], f"The database is at revision {BEFORE}."),
@@ -90,7 +90,7 @@ def test_revisions_are_taken_back_and_applied_again(tmp_path: Path, database: Da
     assert migrations.current(database.conninfo("blotter_owner")) == TOO_OLD
 
 
-def test_a_reader_of_the_sql_that_has_enough_is_no_error(tmp_path: Path) -> None:
+def test_a_reader_of_the_sql_that_closes_the_pipe_is_no_error(tmp_path: Path) -> None:
     """As in `blotter migrate sql | head`."""
     command = f"'{sys.executable}' -m service migrate sql | head -n 1"
     piped = subprocess.run(
@@ -106,7 +106,7 @@ NEWER = """
     ALTER TABLE later OWNER TO blotter_owner;
     GRANT SELECT ON later TO blotter_trader;
 """
-SAYS = """
+COMPATIBILITY = """
     CREATE OR REPLACE FUNCTION schema_compatibility(
         OUT serves_from text, OUT release text, OUT policies_and_grants text
     ) LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, public, pg_temp AS $$ SELECT '{}', '7.8.9', '{}' $$;
@@ -120,7 +120,7 @@ def make_newer(cluster: Cluster, dbname: str, serves_from: str) -> None:
     with psycopg.connect(cluster.conninfo(user="postgres", dbname=dbname)) as superuser:
         row = superuser.execute(privileges._POLICIES_AND_GRANTS, privileges._VALUES).fetchone()
     assert row
-    cluster.psql(SAYS.format(serves_from, row[0]), dbname=dbname)
+    cluster.psql(COMPATIBILITY.format(serves_from, row[0]), dbname=dbname)
 
 
 SERVED = (
@@ -160,7 +160,7 @@ def test_a_newer_database_that_needs_a_newer_service_is_refused(
     [["serve"], ["migrate", "upgrade"], ["migrate", "upgrade", HEAD], ["migrate", "downgrade", "--yes", BEFORE]],
     ids=" ".join,
 )
-def test_an_unknown_revision_that_says_nothing_is_refused(
+def test_an_unknown_revision_without_a_statement_of_compatibility_is_refused(
     tmp_path: Path, database: Database, command: list[str]
 ) -> None:
     database.cluster.psql(NO_INFORMATION, dbname=database.name)

@@ -67,7 +67,7 @@ def home(tmp_path: Path, temporary: Path) -> Iterator[Path]:
         ("the database is made", signal.SIGINT),
     ],
 )
-def test_a_start_that_is_ended_leaves_nothing_that_runs(
+def test_a_start_that_is_ended_leaves_no_process(
     tmp_path: Path, home: Path, temporary: Path, moment: str, by: signal.Signals
 ) -> None:
     settings = {"BLOTTER_LISTEN": f"127.0.0.1:{free_port()}", "TMPDIR": str(temporary)}

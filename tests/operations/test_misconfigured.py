@@ -52,13 +52,13 @@ def test_every_command_that_reads_settings_refuses_wrong_ones(tmp_path: Path, co
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_database_that_is_away(tmp_path: Path, command: str) -> None:
+def test_a_database_that_is_unreachable(tmp_path: Path, command: str) -> None:
     refused(tmp_path, COMMANDS[command], "BLOTTER_DATABASE_URL", BLOTTER_DATABASE_URL=AWAY.format(port=free_port()))
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("below", ["", "home"])
-def test_a_home_that_cannot_be_made(tmp_path: Path, command: str, below: str) -> None:
+def test_a_home_that_cannot_be_created(tmp_path: Path, command: str, below: str) -> None:
     (tmp_path / "file").touch()
     refused(tmp_path, COMMANDS[command], "BLOTTER_HOME", BLOTTER_HOME=str(tmp_path / "file" / below))
 
@@ -113,7 +113,7 @@ def test_a_port_in_use(tmp_path: Path, database: Database) -> None:
 
 
 @pytest.mark.parametrize("name", ["BLOTTER_PORT", "BLOTTER_SERVICE_HOST", "BLOTTER_DB_PORT_5432_TCP_ADDR"])
-def test_what_kubernetes_sets_is_let_be(tmp_path: Path, name: str) -> None:
+def test_variables_that_kubernetes_sets_are_ignored(tmp_path: Path, name: str) -> None:
     settings = {name: "tcp://10.0.0.1:50051", "BLOTTER_LEDGER_KEYS": str(tmp_path / "keys")}
     done = run("keys", "generate", cwd=tmp_path, **settings)
     assert done.returncode == 0, done.stderr

@@ -69,6 +69,6 @@ def test_a_folder_that_holds_anything_else_is_left_alone_unless_forced(tmp_path:
     assert written(folder) == {name: b"mine"} | written(tmp_path / "other")
 
 
-def test_a_file_is_no_folder(tmp_path: Path) -> None:
+def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert protos(tmp_path / "file").exit_code == 2

@@ -344,7 +344,7 @@ def anybody_enters(folder: Path) -> bool:
 
 
 @as_root
-def test_root_is_told_when_no_account_can_enter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_root_gets_a_message_when_no_account_can_enter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.embedded.account.shutil.which", lambda _: None)
     home = tmp_path / "private home"
     home.mkdir(mode=0o700)

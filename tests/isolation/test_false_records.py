@@ -36,7 +36,7 @@ def as_gateway(database: Database) -> Connection[Any]:
     return gateway
 
 
-def test_a_fill_cannot_hide_behind_the_log_of_another_transaction(database: Database, order_id: UUID) -> None:
+def test_a_fill_cannot_use_the_log_of_another_transaction(database: Database, order_id: UUID) -> None:
     with as_gateway(database) as rogue, as_gateway(database) as honest:
         rogue.execute(FILL, (ALICE, order_id, 2, "ROGUE"))
         honest.execute("SET LOCAL lock_timeout = '200ms'")
@@ -51,7 +51,7 @@ def test_a_fill_cannot_hide_behind_the_log_of_another_transaction(database: Data
             rogue.commit()
 
 
-def test_the_login_that_writes_a_log_is_the_databases_word_for_it(database: Database, order_id: UUID) -> None:
+def test_the_login_of_a_log_is_set_by_the_database(database: Database, order_id: UUID) -> None:
     with as_gateway(database) as gateway:
         gateway.execute(
             "SELECT outcome FROM report_execution(%s, %s, 'r', sha256('x'), 'EXECUTED', NULL, NULL, NULL, NULL, 0, "
@@ -65,7 +65,7 @@ def test_the_login_that_writes_a_log_is_the_databases_word_for_it(database: Data
             gateway.execute("INSERT INTO execution_logs (trader_id, login) VALUES (%s, 'blotter_trader')", (ALICE,))
 
 
-LIES = {
+CONTRADICTIONS = {
     "a cancel logged as an approval": ("CANCELLED", "APPROVED", False, False),
     "a reject logged as an attempt": ("REJECTED", "EXECUTED", False, False),
     "a cancel logged as a refusal": ("CANCELLED", "REJECTED", True, False),
@@ -94,9 +94,9 @@ def record(
     )
 
 
-@pytest.mark.parametrize("lie", LIES)
-def test_a_log_says_what_became_of_the_order(database: Database, order_id: UUID, lie: str) -> None:
-    status, action, refused, filled = LIES[lie]
+@pytest.mark.parametrize("name", CONTRADICTIONS)
+def test_a_log_that_contradicts_the_order_is_refused(database: Database, order_id: UUID, name: str) -> None:
+    status, action, refused, filled = CONTRADICTIONS[name]
     with as_gateway(database) as gateway, pytest.raises(errors.CheckViolation) as caught:
         record(gateway, order_id, 2, status, action, refused=refused, filled=filled)
     broken = "orders_follow_their_lifecycle" if filled else "execution_logs_action_fits_the_state"
@@ -110,7 +110,7 @@ def test_an_order_is_rejected_once(database: Database, order_id: UUID) -> None:
             record(gateway, order_id, 3, "REJECTED", "REJECTED", refused=False, filled=False)
 
 
-def test_a_reason_is_not_too_long_to_be_read(database: Database, order_id: UUID) -> None:
+def test_a_reason_that_is_too_long_is_refused(database: Database, order_id: UUID) -> None:
     with psycopg.connect(database.conninfo("blotter_trader")) as trader:
         trader.execute("SELECT act_as(%s)", (ALICE,))
         with pytest.raises(errors.CheckViolation):

@@ -1,6 +1,6 @@
 """Sequencers that kill themselves (SIGKILL), each before a later step, until one completes.
 
-    python -m tests.ledger.doomed CONNINFO FOLDER
+    python -m tests.ledger.killed_sequencers CONNINFO FOLDER
 
 `{login}` in CONNINFO stands for the login. A step is a message to the database, BEGIN and COMMIT too, or a call that
 changes a file. Each sequencer is a process of its own, forked from this one, and has new events to append. Prints the
@@ -32,7 +32,7 @@ ORIGIN = "log.example/blotter"
 FILE_CALLS = {"os.rename", "os.mkdir", "os.remove", "os.truncate"}
 
 
-class Fate:
+class Killer:
     """Kills the process after so many steps, and records the steps."""
 
     def __init__(self, steps: int) -> None:
@@ -63,12 +63,12 @@ class Fate:
         sys.addaudithook(audit)
 
 
-async def a_term_of_office(conninfo: str, checkpoints: Checkpoints, sink: DirectorySink, fate: Fate) -> None:
+async def one_round(conninfo: str, checkpoints: Checkpoints, sink: DirectorySink, killer: Killer) -> None:
     """Do one round of the sequencer's work."""
     async with LedgerWriter.connected(conninfo, None) as writer:
         while not await writer.elected():  # noqa: ASYNC110  # the server may not know yet that the last one is dead
             await asyncio.sleep(0.01)
-        fate.counting = True
+        killer.counting = True
         tree = await writer.edge()
         await all_of(writer, tree)
         async with aiohttp.ClientSession() as session, Publishing(writer, session, sink, []) as publishing:
@@ -79,7 +79,7 @@ async def a_term_of_office(conninfo: str, checkpoints: Checkpoints, sink: Direct
             text = parse_note(stored.note).text
             while (outside := sink.newest()) is None or outside.text != text:  # noqa: ASYNC110  # a file
                 await asyncio.sleep(0.01)
-        fate.counting = False
+        killer.counting = False
 
 
 def main(conninfo: str, folder: Path) -> None:
@@ -95,10 +95,10 @@ def main(conninfo: str, folder: Path) -> None:
                 submit(trader, ALICE if written % 2 else BOB, str(written))
         pid = os.fork()
         if pid == 0:
-            fate = Fate(deaths)
-            fate.watch()
+            killer = Killer(deaths)
+            killer.watch()
             checkpoints = Checkpoints(ORIGIN, keys, sink)
-            asyncio.run(a_term_of_office(conninfo.format(login="postgres"), checkpoints, sink, fate))
+            asyncio.run(one_round(conninfo.format(login="postgres"), checkpoints, sink, killer))
             os._exit(0)
         _, status = os.waitpid(pid, 0)
         if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:

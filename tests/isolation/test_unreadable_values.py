@@ -7,14 +7,14 @@ from psycopg import errors
 from tests.conftest import ALICE, BOB, Database
 
 SUBMIT = (
-    "SELECT outcome FROM submit_order(%s, 'poison', sha256('x'), 'AAPL', 'BUY', 'LIMIT', 10, {price}, {stop}, "
+    "SELECT outcome FROM submit_order(%s, 'unreadable', sha256('x'), 'AAPL', 'BUY', 'LIMIT', 10, {price}, {stop}, "
     "{profit}, {expires}, false, 'a', 'r')"
 )
-SOUND = {"price": "10", "stop": "NULL", "profit": "NULL", "expires": "NULL"}
+VALID = {"price": "10", "stop": "NULL", "profit": "NULL", "expires": "NULL"}
 
 
 @pytest.mark.parametrize(
-    "poison",
+    "value",
     [
         {"price": "'NaN'"},
         {"stop": "'NaN'"},
@@ -23,23 +23,23 @@ SOUND = {"price": "10", "stop": "NULL", "profit": "NULL", "expires": "NULL"}
         {"expires": "'294000-01-01'"},
     ],
 )
-def test_no_order_has_a_price_or_a_time_that_is_none(database: Database, poison: dict[str, str]) -> None:
+def test_an_order_with_a_price_of_nan_or_an_infinite_time_is_refused(database: Database, value: dict[str, str]) -> None:
     with psycopg.connect(database.conninfo("blotter_trader")) as trader:
         trader.execute("SELECT act_as(%s)", (ALICE,))
         with pytest.raises(errors.CheckViolation):
-            trader.execute(SUBMIT.format(**SOUND | poison), (ALICE,))
+            trader.execute(SUBMIT.format(**VALID | value), (ALICE,))
 
 
 @pytest.mark.parametrize(
     ("price", "commission", "when"),
     [("'NaN'", "0", "now()"), ("1", "'NaN'", "now()"), ("1", "0", "'infinity'"), ("1", "0", "'-infinity'")],
 )
-def test_no_fill_has_an_amount_or_a_time_that_is_none(
+def test_a_fill_with_an_amount_of_nan_or_an_infinite_time_is_refused(
     database: Database, price: str, commission: str, when: str
 ) -> None:
     with psycopg.connect(database.conninfo("blotter_trader"), autocommit=True) as trader, trader.transaction():
         trader.execute("SELECT act_as(%s)", (BOB,))
-        trader.execute(SUBMIT.format(**SOUND), (BOB,))
+        trader.execute(SUBMIT.format(**VALID), (BOB,))
     with psycopg.connect(database.conninfo("blotter_execution")) as gateway:
         gateway.execute("SELECT act_as(%s)", (BOB,))
         with pytest.raises(errors.CheckViolation):

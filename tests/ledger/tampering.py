@@ -1,4 +1,4 @@
-"""Ways to tamper with the record as a superuser with disabled triggers and without the signing key, one a function."""
+"""Ways to tamper with the record as a superuser with disabled triggers and without the signing key, as functions."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ KEYS = {
     "ledger_checkpoints": ("size",),
 }
 
-Crime = Callable[[Connection[Any], random.Random], object]
+Tampering = Callable[[Connection[Any], random.Random], object]
 """Tampers with the record; returns a description."""
 
 
@@ -109,11 +109,11 @@ def change_a_column(connection: Connection[Any], chance: random.Random) -> str:
         sql.Identifier(table), sql.Identifier(name), value, where(table, row), sql.Identifier(name), value
     )
     if connection.execute(query).rowcount != 1:
-        raise Nothing
+        raise NoChange
     return query.as_string(connection)
 
 
-class Nothing(Exception):
+class NoChange(Exception):
     """The tampering would change nothing, or is impossible."""
 
 
@@ -121,16 +121,16 @@ def chosen(rows: list[Any], which: str, chance: random.Random) -> Any:
     return {"newest": rows[-1], "oldest": rows[0], "middle": chance.choice(rows)}[which]
 
 
-def delete(which: str) -> Crime:
-    def crime(connection: Connection[Any], chance: random.Random) -> str:
+def delete(which: str) -> Tampering:
+    def tamper(connection: Connection[Any], chance: random.Random) -> str:
         table = chance.choice(TABLES)
         row = chosen(rows_of(connection, table), which, chance)
         if table == "ledger_checkpoints" and which != "newest":
-            raise Nothing  # an older checkpoint states nothing that a newer one does not
+            raise NoChange  # an older checkpoint states nothing that a newer one does not
         connection.execute(sql.SQL("DELETE FROM {} WHERE {}").format(sql.Identifier(table), where(table, row)))
         return table
 
-    return crime
+    return tamper
 
 
 def delete_an_event_everywhere(connection: Connection[Any], chance: random.Random) -> None:
@@ -308,7 +308,7 @@ def cut_the_tail(connection: Connection[Any], chance: random.Random) -> None:
     rebuild_tiles(connection)
 
 
-CRIMES: dict[str, tuple[Crime, int]] = {
+TAMPERINGS: dict[str, tuple[Tampering, int]] = {
     "change a column": (change_a_column, 12),
     "delete the newest": (delete("newest"), 1),
     "delete the oldest": (delete("oldest"), 1),
