@@ -7,16 +7,28 @@ The database is named by the caller (`blotter migrate`, the tests) as `sqlalchem
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from logging.config import fileConfig
 from typing import Any
 
 from alembic.operations import MigrateOperation, Operations
+from alembic.util import CommandError
 from sqlalchemy import Connection, create_engine, pool
+from sqlalchemy.exc import DBAPIError
 
 from alembic import context
+from service import migrations
 from service.models import metadata
 
 OWNER = "blotter_owner"
+LOCK_NOT_AVAILABLE = "55P03"
+CREATED_BY_ANOTHER = {"23505", "42P07"}
+"""unique_violation and duplicate_table: IF NOT EXISTS does not see what another transaction is about to commit."""
+VERSION_TABLE = """
+    CREATE TABLE IF NOT EXISTS alembic_version (
+        version_num varchar(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))
+"""
 
 
 @Operations.register_operation("run_sql")
@@ -53,6 +65,37 @@ def refuse_other_owner(connection: Connection) -> None:
         raise SystemExit(f"Revisions are run as {OWNER}, not as {user}: see alembic/README.md.")
 
 
+@contextmanager
+def lock(connection: Connection) -> Iterator[None]:
+    """Hold the lock that only one command at a time holds while it runs revisions. Raises CommandError.
+
+    It is a lock on alembic_version, held by a transaction on a second connection, because each revision has a
+    transaction of its own. An advisory lock is not available: sql/harden.sql revokes its functions from the owner, and
+    behind a pooler a session has no lock of its own.
+    """
+    seconds = context.config.attributes.get("lock_seconds", migrations.LOCK_SECONDS)
+    with connection.engine.connect() as second:
+        try:
+            second.exec_driver_sql(VERSION_TABLE)
+            second.commit()
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) not in CREATED_BY_ANOTHER:
+                raise
+            second.rollback()
+        second.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
+        second.exec_driver_sql(f"SET LOCAL lock_timeout = '{seconds}s'")
+        try:
+            second.exec_driver_sql("LOCK TABLE alembic_version IN SHARE UPDATE EXCLUSIVE MODE")
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE:
+                raise
+            raise CommandError(
+                f"Another command has been running revisions on this database for {seconds} seconds: "
+                "run this one again when that one has ended"
+            ) from error
+        yield
+
+
 def run_offline() -> None:
     """Print the SQL that `psql` can load as the owner."""
     context.configure(
@@ -77,7 +120,10 @@ def run_on(connection: Connection) -> None:
         compare_server_default=True,
         transaction_per_migration=True,
     )
-    with context.begin_transaction():
+    if context.get_context().opts.get("dont_mutate"):
+        context.run_migrations()
+        return
+    with lock(connection), context.begin_transaction():
         context.run_migrations()
 
 

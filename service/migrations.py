@@ -24,6 +24,9 @@ from service.repositories.errors import unavailable_if_unreachable
 OLDEST = "017"
 """The oldest revision that this code serves: the newest one whose tables, columns, functions or grants it needs."""
 
+LOCK_SECONDS = 60
+"""How long a command waits for another one that runs revisions on the same database."""
+
 
 class MigrationRefused(Exception):
     """The revisions cannot be run as asked; the text gives the reason."""
@@ -46,6 +49,7 @@ def configuration(*, quiet: bool = False) -> Config:
     """Return Alembic's configuration; `quiet` does not change the configuration of logging."""
     config = Config(resources.folder() / "alembic.ini")
     config.attributes["quiet"] = quiet
+    config.attributes["lock_seconds"] = LOCK_SECONDS
     return config
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import ExitStack
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import psycopg
@@ -15,6 +17,7 @@ from service import migrations
 from service.repositories import privileges
 from tests.conftest import ALICE, BOB, Database
 from tests.isolation.desk import cancel, connected, enter, fill, run
+from tests.operations.command_line import DEADLINE, started, until
 from tests.paths import ROOT
 from tests.schema_snapshot import dump
 
@@ -234,6 +237,37 @@ def test_plain_alembic_without_the_variable_asks_for_it() -> None:
     )
     assert done.returncode == 1
     assert done.stderr.startswith("Say which database: BLOTTER_OWNER_URL=")
+
+
+def test_of_two_upgrades_at_once_the_second_waits_and_finds_nothing_to_do(empty: Database, tmp_path: Path) -> None:
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND wait_event_type = 'Lock'"
+    with psycopg.connect(empty.conninfo("postgres")) as superuser:
+        superuser.execute("CREATE TABLE traders ()")  # the first revision waits for the end of this transaction
+        with ExitStack() as stack:
+            settings = {"BLOTTER_DATABASE_URL": empty.url}
+            both = [stack.enter_context(started("migrate", "upgrade", cwd=tmp_path, **settings)) for _ in range(2)]
+            with psycopg.connect(empty.conninfo("postgres"), autocommit=True) as watching:
+                until(lambda: watching.execute(waiting, [empty.name]).fetchone() == (2,), "both commands wait")
+            superuser.rollback()
+            outputs = [process.communicate(timeout=DEADLINE)[0] for process in both]
+    for process, output in zip(both, outputs, strict=True):
+        assert (process.returncode, output.splitlines()[-1]) == (
+            0,
+            f"The database is at revision {migrations.head()}.",
+        ), output
+    assert sorted(output.count("Running upgrade") for output in outputs) == [0, len(REVISIONS)]
+
+
+def test_an_upgrade_that_waits_too_long_for_another_one_is_refused(
+    empty: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    to(empty, "000")
+    monkeypatch.setattr(migrations, "LOCK_SECONDS", 1)
+    with psycopg.connect(empty.conninfo("blotter_owner")) as other:
+        other.execute("LOCK TABLE alembic_version IN SHARE UPDATE EXCLUSIVE MODE")
+        with pytest.raises(migrations.MigrationRefused, match=r"run this one again when that one has ended\.$"):
+            to(empty, "001")
+    to(empty, "001")
 
 
 def test_the_oldest_server_of_a_revision_moves_with_contract_steps_only(empty: Database) -> None:
