@@ -78,11 +78,11 @@ def check_served(conninfo: str) -> None:
         if found is None or revisions.index(found) < revisions.index(OLDEST):
             raise _wrong_revision(found, "run `blotter migrate upgrade`")
         return
-    said = compatibility(conninfo)
-    if said is None:
+    stated = compatibility(conninfo)
+    if stated is None:
         raise _wrong_revision(found, "run the release that brought the database to its revision, or a newer one")
-    if said.serves_from not in revisions:
-        raise _wrong_revision(found, f"run release {said.release} or a newer one, which knows {said.serves_from}")
+    if stated.serves_from not in revisions:
+        raise _wrong_revision(found, f"run release {stated.release} or a newer one, which knows {stated.serves_from}")
 
 
 def is_newer(conninfo: str) -> bool:

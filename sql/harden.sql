@@ -8,8 +8,9 @@
 \set ON_ERROR_STOP on
 
 -- Every login may end the backends of its own name, take any advisory lock (the sequencer's election is one) and fill
--- the disk with large objects or messages in the WAL. No login of Blotter needs any of that, but the sequencer its locks.
--- Nothing interrupts normalize(), whose time grows with the square of its text: its backend cannot be ended meanwhile.
+-- the disk with large objects or messages in the WAL. The logins of Blotter need none of these; only the sequencer
+-- needs advisory locks. normalize() cannot be interrupted, and its time grows with the square of its text: its backend
+-- cannot be terminated meanwhile.
 SELECT format('REVOKE EXECUTE ON FUNCTION pg_catalog.%I(%s) FROM PUBLIC, blotter_trader, blotter_execution, '
               'blotter_compliance, blotter_sequencer', proname, pg_get_function_identity_arguments(oid))
 FROM pg_proc
@@ -31,18 +32,18 @@ GRANT EXECUTE ON FUNCTION pg_catalog.normalize(text, text) TO blotter_owner;
 GRANT EXECUTE ON FUNCTION pg_catalog.pg_terminate_backend(integer, bigint), pg_catalog.pg_cancel_backend(integer)
     TO pg_signal_backend;
 
--- pg_stat_activity shows a login the statements of all sessions of that login, with the ids of traders in them.
+-- pg_stat_activity shows a login the statements of all sessions of that login, including the ids of traders.
 ALTER ROLE blotter_trader SET track_activities = off;
 
--- A statement may fill the disk with temporary files. The limit is one of each session.
+-- A statement may fill the disk with temporary files. The limit applies to each session.
 ALTER ROLE blotter_trader SET temp_file_limit = '1GB';
 ALTER ROLE blotter_execution SET temp_file_limit = '1GB';
 ALTER ROLE blotter_compliance SET temp_file_limit = '1GB';
 ALTER ROLE blotter_sequencer SET temp_file_limit = '1GB';
 
--- DROP OWNED BY itself needs no privilege and removes the policies that name the login: the service would be locked out
--- until somebody puts them back. No login of the service has any use for a statement that defines something. The schema
--- is a superuser's, because the function runs in the sessions of superusers as well.
+-- A login needs no privilege for DROP OWNED BY itself, which removes the policies that name the login: the service has
+-- no access then until they are restored. No login of the service needs statements that create or drop objects. The
+-- schema belongs to a superuser, because the function also runs in the sessions of superusers.
 CREATE SCHEMA IF NOT EXISTS blotter_hardening;
 CREATE OR REPLACE FUNCTION blotter_hardening.refuse_definitions() RETURNS event_trigger LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
@@ -56,11 +57,11 @@ DROP EVENT TRIGGER IF EXISTS blotter_refuse_definitions;
 CREATE EVENT TRIGGER blotter_refuse_definitions ON ddl_command_start
     EXECUTE FUNCTION blotter_hardening.refuse_definitions();
 
--- Statistics from before revision 016, which keeps none of these columns.
+-- Statistics from before revision 016, since which none are kept for these columns.
 DELETE FROM pg_statistic USING pg_attribute
 WHERE starelid = attrelid AND staattnum = attnum AND attstattarget = 0
   AND attrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r');
 
--- The logins can connect to every database of the server that lets PUBLIC in. On a server that Blotter has for itself:
+-- The logins can connect to every database of the server that grants CONNECT to PUBLIC. On a server of Blotter's own:
 --
 --     REVOKE CONNECT ON DATABASE postgres, template1 FROM PUBLIC;

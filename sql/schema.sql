@@ -1,8 +1,8 @@
--- The schema that the revisions in alembic/versions build, as pg_dump of PostgreSQL 18 tells it.
+-- The schema that the revisions in alembic/versions build, as pg_dump of PostgreSQL 18 prints it.
 -- Generated: change a revision, not this file, and run `make schema`. A test compares the two.
 -- Loads into an empty database as blotter_owner, with the logins of sql/roles.sql there.
 --
--- One thing that pg_dump leaves out is built by the revisions too: nobody may create schemas or temporary
+-- The revisions also do one thing that pg_dump omits: nobody may create schemas or temporary
 -- tables in the database (REVOKE CREATE, TEMPORARY ON DATABASE ... FROM PUBLIC).
 
 SET check_function_bodies = false;
@@ -51,14 +51,14 @@ CREATE FUNCTION public.act_as(p_trader_id uuid) RETURNS boolean
             SELECT disabled_at INTO v_disabled_at FROM traders WHERE id = p_trader_id;
             v_known := FOUND;
             IF v_disabled_at IS NOT NULL AND current_user = 'blotter_trader' THEN
-                -- An error, because the rest of the message would be run after a mere answer.
+                -- An error, because after a returned value the rest of the message would still run.
                 RAISE EXCEPTION 'Refused by traders_are_enabled.' USING
                     ERRCODE = 'check_violation', CONSTRAINT = 'traders_are_enabled', TABLE = 'traders';
             END IF;
             RETURN v_known;
         END $$;
 
-COMMENT ON FUNCTION public.act_as(p_trader_id uuid) IS 'Say whose rows this transaction is about; false for an unknown trader; refused for a disabled one';
+COMMENT ON FUNCTION public.act_as(p_trader_id uuid) IS 'Set the trader of the transaction; returns false for an unknown trader; refuses a disabled one';
 
 CREATE FUNCTION public.append_note_to_ledger(p_size bigint, p_kind text, p_leaf bytea) RETURNS TABLE(entry_position bigint, entry_hash bytea)
     LANGUAGE plpgsql
@@ -499,7 +499,7 @@ CREATE FUNCTION public.guard_fill() RETURNS trigger
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
         BEGIN
-            -- Another transaction might be writing the log of that number: whoever holds the counter is alone.
+            -- Another transaction might be writing the log of that number; the lock on the counter excludes it.
             PERFORM FROM trader_sequences WHERE trader_id = NEW.trader_id FOR NO KEY UPDATE;
             IF EXISTS (SELECT FROM execution_logs WHERE trader_id = NEW.trader_id AND sequence = NEW.sequence) THEN
                 RAISE EXCEPTION 'Refused by fills_precede_their_log.' USING
@@ -878,7 +878,7 @@ CREATE FUNCTION public.stamp_order() RETURNS trigger
     AS $_$
         BEGIN
             IF NEW.symbol !~ '^[!-~]([ -~]*[!-~])?$' THEN
-                -- Not a constraint of the table: an older order must stay fillable whatever its symbol.
+                -- Not a constraint of the table: an older order must stay fillable with any symbol.
                 RAISE EXCEPTION 'Refused by orders_symbol_is_printable.' USING
                     ERRCODE = 'check_violation', CONSTRAINT = 'orders_symbol_is_printable', TABLE = 'orders';
             END IF;

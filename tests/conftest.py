@@ -96,7 +96,7 @@ def logins(cluster: Cluster) -> Cluster:
 
 @contextmanager
 def created(cluster: Cluster, name: str, template: str = "template0") -> Iterator[Database]:
-    """A database of blotter_owner while the block runs; whoever is still connected then is cut off."""
+    """A database of blotter_owner while the block runs; remaining connections are then terminated."""
     cluster.psql(f'CREATE DATABASE "{name}" OWNER blotter_owner TEMPLATE "{template}"')
     try:
         yield Database(name, cluster)

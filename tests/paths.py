@@ -1,4 +1,4 @@
-"""Where the project lies, for tests that read its files or start its commands."""
+"""The folder of the project, for tests that read its files or start its commands."""
 
 from __future__ import annotations
 

@@ -18,17 +18,17 @@ VERSION = 18
 """The major version of PostgreSQL that the snapshot is dumped with: the one that Blotter ships with."""
 
 HEADER = f"""\
--- The schema that the revisions in alembic/versions build, as pg_dump of PostgreSQL {VERSION} tells it.
+-- The schema that the revisions in alembic/versions build, as pg_dump of PostgreSQL {VERSION} prints it.
 -- Generated: change a revision, not this file, and run `make schema`. A test compares the two.
 -- Loads into an empty database as blotter_owner, with the logins of sql/roles.sql there.
 --
--- One thing that pg_dump leaves out is built by the revisions too: nobody may create schemas or temporary
+-- The revisions also do one thing that pg_dump omits: nobody may create schemas or temporary
 -- tables in the database (REVOKE CREATE, TEMPORARY ON DATABASE ... FROM PUBLIC).
 
 SET check_function_bodies = false;
 """
 
-# What tells of the tool, of the session, of the moment or of sql/harden.sql, and not of the schema.
+# Lines that depend on the tool, the session, the time or sql/harden.sql, and not on the schema.
 NOISE = re.compile(
     r"^(--.*|(GRANT|REVOKE) .* pg_catalog\..*|\\(un)?restrict .*|SET .*;"
     r"|SELECT pg_catalog\.set_config\('search_path'.*|CREATE EVENT TRIGGER blotter_.*\n.*;)$",

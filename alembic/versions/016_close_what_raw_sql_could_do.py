@@ -81,7 +81,7 @@ def upgrade() -> None:
                 ' blotter_compliance, blotter_sequencer', current_database());
         END $$;
 
-        -- Words ----------------------------------------------------------------------------------------------------
+        -- Text -----------------------------------------------------------------------------------------------------
         -- With the owner's rights, because sql/harden.sql revokes normalize() from the logins.
         CREATE FUNCTION nfkc(p_text text) RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT SECURITY DEFINER AS $$
         BEGIN
@@ -153,7 +153,7 @@ def upgrade() -> None:
         -- One time -------------------------------------------------------------------------------------------------
         CREATE OR REPLACE FUNCTION guard_fill() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN
-            -- Another transaction might be writing the log of that number: whoever holds the counter is alone.
+            -- Another transaction might be writing the log of that number; the lock on the counter excludes it.
             PERFORM FROM trader_sequences WHERE trader_id = NEW.trader_id FOR NO KEY UPDATE;
             IF EXISTS (SELECT FROM execution_logs WHERE trader_id = NEW.trader_id AND sequence = NEW.sequence) THEN
                 RAISE EXCEPTION 'Refused by fills_precede_their_log.' USING
@@ -171,7 +171,7 @@ def upgrade() -> None:
         CREATE OR REPLACE FUNCTION stamp_order() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN
             IF NEW.symbol !~ '^[!-~]([ -~]*[!-~])?$' THEN
-                -- Not a constraint of the table: an older order must stay fillable whatever its symbol.
+                -- Not a constraint of the table: an older order must stay fillable with any symbol.
                 RAISE EXCEPTION 'Refused by orders_symbol_is_printable.' USING
                     ERRCODE = 'check_violation', CONSTRAINT = 'orders_symbol_is_printable', TABLE = 'orders';
             END IF;
@@ -284,14 +284,14 @@ def upgrade() -> None:
             SELECT disabled_at INTO v_disabled_at FROM traders WHERE id = p_trader_id;
             v_known := FOUND;
             IF v_disabled_at IS NOT NULL AND current_user = 'blotter_trader' THEN
-                -- An error, because the rest of the message would be run after a mere answer.
+                -- An error, because after a returned value the rest of the message would still run.
                 RAISE EXCEPTION 'Refused by traders_are_enabled.' USING
                     ERRCODE = 'check_violation', CONSTRAINT = 'traders_are_enabled', TABLE = 'traders';
             END IF;
             RETURN v_known;
         END $$;
         COMMENT ON FUNCTION act_as IS
-            'Say whose rows this transaction is about; false for an unknown trader; refused for a disabled one';
+            'Set the trader of the transaction; returns false for an unknown trader; refuses a disabled one';
 
         -- The search path ------------------------------------------------------------------------------------------
         DO $$
@@ -335,7 +335,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Put revision 015's functions and statistics back; names of traders stay."""
+    """Restore revision 015's functions and statistics; the names of traders stay."""
     op.run_sql("""
         SET LOCAL lock_timeout = '5s';
         LOCK TABLE traders, trader_sequences, orders, fills, execution_logs, audit_accesses,

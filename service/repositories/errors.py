@@ -41,7 +41,7 @@ BY_OUTCOME: dict[str, Callable[[], BlotterError]] = {
     "REPORT_ID_REUSED": ReportIdReused,
     "EXECUTION_ID_REUSED": ExecutionIdReused,
 }
-"""The outcomes with which the functions of revision 009 refuse."""
+"""The outcomes with which submit_order, cancel_order and report_execution refuse a call."""
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from service.repositories.audit import logs_of
 from service.repositories.database import Database, Rows, Statement
 from service.repositories.statements import LEDGER_SIZE, columns, if_given, one_of
 
-STRETCH = 10_000
+POSITIONS_PER_READ = 10_000
 _LAST_SEQUENCE = "SELECT last_sequence FROM trader_sequences WHERE trader_id = %(trader_id)s::uuid"
 _LAST_SEQUENCES = """
     SELECT trader_id, last_sequence FROM trader_sequences
@@ -123,12 +123,12 @@ class Events:
         values: dict[str, Any] = {"trader_id": trader_id, "cursor": cursor, "limit": limit, **asdict(filter_)}
         # The end of the range is read first, so that all entries counted by it are visible to the second statement.
         if trader_id is None:
-            values["end"] = cursor + STRETCH
+            values["end"] = cursor + POSITIONS_PER_READ
             [(size,)], rows = await self._database.run(caller, Statement(_HEAD), Statement(_OF_ALL, values))
             events = [Event(ExecutionLog(*row), position) for position, *row in rows]
             if len(rows) == limit:
                 return Batch(events, rows[-1][0] + 1, more=True)
-            end = min(size, cursor + STRETCH)
+            end = min(size, cursor + POSITIONS_PER_READ)
             # The second statement may have seen entries that the first did not count.
             return Batch(events, max(end, rows[-1][0] + 1) if rows else end, more=end < size)
         last, rows = await self._database.run(caller, Statement(_LAST_SEQUENCE, values), Statement(_OF_TRADER, values))

@@ -51,7 +51,7 @@ _REFUSED: LiteralString = """
     FROM unnest(%(logins)s::text[]) AS login JOIN pg_roles ON rolname = login JOIN pg_class ON relowner = pg_roles.oid
     WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
     UNION ALL
-    SELECT format('%%s may create temporary tables, which can stand in for the real ones: '
+    SELECT format('%%s may create temporary tables, which could be read in place of the real ones: '
                   'REVOKE TEMPORARY ON DATABASE %%I FROM PUBLIC, %%I', login, current_database(), login)
     FROM unnest(%(logins)s::text[]) AS login WHERE has_database_privilege(login, current_database(), 'TEMPORARY')
     UNION ALL
@@ -66,8 +66,8 @@ _REFUSED: LiteralString = """
 """
 
 _LOCKED_OUT: LiteralString = """
-    SELECT format('%%s has a setting that can keep the service out: ALTER ROLE %%I%%s RESET %%s', rolname, rolname,
-                  ' IN DATABASE ' || quote_ident(datname), split_part(setting, '=', 1))
+    SELECT format('%%s has a setting that can prevent the service from connecting: ALTER ROLE %%I%%s RESET %%s',
+                  rolname, rolname, ' IN DATABASE ' || quote_ident(datname), split_part(setting, '=', 1))
     FROM pg_db_role_setting JOIN pg_roles ON pg_roles.oid = setrole
     LEFT JOIN pg_database ON pg_database.oid = setdatabase, unnest(setconfig) AS setting
     WHERE rolname = ANY (%(logins)s::text[]) AND split_part(setting, '=', 1) = ANY (%(unpinnable)s::text[])

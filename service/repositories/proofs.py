@@ -80,7 +80,7 @@ class Consistency(NamedTuple):
     hashes: list[bytes]
 
 
-class Stretch(NamedTuple):
+class LedgerRange(NamedTuple):
     """The hashes that connect a range of leaves to a signed tree: the full subtrees to its left and right."""
 
     start: int
@@ -148,7 +148,7 @@ class Ledger:
             raise LedgerDamaged from error
         return Consistency(old_size, size, old_root, root, hashes)
 
-    async def stretch(self, caller: Caller, start: int, end: int | None) -> Stretch:
+    async def range(self, caller: Caller, start: int, end: int | None) -> LedgerRange:
         """Return the hashes that connect the leaves from `start` to `end` (None: to the last) to the newest checkpoint.
 
         Raises CheckpointNotFound, PositionOutOfRange, LedgerDamaged.
@@ -159,7 +159,7 @@ class Ledger:
             raise PositionOutOfRange(tree_size=str(checkpoint.size))
         left, right = list(subtrees(0, start)), list(subtrees(end, checkpoint.size))
         roots, _ = await self._roots(caller, [*left, *right], checkpoint.size)
-        return Stretch(start, end, roots[: len(left)], roots[len(left) :], checkpoint)
+        return LedgerRange(start, end, roots[: len(left)], roots[len(left) :], checkpoint)
 
     async def leaves(self, caller: Caller, start: int, end: int) -> list[bytes]:
         """Return the leaves from `start` to `end`. Raises LedgerDamaged where one is missing."""

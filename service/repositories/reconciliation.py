@@ -19,7 +19,7 @@ from service.repositories.database import Database, Statement
 from service.repositories.tree_check import TreeCheck
 
 PORTION = 1000
-STRETCH = 50_000
+LOGS_PER_RANGE = 50_000
 """Logs that one statement compares, which takes some seconds."""
 
 FIRST, LAST = 1 - (1 << 63), (1 << 63) - 1
@@ -32,9 +32,9 @@ _RECORDED = (
     "AND (%(recorded_to)s::timestamptz IS NULL OR {time} < %(recorded_to)s)"
 )
 _ORDERS = "o.trader_id = %(trader_id)s AND " + _RECORDED.format(time="o.created_at")
-_STRETCH = "{0}.trader_id = %(trader_id)s AND {0}.sequence > %(after)s AND {0}.sequence <= %(upto)s AND "
-_LOGS = _STRETCH.format("l") + _RECORDED.format(time="l.created_at")
-_FILLS = _STRETCH.format("f") + _RECORDED.format(time="f.created_at")
+_RANGE = "{0}.trader_id = %(trader_id)s AND {0}.sequence > %(after)s AND {0}.sequence <= %(upto)s AND "
+_LOGS = _RANGE.format("l") + _RECORDED.format(time="l.created_at")
+_FILLS = _RANGE.format("f") + _RECORDED.format(time="f.created_at")
 
 _TERMS = (
     "client_order_id", "symbol", "side", "order_type", "quantity", "price", "stop_loss", "take_profit", "expires_at",
@@ -82,13 +82,13 @@ CHECKS: list[tuple[DiscrepancyKind, str]] = [
         "FILL_DIFFERS_FROM_LOG",
         f"""
         SELECT f.trader_id, f.order_id, l.id, f.id, f.sequence, NULL::bigint,
-               CASE WHEN l.id IS NULL THEN 'it has no log' ELSE 'its log says otherwise' END
+               CASE WHEN l.id IS NULL THEN 'it has no log' ELSE 'it differs from its log' END
         FROM fills AS f LEFT JOIN execution_logs AS l ON (l.trader_id, l.sequence) = (f.trader_id, f.sequence)
         WHERE {_FILLS} AND (f.order_id, f.id, f.execution_id, f.venue, f.timestamp, f.quantity_filled, f.price_at_fill,
                             f.commission, 'FILLED')
               IS DISTINCT FROM (l.order_id, l.fill_id, l.execution_id, l.venue, l.timestamp, l.fill_quantity,
                                 l.fill_price, l.fill_commission, l.action::text)
-           -- Recorded at one time, unless the clock went back: then the log has the time of the one before it.
+           -- Both have one time, unless the clock was set back: then the log has the time of the log before it.
            OR {_FILLS} AND f.created_at IS DISTINCT FROM l.created_at AND NOT coalesce(
                 f.created_at < l.created_at AND EXISTS (
                     SELECT FROM execution_logs WHERE trader_id = l.trader_id AND order_id = l.order_id
@@ -160,7 +160,7 @@ CHECKS: list[tuple[DiscrepancyKind, str]] = [
         FROM execution_logs AS l LEFT JOIN ledger_entries AS e ON (e.trader_id, e.sequence) = (l.trader_id, l.sequence)
         WHERE {_LOGS} AND e.position IS NULL AND (
             l.created_at < clock_timestamp() - %(settled)s::interval
-            -- Its successor is there already.
+            -- A later log of the trader is in the ledger already.
             OR EXISTS (SELECT FROM ledger_entries WHERE trader_id = l.trader_id AND sequence > l.sequence))
         """,
     ),
@@ -185,7 +185,7 @@ CHECKS: list[tuple[DiscrepancyKind, str]] = [
 
 _OF_ORDERS = {"ORDER_WITHOUT_LOG", "ORDER_DIFFERS_FROM_LOG", "FILLS_DO_NOT_ADD_UP", "COUNTER_DIFFERS"}
 CHECKS_OF_ORDERS = [(kind, check) for kind, check in CHECKS if kind in _OF_ORDERS]
-CHECKS_OF_STRETCHES = [(kind, check) for kind, check in CHECKS if kind not in _OF_ORDERS]
+CHECKS_OF_RANGES = [(kind, check) for kind, check in CHECKS if kind not in _OF_ORDERS]
 
 _TRADERS = """
     SELECT id FROM traders WHERE %(trader_id)s::uuid IS NULL OR id = %(trader_id)s
@@ -196,12 +196,12 @@ _TRADERS = """
     ORDER BY 1
 """
 _COUNT_OF_ORDERS = f"SELECT count(*) FROM orders AS o WHERE {_ORDERS}"
-_COUNT_OF_STRETCH = f"""
+_COUNT_OF_RANGE = f"""
     SELECT (SELECT count(*) FROM execution_logs AS l WHERE {_LOGS}) + (SELECT count(*) FROM fills AS f WHERE {_FILLS})
 """
-_END_OF_STRETCH = """
+_END_OF_RANGE = """
     SELECT sequence FROM execution_logs WHERE trader_id = %(trader_id)s AND sequence > %(after)s
-    ORDER BY trader_id, sequence OFFSET %(stretch)s LIMIT 1
+    ORDER BY trader_id, sequence OFFSET %(offset)s LIMIT 1
 """
 _PAGE_OF_TERMS = f"""
     SELECT o.id, o.request_digest, {", ".join(f"o.{name}" for name in _TERMS)} FROM orders AS o
@@ -268,13 +268,13 @@ class Reconciliation:
         yield count
         after: int | None = FIRST
         while after is not None:
-            at = values | {"after": after, "stretch": STRETCH - 1}
-            [ends] = await self._database.run(caller, Statement(_END_OF_STRETCH, at))
+            at = values | {"after": after, "offset": LOGS_PER_RANGE - 1}
+            [ends] = await self._database.run(caller, Statement(_END_OF_RANGE, at))
             after = ends[0][0] if ends else None
             at["upto"] = LAST if after is None else after
-            async for discrepancy in self._checked(caller, CHECKS_OF_STRETCHES, at):
+            async for discrepancy in self._checked(caller, CHECKS_OF_RANGES, at):
                 yield discrepancy
-            [[(count,)]] = await self._database.run(caller, Statement(_COUNT_OF_STRETCH, at))
+            [[(count,)]] = await self._database.run(caller, Statement(_COUNT_OF_RANGE, at))
             yield count
 
     async def _checked(
@@ -286,10 +286,14 @@ class Reconciliation:
             for row in rows[:PORTION]:
                 yield Discrepancy(kind, *row)
             if len(rows) > PORTION:
-                yield Discrepancy(kind, values["trader_id"], detail=f"there are more than these {PORTION} of the kind")
+                yield Discrepancy(
+                    kind,
+                    values["trader_id"],
+                    detail=f"more than {PORTION} discrepancies of this kind; the others are omitted",
+                )
 
     async def _terms(self, caller: Caller, values: dict[str, Any]) -> AsyncGenerator[Discrepancy, None]:
-        """Compare the recorded request with the digest that was made of it when it was recorded."""
+        """Compare each order's terms with the digest of the request that was recorded with the order."""
         after_id: UUID | None = None
         while True:
             page = values | {"after_id": after_id, "limit": PORTION}
@@ -301,7 +305,7 @@ class Reconciliation:
                         "ORDER_DIFFERS_FROM_LOG",
                         values["trader_id"],
                         order_id,
-                        detail="the order's terms are not those that its digest was made of",
+                        detail="the order's terms do not match its digest",
                     )
             if len(rows) < PORTION:
                 return

@@ -41,6 +41,6 @@ def within(column: str, name: str) -> str:
 
 
 def call(function: str, parameters: Sequence[str], value: type[Any]) -> str:
-    """Return the call of one of revision 009's functions: a row of its outcome and the fields of what it recorded."""
+    """Return the call of a writing function of the schema: one row, its outcome and the fields of the recorded row."""
     arguments = ", ".join(f"%({name})s" for name in parameters)
     return f"SELECT outcome, {columns(value, '(result.recorded)')} FROM {function}({arguments}) AS result"

@@ -68,18 +68,20 @@ class TreeCheck:
                 yield Discrepancy("TREE_DIFFERS_FROM_CHECKPOINT", position=position, detail=detail)
             yield 0
         if tree.size < max(size, signed or 0):
-            yield Discrepancy("POSITION_GAP", position=tree.size, detail=f"there were {max(size, signed or 0)} entries")
+            yield Discrepancy(
+                "POSITION_GAP", position=tree.size, detail=f"the ledger had {max(size, signed or 0)} entries"
+            )
         async for discrepancy in self._beyond():
             yield discrepancy
 
     async def _beyond(self) -> AsyncGenerator[Discrepancy, None]:
-        """Yield rows beyond the sequencer's head, which may have advanced meanwhile."""
+        """Yield rows beyond the sequencer's head; the head may have advanced meanwhile."""
         reached = self._tree.size
         [[(size, _)], ahead] = await self._run(Statement(_HEAD), Statement(_TILES_AHEAD, {"size": reached}))
         if reached > size:  # the head advances in the transaction of the entries
-            yield Discrepancy("LEDGER_ENTRY_WITHOUT_LOG", position=size, detail="it was added beside the sequencer")
+            yield Discrepancy("LEDGER_ENTRY_WITHOUT_LOG", position=size, detail="it was not added by the sequencer")
         for level, index in ahead if reached == size else []:
-            detail = f"tile {index} of level {level} is of entries that are yet to come"
+            detail = f"tile {index} of level {level} covers entries that do not exist yet"
             yield Discrepancy("TREE_DIFFERS_FROM_CHECKPOINT", position=reached, detail=detail)
 
     async def _run(self, *statements: Statement) -> list[list[tuple]]:  # type: ignore[type-arg]  # any row
@@ -93,12 +95,12 @@ class TreeCheck:
         if value != stored:
             yield "the stored hash is not that of the leaf"
         if kind != "EXECUTION_LOG" and not self._note(kind, leaf):  # another check compares the leaves of logs
-            yield f"the leaf is none of kind {kind}"
+            yield f"the leaf is not a valid entry of kind {kind}"
         tiles.extend(self._tree.append([value]))
         size = self._tree.size
         if self._contradicted is None and size in signed and not self._signed(*signed[size]):
             self._contradicted = size  # all later ones contradict the leaves too
-            yield f"the checkpoint of {size} entries says otherwise; later checkpoints are not compared"
+            yield f"the checkpoint of {size} entries does not match the leaves; later checkpoints are not compared"
 
     def _note(self, kind: str, leaf: bytes) -> bool:
         """Return whether a leaf is a note of its kind; store the keys that it names."""
@@ -132,7 +134,7 @@ class TreeCheck:
             first = tile.index * TILE_WIDTH ** (tile.level + 1)
             if (hashes, root) == (tile.hashes, tile.root):
                 continue
-            yield first, f"tile {tile.index} of level {tile.level} is not that of its leaves"
+            yield first, f"tile {tile.index} of level {tile.level} does not match its leaves"
             for place in range(0, len(hashes) if tile.level == 0 else 0, HASH_BYTES):
                 if hashes[place : place + HASH_BYTES] != tile.hashes[place : place + HASH_BYTES]:
-                    yield first + place // HASH_BYTES, "the entry is not the one that the tree was built of"
+                    yield first + place // HASH_BYTES, "the entry does not match the stored tile"

@@ -64,19 +64,23 @@ class LedgerServicer(audit_service_pb2_grpc.AuditServiceServicer):
     ) -> AsyncIterator[pb.ExportExecutionLogsResponse]:
         caller = require_caller(CallerKind.COMPLIANCE)
         start, end, form = validation.export_execution_logs(request)
-        stretch = await self._ledger.stretch(caller, start, end)
-        total, checkpoint = stretch.end - start, stretch.checkpoint
+        exported_range = await self._ledger.range(caller, start, end)
+        total, checkpoint = exported_range.end - start, exported_range.checkpoint
         is_bundle = form == pb.EXPORT_FORMAT_BUNDLE
         origin = checkpoint.note.partition("\n")[0]
-        head = bundle.head(origin, start, stretch.end, checkpoint.size, stretch.left) if is_bundle else cat.head(form)
+        head = (
+            bundle.head(origin, start, exported_range.end, checkpoint.size, exported_range.left)
+            if is_bundle
+            else cat.head(form)
+        )
         yield pb.ExportExecutionLogsResponse(data=head.encode(), total_count=total)
-        for position in range(start, stretch.end, LEAVES_A_MESSAGE):
-            leaves = await self._ledger.leaves(caller, position, min(position + LEAVES_A_MESSAGE, stretch.end))
+        for position in range(start, exported_range.end, LEAVES_A_MESSAGE):
+            leaves = await self._ledger.leaves(caller, position, min(position + LEAVES_A_MESSAGE, exported_range.end))
             data = (
                 b"".join(leaf + b"\n" for leaf in leaves) if is_bundle else cat.lines(form, position, leaves).encode()
             )
             exported = position + len(leaves) - start
             yield pb.ExportExecutionLogsResponse(data=data, exported_count=exported, total_count=total)
         if is_bundle:
-            tail = bundle.tail(stretch.right, checkpoint.cosigned)
+            tail = bundle.tail(exported_range.right, checkpoint.cosigned)
             yield pb.ExportExecutionLogsResponse(data=tail.encode(), exported_count=total, total_count=total)

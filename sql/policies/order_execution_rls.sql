@@ -1,19 +1,19 @@
--- Who may see and do what: the row level security policies and the grants in force, table by table.
+-- The row level security policies and the grants in force, table by table.
 --
--- This file is for reading, and for putting the policies back where somebody took them off. What builds them are the
--- revisions in alembic/versions (001, 006, 008, 009, 011, 013, 014, 016 and 017); a test proves that both say the same.
+-- This file documents the policies, and restores them where somebody dropped them. They are created by the revisions in
+-- alembic/versions (001, 006, 008, 009, 011, 013, 014, 016 and 017); a test compares both.
 --
 --
 -- How to read it
 --
---   * A statement needs a grant (else: error 42501) and a policy that lets the row through (else: the row is not there,
---     and an INSERT of it is error 42501). Policies of one command are ORed, RESTRICTIVE ones are ANDed on top.
---   * A policy names its login. Each kind of caller has one of its own, which owns nothing and is a member of nothing:
+--   * A statement needs a grant (else: error 42501) and a policy that admits the row (else: the row is not visible, and
+--     an INSERT of it is error 42501). Policies of one command are ORed; RESTRICTIVE ones are ANDed with these.
+--   * A policy names its login. Each kind of caller has one of its own, which owns nothing and is a member of no role:
 --     blotter_trader, blotter_execution, blotter_compliance, blotter_sequencer (sql/roles.sql).
---   * "The named trader" is the one whom act_as() named for the running transaction. With nobody named, with '' and
---     after the end of the transaction, that is NULL, which equals no trader: nothing is seen.
+--   * "The named trader" is the one that act_as() named for the running transaction. If none is named, with '', and
+--     after the end of the transaction, it is NULL, which equals no trader: no row is visible.
 --   * FORCE binds the owner too. blotter_owner has no policy on the tables of orders: it sees none of their rows.
---     Superusers are under no policy; triggers hold them (revisions 006 and 007).
+--     Superusers are subject to no policy, but to the triggers (revisions 006 and 007).
 --
 --
 -- How to test it by hand
@@ -48,15 +48,15 @@
 -- Every table, command and identity for every login: tests/isolation/matrix.py.
 --
 --
--- How to put the policies back, and how to roll them back
+-- How to restore the policies, and how to roll them back
 --
 -- Apply, as blotter_owner, to a database that has none of them (a policy that exists is an error, and nothing happens):
 --
 --     psql -U blotter_owner -v ON_ERROR_STOP=1 -f sql/policies/order_execution_rls.sql blotter
 --
--- Roll back to the five policies of the seed, without logins and grants, by the revision and not by hand; the
--- service's functions and everything after revision 007, the ledger and its checkpoints too, go as well; orders, fills
--- and logs stay:
+-- Roll back to the five policies of revision 001, without logins and grants, by a downgrade and not by hand. This also
+-- removes the service's functions and everything after revision 007, such as the ledger and its checkpoints; orders,
+-- fills and logs stay:
 --
 --     blotter migrate downgrade 007
 
@@ -64,8 +64,8 @@
 BEGIN;
 
 -- ---------------------------------------------------------------------------------------------------------------------
--- The database, the schema, the functions. Nobody but the owner creates anything, not even temporary tables: a view or
--- function of one's own would be a way around the policies.
+-- The database, the schema, the functions. Only the owner creates objects, temporary tables included: with a view or
+-- function of its own a login could bypass the policies.
 
 DO $$ BEGIN
     EXECUTE format('REVOKE CREATE, TEMPORARY, CONNECT ON DATABASE %I FROM PUBLIC', current_database());
@@ -76,7 +76,7 @@ REVOKE ALL ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public TO blotter_trader, blotter_execution, blotter_compliance, blotter_sequencer;
 GRANT SELECT ON alembic_version TO blotter_trader, blotter_execution, blotter_compliance, blotter_sequencer;
 
--- All run with the rights of who calls them, so every policy below holds inside them too; but nfkc, which reads no table.
+-- All but nfkc, which reads no table, run with the rights of the caller: every policy below applies in them too.
 REVOKE ALL ON FUNCTION act_as, lock_trader_sequence, submit_order, cancel_order, cancel_open_orders, report_execution,
     nfkc, schema_compatibility FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION act_as TO blotter_trader, blotter_execution, blotter_compliance;
@@ -87,7 +87,7 @@ GRANT EXECUTE ON FUNCTION schema_compatibility TO blotter_trader;  -- which the 
 
 
 -- ---------------------------------------------------------------------------------------------------------------------
--- traders: the owner registers them, everybody else looks up.
+-- traders: the owner registers them, the logins read them.
 
 ALTER TABLE traders ENABLE ROW LEVEL SECURITY;
 ALTER TABLE traders FORCE ROW LEVEL SECURITY;
@@ -105,8 +105,8 @@ GRANT SELECT ON traders TO blotter_trader, blotter_execution, blotter_compliance
 
 
 -- ---------------------------------------------------------------------------------------------------------------------
--- orders: a trader enters and cancels the named trader's; the gateway works the named trader's; compliance reads.
--- Nobody deletes. Terms are entered once: no login has the grant to update them.
+-- orders: the trader's login enters and cancels orders, the gateway's login updates them, both for the named trader;
+-- compliance reads. Nobody deletes. Terms are final: no login has the grant to update them.
 
 ALTER TABLE orders ENABLE ROW LEVEL SECURITY;
 ALTER TABLE orders FORCE ROW LEVEL SECURITY;
@@ -134,7 +134,7 @@ GRANT UPDATE (status, filled_quantity, filled_notional, last_sequence) ON orders
 
 
 -- ---------------------------------------------------------------------------------------------------------------------
--- fills: recorded by the gateway alone, for the named trader. Append-only: no UPDATE, DELETE or TRUNCATE is granted,
+-- fills: recorded only by the gateway, for the named trader. Append-only: no UPDATE, DELETE or TRUNCATE is granted,
 -- and triggers refuse them (revision 006).
 
 ALTER TABLE fills ENABLE ROW LEVEL SECURITY;
@@ -155,9 +155,10 @@ GRANT INSERT (trader_id, order_id, sequence, execution_id, venue, timestamp, qua
 
 
 -- ---------------------------------------------------------------------------------------------------------------------
--- execution_logs: the audit trail. A trader logs that an order was submitted or cancelled, the gateway all else, each
--- for the named trader. The order's state in a log is copied by a trigger: no login has the grant to write it.
--- Append-only: not granted, forbidden by the two RESTRICTIVE policies, which no other policy can open again, and
+-- execution_logs: the audit trail. A trader logs that an order was submitted or cancelled, the gateway all other
+-- events, each for the named trader. The order's state in a log is copied by a trigger: no login has the grant to write
+-- it.
+-- Append-only: not granted, forbidden by the two RESTRICTIVE policies, which no other policy can override, and
 -- refused by triggers.
 
 ALTER TABLE execution_logs ENABLE ROW LEVEL SECURITY;
@@ -209,8 +210,8 @@ GRANT SELECT ON trader_sequences TO blotter_trader, blotter_execution, blotter_c
 GRANT INSERT (trader_id), UPDATE (last_sequence) ON trader_sequences TO blotter_trader, blotter_execution;
 
 -- ---------------------------------------------------------------------------------------------------------------------
--- The ledger: the sequencer writes it from what all have logged; execution and compliance read it; nobody changes it. The
--- leaf of an entry is made by a trigger of revisions 013 and 015, whoever inserts it.
+-- The ledger: the sequencer appends all logs to it; execution and compliance read it; nobody changes it. The leaf of an
+-- entry is always made by a trigger (revisions 013 and 015).
 
 REVOKE ALL ON FUNCTION canonical_json, canonical_time, canonical_decimal, execution_log_leaf, ledger_incarnation,
     append_to_ledger, traders_with_news, append_note_to_ledger, rebaseline_ledger FROM PUBLIC;
@@ -273,7 +274,7 @@ GRANT INSERT (id) ON ledger_head TO blotter_sequencer;
 GRANT UPDATE (size, incarnation, next_xid, open_xids) ON ledger_head TO blotter_sequencer;
 
 -- ---------------------------------------------------------------------------------------------------------------------
--- Reads by compliance, which compliance itself records and nobody takes back.
+-- Reads by compliance, which compliance itself records and nobody changes or deletes.
 
 ALTER TABLE audit_accesses ENABLE ROW LEVEL SECURITY;
 ALTER TABLE audit_accesses FORCE ROW LEVEL SECURITY;

@@ -149,11 +149,11 @@ async def detected(connection: Connection[Any], signer: Signer, since: Note | No
     inside: Any = Inside(connection)
     ledger = Ledger(inside)
     try:
-        stretch = await ledger.stretch(CALLER, 0, None)
-        leaves = await ledger.leaves(CALLER, 0, stretch.end)
-        note = stretch.checkpoint.cosigned
-        file = bundle.head(ORIGIN, 0, stretch.end, stretch.checkpoint.size, stretch.left).encode()
-        file += b"".join(leaf + b"\n" for leaf in leaves) + bundle.tail(stretch.right, note).encode()
+        exported = await ledger.range(CALLER, 0, None)
+        leaves = await ledger.leaves(CALLER, 0, exported.end)
+        note = exported.checkpoint.cosigned
+        file = bundle.head(ORIGIN, 0, exported.end, exported.checkpoint.size, exported.left).encode()
+        file += b"".join(leaf + b"\n" for leaf in leaves) + bundle.tail(exported.right, note).encode()
         verdict = verify(io.BytesIO(file), [signer.verifier], since)
         if not verdict.verified:
             return f"verifier: {[*verdict.faults, *verdict.doubts][0]}"

@@ -268,7 +268,7 @@ async def test_the_discrepancies_of_a_kind_are_limited(database: Database, blott
     stream = blotter.audit.ReconcileOrders(inspection_pb2.ReconcileOrdersRequest(), metadata=COMPLIANCE)
     found = [message.discrepancy.detail async for message in stream if message.HasField("discrepancy")]
     assert found.count("they differ in quantity") == 1000
-    assert "there are more than these 1000 of the kind" in found
+    assert "more than 1000 discrepancies of this kind; the others are omitted" in found
 
 
 async def test_the_faults_of_an_altered_entry_are_reported_with_its_position(
@@ -296,8 +296,8 @@ async def test_the_faults_of_an_altered_entry_are_reported_with_its_position(
     assert sum(kind == "LOG_DIFFERS_FROM_LEDGER" for kind, _, _ in reported) == 2
     assert {sequence for kind, _, sequence in reported if kind == "LOG_DIFFERS_FROM_LEDGER"} >= {20}
     details = {one.detail for one in found}
-    assert "the leaf is none of kind BASELINE" in details
-    assert "tile 5 of level 0 is of entries that are yet to come" in details
+    assert "the leaf is not a valid entry of kind BASELINE" in details
+    assert "tile 5 of level 0 covers entries that do not exist yet" in details
     assert sum("checkpoint" in detail for detail in details) <= 1
 
 

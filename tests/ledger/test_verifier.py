@@ -182,9 +182,9 @@ def edited(old: str, new: str) -> Callable[[bytes], bytes]:
     return lambda file: file.replace(old.encode(), new.encode(), 1)
 
 
-STRETCH = bundle(LEAVES, 3, 6)
+PART = bundle(LEAVES, 3, 6)
 LEFT, RIGHT = (
-    next(line + b"\n" for line in STRETCH.split(b"\n") if line.startswith(name)) for name in (b"left", b"right")
+    next(line + b"\n" for line in PART.split(b"\n") if line.startswith(name)) for name in (b"left", b"right")
 )
 
 
@@ -214,9 +214,9 @@ LEFT, RIGHT = (
     ],
 )
 def test_a_bundle_that_does_not_hold_what_it_announces(change: Callable[[bytes], bytes]) -> None:
-    assert verified(STRETCH).verified
-    file = change(STRETCH)
-    assert file != STRETCH
+    assert verified(PART).verified
+    file = change(PART)
+    assert file != PART
     verdict = verified(file)
     assert verdict.faults or verdict.doubts == ["The checkpoint is signed by , by none of the given log keys."]
 

@@ -70,7 +70,7 @@ def test_a_revision_rests_on_nothing_of_ours_that_may_change_later(file: Path) -
     assert not {node.id for node in nodes if isinstance(node, ast.Name)} & {"__file__", "Path", "os"}
 
 
-def test_every_revision_since_017_says_whether_it_expands_or_contracts() -> None:
+def test_every_revision_since_017_states_whether_it_expands_or_contracts() -> None:
     """And a contract step states which servers it still supports; an expand step does not change that."""
     for file in FILES:
         if file.name >= "017":

@@ -23,9 +23,9 @@ FOLDERS = sorted(RELEASES.iterdir(), key=lambda folder: numbers(folder.name))
 
 def serves_from(database: Database) -> str:
     """The oldest revision that a server of the newest schema must know."""
-    said = migrations.compatibility(database.conninfo("blotter_trader"))
-    assert said
-    return said.serves_from
+    stated = migrations.compatibility(database.conninfo("blotter_trader"))
+    assert stated
+    return stated.serves_from
 
 
 def test_the_last_release_may_serve_the_newest_schema(database: Database) -> None:
@@ -34,10 +34,10 @@ def test_the_last_release_may_serve_the_newest_schema(database: Database) -> Non
 
 
 def test_the_release_that_the_schema_names_knows_the_revision_that_it_asks_for(database: Database) -> None:
-    said = migrations.compatibility(database.conninfo("blotter_trader"))
-    assert said
-    named = [folder for folder in FOLDERS if folder.name == said.release]
-    assert [said.serves_from <= read(folder).head for folder in named] == [True]
+    stated = migrations.compatibility(database.conninfo("blotter_trader"))
+    assert stated
+    named = [folder for folder in FOLDERS if folder.name == stated.release]
+    assert [stated.serves_from <= read(folder).head for folder in named] == [True]
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
@@ -50,7 +50,7 @@ def test_what_a_release_sends_has_the_same_outcomes_on_the_newest_schema(databas
     assert [(message.sql, message.outcomes) for message in release.messages] == [
         (message.sql, outcomes) for message, outcomes in zip(release.messages, played.outcomes, strict=True)
     ]
-    assert len(played.digests) == 1, "what the schema says of policies and grants is not what the release computes"
+    assert len(played.digests) == 1, "what the schema states of policies and grants is not what the release computes"
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_what_a_release_sends_has_the_same_outcomes_on_the_newest_schema(databas
         "DROP FUNCTION append_note_to_ledger",
     ],
 )
-def test_a_change_that_breaks_the_last_release_is_noticed(database: Database, contracted: str) -> None:
+def test_a_change_that_breaks_the_last_release_is_detected(database: Database, contracted: str) -> None:
     with psycopg.connect(database.conninfo("postgres")) as superuser:
         superuser.execute(contracted.encode())
     with pytest.raises(psycopg.Error):

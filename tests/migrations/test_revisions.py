@@ -274,14 +274,14 @@ def test_the_oldest_server_of_a_revision_moves_with_contract_steps_only(empty: D
     owner, before = empty.conninfo("blotter_owner"), "016"
     for revision in REVISIONS[REVISIONS.index("017") :]:
         migrations.upgrade(owner, revision, quiet=True)
-        said = migrations.compatibility(owner)
-        assert said
+        stated = migrations.compatibility(owner)
+        assert stated
         [file] = (ROOT / "alembic" / "versions").glob(f"{revision}_*.py")
         if 'step = "contract"' in file.read_text("utf-8"):
-            assert before < said.serves_from <= revision
+            assert before < stated.serves_from <= revision
         else:
-            assert said.serves_from == before
-        before = said.serves_from
+            assert stated.serves_from == before
+        before = stated.serves_from
 
 
 def test_the_code_serves_its_newest_revision_and_no_older_one_than_it_says(empty: Database) -> None:

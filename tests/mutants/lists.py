@@ -1,4 +1,4 @@
-"""All mutants, and what survivors are tried on besides their own tests."""
+"""All mutants, and the further tests that survivors are tried on."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for name in ("submit", "get", "page", "page_of_fills", "cancel", "cancel_all", "report"):
         monkeypatch.setattr(Orders, name, fail)
-    for name in ("checkpoint", "inclusion", "consistency", "stretch"):
+    for name in ("checkpoint", "inclusion", "consistency", "range"):
         monkeypatch.setattr(Ledger, name, fail)
     for name in ("as_of", "accesses"):
         monkeypatch.setattr(Inspection, name, fail)

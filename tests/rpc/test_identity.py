@@ -1,4 +1,4 @@
-"""Who is calling: what the metadata may say, what each kind of caller may do, and what is recorded of it."""
+"""The caller: the values of its metadata, what each kind of caller may do, and what is recorded of it."""
 
 import asyncio
 import random
@@ -49,9 +49,9 @@ OF_THE_LEDGER = {"GetCheckpoint", "GetInclusionProof", "GetConsistencyProof", "E
 async def test_a_caller_without_a_valid_identity_is_unauthenticated(blotter: Blotter, name: str) -> None:
     request = valid_requests(await blotter.submit())[name]
     before = written(blotter)
-    for says, (metadata, reason) in IDENTITIES.items():
+    for case, (metadata, reason) in IDENTITIES.items():
         error = await refused(ask(blotter, name, request, metadata))
-        assert (error.code(), reason_of(error)) == (grpc.StatusCode.UNAUTHENTICATED, reason), says
+        assert (error.code(), reason_of(error)) == (grpc.StatusCode.UNAUTHENTICATED, reason), case
     assert written(blotter) == before
 
 
@@ -105,18 +105,18 @@ INVALID_REQUEST_IDS: dict[str, tuple[tuple[str, Any], ...]] = {
 }
 
 
-@pytest.mark.parametrize("says", INVALID_ACTORS)
-async def test_an_invalid_actor_is_refused(blotter: Blotter, says: str) -> None:
-    options = INVALID_ACTORS[says]
+@pytest.mark.parametrize("case", INVALID_ACTORS)
+async def test_an_invalid_actor_is_refused(blotter: Blotter, case: str) -> None:
+    options = INVALID_ACTORS[case]
     error = await refused(blotter.orders.SubmitOrder(order_request(), metadata=(*as_trader(ALICE), *options)))
     assert (error.code(), reason_of(error)) == (grpc.StatusCode.UNAUTHENTICATED, "IDENTITY_MALFORMED")
     assert str(error.details()).startswith("x-actor ")
     assert written(blotter) == (0, 0, 0, None)
 
 
-@pytest.mark.parametrize("says", INVALID_REQUEST_IDS)
-async def test_a_wrong_request_id_is_refused_and_the_answer_carries_another(blotter: Blotter, says: str) -> None:
-    options = INVALID_REQUEST_IDS[says]
+@pytest.mark.parametrize("case", INVALID_REQUEST_IDS)
+async def test_a_wrong_request_id_is_refused_and_the_answer_carries_another(blotter: Blotter, case: str) -> None:
+    options = INVALID_REQUEST_IDS[case]
     error = await refused(blotter.orders.SubmitOrder(order_request(), metadata=(*as_trader(ALICE), *options)))
     assert (error.code(), reason_of(error)) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
     assert list(fields_of(error)) == ["metadata.x-request-id"]

@@ -22,7 +22,7 @@ KINDS = {int: "integer", float: "number"}
 
 
 def values(name: str) -> str:
-    """What the page says of a setting's values."""
+    """The values of a setting that the page states."""
     field = Settings.model_fields[name]
     if name in FORMS:
         return FORMS[name]
@@ -48,7 +48,7 @@ def _bound(bound: Any) -> str:
 
 
 def default(name: str) -> str:
-    """What the page says of a setting's default."""
+    """The default of a setting that the page states."""
     given = Settings.model_fields[name].default
     if given is None or given == "":
         return "none"

@@ -117,7 +117,7 @@ async def test_a_disconnect_is_logged_as_a_call_and_not_as_an_error(
 
 @pytest.mark.parametrize("form", [logs.Json("{asctime}{message}", style="{"), logs.Text("%(asctime)s %(message)s")])
 def test_times_are_utc_with_their_offset(form: logging.Formatter) -> None:
-    record = logging.makeLogRecord({"msg": "said", "created": 1_795_692_291.25, "actor": "zoë"})
+    record = logging.makeLogRecord({"msg": "sent", "created": 1_795_692_291.25, "actor": "zoë"})
     line = form.format(record)
     assert "2026-11-26T11:24:51.250+00:00" in line
     if isinstance(form, logs.Json):

@@ -112,7 +112,7 @@ async def until_appended(blotter: Blotter, size: int) -> None:
 
 
 async def test_filters_and_a_rare_match_after_many_events(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.repositories.events.STRETCH", 4)
+    monkeypatch.setattr("service.repositories.events.POSITIONS_PER_READ", 4)
     async with serving(database, **SEQUENCED) as blotter:
         for number in range(30):
             await blotter.submit(ALICE, symbol="RARE" if number == 29 else "AAPL")

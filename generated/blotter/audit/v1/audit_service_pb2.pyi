@@ -161,8 +161,8 @@ class StreamExecutionLogsRequest(_message.Message):
 
     @_builtins.property
     def trader_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Only logs of these traders, at most 100; empty: all. For execution gateways and compliance; a trader who names
-        traders, himself included, is refused with INVALID_ARGUMENT.
+        """Only logs of these traders, at most 100; empty: all. For execution gateways and compliance; from a
+        trader, any value is refused with INVALID_ARGUMENT, also the trader's own id.
         """
 
     def __init__(
@@ -193,14 +193,14 @@ class StreamExecutionLogsResponse(_message.Message):
     LOGS_FIELD_NUMBER: _builtins.int
     HEARTBEAT_FIELD_NUMBER: _builtins.int
     resume_token: _builtins.str
-    """Pass it in a new request to go on after this message."""
+    """Pass it in a new request to resume after this message."""
     @_builtins.property
     def logs(self) -> Global___ExecutionLogs:
         """Logs, oldest first."""
 
     @_builtins.property
     def heartbeat(self) -> _watch_pb2.Heartbeat:
-        """Nothing happened; without `follow`, the last message of the stream, which says how far it went."""
+        """Nothing happened; without `follow`, the last message of the stream, which states how far the stream has read."""
 
     def __init__(
         self,

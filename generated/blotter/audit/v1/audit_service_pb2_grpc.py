@@ -153,7 +153,7 @@ class AuditServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ExportExecutionLogs(self, request, context):
-        """Streams a stretch of the ledger as a file. For compliance. NOT_FOUND, reason CHECKPOINT_NOT_FOUND, before the first
+        """Streams a range of the ledger as a file. For compliance. NOT_FOUND, reason CHECKPOINT_NOT_FOUND, before the first
         checkpoint; OUT_OF_RANGE, reason POSITION_OUT_OF_RANGE, beyond the newest one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

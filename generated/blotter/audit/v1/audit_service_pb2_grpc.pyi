@@ -70,7 +70,7 @@ class AuditServiceStub:
     GetConsistencyProof: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.GetConsistencyProofRequest, _ledger_pb2.GetConsistencyProofResponse]
     """Proves that the ledger has only grown between two sizes. For compliance. Errors as for GetInclusionProof."""
     ExportExecutionLogs: _grpc.UnaryStreamMultiCallable[_ledger_pb2.ExportExecutionLogsRequest, _ledger_pb2.ExportExecutionLogsResponse]
-    """Streams a stretch of the ledger as a file. For compliance. NOT_FOUND, reason CHECKPOINT_NOT_FOUND, before the first
+    """Streams a range of the ledger as a file. For compliance. NOT_FOUND, reason CHECKPOINT_NOT_FOUND, before the first
     checkpoint; OUT_OF_RANGE, reason POSITION_OUT_OF_RANGE, beyond the newest one.
     """
     ListAuditAccess: _grpc.UnaryUnaryMultiCallable[_inspection_pb2.ListAuditAccessRequest, _inspection_pb2.ListAuditAccessResponse]
@@ -116,7 +116,7 @@ class AuditServiceAsyncStub(AuditServiceStub):
     GetConsistencyProof: _aio.UnaryUnaryMultiCallable[_ledger_pb2.GetConsistencyProofRequest, _ledger_pb2.GetConsistencyProofResponse]  # type: ignore[assignment]
     """Proves that the ledger has only grown between two sizes. For compliance. Errors as for GetInclusionProof."""
     ExportExecutionLogs: _aio.UnaryStreamMultiCallable[_ledger_pb2.ExportExecutionLogsRequest, _ledger_pb2.ExportExecutionLogsResponse]  # type: ignore[assignment]
-    """Streams a stretch of the ledger as a file. For compliance. NOT_FOUND, reason CHECKPOINT_NOT_FOUND, before the first
+    """Streams a range of the ledger as a file. For compliance. NOT_FOUND, reason CHECKPOINT_NOT_FOUND, before the first
     checkpoint; OUT_OF_RANGE, reason POSITION_OUT_OF_RANGE, beyond the newest one.
     """
     ListAuditAccess: _aio.UnaryUnaryMultiCallable[_inspection_pb2.ListAuditAccessRequest, _inspection_pb2.ListAuditAccessResponse]  # type: ignore[assignment]
@@ -207,7 +207,7 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ledger_pb2.ExportExecutionLogsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_ledger_pb2.ExportExecutionLogsResponse], _abc.AsyncIterator[_ledger_pb2.ExportExecutionLogsResponse]]:
-        """Streams a stretch of the ledger as a file. For compliance. NOT_FOUND, reason CHECKPOINT_NOT_FOUND, before the first
+        """Streams a range of the ledger as a file. For compliance. NOT_FOUND, reason CHECKPOINT_NOT_FOUND, before the first
         checkpoint; OUT_OF_RANGE, reason POSITION_OUT_OF_RANGE, beyond the newest one.
         """
 

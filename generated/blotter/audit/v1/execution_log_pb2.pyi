@@ -65,13 +65,13 @@ class ExecutionLog(_message.Message):
     error_code: _builtins.str
     """Code of a failure: the venue's, or OVERFILL or ORDER_CLOSED for a report that was refused."""
     actor: _builtins.str
-    """Who acted, as the caller says: `x-actor`, else the kind of the caller; "blotter" for expiry. See `login`."""
+    """The actor that the caller stated: `x-actor`, else the kind of the caller; "blotter" for expiry. See `login`."""
     request_id: _builtins.str
     """Id of the request that caused it (`x-request-id`)."""
     report_id: _builtins.str
     """The gateway's id of the report that caused it; empty for what a trader did."""
     venue: _builtins.str
-    """Where it happened, as the gateway reported it; empty when it did not say."""
+    """Where it happened, as the gateway reported it; empty if it reported none."""
     refused: _builtins.bool
     """True for a gateway's report that was refused because it cannot be true of the order; the order is unchanged."""
     login: _builtins.str

@@ -31,13 +31,13 @@ class _DiscrepancyKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Discr
     DISCREPANCY_KIND_UNSPECIFIED: _DiscrepancyKind.ValueType  # 0
     """Not used."""
     DISCREPANCY_KIND_ORDER_DIFFERS_FROM_LOG: _DiscrepancyKind.ValueType  # 1
-    """The order is not as its newest log says: another status, quantity, price, or any other field."""
+    """The order differs from its newest log: another status, quantity, price, or any other field."""
     DISCREPANCY_KIND_ORDER_WITHOUT_LOG: _DiscrepancyKind.ValueType  # 2
     """The order has no log, or not the one of its last_sequence."""
     DISCREPANCY_KIND_LOG_WITHOUT_ORDER: _DiscrepancyKind.ValueType  # 3
     """The log's order does not exist."""
     DISCREPANCY_KIND_FILL_DIFFERS_FROM_LOG: _DiscrepancyKind.ValueType  # 4
-    """The fill has no log, or the log says otherwise."""
+    """The fill has no log, or differs from it."""
     DISCREPANCY_KIND_LOG_WITHOUT_FILL: _DiscrepancyKind.ValueType  # 5
     """The log of a fill has no fill."""
     DISCREPANCY_KIND_FILLS_DO_NOT_ADD_UP: _DiscrepancyKind.ValueType  # 6
@@ -49,7 +49,7 @@ class _DiscrepancyKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Discr
     DISCREPANCY_KIND_LOG_NOT_IN_LEDGER: _DiscrepancyKind.ValueType  # 9
     """The log is not in the ledger, though it was recorded more than a minute ago."""
     DISCREPANCY_KIND_LOG_DIFFERS_FROM_LEDGER: _DiscrepancyKind.ValueType  # 10
-    """The ledger's leaf is not what the log says now."""
+    """The ledger's leaf differs from the log."""
     DISCREPANCY_KIND_LEDGER_ENTRY_WITHOUT_LOG: _DiscrepancyKind.ValueType  # 11
     """The ledger has an entry for a log that does not exist."""
     DISCREPANCY_KIND_POSITION_GAP: _DiscrepancyKind.ValueType  # 12
@@ -65,13 +65,13 @@ class DiscrepancyKind(_DiscrepancyKind, metaclass=_DiscrepancyKindEnumTypeWrappe
 DISCREPANCY_KIND_UNSPECIFIED: DiscrepancyKind.ValueType  # 0
 """Not used."""
 DISCREPANCY_KIND_ORDER_DIFFERS_FROM_LOG: DiscrepancyKind.ValueType  # 1
-"""The order is not as its newest log says: another status, quantity, price, or any other field."""
+"""The order differs from its newest log: another status, quantity, price, or any other field."""
 DISCREPANCY_KIND_ORDER_WITHOUT_LOG: DiscrepancyKind.ValueType  # 2
 """The order has no log, or not the one of its last_sequence."""
 DISCREPANCY_KIND_LOG_WITHOUT_ORDER: DiscrepancyKind.ValueType  # 3
 """The log's order does not exist."""
 DISCREPANCY_KIND_FILL_DIFFERS_FROM_LOG: DiscrepancyKind.ValueType  # 4
-"""The fill has no log, or the log says otherwise."""
+"""The fill has no log, or differs from it."""
 DISCREPANCY_KIND_LOG_WITHOUT_FILL: DiscrepancyKind.ValueType  # 5
 """The log of a fill has no fill."""
 DISCREPANCY_KIND_FILLS_DO_NOT_ADD_UP: DiscrepancyKind.ValueType  # 6
@@ -83,7 +83,7 @@ DISCREPANCY_KIND_COUNTER_DIFFERS: DiscrepancyKind.ValueType  # 8
 DISCREPANCY_KIND_LOG_NOT_IN_LEDGER: DiscrepancyKind.ValueType  # 9
 """The log is not in the ledger, though it was recorded more than a minute ago."""
 DISCREPANCY_KIND_LOG_DIFFERS_FROM_LEDGER: DiscrepancyKind.ValueType  # 10
-"""The ledger's leaf is not what the log says now."""
+"""The ledger's leaf differs from the log."""
 DISCREPANCY_KIND_LEDGER_ENTRY_WITHOUT_LOG: DiscrepancyKind.ValueType  # 11
 """The ledger has an entry for a log that does not exist."""
 DISCREPANCY_KIND_POSITION_GAP: DiscrepancyKind.ValueType  # 12
@@ -166,9 +166,9 @@ Global___GetOrderAsOfResponse: _TypeAlias = GetOrderAsOfResponse  # noqa: Y015
 
 @_typing.final
 class ReconcileOrdersRequest(_message.Message):
-    """What to reconcile. Whatever is given must match; nothing given: everything. Only then is the tree of the ledger built
-    anew from its leaves and compared with what was signed: an alteration that was made alike in orders, fills, logs and
-    leaves is found by nothing else here.
+    """What to reconcile. The fields that are given must all match; none given: everything. Only then is the tree of the
+    ledger built again from its leaves and compared with the signed checkpoints: no other check here detects a change
+    that was made alike in orders, fills, logs and leaves.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -331,7 +331,7 @@ class AuditAccess(_message.Message):
     access_id: _builtins.int
     """Number of the read, ascending, with gaps."""
     actor: _builtins.str
-    """Who, as the caller says (`x-actor`)."""
+    """The actor that the caller stated (`x-actor`)."""
     login: _builtins.str
     """The database login that read."""
     request_id: _builtins.str
@@ -339,8 +339,8 @@ class AuditAccess(_message.Message):
     method: _builtins.str
     """The RPC, such as /blotter.audit.v1.AuditService/ListExecutionLogs."""
     request: _builtins.str
-    """What was asked for, the request as JSON (proto3 JSON mapping), page and resume tokens included: they say from where
-    on it was read, and two reads with one token read from one place.
+    """What was asked for, the request as JSON (proto3 JSON mapping), page and resume tokens included: they state
+    where the read began, and two reads with the same token began at the same place.
     """
     @_builtins.property
     def access_time(self) -> _timestamp_pb2.Timestamp:
@@ -367,7 +367,7 @@ Global___AuditAccess: _TypeAlias = AuditAccess  # noqa: Y015
 
 @_typing.final
 class ListAuditAccessRequest(_message.Message):
-    """Which reads to return. Whatever is given must match."""
+    """Which reads to return. The fields that are given must all match."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -43,9 +43,9 @@ class ReportExecutionRequest(_message.Message):
     order_id: _builtins.str
     """The order, the blotter's id, a UUID. Required."""
     report_id: _builtins.str
-    """The gateway's own id of this report, 1 to 64 printable ASCII characters, unique per trader for ever. Required. A
-    report that is sent again with the same content changes nothing and is answered with `replayed`; with other
-    content it is refused with ALREADY_EXISTS, reason REPORT_ID_REUSED.
+    """The gateway's own id of this report, 1 to 64 printable ASCII characters, unique among the trader's.
+    Required. A report that is sent again with the same content changes nothing and is answered with `replayed`; with
+    other content it is refused with ALREADY_EXISTS, reason REPORT_ID_REUSED.
     """
     venue: _builtins.str
     """Where it happened, 1 to 50 printable characters, no space at either end. Required with a fill."""
@@ -133,8 +133,8 @@ class ExecutedReport(_message.Message):
     retry_attempt: _builtins.int
     """Which attempt this was: 0 the first, 1 the first retry; at most 1000000."""
     error_code: _builtins.str
-    """The code of the failure when the attempt failed (say TIMEOUT), up to 50 printable ASCII characters; empty when it
-    was sent. A failed attempt leaves the order open: a timeout is not a reject.
+    """The code of the failure if the attempt failed (such as TIMEOUT), up to 50 printable ASCII characters; else empty.
+    A failed attempt leaves the order open: a timeout is not a reject.
     """
     reason: _builtins.str
     """The failure in words, up to 500 characters."""

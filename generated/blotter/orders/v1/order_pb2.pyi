@@ -137,8 +137,8 @@ class _ActionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Action.ValueTy
     ACTION_FILLED: _Action.ValueType  # 4
     """The venue reported a fill, partial ones included."""
     ACTION_REJECTED: _Action.ValueType  # 5
-    """The order was rejected; or, where the event is marked `refused`, a gateway's report was: its error code says why
-    (OVERFILL, ORDER_CLOSED), and the order is unchanged.
+    """The order was rejected; or, where the event is marked `refused`, a gateway's report was: its error code states the
+    cause (OVERFILL, ORDER_CLOSED), and the order is unchanged.
     """
     ACTION_CANCELLED: _Action.ValueType  # 6
     """The order was cancelled; reason EXPIRED when its expire_time had passed."""
@@ -159,8 +159,8 @@ ACTION_EXECUTED: Action.ValueType  # 3
 ACTION_FILLED: Action.ValueType  # 4
 """The venue reported a fill, partial ones included."""
 ACTION_REJECTED: Action.ValueType  # 5
-"""The order was rejected; or, where the event is marked `refused`, a gateway's report was: its error code says why
-(OVERFILL, ORDER_CLOSED), and the order is unchanged.
+"""The order was rejected; or, where the event is marked `refused`, a gateway's report was: its error code states the
+cause (OVERFILL, ORDER_CLOSED), and the order is unchanged.
 """
 ACTION_CANCELLED: Action.ValueType  # 6
 """The order was cancelled; reason EXPIRED when its expire_time had passed."""
@@ -195,8 +195,8 @@ class Order(_message.Message):
     order_id: _builtins.str
     """The blotter's id of the order, a UUID."""
     client_order_id: _builtins.str
-    """The trader's own id of the order (FIX tag 11, ClOrdID), 1 to 64 printable ASCII characters, unique per trader
-    for ever.
+    """The trader's own id of the order (FIX tag 11, ClOrdID), 1 to 64 printable ASCII characters, unique among all
+    of the trader's orders.
     """
     trader_id: _builtins.str
     """The trader who entered the order, a UUID."""

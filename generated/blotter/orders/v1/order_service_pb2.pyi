@@ -38,8 +38,9 @@ class SubmitOrderRequest(_message.Message):
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     client_order_id: _builtins.str
-    """The trader's own id of the order, 1 to 64 printable ASCII characters (0x21 to 0x7E), unique per trader for ever.
-    When absent the server makes one; a retry after a lost answer may then enter a second order. Required in a batch.
+    """The trader's own id of the order, 1 to 64 printable ASCII characters (0x21 to 0x7E), unique among all orders of the
+    trader. If absent, the server makes one; a retry after a lost answer may then enter a second order. Required in a
+    batch.
     """
     symbol: _builtins.str
     """The instrument, 1 to 22 characters of A-Z a-z 0-9 and . - / = : ^ _ and space inside. Required."""

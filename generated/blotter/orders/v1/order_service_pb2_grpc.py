@@ -30,7 +30,7 @@ if _version_not_supported:
 class OrderServiceStub:
     """The blotter's record of orders.
 
-    Who is calling is said by call metadata, never by a field: `x-trader-id: <uuid>` for a trader, or `x-caller-role:
+    The caller is identified by call metadata, never by a field: `x-trader-id: <uuid>` for a trader, or `x-caller-role:
     execution` for a gateway; exactly one of them. Optional: `x-actor` (who or what acts, recorded in the audit trail)
     and `x-request-id` (made when absent; returned in the trailing metadata, in every error, and recorded).
 
@@ -101,7 +101,7 @@ class OrderServiceStub:
 class OrderServiceServicer:
     """The blotter's record of orders.
 
-    Who is calling is said by call metadata, never by a field: `x-trader-id: <uuid>` for a trader, or `x-caller-role:
+    The caller is identified by call metadata, never by a field: `x-trader-id: <uuid>` for a trader, or `x-caller-role:
     execution` for a gateway; exactly one of them. Optional: `x-actor` (who or what acts, recorded in the audit trail)
     and `x-request-id` (made when absent; returned in the trailing metadata, in every error, and recorded).
 
@@ -263,7 +263,7 @@ def add_OrderServiceServicer_to_server(servicer, server):
 class OrderService:
     """The blotter's record of orders.
 
-    Who is calling is said by call metadata, never by a field: `x-trader-id: <uuid>` for a trader, or `x-caller-role:
+    The caller is identified by call metadata, never by a field: `x-trader-id: <uuid>` for a trader, or `x-caller-role:
     execution` for a gateway; exactly one of them. Optional: `x-actor` (who or what acts, recorded in the audit trail)
     and `x-request-id` (made when absent; returned in the trailing metadata, in every error, and recorded).
 

@@ -31,7 +31,7 @@ GRPC_VERSION: str
 class OrderServiceStub:
     """The blotter's record of orders.
 
-    Who is calling is said by call metadata, never by a field: `x-trader-id: <uuid>` for a trader, or `x-caller-role:
+    The caller is identified by call metadata, never by a field: `x-trader-id: <uuid>` for a trader, or `x-caller-role:
     execution` for a gateway; exactly one of them. Optional: `x-actor` (who or what acts, recorded in the audit trail)
     and `x-request-id` (made when absent; returned in the trailing metadata, in every error, and recorded).
 
@@ -95,7 +95,7 @@ class OrderServiceStub:
 class OrderServiceAsyncStub(OrderServiceStub):
     """The blotter's record of orders.
 
-    Who is calling is said by call metadata, never by a field: `x-trader-id: <uuid>` for a trader, or `x-caller-role:
+    The caller is identified by call metadata, never by a field: `x-trader-id: <uuid>` for a trader, or `x-caller-role:
     execution` for a gateway; exactly one of them. Optional: `x-actor` (who or what acts, recorded in the audit trail)
     and `x-request-id` (made when absent; returned in the trailing metadata, in every error, and recorded).
 
@@ -155,7 +155,7 @@ class OrderServiceAsyncStub(OrderServiceStub):
 class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
     """The blotter's record of orders.
 
-    Who is calling is said by call metadata, never by a field: `x-trader-id: <uuid>` for a trader, or `x-caller-role:
+    The caller is identified by call metadata, never by a field: `x-trader-id: <uuid>` for a trader, or `x-caller-role:
     execution` for a gateway; exactly one of them. Optional: `x-actor` (who or what acts, recorded in the audit trail)
     and `x-request-id` (made when absent; returned in the trailing metadata, in every error, and recorded).
 

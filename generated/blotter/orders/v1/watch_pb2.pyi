@@ -59,8 +59,8 @@ class WatchOrdersRequest(_message.Message):
 
     @_builtins.property
     def trader_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Only orders of these traders, at most 100; empty: all. For execution gateways and compliance; a trader who names
-        traders, himself included, is refused with INVALID_ARGUMENT.
+        """Only orders of these traders, at most 100; empty: all. For execution gateways and compliance; from a
+        trader, any value is refused with INVALID_ARGUMENT, also the trader's own id.
         """
 
     def __init__(
@@ -95,7 +95,7 @@ class WatchOrdersResponse(_message.Message):
     EVENTS_FIELD_NUMBER: _builtins.int
     HEARTBEAT_FIELD_NUMBER: _builtins.int
     resume_token: _builtins.str
-    """Pass it in a new request to go on after this message. Opaque; valid for as long as the server keeps the events.
+    """Pass it in a new request to resume after this message. Opaque; valid for as long as the server keeps the events.
     Empty in snapshot messages: a snapshot cannot be resumed half-way.
     """
     @_builtins.property
