@@ -103,14 +103,15 @@ clean: ## remove what was built, the packages, and .blotter: the local database,
 	rm -rf .venv .blotter dist examples/node/node_modules examples/node/protos .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The first Python that can serve; a name on the PATH may be a shim that runs nothing, so each is asked.
+# The first Python that can serve; a name on the PATH may be a shim that runs nothing, so each is asked. The upper bound
+# is that of the wheels in the locks, because nothing is compiled here; the distributions themselves have none.
 .venv/bin/python:
-	@for python in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11; do \
-	  if $$python -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null; then \
+	@for python in $(PYTHON) python3 python3.15 python3.14 python3.13 python3.12 python3.11; do \
+	  if $$python -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 16))' 2>/dev/null; then \
 	    if [ -e .venv ] && [ ! -w .venv ]; then echo '.venv belongs to another user: it is left alone.' >&2; exit 1; fi; \
 	    rm -rf .venv && exec $$python -m venv .venv; \
 	  fi; \
-	done; echo 'Blotter needs Python 3.11, 3.12, 3.13 or 3.14 with its venv module on the PATH (or PYTHON=<path>).' >&2; exit 1
+	done; echo 'Blotter needs Python 3.11 to 3.15 with its venv module on the PATH (or PYTHON=<path>).' >&2; exit 1
 
 # Every package comes from a lock, by hash, as a wheel; the project itself is linked, built by the locked hatchling.
 .venv/.runtime: requirements.lock pyproject.toml packages/client/pyproject.toml packages/verifier/pyproject.toml | .venv/bin/python
