@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import UUID
-from weakref import WeakValueDictionary
 
 from psycopg import AsyncClientCursor, OperationalError
 from psycopg import errors as pg
@@ -22,6 +20,7 @@ from service.repositories.deadlines import Deadlines
 from service.repositories.errors import translate
 from service.repositories.pools import CLOSE_SECONDS, Connection, Pool, Row, answered_by
 from service.repositories.queueing import Key, Limits
+from service.repositories.turns import Turns
 
 Rows = list[Row]
 
@@ -37,11 +36,6 @@ def act_as(trader_id: UUID | None) -> Statement:
     """Return the statement that sets the trader for the rest of the transaction."""
     return Statement("SELECT act_as(%(trader_id)s)", {"trader_id": trader_id})
 
-
-WRITERS_A_TRADER = 2
-"""One active and one queued writer per trader; more would hold connections that other callers need."""
-WAIT_WITH_TURNS = 0.2
-"""Seconds for which a call that holds the turns of some traders waits for that of another trader."""
 
 MAY_BE_DONE = "The database did not answer, and the work may have been done; repeat the call with the same key."
 
@@ -201,7 +195,7 @@ class Database:
 
         `pooler` states that the conninfo leads to a pooler in transaction mode, such as PgBouncer.
         """
-        self._writers: WeakValueDictionary[tuple[UUID, CallerKind | None], asyncio.Semaphore] = WeakValueDictionary()
+        self._turns = Turns()
         self._session = _in_transaction(SESSION) if pooler else []
         self._calls: dict[asyncio.Task[list[Rows]], _Call] = {}
         self._pools = {}
@@ -290,7 +284,7 @@ class Database:
     async def _run(self, call: _Call) -> list[Rows]:
         pool = self._pools[call.caller.kind]
         with pool.queue.admitted(call.key):
-            async with self._turns(call):
+            async with self._turns.taken(call.caller.kind, call.writes_of, call.deadlines.waits_until):
                 try:
                     [[[known, *_]], *results] = await self._send(pool, call)
                 except DatabaseUnavailable:
@@ -301,44 +295,6 @@ class Database:
             raise UnknownTrader
         call.hint()
         return results
-
-    @asynccontextmanager
-    async def _turns(self, call: _Call) -> AsyncIterator[None]:
-        """Wait for a turn of each trader before a connection is taken, so that at most one waits for its lock.
-
-        A trader's own calls wait among themselves first: a gateway's report waits behind at most two of them.
-        """
-        async with AsyncExitStack() as turns, AsyncExitStack() as own:
-            try:
-                async with asyncio.timeout_at(call.deadlines.waits_until):
-                    if call.caller.kind is CallerKind.TRADER:
-                        for trader_id in call.writes_of:
-                            await own.enter_async_context(self._turn(trader_id, CallerKind.TRADER))
-                    order = sorted(call.writes_of)
-                    while (awaited := await self._enter(turns, order)) is not None:
-                        await turns.aclose()
-                        order = [awaited, *(trader_id for trader_id in order if trader_id != awaited)]
-            except TimeoutError as error:
-                raise DatabaseBusy from error
-            yield
-
-    async def _enter(self, turns: AsyncExitStack, trader_ids: list[UUID]) -> UUID | None:
-        """Take the traders' turns in this order. Returns the first one that does not become free soon.
-
-        A call that holds turns of other traders blocks these while it waits: it should release them, and wait for the
-        missing one before it takes the others.
-        """
-        for index, trader_id in enumerate(trader_ids):
-            try:
-                async with asyncio.timeout(WAIT_WITH_TURNS if index else None):
-                    await turns.enter_async_context(self._turn(trader_id))
-            except TimeoutError:
-                return trader_id
-        return None
-
-    def _turn(self, trader_id: UUID, kind: CallerKind | None = None) -> asyncio.Semaphore:
-        """Return the turns of a trader's writers: of one kind of caller, or (None) of all."""
-        return self._writers.setdefault((trader_id, kind), asyncio.Semaphore(WRITERS_A_TRADER))
 
     async def _send(self, pool: Pool, call: _Call) -> list[Rows]:
         for attempt in range(1 + pool.size):

@@ -14,7 +14,7 @@ from blotter.audit.v1 import audit_service_pb2 as audit_pb
 from blotter.orders.v1 import execution_report_pb2 as reports_pb
 from blotter.orders.v1 import order_pb2
 from blotter.orders.v1 import order_service_pb2 as pb
-from service.repositories.database import WRITERS_A_TRADER
+from service.repositories.turns import WRITERS_A_TRADER
 from tests.conftest import ALICE, BOB, Database
 from tests.rpc.errors import fields_of, reason_of, refused
 from tests.rpc.expiring import cancelled, expiring
