@@ -49,9 +49,10 @@ def served(settings: Settings) -> Iterator[Served]:
     """
     if settings.database_url is None:
         with _embedded(settings) as (cluster, owner):
-            keys = KeyFolder(settings.home / "keys")
-            if settings.ledger_keys is None and not keys.signers():
-                keys.generate(settings.ledger_origin)
+            if settings.ledger_keys is None and settings.keys_folder:
+                keys = KeyFolder(settings.keys_folder)
+                if not keys.signers():
+                    keys.generate(settings.ledger_origin)
             yield Served(owner, cluster)
         return
     conninfos = {kind: _login(settings, kind) for kind in ("trader", "execution", "compliance")}
