@@ -196,3 +196,11 @@ def test_the_retry_policy_names_methods_of_the_contract() -> None:
         *("CancelAllOrders", "WatchOrders", "StreamExecutionLogs", "ReconcileOrders", "ExportExecutionLogs"),
     }
     assert all(config["retryPolicy"]["retryableStatusCodes"] == ["UNAVAILABLE", "CANCELLED"] for config in configs)
+
+
+def test_a_list_whose_token_repeats_ends_with_an_error(client: Client, script: Script) -> None:
+    page = order_service_pb2.ListOrdersResponse(next_page_token="same")
+    script.plays = [answers(page)] * 3
+    with pytest.raises(BlotterError) as raised:
+        list(client.list_orders())
+    assert (raised.value.code, raised.value.reason) == (grpc.StatusCode.DATA_LOSS, "PAGE_REPEATED")

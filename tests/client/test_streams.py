@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 import pytest
+from google.rpc import error_details_pb2
 
 from blotter_client import BlotterError, Client, OrderStatus, Timing
 from tests.client.fake_time import Time
@@ -214,6 +215,19 @@ def test_the_servers_retry_delay_is_limited_to_a_minute(client: Client, script: 
     with client.watch_orders() as watch:
         list(islice(watch, 2))
     assert time.pauses == [60.1]
+
+
+@pytest.mark.parametrize("seconds", [-3600, -(1 << 62), 1 << 62])
+def test_a_senseless_retry_delay_neither_ends_the_wait_nor_the_stream(
+    client: Client, script: Script, time: Time, seconds: int
+) -> None:
+    delay = error_details_pb2.RetryInfo()
+    delay.retry_delay.seconds = seconds
+    draining = refuses("DRAINING", grpc.StatusCode.UNAVAILABLE, details=(delay,))
+    script.plays = [sends(complete(0), then=draining), sends(events(1), then=script.silence)]
+    with client.watch_orders() as watch:
+        list(islice(watch, 2))
+    assert time.pauses == [60.1 if seconds > 0 else 0.1]
 
 
 def test_a_stream_without_messages_is_considered_dead(client: Client, script: Script, time: Time) -> None:

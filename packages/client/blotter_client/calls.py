@@ -9,7 +9,7 @@ from typing import TypeVar, cast
 import grpc
 
 from blotter_client.deadlines import DEFAULT_TIMEOUT, deadline
-from blotter_client.errors import error_of_call, error_of_closed_channel
+from blotter_client.errors import error_of_call, error_of_closed_channel, repeated_page_error
 from blotter_client.metadata import Identity, new_request_id
 from blotter_client.pages import PageType
 from blotter_client.streams import Call, Connection, Timing
@@ -71,11 +71,16 @@ class Calls:
 
 
 def pages(fetch: Callable[[str], PageType], items: Callable[[PageType], Iterable[Item]]) -> Iterator[Item]:
-    """Yield the items of all pages. A page is fetched after the last item of the previous one."""
+    """Yield the items of all pages. A page is fetched after the last item of the previous one.
+
+    Raises BlotterError (code DATA_LOSS) if the server returns the token of a page again, which would never end.
+    """
     token = ""
     while True:
         page = fetch(token)
         yield from items(page)
-        token = page.next_page_token
+        previous, token = token, page.next_page_token
         if not token:
             return
+        if token == previous:
+            raise repeated_page_error()

@@ -74,7 +74,7 @@ def error_of_status(status: status_pb2.Status, request_id: str = "") -> BlotterE
         metadata=ours.metadata if ours else None,
         fields=_fields(_detail(status.details, error_details_pb2.BadRequest)),
         request_id=request_id,
-        retry_after=retry.retry_delay.ToTimedelta() if retry else None,
+        retry_after=_delay(retry) if retry else None,
     )
 
 
@@ -115,12 +115,27 @@ def closed_channel_error(request_id: str) -> BlotterError:
     return BlotterError("the channel is closed", code=grpc.StatusCode.CANCELLED, request_id=request_id)
 
 
+def repeated_page_error() -> BlotterError:
+    """Return the error of a list whose server returns the token of a page again."""
+    return BlotterError(
+        "the server returned the same page twice", code=grpc.StatusCode.DATA_LOSS, reason="PAGE_REPEATED"
+    )
+
+
 def _detail(details: Iterable[AnyMessage], kind: type[_Detail]) -> _Detail | None:
     for detail in details:
         found = kind()
         if detail.Unpack(found):
             return found
     return None
+
+
+def _delay(retry: error_details_pb2.RetryInfo) -> timedelta:
+    """Return the delay; the longest timedelta for one that is out of range, and none for a negative one."""
+    try:
+        return max(retry.retry_delay.ToTimedelta(), timedelta(0))
+    except (ValueError, OverflowError):
+        return timedelta.max if retry.retry_delay.seconds > 0 else timedelta(0)
 
 
 def _fields(bad_request: error_details_pb2.BadRequest | None) -> dict[str, str]:

@@ -132,7 +132,7 @@ def backoff(failures: int, retry_after: timedelta | None, random: Callable[[], f
     """
     longest = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2.0 ** min(failures - 1, 16))
     delay = retry_after.total_seconds() if retry_after else 0.0
-    return min(delay, LONGEST_RETRY_DELAY) + random() * longest
+    return min(max(delay, 0.0), LONGEST_RETRY_DELAY) + random() * longest
 
 
 def silent_error(request_id: str) -> BlotterError:

@@ -12,7 +12,12 @@ import grpc.aio
 
 from blotter_client.aio.streams import AsyncConnection, AsyncTiming, task_is_cancelled
 from blotter_client.deadlines import DEFAULT_TIMEOUT, deadline
-from blotter_client.errors import closed_channel_error, error_of_call, error_of_closed_channel
+from blotter_client.errors import (
+    closed_channel_error,
+    error_of_call,
+    error_of_closed_channel,
+    repeated_page_error,
+)
 from blotter_client.metadata import Identity, new_request_id
 from blotter_client.pages import PageType
 
@@ -80,12 +85,17 @@ class AsyncCalls:
 async def pages(
     fetch: Callable[[str], Awaitable[PageType]], items: Callable[[PageType], Iterable[Item]]
 ) -> AsyncIterator[Item]:
-    """Yield the items of all pages. A page is fetched after the last item of the previous one."""
+    """Yield the items of all pages. A page is fetched after the last item of the previous one.
+
+    Raises BlotterError (code DATA_LOSS) if the server returns the token of a page again, which would never end.
+    """
     token = ""
     while True:
         page = await fetch(token)
         for item in items(page):
             yield item
-        token = page.next_page_token
+        previous, token = token, page.next_page_token
         if not token:
             return
+        if token == previous:
+            raise repeated_page_error()
