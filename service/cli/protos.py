@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from importlib.metadata import distribution
 from pathlib import Path
 
 import click
 
 from service import resources
+from service.files import replacing
 
 _GOOGLEAPIS = "googleapis-common-protos"
 _ERROR_DETAILS = "google/rpc/error_details.proto"  # no file of the contract imports it, but each error carries them
@@ -26,6 +28,8 @@ def protos(folder: Path, force: bool) -> None:
     code generators include their own. A folder that contains other files is not changed without --force.
     """
     files = contract()
+    if links := sorted(path.as_posix() for path in _below(folder) if path.is_symlink() or not _is_plain(path)):
+        raise click.ClickException(f"{links[0]} is a link, or neither a file nor a folder. Name another folder.")
     found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if not path.is_dir()}
     same = {name for name, path in found.items() if name in files and path.read_bytes() == files[name]}
     if (others := sorted(found.keys() - same)) and not force:
@@ -36,9 +40,23 @@ def protos(folder: Path, force: bool) -> None:
     for name in sorted(files.keys() - same):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(files[name])
+        with replacing(path) as file:
+            file.write(files[name])
         click.echo(name)
     click.echo(f"Files written into {folder}: {len(files.keys() - same)}; there already: {len(same)}.")
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """Yield what is in the folder, without following links."""
+    if folder.is_dir():
+        for path in folder.iterdir():
+            yield path
+            if not path.is_symlink():
+                yield from _below(path)
+
+
+def _is_plain(path: Path) -> bool:
+    return path.is_file() or path.is_dir()
 
 
 def contract() -> dict[str, bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -72,3 +73,25 @@ def test_a_folder_that_holds_anything_else_is_left_alone_unless_forced(tmp_path:
 def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert protos(tmp_path / "file").exit_code == 2
+
+
+@pytest.mark.parametrize("arguments", [[], ["--force"]])
+@pytest.mark.parametrize("name", ["blotter", "google/rpc/status.proto"])
+def test_a_link_in_the_folder_is_not_followed(tmp_path: Path, name: str, arguments: list[str]) -> None:
+    elsewhere, folder = tmp_path / "elsewhere", tmp_path / "here"
+    link = folder / name
+    link.parent.mkdir(parents=True)
+    if name.endswith(".proto"):
+        elsewhere.write_text("mine")
+    else:
+        elsewhere.mkdir()
+    link.symlink_to(elsewhere)
+    done = protos(*arguments, folder)
+    assert done.exit_code == 1
+    assert done.output == f"Error: {link} is a link, or neither a file nor a folder. Name another folder.\n"
+    assert elsewhere.read_text() == "mine" if elsewhere.is_file() else not list(elsewhere.iterdir())
+
+
+def test_a_pipe_in_the_folder_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert protos("--force", tmp_path).exit_code == 1
