@@ -85,7 +85,7 @@ async def test_another_key_is_not_trusted(exported: dict[str, Any], tmp_path: Pa
     assert shown.stdout == made.stdout
     result = run("audit", "verify", exported["bundle"], "--key", made.stdout.strip())
     assert result.exit_code == 4
-    assert "by none of the given log keys" in result.output
+    assert "by none of the given keys of the log" in result.output
     result = run("audit", "check-receipt", exported["receipt"], "--key", made.stdout.strip())
     assert result.exit_code == 4
     (tmp_path / "both").write_text(f"{made.stdout.strip()}\n{exported['key']}\n")

@@ -172,7 +172,7 @@ def test_a_bundle_that_is_signed_by_an_unknown_key_or_by_a_witness_alone_is_a_do
     for by in ([STRANGER], [WITNESS]):
         verdict = verified(bundle(LEAVES, by=by), [*KEYS, witness])
         assert not verdict.verified
-        assert "by none of the given log keys" in verdict.doubts[0]
+        assert "by none of the given keys of the log" in verdict.doubts[0]
     verdict = verified(bundle(LEAVES), [*KEYS, witness])
     assert verdict.doubts == ["The witness witness.example has not cosigned the checkpoint."]
     assert verified(bundle(LEAVES, by=[LOG, WITNESS]), [*KEYS, witness]).verified
@@ -218,7 +218,9 @@ def test_a_bundle_that_does_not_hold_what_it_announces(change: Callable[[bytes],
     file = change(PART)
     assert file != PART
     verdict = verified(file)
-    assert verdict.faults or verdict.doubts == ["The checkpoint is signed by , by none of the given log keys."]
+    assert verdict.faults or verdict.doubts == [
+        f"The checkpoint is signed by , by none of the given keys of the log {LOG.name}."
+    ]
 
 
 def test_one_line_more_in_the_place_of_an_empty_one_is_a_fault() -> None:
@@ -321,3 +323,18 @@ def test_a_receipt_that_proves_something_else_or_nothing(changes: dict[str, Any]
 def test_an_invalid_receipt_is_refused(header: str) -> None:
     with pytest.raises(NotAReceipt):
         Receipt.parse(receipt(header=header))
+
+
+def test_a_key_of_another_log_does_not_sign_for_this_one() -> None:
+    other = plain.Key("other.example/log", b"\x04" * 32)
+    keys = [*KEYS, Verifier.parse(other.vkey)]
+    verdict = verified(bundle(LEAVES, by=[other]), keys)
+    assert not verdict.verified
+    assert "by none of the given keys of the log" in verdict.doubts[0]
+    verdict = verified(bundle(LEAVES), keys, older(3, by=[other]))
+    assert "The older checkpoint is signed by" in verdict.doubts[0]
+
+
+def test_a_false_bundle_cannot_take_memory_by_ids_of_traders() -> None:
+    verdict = verified(bundle([rfc8785.dumps(event("x" * 50_000, "1"))]))
+    assert verdict.faults == ["Entry 0 has no valid trader_id."]

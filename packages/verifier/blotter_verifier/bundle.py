@@ -13,12 +13,14 @@ import rfc8785
 from blotter_verifier.checkpoint import Checkpoint
 from blotter_verifier.encoding import decoded
 from blotter_verifier.hashing import HASH_BYTES, fold, leaf_hash, node_hash
-from blotter_verifier.notes import COSIGNATURE, ED25519, InvalidNote, Note, Verifier, parse_note
+from blotter_verifier.notes import COSIGNATURE, InvalidNote, Note, Verifier, parse_note
 
 HEADER = "blotter-bundle/v1"
 MAX_LINE = 200_000
 MAX_CHECKPOINT = 1_000_000
 MAX_FAULTS = 100
+MAX_TRADER_ID = 100
+"""A trader's id is a UUID; this bounds the memory that a false bundle takes."""
 _SEQUENCE = re.compile("[1-9][0-9]{0,18}")
 
 
@@ -211,6 +213,9 @@ class _Leaves:
         if not (isinstance(number, str) and _SEQUENCE.fullmatch(number)):
             self._verdict.fault(f"Entry {position}, of trader {trader_id}, has no valid sequence.")
             return
+        if len(trader_id) > MAX_TRADER_ID:
+            self._verdict.fault(f"Entry {position} has no valid trader_id.")
+            return
         sequence = int(number)
         expected = self._last.get(trader_id, 0 if self._verdict.start == 0 else sequence - 1) + 1
         if sequence != expected:
@@ -249,9 +254,11 @@ def _older(since: Note | None, verifiers: Collection[Verifier], verdict: Verdict
     if since is None:
         return None
     try:
-        if not since.signed_by(verifiers):
-            verdict.doubt(f"The older checkpoint is signed by {_names(since)}, by none of the given keys.")
         older = Checkpoint.parse(since.text)
+        signed_by = since.signed_by(verifiers)
+        witnessed = any(verifier.type == COSIGNATURE for verifier in signed_by)
+        if not (witnessed or older.is_signed_by_log(signed_by)):
+            verdict.doubt(f"The older checkpoint is signed by {_names(since)}, by none of the given keys of its log.")
     except InvalidNote as error:
         verdict.fault(f"The older checkpoint is invalid: {error}.")
         return None
@@ -285,8 +292,10 @@ def _check_signed(text: str, tree: _Tree, verifiers: Collection[Verifier], verdi
         verdict.fault(f"The checkpoint is invalid: {error}.")
         return
     verdict.signed_by = [f"{verifier.name}+{verifier.key_id.hex()}" for verifier in signed_by]
-    if not any(verifier.type == ED25519 for verifier in signed_by):
-        verdict.doubt(f"The checkpoint is signed by {_names(note)}, by none of the given log keys.")
+    if not checkpoint.is_signed_by_log(signed_by):
+        verdict.doubt(
+            f"The checkpoint is signed by {_names(note)}, by none of the given keys of the log {checkpoint.origin}."
+        )
     for verifier in verifiers:
         if verifier.type == COSIGNATURE and verifier not in signed_by:
             verdict.doubt(f"The witness {verifier.name} has not cosigned the checkpoint.")

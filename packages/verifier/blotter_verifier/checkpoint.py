@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from blotter_verifier.encoding import decoded
 from blotter_verifier.hashing import HASH_BYTES
-from blotter_verifier.notes import InvalidNote
+from blotter_verifier.notes import ED25519, InvalidNote, Verifier
 
 _SIZE = re.compile("0|[1-9][0-9]{0,18}")
 
@@ -24,6 +25,10 @@ class Checkpoint(NamedTuple):
     def text(self) -> str:
         """The note's text."""
         return f"{self.origin}\n{self.size}\n{base64.b64encode(self.root).decode()}\n"
+
+    def is_signed_by_log(self, verifiers: Iterable[Verifier]) -> bool:
+        """Return whether one of the verifiers is a key of this log: a log's key has the origin as its name."""
+        return any(verifier.type == ED25519 and verifier.name == self.origin for verifier in verifiers)
 
     @classmethod
     def parse(cls, text: str) -> Checkpoint:

@@ -7,6 +7,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from blotter_verifier.bundle import NotABundle, verify
@@ -26,6 +27,12 @@ exit status:
 """
 _COLOURS = {Status.VERIFIED: "32", Status.FALSE: "31", Status.UNDECIDED: "33"}
 _PROGRESS_STEP = 10_000
+_MAX_FILE = 1_000_000
+"""Bytes of a receipt, a checkpoint or a file of keys: a leaf has at most 65,535, and 100 signatures follow."""
+
+
+class _TooLong(ValueError):
+    """A file that is longer than such a file can be."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,13 +40,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     check: Callable[[argparse.Namespace], Report] = options.check
     report = check(options)
+    try:
+        _print(report)
+    except (OSError, ValueError, AttributeError):
+        # Status 1 would state that the file is false. Python would flush the stream once more and fail.
+        with suppress(OSError, AttributeError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Status.UNREADABLE if report.status is Status.VERIFIED else report.status
+    return report.status
+
+
+def _print(report: Report) -> None:
+    """Print the report. Raises OSError, ValueError or AttributeError if the output is full, closed or missing."""
     if report.status is Status.UNREADABLE:
         print(f"Error: {report.headline}", file=sys.stderr)
-        return report.status
-    print(_coloured(report.headline, report.status))
-    for line in report.lines:
-        print(line)
-    return report.status
+        return
+    lines = [_coloured(report.headline, report.status), *report.lines]
+    encoding = sys.stdout.encoding or "ascii"
+    print("\n".join(lines).encode(encoding, "backslashreplace").decode(encoding), flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -85,10 +103,10 @@ def _verify_bundle(options: argparse.Namespace) -> Report:
     has not replaced the history, pass a checkpoint that you kept.
     """
     try:
-        older = parse_note(options.since.read_text("utf-8")) if options.since else None
+        older = parse_note(_text(options.since)) if options.since else None
         if older:
             Checkpoint.parse(older.text)
-    except (InvalidNote, OSError, UnicodeDecodeError) as error:
+    except (InvalidNote, OSError, UnicodeDecodeError, _TooLong) as error:
         return _unreadable(f"{options.since} is not a checkpoint", error)
     try:
         with options.file.open("rb") as file:
@@ -100,9 +118,9 @@ def _verify_bundle(options: argparse.Namespace) -> Report:
 def _verify_receipt(options: argparse.Namespace) -> Report:
     """Verify the inclusion proof and the signature of a receipt, and print its event."""
     try:
-        receipt = Receipt.parse(options.file.read_text("utf-8"))
+        receipt = Receipt.parse(_text(options.file))
         return of_receipt(receipt, receipt.verify(options.keys))
-    except (NotAReceipt, UnicodeDecodeError, OSError) as error:
+    except (NotAReceipt, UnicodeDecodeError, OSError, _TooLong) as error:
         return _unreadable(str(options.file), error)
     except UnknownKey as error:
         return Report(Status.UNDECIDED, printable(f"UNDECIDED. {error}."), [])
@@ -112,9 +130,20 @@ def _verify_receipt(options: argparse.Namespace) -> Report:
 
 def _file(text: str) -> Path:
     path = Path(text)
-    if not path.exists():
-        raise argparse.ArgumentTypeError(f"the file {printable(text)} does not exist")
+    try:
+        path.stat()
+    except (OSError, ValueError) as error:
+        raise argparse.ArgumentTypeError(f"the file {printable(text)} does not exist, or cannot be read") from error
     return path
+
+
+def _text(path: Path) -> str:
+    """Return the text of a small file, with its line ends as they are. Raises OSError, UnicodeDecodeError, _TooLong."""
+    with path.open("rb") as file:
+        content = file.read(_MAX_FILE + 1)
+    if len(content) > _MAX_FILE:
+        raise _TooLong(f"the file has more than {_MAX_FILE} bytes")
+    return content.decode("utf-8")
 
 
 def _verifiers(text: str) -> list[Verifier]:
@@ -123,11 +152,11 @@ def _verifiers(text: str) -> list[Verifier]:
     try:
         if "+" not in text and not file.is_file():
             raise argparse.ArgumentTypeError("the value is neither a public key nor a file of public keys")
-        content = file.read_text("utf-8") if file.is_file() else text
+        content = _text(file) if file.is_file() else text
         if "PRIVATE" in content:
             raise argparse.ArgumentTypeError("the key is a private key; `blotter keys show` prints the public one")
-        return [Verifier.parse(line) for line in content.strip().split("\n")]
-    except (InvalidKey, OSError, UnicodeDecodeError) as error:
+        return [Verifier.parse(line) for line in content.strip().splitlines()]
+    except (InvalidKey, OSError, UnicodeDecodeError, _TooLong) as error:
         raise argparse.ArgumentTypeError(f"the value is not a public key: {error}") from error
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from blotter_verifier.checkpoint import Checkpoint
 from blotter_verifier.encoding import decoded
 from blotter_verifier.hashing import HASH_BYTES, leaf_hash
-from blotter_verifier.notes import COSIGNATURE, ED25519, Note, Verifier, parse_note
+from blotter_verifier.notes import COSIGNATURE, Note, Verifier, parse_note
 from blotter_verifier.proofs import InvalidProof, verify_inclusion
 
 _INDEX = re.compile("0|[1-9][0-9]{0,18}")
@@ -70,8 +70,8 @@ class Receipt:
         signed_by = self.checkpoint.signed_by(verifiers)
         checkpoint = Checkpoint.parse(self.checkpoint.text)
         verify_inclusion(self.index, checkpoint.size, leaf_hash(self.leaf), self.proof, checkpoint.root)
-        if not any(verifier.type == ED25519 for verifier in signed_by):
-            raise UnknownKey("the checkpoint is signed by none of the given log keys")
+        if not checkpoint.is_signed_by_log(signed_by):
+            raise UnknownKey(f"the checkpoint is signed by none of the given keys of the log {checkpoint.origin}")
         for verifier in verifiers:
             if verifier.type == COSIGNATURE and verifier not in signed_by:
                 raise UnknownKey(f"the witness {verifier.name} has not cosigned the checkpoint")
