@@ -235,8 +235,11 @@ async def _close(database: Database, grace: Grace) -> None:
     await database.close(grace.left())
 
 
-async def serve(settings: Settings, conninfo: str, ready: Callable[[], None]) -> None:
-    """Serve until SIGTERM or SIGINT. Calls `ready` when the server accepts calls. Raises what `running` raises."""
+async def serve(settings: Settings, conninfo: str, ready: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT. Calls `ready` with the address when the server accepts calls.
+
+    Raises what `running` raises.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
@@ -247,8 +250,11 @@ async def serve(settings: Settings, conninfo: str, ready: Callable[[], None]) ->
         if server is None:
             log.info("Stopping before the start is complete")
             return
-        log.info("Serving on %s", settings.listen, extra={"port": server.port})
-        ready()
+        # The system has chosen the port if the setting's is 0.
+        host, colon, _ = settings.listen.rpartition(":")
+        address = settings.listen if settings.listen.startswith("unix:") else f"{host}{colon}{server.port}"
+        log.info("Serving on %s", address, extra={"port": server.port})
+        ready(address)
         done, _ = await asyncio.wait([stopped, *server.tasks], return_when=asyncio.FIRST_COMPLETED)
         ended = [task for task in server.tasks if task in done]
         for task in ended:

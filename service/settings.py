@@ -162,7 +162,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _refuse_open_door(self) -> Settings:
-        if not _is_address(self.listen):
+        if not is_address(self.listen):
             raise ValueError(f"BLOTTER_LISTEN={self.listen} must be HOST:PORT, [IPv6]:PORT or unix:PATH.")
         if not self.trusted_gateway and not _is_loopback(self.listen):
             raise ValueError(
@@ -203,8 +203,11 @@ def unknown_variables(names: Iterable[str]) -> list[str]:
     return found
 
 
-def _is_address(listen: str) -> bool:
-    # gRPC itself reads a missing port as 443, and a port above 65535 as another one.
+def is_address(listen: str) -> bool:
+    """Return whether a text is HOST:PORT, [IPv6]:PORT or unix:PATH.
+
+    gRPC itself reads a missing port as 443, and a port above 65535 as another one.
+    """
     if listen.startswith("unix:"):
         return listen != "unix:"
     _, colon, port = listen.rpartition(":")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 from uuid import UUID
@@ -94,7 +95,7 @@ def serve() -> None:
 
 async def _serve(settings: Settings, database: provisioning.Served) -> None:
     """Serve until a signal; restart an embedded database that ends, or stop if it cannot be restarted."""
-    tasks = [asyncio.create_task(server.serve(settings, database.conninfo, lambda: _greet(settings)))]
+    tasks = [asyncio.create_task(server.serve(settings, database.conninfo, partial(_greet, settings)))]
     if database.cluster:
         tasks.append(asyncio.create_task(keep_running(database.cluster)))
     done, others = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -105,24 +106,22 @@ async def _serve(settings: Settings, database: provisioning.Served) -> None:
         await task
 
 
-def _greet(settings: Settings) -> None:
+def _greet(settings: Settings, address: str) -> None:
     if settings.database_url is not None:
-        click.echo(f"Blotter serves on {settings.listen}. Ctrl-C stops it. `blotter traders list` shows the traders.")
+        click.echo(f"Blotter serves on {address}. Ctrl-C stops it. `blotter traders list` shows the traders.")
         return
     if not provisioning.DEMO_TRADERS:
-        click.echo(
-            f"Blotter serves on {settings.listen}. Ctrl-C stops it. `blotter traders add NAME` registers a trader."
-        )
+        click.echo(f"Blotter serves on {address}. Ctrl-C stops it. `blotter traders add NAME` registers a trader.")
         return
     trader_id, name = next(iter(provisioning.DEMO_TRADERS.items()))
-    click.echo(f"Blotter serves on {settings.listen}. Ctrl-C stops it. Try, in another terminal:\n")
+    click.echo(f"Blotter serves on {address}. Ctrl-C stops it. Try, in another terminal:\n")
     order = (
         '{"client_order_id": "first", "symbol": "AAPL", "side": "SIDE_BUY", "order_type": "ORDER_TYPE_LIMIT", '
         '"quantity": 100, "price": "585.33"}'
     )
-    submit = f"{settings.listen} blotter.orders.v1.OrderService/SubmitOrder"
+    submit = f"{address} blotter.orders.v1.OrderService/SubmitOrder"
     for line in (
-        f"grpcurl -plaintext {settings.listen} list",
+        f"grpcurl -plaintext {address} list",
         f"grpcurl -plaintext -H 'x-trader-id: {trader_id}' -d '{order}' {submit}",
         "make demo",
     ):

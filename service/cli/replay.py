@@ -135,6 +135,8 @@ def demo(seed: int | None, orders: int, pace: float, trader_ids: tuple[UUID, ...
 
 def run(flow: Flow, target: str, traders: Sequence[UUID], *, pace: float = 0.0, show_events: bool = False) -> int:
     """Play a flow, compare, print the result, and return the exit status. Raises NotPlayed."""
+    if not flow.steps:
+        raise NotPlayed(f"{flow.source} has no steps to play.")
     screen = Screen({trader_id: DEMO_TRADERS.get(trader_id, str(trader_id)[:8]) for trader_id in traders})
     book = Book.of(flow.steps, traders)
     _print_flow(flow, target, len(traders))

@@ -338,3 +338,9 @@ def test_a_key_of_another_log_does_not_sign_for_this_one() -> None:
 def test_a_false_bundle_cannot_take_memory_by_ids_of_traders() -> None:
     verdict = verified(bundle([rfc8785.dumps(event("x" * 50_000, "1"))]))
     assert verdict.faults == ["Entry 0 has no valid trader_id."]
+
+
+def test_a_witness_with_the_name_of_the_log_does_not_sign_for_it() -> None:
+    witness = plain.Key(LOG.name, b"\x05" * 32, 4)
+    verdict = verified(bundle(LEAVES, by=[witness]), [*KEYS, Verifier.parse(witness.vkey)])
+    assert "by none of the given keys of the log" in verdict.doubts[0]

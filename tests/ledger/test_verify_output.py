@@ -1,4 +1,4 @@
-"""The command `blotter-verify` where output or files cannot be used: never status 1, which states that a file is false."""
+"""The command `blotter-verify` where output or files cannot be used: never status 1, which means a false file."""
 
 from __future__ import annotations
 

@@ -13,8 +13,8 @@ from service.settings import Settings
 def test_the_greeting_names_demo_traders_only_where_there_are_some(
     capsys: pytest.CaptureFixture[str], database_url: str | None, demo_traders: bool
 ) -> None:
-    _greet(Settings(database_url=database_url))
+    _greet(Settings(database_url=database_url), "127.0.0.1:50052")
     printed = capsys.readouterr().out
-    assert "Blotter serves on 127.0.0.1:50051" in printed
+    assert "Blotter serves on 127.0.0.1:50052" in printed
     assert any(str(trader_id) in printed for trader_id in DEMO_TRADERS) is demo_traders
     assert ("demo" in printed) is demo_traders

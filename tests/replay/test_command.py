@@ -78,3 +78,18 @@ def test_a_file_that_does_not_exist() -> None:
     result = CliRunner().invoke(replay, ["nothing.csv", "--symbol", "AAPL", "--date", "2012-06-21"])
     assert result.exit_code == 2
     assert "nothing.csv" in result.output
+
+
+def test_a_file_without_messages_is_not_played(tmp_path: Path) -> None:
+    path = tmp_path / "messages.csv"
+    path.touch()
+    result = CliRunner().invoke(replay, [str(path), "--symbol", "AAPL", "--date", "2012-06-21"])
+    assert result.exit_code == 3
+    assert "has no steps to play" in result.output
+
+
+@pytest.mark.parametrize("target", ["localhost", "localhost:", "localhost:99999"])
+def test_a_target_without_a_port_is_refused(target: str) -> None:
+    result = CliRunner().invoke(demo, ["--target", target])
+    assert result.exit_code == 2
+    assert f"{target!r} must be HOST:PORT" in result.output

@@ -83,7 +83,7 @@ async def test_a_task_that_dies_ends_the_server_with_an_error(
     monkeypatch.setattr(Feed, "run", dies)
     async with asyncio.timeout(30):
         with pytest.raises(RuntimeError, match="feed"):
-            await serve(settings(), database.conninfo("blotter_trader"), lambda: None)
+            await serve(settings(), database.conninfo("blotter_trader"), lambda _: None)
     [record] = [record for record in caplog.records if record.levelno >= logging.ERROR]
     assert "feed" in record.getMessage()
     assert record.exc_info

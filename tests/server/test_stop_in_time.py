@@ -24,7 +24,7 @@ async def test_a_signal_during_the_start_ends_it(database: Database, caplog: pyt
     async with proxied(database) as silent:
         silent.proxy.deafen()
         conninfo = make_conninfo(silent.conninfo("blotter_trader"), connect_timeout=60)
-        service = asyncio.create_task(serve(settings(), conninfo, lambda: pytest.fail("it has started")))
+        service = asyncio.create_task(serve(settings(), conninfo, lambda _: pytest.fail("it has started")))
         async with asyncio.timeout(60):
             while not silent.proxy.count:  # noqa: ASYNC110  # the proxy has no event for it
                 await asyncio.sleep(0.01)
