@@ -77,8 +77,9 @@ async def test_a_stream_that_is_stale_for_too_long_ends_with_its_token(
         async with watching(blotter, request=EACH_SECOND) as watch:
             await watch.until_snapshot()
             silent.proxy.deafen()
-            async with asyncio.timeout(60):
-                error = await refused(watch.until(2))
+            error = await refused(
+                watch.until(2, within=60)
+            )  # the read that hangs, and its cancellation, have deadlines
             assert (error.code(), reason_of(error) in REASONS) == (grpc.StatusCode.UNAVAILABLE, True)
             assert info_of(error).metadata["resume_token"] == watch.token
         # A stream that begins now also ends.

@@ -53,9 +53,9 @@ class Watch:
                 pass
         return message.snapshot_complete
 
-    async def until(self, sequence: int) -> None:
+    async def until(self, sequence: int, *, within: float = PATIENCE) -> None:
         """Read until the event with the sequence has come."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(within):
             while not self.events or self.events[-1].sequence < sequence:
                 await self.next()
 
