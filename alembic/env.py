@@ -23,8 +23,6 @@ from service.models import metadata
 
 OWNER = "blotter_owner"
 LOCK_NOT_AVAILABLE = "55P03"
-CREATED_BY_ANOTHER = {"23505", "42P07"}
-"""unique_violation and duplicate_table: IF NOT EXISTS does not see what another transaction is about to commit."""
 VERSION_TABLE = """
     CREATE TABLE IF NOT EXISTS alembic_version (
         version_num varchar(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))
@@ -78,10 +76,11 @@ def lock(connection: Connection) -> Iterator[None]:
         try:
             second.exec_driver_sql(VERSION_TABLE)
             second.commit()
-        except DBAPIError as error:
-            if getattr(error.orig, "sqlstate", None) not in CREATED_BY_ANOTHER:
-                raise
+        except DBAPIError:
+            # IF NOT EXISTS does not see what another transaction is about to commit.
             second.rollback()
+            if second.exec_driver_sql("SELECT to_regclass('alembic_version')").scalar_one() is None:
+                raise
         second.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
         second.exec_driver_sql(f"SET LOCAL lock_timeout = '{seconds}s'")
         try:

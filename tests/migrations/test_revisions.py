@@ -247,7 +247,13 @@ def test_of_two_upgrades_at_once_the_second_waits_and_finds_nothing_to_do(empty:
             settings = {"BLOTTER_DATABASE_URL": empty.url}
             both = [stack.enter_context(started("migrate", "upgrade", cwd=tmp_path, **settings)) for _ in range(2)]
             with psycopg.connect(empty.conninfo("postgres"), autocommit=True) as watching:
-                until(lambda: watching.execute(waiting, [empty.name]).fetchone() == (2,), "both commands wait")
+
+                def both_wait() -> bool:
+                    ended = [process.communicate()[0] for process in both if process.poll() is not None]
+                    assert not ended, ended
+                    return watching.execute(waiting, [empty.name]).fetchone() == (2,)
+
+                until(both_wait, "both commands wait")
             superuser.rollback()
             outputs = [process.communicate(timeout=DEADLINE)[0] for process in both]
     for process, output in zip(both, outputs, strict=True):
