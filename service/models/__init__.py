@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from service.models.audit_access import AuditAccess
 from service.models.base import Base
+from service.models.cancel_timer import CancelTimer
 from service.models.execution_log import ExecutionLog
 from service.models.fill import Fill
+from service.models.fill_correction import FillCorrection
 from service.models.merkle_tree import LedgerCheckpoint, LedgerCosignature, LedgerEntry, LedgerHead, LedgerTile
 from service.models.order import Order
 from service.models.trader import Trader, TraderSequence
@@ -14,8 +16,10 @@ metadata = Base.metadata
 
 __all__ = [
     "AuditAccess",
+    "CancelTimer",
     "ExecutionLog",
     "Fill",
+    "FillCorrection",
     "LedgerCheckpoint",
     "LedgerCosignature",
     "LedgerEntry",

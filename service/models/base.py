@@ -15,7 +15,7 @@ from sqlalchemy import BigInteger, DateTime, MetaData, Numeric, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import DeclarativeBase, mapped_column
 
-ORDER_TYPE = postgresql.ENUM("MARKET", "LIMIT", "STOP", name="order_type_enum", create_type=False)
+ORDER_TYPE = postgresql.ENUM("MARKET", "LIMIT", "STOP", "STOP_LIMIT", name="order_type_enum", create_type=False)
 ORDER_SIDE = postgresql.ENUM("BUY", "SELL", name="order_side_enum", create_type=False)
 ORDER_STATUS = postgresql.ENUM(
     "PENDING", "FILLED", "PARTIAL", "REJECTED", "CANCELLED", name="order_status_enum", create_type=False
@@ -28,9 +28,22 @@ ACTION = postgresql.ENUM(
     "REJECTED",
     "CANCELLED",
     "RECOVERED",
+    "CANCEL_REQUESTED",
+    "REPLACE_REQUESTED",
+    "REPLACED",
+    "CANCEL_REFUSED",
+    "REPLACE_REFUSED",
+    "RESTATED",
+    "DONE_FOR_DAY",
+    "FILL_CORRECTED",
+    "FILL_BUSTED",
     name="action_enum",
     create_type=False,
 )
+TIME_IN_FORCE = postgresql.ENUM("DAY", "GTC", "IOC", "FOK", "GTD", name="time_in_force_enum", create_type=False)
+SECURITY_ID_SOURCE = postgresql.ENUM("ISIN", "FIGI", "CUSIP", name="security_id_source_enum", create_type=False)
+SHORT_SALE = postgresql.ENUM("SELL_SHORT", "SELL_SHORT_EXEMPT", name="short_sale_enum", create_type=False)
+REQUEST_KIND = postgresql.ENUM("CANCEL", "REPLACE", name="request_kind_enum", create_type=False)
 
 
 class Base(DeclarativeBase):

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import date
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Computed, ForeignKeyConstraint, Index, String, Text, UniqueConstraint, text
+from sqlalchemy import (
+    BigInteger,
+    Computed,
+    ForeignKeyConstraint,
+    Index,
+    SmallInteger,
+    String,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from service.models.base import (
@@ -12,6 +25,10 @@ from service.models.base import (
     ORDER_SIDE,
     ORDER_STATUS,
     ORDER_TYPE,
+    REQUEST_KIND,
+    SECURITY_ID_SOURCE,
+    SHORT_SALE,
+    TIME_IN_FORCE,
     Base,
     Instant,
     Notional,
@@ -22,7 +39,7 @@ from service.models.base import (
 
 
 class ExecutionLog(Base):
-    """One audit event, with the order's state after it. Append-only; a trigger copies the state."""
+    """One audit event, with the order's state after it. Append-only."""
 
     __tablename__ = "execution_logs"
     __table_args__ = (
@@ -99,3 +116,28 @@ class ExecutionLog(Base):
     fill_quantity: Mapped[int | None]
     fill_price: Mapped[Price | None]
     fill_commission: Mapped[Price | None]
+
+    leaf_version: Mapped[int] = mapped_column(SmallInteger, comment="Version of the leaf")
+    excess_quantity: Mapped[int] = mapped_column(BigInteger)
+    stop_price: Mapped[Price | None]
+    time_in_force: Mapped[str | None] = mapped_column(TIME_IN_FORCE)
+    account: Mapped[str | None] = mapped_column(String(64))
+    labels: Mapped[dict[str, str] | None] = mapped_column(JSONB)
+    parent_order_id: Mapped[str | None] = mapped_column(String(64))
+    currency: Mapped[str | None] = mapped_column(String(3))
+    security_id: Mapped[str | None] = mapped_column(String(64))
+    security_id_source: Mapped[str | None] = mapped_column(SECURITY_ID_SOURCE)
+    short_sale: Mapped[str | None] = mapped_column(SHORT_SALE)
+    exempt_from_cancel_timer: Mapped[bool]
+    at_venue: Mapped[bool]
+    status_reason: Mapped[str | None] = mapped_column(Text)
+    pending_kind: Mapped[str | None] = mapped_column(REQUEST_KIND)
+    pending_key: Mapped[str | None] = mapped_column(String(64))
+    pending_terms: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+
+    request_key: Mapped[str | None] = mapped_column(String(64), comment="Key of the request that the event records")
+    request_digest: Mapped[bytes | None] = mapped_column(comment="SHA-256 of what was requested")
+    answered_key: Mapped[str | None] = mapped_column(String(64), comment="Key of the request that the event settles")
+    terms: Mapped[dict[str, Any] | None] = mapped_column(JSONB, comment="The terms that the event asks for or sets")
+    trade_date: Mapped[date | None]
+    ref_execution_id: Mapped[str | None] = mapped_column(String(64), comment="Of the fill or correction it is about")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from uuid import UUID
 
 from sqlalchemy import ForeignKeyConstraint, Index, String, UniqueConstraint, text
@@ -23,7 +24,7 @@ class Fill(Base):
             deferrable=True,
             initially="DEFERRED",
         ),
-        UniqueConstraint("trader_id", "venue", "execution_id", name="uq_fills_execution_id"),
+        UniqueConstraint("trader_id", "venue", "trade_date", "execution_id", name="uq_fills_execution_id"),
         UniqueConstraint("trader_id", "order_id", "sequence", name="uq_fills_sequence"),
         Index("idx_fills_order", "order_id"),
         Index("idx_fills_timestamp", text("timestamp DESC")),
@@ -43,3 +44,4 @@ class Fill(Base):
     )
     execution_id: Mapped[str] = mapped_column(String(64), comment="The venue's id of the fill (FIX ExecID)")
     sequence: Mapped[Sequence] = mapped_column(comment="Number of the event that recorded the fill")
+    trade_date: Mapped[date] = mapped_column(comment="The venue's day, within which its ids are unique")

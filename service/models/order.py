@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, ForeignKeyConstraint, Index, String, UniqueConstraint, text
+from sqlalchemy import BigInteger, ForeignKey, ForeignKeyConstraint, Index, String, Text, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from service.models.base import (
     ORDER_SIDE,
     ORDER_STATUS,
     ORDER_TYPE,
+    REQUEST_KIND,
+    SECURITY_ID_SOURCE,
+    SHORT_SALE,
+    TIME_IN_FORCE,
     Base,
     Instant,
     Notional,
@@ -23,7 +29,7 @@ OPEN = text("status IN ('PENDING', 'PARTIAL')")
 
 
 class Order(Base):
-    """An order as of its last event. The terms never change; the other columns change only with an execution log."""
+    """An order as of its last event. A column changes only with an execution log."""
 
     __tablename__ = "orders"
     __table_args__ = (
@@ -64,3 +70,24 @@ class Order(Base):
     updated_at: Mapped[Instant] = mapped_column(comment="When the order last changed")
     expires_at: Mapped[Instant | None] = mapped_column(comment="When the order expires")
     last_sequence: Mapped[Sequence] = mapped_column(comment="Number of the order's last event")
+    excess_quantity: Mapped[int] = mapped_column(
+        BigInteger, server_default=text("0"), comment="Shares filled beyond the quantity"
+    )
+    stop_price: Mapped[Price | None] = mapped_column(comment="Stop price of a STOP_LIMIT, whose limit is price")
+    time_in_force: Mapped[str | None] = mapped_column(TIME_IN_FORCE, comment="Null: not stated")
+    account: Mapped[str | None] = mapped_column(String(64), comment="FIX Account")
+    labels: Mapped[dict[str, str] | None] = mapped_column(JSONB, comment="The trader's own keys and values, at most 8")
+    parent_order_id: Mapped[str | None] = mapped_column(String(64), comment="The trader's id of a parent order")
+    currency: Mapped[str | None] = mapped_column(String(3), comment="ISO 4217")
+    security_id: Mapped[str | None] = mapped_column(String(64), comment="FIX SecurityID")
+    security_id_source: Mapped[str | None] = mapped_column(SECURITY_ID_SOURCE)
+    short_sale: Mapped[str | None] = mapped_column(SHORT_SALE)
+    exempt_from_cancel_timer: Mapped[bool] = mapped_column(server_default=text("false"))
+    at_venue: Mapped[bool] = mapped_column(server_default=text("false"), comment="A gateway has the order")
+    closed_as: Mapped[str | None] = mapped_column(ORDER_STATUS, comment="What closed the order other than its fills")
+    status_reason: Mapped[str | None] = mapped_column(Text, comment="Reason of what closed the order")
+    pending_kind: Mapped[str | None] = mapped_column(REQUEST_KIND, comment="The request that waits for an answer")
+    pending_key: Mapped[str | None] = mapped_column(String(64))
+    pending_sequence: Mapped[Sequence | None]
+    pending_terms: Mapped[dict[str, Any] | None] = mapped_column(JSONB, comment="The terms that a replace asks for")
+    expiry_requested: Mapped[bool] = mapped_column(server_default=text("false"))
