@@ -37,7 +37,7 @@ HONEST: list[dict[str, Any]] = [
     {"type": "keys", "version": 1, "keys": [LOG.vkey], "origin": LOG.name},
     *(event(trader, str(number)) for number in range(1, 4) for trader in ("a", "b")),
     {"type": "baseline", "version": 1},
-    event("a", "4"),
+    event("a", "4", version=2, labels={"book": "7", "strategy": "\u00e9"}, terms={"price": None, "quantity": 70}),
 ]
 LEAVES = [rfc8785.dumps(leaf) for leaf in HONEST]
 
@@ -106,6 +106,9 @@ def test_a_signer_that_omits_an_event_is_found_by_the_sequences(position: int) -
 LEAF: dict[str, bytes] = {
     "spaces": json.dumps(event("a", "1")).encode(),
     "another order": b'{"version":1,"type":"execution_log"}',
+    "another order inside": (
+        b'{"created_at":"","labels":{"b":"","a":""},"sequence":"1","trader_id":"c","type":"execution_log","version":2}'
+    ),
     "a name twice": b'{"a":1,"a":1}',
     "an escape that is not needed": b'{"type":"\\u0062aseline","version":1}',
     "a number": b"7",
@@ -119,8 +122,11 @@ LEAF: dict[str, bytes] = {
     "no type": b'{"version":1}',
     "a type that is none": b'{"type":["keys"],"version":1}',
     "type of other letters": b'{"type":"KEYS","version":1}',
-    "another version of a log": rfc8785.dumps(event("c", "1", version=2)),
-    "another version of a note": b'{"type":"keys","version":2}',
+    "a later version of a log": rfc8785.dumps(event("c", "1", version=3)),
+    "an earlier version of a log": rfc8785.dumps(event("c", "1", version=0)),
+    "a version as text": rfc8785.dumps(event("c", "1", version="2")),
+    "another version of the keys": b'{"type":"keys","version":2}',
+    "another version of a baseline": b'{"type":"baseline","version":2}',
     "a version that is none": b'{"type":"keys","version":true}',
     "no version": b'{"type":"keys"}',
     "sequence zero": rfc8785.dumps(event("c", "0")),

@@ -21,6 +21,8 @@ MAX_CHECKPOINT = 1_000_000
 MAX_FAULTS = 100
 MAX_TRADER_ID = 100
 """A trader's id is a UUID; this bounds the memory that a false bundle takes."""
+VERSIONS = {"execution_log": (1, 2), "keys": (1,), "baseline": (1,)}
+"""The versions of each type of leaf. A log's version 2 has the columns of the request lifecycle besides those of 1."""
 _SEQUENCE = re.compile("[1-9][0-9]{0,18}")
 
 
@@ -201,12 +203,12 @@ class _Leaves:
             content, canonical = None, False
         if not canonical or not isinstance(content, dict):
             self._verdict.fault(f"Entry {position} is not canonical JSON.")
-        elif content.get("version") is True or content.get("version") != 1:
-            self._verdict.fault(f"Entry {position} has an unknown version.")
-        elif content.get("type") == "execution_log":
-            self._check_log(position, content)
-        elif content.get("type") not in ("keys", "baseline"):  # a list is not hashable: no set
+        elif not isinstance(kind := content.get("type"), str) or kind not in VERSIONS:
             self._verdict.fault(f"Entry {position} has an unknown type.")
+        elif content.get("version") is True or content.get("version") not in VERSIONS[kind]:
+            self._verdict.fault(f"Entry {position} has an unknown version.")
+        elif kind == "execution_log":
+            self._check_log(position, content)
 
     def _check_log(self, position: int, log: dict[str, object]) -> None:
         trader_id, number, time = str(log.get("trader_id")), log.get("sequence"), str(log.get("created_at"))
