@@ -135,12 +135,35 @@ class StreamExecutionLogsRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class LabelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     FOLLOW_FIELD_NUMBER: _builtins.int
     RESUME_TOKEN_FIELD_NUMBER: _builtins.int
     ORDER_IDS_FIELD_NUMBER: _builtins.int
     ACTIONS_FIELD_NUMBER: _builtins.int
     HEARTBEAT_INTERVAL_FIELD_NUMBER: _builtins.int
     TRADER_IDS_FIELD_NUMBER: _builtins.int
+    ACCOUNTS_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    PARENT_ORDER_IDS_FIELD_NUMBER: _builtins.int
     follow: _builtins.bool
     """True: history, then live, until the client ends it. False: history up to the present, then the stream ends with OK."""
     resume_token: _builtins.str
@@ -165,6 +188,18 @@ class StreamExecutionLogsRequest(_message.Message):
         trader, any value is refused with INVALID_ARGUMENT, also the trader's own id.
         """
 
+    @_builtins.property
+    def accounts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only logs of orders for one of these accounts, at most 100; empty: all."""
+
+    @_builtins.property
+    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Only logs of orders that have all of these labels, at most eight; empty: all."""
+
+    @_builtins.property
+    def parent_order_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only logs of orders with one of these parent_order_ids, at most 100; empty: all."""
+
     def __init__(
         self,
         *,
@@ -174,10 +209,13 @@ class StreamExecutionLogsRequest(_message.Message):
         actions: _abc.Iterable[_order_pb2.Action.ValueType] | None = ...,
         heartbeat_interval: _duration_pb2.Duration | None = ...,
         trader_ids: _abc.Iterable[_builtins.str] | None = ...,
+        accounts: _abc.Iterable[_builtins.str] | None = ...,
+        labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        parent_order_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["heartbeat_interval", b"heartbeat_interval"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "follow", b"follow", "heartbeat_interval", b"heartbeat_interval", "order_ids", b"order_ids", "resume_token", b"resume_token", "trader_ids", b"trader_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "actions", b"actions", "follow", b"follow", "heartbeat_interval", b"heartbeat_interval", "labels", b"labels", "order_ids", b"order_ids", "parent_order_ids", b"parent_order_ids", "resume_token", b"resume_token", "trader_ids", b"trader_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -28,9 +28,9 @@ if _version_not_supported:
 
 
 class AuditServiceStub:
-    """The audit trail of orders. Traders read their own; compliance (`x-caller-role: compliance`) reads everyone's, and each
-    such read is itself recorded: see ListAuditAccess.
-    Identity, errors and conventions are those of blotter.orders.v1.OrderService.
+    """The audit trail of orders. Traders read their own; compliance (`x-caller-role: compliance`) reads everyone's, and
+    each such read is itself recorded: see ListAuditAccess. Identity, errors and conventions are those of
+    blotter.orders.v1.OrderService.
     """
 
     def __init__(self, channel):
@@ -87,9 +87,9 @@ class AuditServiceStub:
 
 
 class AuditServiceServicer:
-    """The audit trail of orders. Traders read their own; compliance (`x-caller-role: compliance`) reads everyone's, and each
-    such read is itself recorded: see ListAuditAccess.
-    Identity, errors and conventions are those of blotter.orders.v1.OrderService.
+    """The audit trail of orders. Traders read their own; compliance (`x-caller-role: compliance`) reads everyone's, and
+    each such read is itself recorded: see ListAuditAccess. Identity, errors and conventions are those of
+    blotter.orders.v1.OrderService.
     """
 
     def ListExecutionLogs(self, request, context):
@@ -112,8 +112,8 @@ class AuditServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetOrderAsOf(self, request, context):
-        """Returns an order as it was at a time or at a position of the ledger, from the trail alone. For compliance. NOT_FOUND,
-        reason ORDER_NOT_FOUND, where it did not exist then.
+        """Returns an order as it was at a time or at a position of the ledger, from the trail alone. For compliance.
+        NOT_FOUND, reason ORDER_NOT_FOUND, where it did not exist then.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -224,9 +224,9 @@ def add_AuditServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AuditService:
-    """The audit trail of orders. Traders read their own; compliance (`x-caller-role: compliance`) reads everyone's, and each
-    such read is itself recorded: see ListAuditAccess.
-    Identity, errors and conventions are those of blotter.orders.v1.OrderService.
+    """The audit trail of orders. Traders read their own; compliance (`x-caller-role: compliance`) reads everyone's, and
+    each such read is itself recorded: see ListAuditAccess. Identity, errors and conventions are those of
+    blotter.orders.v1.OrderService.
     """
 
     @staticmethod

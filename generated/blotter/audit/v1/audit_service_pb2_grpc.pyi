@@ -29,9 +29,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AuditServiceStub:
-    """The audit trail of orders. Traders read their own; compliance (`x-caller-role: compliance`) reads everyone's, and each
-    such read is itself recorded: see ListAuditAccess.
-    Identity, errors and conventions are those of blotter.orders.v1.OrderService.
+    """The audit trail of orders. Traders read their own; compliance (`x-caller-role: compliance`) reads everyone's, and
+    each such read is itself recorded: see ListAuditAccess. Identity, errors and conventions are those of
+    blotter.orders.v1.OrderService.
     """
 
     @_typing.overload
@@ -50,8 +50,8 @@ class AuditServiceStub:
     all traders' by their position in the ledger. Any order's logs come in their order.
     """
     GetOrderAsOf: _grpc.UnaryUnaryMultiCallable[_inspection_pb2.GetOrderAsOfRequest, _inspection_pb2.GetOrderAsOfResponse]
-    """Returns an order as it was at a time or at a position of the ledger, from the trail alone. For compliance. NOT_FOUND,
-    reason ORDER_NOT_FOUND, where it did not exist then.
+    """Returns an order as it was at a time or at a position of the ledger, from the trail alone. For compliance.
+    NOT_FOUND, reason ORDER_NOT_FOUND, where it did not exist then.
     """
     ReconcileOrders: _grpc.UnaryStreamMultiCallable[_inspection_pb2.ReconcileOrdersRequest, _inspection_pb2.ReconcileOrdersResponse]
     """Compares orders, fills, logs, sequences and the ledger with each other, and streams what does not agree. For
@@ -78,9 +78,9 @@ class AuditServiceStub:
 
 @_typing.type_check_only
 class AuditServiceAsyncStub(AuditServiceStub):
-    """The audit trail of orders. Traders read their own; compliance (`x-caller-role: compliance`) reads everyone's, and each
-    such read is itself recorded: see ListAuditAccess.
-    Identity, errors and conventions are those of blotter.orders.v1.OrderService.
+    """The audit trail of orders. Traders read their own; compliance (`x-caller-role: compliance`) reads everyone's, and
+    each such read is itself recorded: see ListAuditAccess. Identity, errors and conventions are those of
+    blotter.orders.v1.OrderService.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -96,8 +96,8 @@ class AuditServiceAsyncStub(AuditServiceStub):
     all traders' by their position in the ledger. Any order's logs come in their order.
     """
     GetOrderAsOf: _aio.UnaryUnaryMultiCallable[_inspection_pb2.GetOrderAsOfRequest, _inspection_pb2.GetOrderAsOfResponse]  # type: ignore[assignment]
-    """Returns an order as it was at a time or at a position of the ledger, from the trail alone. For compliance. NOT_FOUND,
-    reason ORDER_NOT_FOUND, where it did not exist then.
+    """Returns an order as it was at a time or at a position of the ledger, from the trail alone. For compliance.
+    NOT_FOUND, reason ORDER_NOT_FOUND, where it did not exist then.
     """
     ReconcileOrders: _aio.UnaryStreamMultiCallable[_inspection_pb2.ReconcileOrdersRequest, _inspection_pb2.ReconcileOrdersResponse]  # type: ignore[assignment]
     """Compares orders, fills, logs, sequences and the ledger with each other, and streams what does not agree. For
@@ -123,9 +123,9 @@ class AuditServiceAsyncStub(AuditServiceStub):
     """Returns the reads by compliance, newest first: caller, method and request. For compliance; recorded as a read too."""
 
 class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
-    """The audit trail of orders. Traders read their own; compliance (`x-caller-role: compliance`) reads everyone's, and each
-    such read is itself recorded: see ListAuditAccess.
-    Identity, errors and conventions are those of blotter.orders.v1.OrderService.
+    """The audit trail of orders. Traders read their own; compliance (`x-caller-role: compliance`) reads everyone's, and
+    each such read is itself recorded: see ListAuditAccess. Identity, errors and conventions are those of
+    blotter.orders.v1.OrderService.
     """
 
     @_abc_1.abstractmethod
@@ -157,8 +157,8 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _inspection_pb2.GetOrderAsOfRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_inspection_pb2.GetOrderAsOfResponse, _abc.Awaitable[_inspection_pb2.GetOrderAsOfResponse]]:
-        """Returns an order as it was at a time or at a position of the ledger, from the trail alone. For compliance. NOT_FOUND,
-        reason ORDER_NOT_FOUND, where it did not exist then.
+        """Returns an order as it was at a time or at a position of the ledger, from the trail alone. For compliance.
+        NOT_FOUND, reason ORDER_NOT_FOUND, where it did not exist then.
         """
 
     @_abc_1.abstractmethod

@@ -23,16 +23,18 @@ _sym_db = _symbol_database.Default()
 
 
 from blotter.orders.v1 import order_pb2 as blotter_dot_orders_dot_v1_dot_order__pb2
+from blotter.orders.v1 import terms_pb2 as blotter_dot_orders_dot_v1_dot_terms__pb2
+from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$blotter/audit/v1/execution_log.proto\x12\x10\x62lotter.audit.v1\x1a\x1d\x62lotter/orders/v1/order.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa5\x04\n\x0c\x45xecutionLog\x12\x0e\n\x06log_id\x18\x01 \x01(\t\x12\x11\n\ttrader_id\x18\x02 \x01(\t\x12\x10\n\x08order_id\x18\x03 \x01(\t\x12\x10\n\x08sequence\x18\x04 \x01(\x03\x12)\n\x06\x61\x63tion\x18\x05 \x01(\x0e\x32\x19.blotter.orders.v1.Action\x12.\n\x06status\x18\x06 \x01(\x0e\x32\x1e.blotter.orders.v1.OrderStatus\x12.\n\nevent_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brecord_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\t \x01(\t\x12\x15\n\rretry_attempt\x18\n \x01(\x05\x12\x12\n\nerror_code\x18\x0b \x01(\t\x12\r\n\x05\x61\x63tor\x18\x0c \x01(\t\x12\x12\n\nrequest_id\x18\r \x01(\t\x12\x11\n\treport_id\x18\x0e \x01(\t\x12\'\n\x05order\x18\x0f \x01(\x0b\x32\x18.blotter.orders.v1.Order\x12%\n\x04\x66ill\x18\x10 \x01(\x0b\x32\x17.blotter.orders.v1.Fill\x12\r\n\x05venue\x18\x11 \x01(\t\x12\x0f\n\x07refused\x18\x12 \x01(\x08\x12\r\n\x05login\x18\x13 \x01(\t\x12\x15\n\x08position\x18\x14 \x01(\x03H\x00\x88\x01\x01\x42\x0b\n\t_positionb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$blotter/audit/v1/execution_log.proto\x12\x10\x62lotter.audit.v1\x1a\x1d\x62lotter/orders/v1/order.proto\x1a\x1d\x62lotter/orders/v1/terms.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe6\x05\n\x0c\x45xecutionLog\x12\x0e\n\x06log_id\x18\x01 \x01(\t\x12\x11\n\ttrader_id\x18\x02 \x01(\t\x12\x10\n\x08order_id\x18\x03 \x01(\t\x12\x10\n\x08sequence\x18\x04 \x01(\x03\x12)\n\x06\x61\x63tion\x18\x05 \x01(\x0e\x32\x19.blotter.orders.v1.Action\x12.\n\x06status\x18\x06 \x01(\x0e\x32\x1e.blotter.orders.v1.OrderStatus\x12.\n\nevent_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brecord_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\t \x01(\t\x12\x15\n\rretry_attempt\x18\n \x01(\x05\x12\x12\n\nerror_code\x18\x0b \x01(\t\x12\r\n\x05\x61\x63tor\x18\x0c \x01(\t\x12\x12\n\nrequest_id\x18\r \x01(\t\x12\x11\n\treport_id\x18\x0e \x01(\t\x12\'\n\x05order\x18\x0f \x01(\x0b\x32\x18.blotter.orders.v1.Order\x12%\n\x04\x66ill\x18\x10 \x01(\x0b\x32\x17.blotter.orders.v1.Fill\x12\r\n\x05venue\x18\x11 \x01(\t\x12\x0f\n\x07refused\x18\x12 \x01(\x08\x12\r\n\x05login\x18\x13 \x01(\t\x12\x15\n\x08position\x18\x14 \x01(\x03H\x00\x88\x01\x01\x12\x13\n\x0brequest_key\x18\x15 \x01(\t\x12\x14\n\x0c\x61nswered_key\x18\x16 \x01(\t\x12,\n\x05terms\x18\x17 \x01(\x0b\x32\x1d.blotter.orders.v1.OrderTerms\x12/\n\x0bupdate_mask\x18\x18 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x35\n\ncorrection\x18\x19 \x01(\x0b\x32!.blotter.orders.v1.FillCorrectionB\x0b\n\t_positionb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'blotter.audit.v1.execution_log_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_EXECUTIONLOG']._serialized_start=123
-  _globals['_EXECUTIONLOG']._serialized_end=672
+  _globals['_EXECUTIONLOG']._serialized_start=188
+  _globals['_EXECUTIONLOG']._serialized_end=930
 # @@protoc_insertion_point(module_scope)

@@ -4,7 +4,9 @@ isort:skip_file
 The audit trail: one execution log per event of an order, append-only."""
 
 from blotter.orders.v1 import order_pb2 as _order_pb2
+from blotter.orders.v1 import terms_pb2 as _terms_pb2
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 import builtins as _builtins
@@ -44,6 +46,11 @@ class ExecutionLog(_message.Message):
     REFUSED_FIELD_NUMBER: _builtins.int
     LOGIN_FIELD_NUMBER: _builtins.int
     POSITION_FIELD_NUMBER: _builtins.int
+    REQUEST_KEY_FIELD_NUMBER: _builtins.int
+    ANSWERED_KEY_FIELD_NUMBER: _builtins.int
+    TERMS_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    CORRECTION_FIELD_NUMBER: _builtins.int
     log_id: _builtins.str
     """The blotter's id of the log, a UUID."""
     trader_id: _builtins.str
@@ -59,13 +66,17 @@ class ExecutionLog(_message.Message):
     status: _order_pb2.OrderStatus.ValueType
     """Where the order stood after it."""
     reason: _builtins.str
-    """Why, in words; empty when none. EXPIRED and LATE_FILL are the blotter's own."""
+    """Why, in words; empty when none. EXPIRED, DISCONNECTED, DONE_FOR_DAY, LATE_FILL and OVERFILL are the blotter's own."""
     retry_attempt: _builtins.int
     """Which attempt at sending the order this was: 0 the first, 1 the first retry."""
     error_code: _builtins.str
-    """Code of a failure: the venue's, or OVERFILL or ORDER_CLOSED for a report that was refused."""
+    """Code of a failure: the venue's; of a refused request the name of a RefusalReason without its prefix; of a report
+    that was refused ORDER_CLOSED, REQUEST_NOT_PENDING or FILL_NOT_FOUND (OVERFILL in old records).
+    """
     actor: _builtins.str
-    """The actor that the caller stated: `x-actor`, else the kind of the caller; "blotter" for expiry. See `login`."""
+    """The actor that the caller stated: `x-actor`, else the kind of the caller; "blotter" for expiry and the cancel
+    timer. See `login`.
+    """
     request_id: _builtins.str
     """Id of the request that caused it (`x-request-id`)."""
     report_id: _builtins.str
@@ -76,12 +87,16 @@ class ExecutionLog(_message.Message):
     """True for a gateway's report that was refused because it cannot be true of the order; the order is unchanged."""
     login: _builtins.str
     """The database login that wrote it, which no caller can choose: blotter_trader for what the trader's own calls did,
-    blotter_execution for what gateways did and for expiry. Empty for records older than this field.
+    blotter_execution for what gateways did, for expiry and the cancel timer. Empty for records older than this field.
     """
     position: _builtins.int
     """The log's index in the ledger: 0, 1, 2, ... over all traders, but for the few entries that the ledger makes of its
     own (its keys). Only on streams over all traders; else absent.
     """
+    request_key: _builtins.str
+    """The key of the request that this event records, as in blotter.orders.v1.OrderEvent."""
+    answered_key: _builtins.str
+    """The key of the request that this event settles; empty when it settles none."""
     @_builtins.property
     def event_time(self) -> _timestamp_pb2.Timestamp:
         """When it happened: by the venue's clock where the venue reported it, else by the blotter's."""
@@ -97,6 +112,18 @@ class ExecutionLog(_message.Message):
     @_builtins.property
     def fill(self) -> _order_pb2.Fill:
         """The fill, for ACTION_FILLED and for a refused fill; absent otherwise."""
+
+    @_builtins.property
+    def terms(self) -> _terms_pb2.OrderTerms:
+        """The terms asked for by REPLACE_REQUESTED and REPLACED, set by RESTATED; absent otherwise."""
+
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """The fields of `terms` that count; absent without terms."""
+
+    @_builtins.property
+    def correction(self) -> _order_pb2.FillCorrection:
+        """The correction, for ACTION_FILL_CORRECTED, ACTION_FILL_BUSTED and for a refused one of either; absent otherwise."""
 
     def __init__(
         self,
@@ -121,10 +148,15 @@ class ExecutionLog(_message.Message):
         refused: _builtins.bool = ...,
         login: _builtins.str = ...,
         position: _builtins.int | None = ...,
+        request_key: _builtins.str = ...,
+        answered_key: _builtins.str = ...,
+        terms: _terms_pb2.OrderTerms | None = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
+        correction: _order_pb2.FillCorrection | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_position", b"_position", "event_time", b"event_time", "fill", b"fill", "order", b"order", "position", b"position", "record_time", b"record_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_position", b"_position", "correction", b"correction", "event_time", b"event_time", "fill", b"fill", "order", b"order", "position", b"position", "record_time", b"record_time", "terms", b"terms", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_position", b"_position", "action", b"action", "actor", b"actor", "error_code", b"error_code", "event_time", b"event_time", "fill", b"fill", "log_id", b"log_id", "login", b"login", "order", b"order", "order_id", b"order_id", "position", b"position", "reason", b"reason", "record_time", b"record_time", "refused", b"refused", "report_id", b"report_id", "request_id", b"request_id", "retry_attempt", b"retry_attempt", "sequence", b"sequence", "status", b"status", "trader_id", b"trader_id", "venue", b"venue"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_position", b"_position", "action", b"action", "actor", b"actor", "answered_key", b"answered_key", "correction", b"correction", "error_code", b"error_code", "event_time", b"event_time", "fill", b"fill", "log_id", b"log_id", "login", b"login", "order", b"order", "order_id", b"order_id", "position", b"position", "reason", b"reason", "record_time", b"record_time", "refused", b"refused", "report_id", b"report_id", "request_id", b"request_id", "request_key", b"request_key", "retry_attempt", b"retry_attempt", "sequence", b"sequence", "status", b"status", "terms", b"terms", "trader_id", b"trader_id", "update_mask", b"update_mask", "venue", b"venue"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__position: _TypeAlias = _typing.Literal["position"]  # noqa: Y015
     _WhichOneofArgType__position: _TypeAlias = _typing.Literal["_position", b"_position"]  # noqa: Y015

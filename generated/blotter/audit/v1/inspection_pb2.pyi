@@ -41,7 +41,7 @@ class _DiscrepancyKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Discr
     DISCREPANCY_KIND_LOG_WITHOUT_FILL: _DiscrepancyKind.ValueType  # 5
     """The log of a fill has no fill."""
     DISCREPANCY_KIND_FILLS_DO_NOT_ADD_UP: _DiscrepancyKind.ValueType  # 6
-    """The order's filled quantity or notional is not the sum of its fills."""
+    """The order's filled and excess quantity or its notional is not the sum of its fills as they stand after corrections."""
     DISCREPANCY_KIND_SEQUENCE_GAP: _DiscrepancyKind.ValueType  # 7
     """A number of the trader's dense sequence is missing."""
     DISCREPANCY_KIND_COUNTER_DIFFERS: _DiscrepancyKind.ValueType  # 8
@@ -58,6 +58,12 @@ class _DiscrepancyKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Discr
     """The tree of the ledger, built anew from its leaves, is not the one that was signed."""
     DISCREPANCY_KIND_LOG_DOES_NOT_FOLLOW: _DiscrepancyKind.ValueType  # 14
     """The status or the filled quantity of a log does not follow from the log before it."""
+    DISCREPANCY_KIND_ORDER_OVERFILLED: _DiscrepancyKind.ValueType  # 15
+    """The venue has filled more than the order's quantity: excess_quantity is above 0. The record agrees with itself; the
+    order is listed until a correction, a bust or a larger quantity has removed the excess.
+    """
+    DISCREPANCY_KIND_CORRECTION_DIFFERS_FROM_LOG: _DiscrepancyKind.ValueType  # 16
+    """The correction of a fill has no log, or differs from it; or the log of a correction has none."""
 
 class DiscrepancyKind(_DiscrepancyKind, metaclass=_DiscrepancyKindEnumTypeWrapper):
     """What does not agree."""
@@ -75,7 +81,7 @@ DISCREPANCY_KIND_FILL_DIFFERS_FROM_LOG: DiscrepancyKind.ValueType  # 4
 DISCREPANCY_KIND_LOG_WITHOUT_FILL: DiscrepancyKind.ValueType  # 5
 """The log of a fill has no fill."""
 DISCREPANCY_KIND_FILLS_DO_NOT_ADD_UP: DiscrepancyKind.ValueType  # 6
-"""The order's filled quantity or notional is not the sum of its fills."""
+"""The order's filled and excess quantity or its notional is not the sum of its fills as they stand after corrections."""
 DISCREPANCY_KIND_SEQUENCE_GAP: DiscrepancyKind.ValueType  # 7
 """A number of the trader's dense sequence is missing."""
 DISCREPANCY_KIND_COUNTER_DIFFERS: DiscrepancyKind.ValueType  # 8
@@ -92,6 +98,12 @@ DISCREPANCY_KIND_TREE_DIFFERS_FROM_CHECKPOINT: DiscrepancyKind.ValueType  # 13
 """The tree of the ledger, built anew from its leaves, is not the one that was signed."""
 DISCREPANCY_KIND_LOG_DOES_NOT_FOLLOW: DiscrepancyKind.ValueType  # 14
 """The status or the filled quantity of a log does not follow from the log before it."""
+DISCREPANCY_KIND_ORDER_OVERFILLED: DiscrepancyKind.ValueType  # 15
+"""The venue has filled more than the order's quantity: excess_quantity is above 0. The record agrees with itself; the
+order is listed until a correction, a bust or a larger quantity has removed the excess.
+"""
+DISCREPANCY_KIND_CORRECTION_DIFFERS_FROM_LOG: DiscrepancyKind.ValueType  # 16
+"""The correction of a fill has no log, or differs from it; or the log of a correction has none."""
 Global___DiscrepancyKind: _TypeAlias = DiscrepancyKind  # noqa: Y015
 
 @_typing.final
@@ -134,8 +146,8 @@ Global___GetOrderAsOfRequest: _TypeAlias = GetOrderAsOfRequest  # noqa: Y015
 
 @_typing.final
 class GetOrderAsOfResponse(_message.Message):
-    """The answer to GetOrderAsOf, rebuilt from the audit trail alone. That the trail is the one that was signed is not checked
-    here: GetInclusionProof of last_log proves it.
+    """The answer to GetOrderAsOf, rebuilt from the audit trail alone. That the trail is the one that was signed is not
+    checked here: GetInclusionProof of last_log proves it.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

@@ -27,33 +27,49 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(blotter/orders/v1/execution_report.proto\x12\x11\x62lotter.orders.v1\x1a\x1d\x62lotter/orders/v1/order.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\xdf\x03\n\x16ReportExecutionRequest\x12\x11\n\ttrader_id\x18\x01 \x01(\t\x12\x10\n\x08order_id\x18\x02 \x01(\t\x12\x11\n\treport_id\x18\x03 \x01(\t\x12\r\n\x05venue\x18\x04 \x01(\t\x12.\n\nevent_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x08\x61pproved\x18\x06 \x01(\x0b\x32!.blotter.orders.v1.ApprovedReportH\x00\x12\x35\n\x08\x65xecuted\x18\x07 \x01(\x0b\x32!.blotter.orders.v1.ExecutedReportH\x00\x12\x37\n\trecovered\x18\x08 \x01(\x0b\x32\".blotter.orders.v1.RecoveredReportH\x00\x12-\n\x04\x66ill\x18\t \x01(\x0b\x32\x1d.blotter.orders.v1.FillReportH\x00\x12\x35\n\x08rejected\x18\n \x01(\x0b\x32!.blotter.orders.v1.RejectedReportH\x00\x12\x37\n\tcancelled\x18\x0b \x01(\x0b\x32\".blotter.orders.v1.CancelledReportH\x00\x42\x08\n\x06report\"\x10\n\x0e\x41pprovedReport\"K\n\x0e\x45xecutedReport\x12\x15\n\rretry_attempt\x18\x01 \x01(\x05\x12\x12\n\nerror_code\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"(\n\x0fRecoveredReport\x12\x15\n\rretry_attempt\x18\x01 \x01(\x05\"W\n\nFillReport\x12\x14\n\x0c\x65xecution_id\x18\x01 \x01(\t\x12\x10\n\x08quantity\x18\x02 \x01(\x03\x12\r\n\x05price\x18\x03 \x01(\t\x12\x12\n\ncommission\x18\x04 \x01(\t\"4\n\x0eRejectedReport\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x12\n\nerror_code\x18\x02 \x01(\t\"!\n\x0f\x43\x61ncelledReport\x12\x0e\n\x06reason\x18\x01 \x01(\t\"T\n\x17ReportExecutionResponse\x12\'\n\x05order\x18\x01 \x01(\x0b\x32\x18.blotter.orders.v1.Order\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"Z\n\x1c\x42\x61tchReportExecutionsRequest\x12:\n\x07reports\x18\x01 \x03(\x0b\x32).blotter.orders.v1.ReportExecutionRequest\"Z\n\x1d\x42\x61tchReportExecutionsResponse\x12\x39\n\x07results\x18\x01 \x03(\x0b\x32(.blotter.orders.v1.ReportExecutionResult\"\x86\x01\n\x15ReportExecutionResult\x12>\n\x08response\x18\x01 \x01(\x0b\x32*.blotter.orders.v1.ReportExecutionResponseH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06resultb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(blotter/orders/v1/execution_report.proto\x12\x11\x62lotter.orders.v1\x1a\x1d\x62lotter/orders/v1/order.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\xb7\x07\n\x16ReportExecutionRequest\x12\x11\n\ttrader_id\x18\x01 \x01(\t\x12\x10\n\x08order_id\x18\x02 \x01(\t\x12\x11\n\treport_id\x18\x03 \x01(\t\x12\r\n\x05venue\x18\x04 \x01(\t\x12.\n\nevent_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x08\x61pproved\x18\x06 \x01(\x0b\x32!.blotter.orders.v1.ApprovedReportH\x00\x12\x35\n\x08\x65xecuted\x18\x07 \x01(\x0b\x32!.blotter.orders.v1.ExecutedReportH\x00\x12\x37\n\trecovered\x18\x08 \x01(\x0b\x32\".blotter.orders.v1.RecoveredReportH\x00\x12-\n\x04\x66ill\x18\t \x01(\x0b\x32\x1d.blotter.orders.v1.FillReportH\x00\x12\x35\n\x08rejected\x18\n \x01(\x0b\x32!.blotter.orders.v1.RejectedReportH\x00\x12\x37\n\tcancelled\x18\x0b \x01(\x0b\x32\".blotter.orders.v1.CancelledReportH\x00\x12\x35\n\x08replaced\x18\x0e \x01(\x0b\x32!.blotter.orders.v1.ReplacedReportH\x00\x12@\n\x0e\x63\x61ncel_refused\x18\x0f \x01(\x0b\x32&.blotter.orders.v1.CancelRefusedReportH\x00\x12\x42\n\x0freplace_refused\x18\x10 \x01(\x0b\x32\'.blotter.orders.v1.ReplaceRefusedReportH\x00\x12\x35\n\x08restated\x18\x11 \x01(\x0b\x32!.blotter.orders.v1.RestatedReportH\x00\x12;\n\x0c\x64one_for_day\x18\x12 \x01(\x0b\x32#.blotter.orders.v1.DoneForDayReportH\x00\x12@\n\x0e\x66ill_corrected\x18\x13 \x01(\x0b\x32&.blotter.orders.v1.FillCorrectedReportH\x00\x12:\n\x0b\x66ill_busted\x18\x14 \x01(\x0b\x32#.blotter.orders.v1.FillBustedReportH\x00\x12\x12\n\ntrade_date\x18\x0c \x01(\t\x12\x13\n\x0brequest_key\x18\r \x01(\tB\x08\n\x06report\"\x10\n\x0e\x41pprovedReport\"K\n\x0e\x45xecutedReport\x12\x15\n\rretry_attempt\x18\x01 \x01(\x05\x12\x12\n\nerror_code\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"(\n\x0fRecoveredReport\x12\x15\n\rretry_attempt\x18\x01 \x01(\x05\"W\n\nFillReport\x12\x14\n\x0c\x65xecution_id\x18\x01 \x01(\t\x12\x10\n\x08quantity\x18\x02 \x01(\x03\x12\r\n\x05price\x18\x03 \x01(\t\x12\x12\n\ncommission\x18\x04 \x01(\t\"4\n\x0eRejectedReport\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x12\n\nerror_code\x18\x02 \x01(\t\"2\n\x0f\x43\x61ncelledReport\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07\x65xpired\x18\x02 \x01(\x08\" \n\x0eReplacedReport\x12\x0e\n\x06reason\x18\x01 \x01(\t\"_\n\x13\x43\x61ncelRefusedReport\x12\x38\n\x0erefusal_reason\x18\x01 \x01(\x0e\x32 .blotter.orders.v1.RefusalReason\x12\x0e\n\x06reason\x18\x02 \x01(\t\"`\n\x14ReplaceRefusedReport\x12\x38\n\x0erefusal_reason\x18\x01 \x01(\x0e\x32 .blotter.orders.v1.RefusalReason\x12\x0e\n\x06reason\x18\x02 \x01(\t\"A\n\x0eRestatedReport\x12\x10\n\x08quantity\x18\x01 \x01(\x03\x12\r\n\x05price\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\"\n\x10\x44oneForDayReport\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\xa2\x01\n\x13\x46illCorrectedReport\x12\x14\n\x0c\x65xecution_id\x18\x01 \x01(\t\x12\x18\n\x10ref_execution_id\x18\x02 \x01(\t\x12\x16\n\x0eref_trade_date\x18\x03 \x01(\t\x12\x10\n\x08quantity\x18\x04 \x01(\x03\x12\r\n\x05price\x18\x05 \x01(\t\x12\x12\n\ncommission\x18\x06 \x01(\t\x12\x0e\n\x06reason\x18\x07 \x01(\t\"j\n\x10\x46illBustedReport\x12\x14\n\x0c\x65xecution_id\x18\x01 \x01(\t\x12\x18\n\x10ref_execution_id\x18\x02 \x01(\t\x12\x16\n\x0eref_trade_date\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\"T\n\x17ReportExecutionResponse\x12\'\n\x05order\x18\x01 \x01(\x0b\x32\x18.blotter.orders.v1.Order\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"Z\n\x1c\x42\x61tchReportExecutionsRequest\x12:\n\x07reports\x18\x01 \x03(\x0b\x32).blotter.orders.v1.ReportExecutionRequest\"Z\n\x1d\x42\x61tchReportExecutionsResponse\x12\x39\n\x07results\x18\x01 \x03(\x0b\x32(.blotter.orders.v1.ReportExecutionResult\"\x86\x01\n\x15ReportExecutionResult\x12>\n\x08response\x18\x01 \x01(\x0b\x32*.blotter.orders.v1.ReportExecutionResponseH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result*\xeb\x03\n\rRefusalReason\x12\x1e\n\x1aREFUSAL_REASON_UNSPECIFIED\x10\x00\x12%\n!REFUSAL_REASON_TOO_LATE_TO_CANCEL\x10\x01\x12 \n\x1cREFUSAL_REASON_UNKNOWN_ORDER\x10\x02\x12 \n\x1cREFUSAL_REASON_BROKER_OPTION\x10\x03\x12\"\n\x1eREFUSAL_REASON_ALREADY_PENDING\x10\x04\x12,\n(REFUSAL_REASON_MASS_CANCEL_NOT_PROCESSED\x10\x05\x12,\n(REFUSAL_REASON_MODIFICATION_TIME_DIFFERS\x10\x06\x12,\n(REFUSAL_REASON_DUPLICATE_CLIENT_ORDER_ID\x10\x07\x12.\n*REFUSAL_REASON_PRICE_EXCEEDS_CURRENT_PRICE\x10\x08\x12+\n\'REFUSAL_REASON_PRICE_EXCEEDS_PRICE_BAND\x10\t\x12*\n&REFUSAL_REASON_INVALID_PRICE_INCREMENT\x10\n\x12\x18\n\x14REFUSAL_REASON_OTHER\x10\x0b\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'blotter.orders.v1.execution_report_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_REFUSALREASON']._serialized_start=2451
+  _globals['_REFUSALREASON']._serialized_end=2942
   _globals['_REPORTEXECUTIONREQUEST']._serialized_start=153
-  _globals['_REPORTEXECUTIONREQUEST']._serialized_end=632
-  _globals['_APPROVEDREPORT']._serialized_start=634
-  _globals['_APPROVEDREPORT']._serialized_end=650
-  _globals['_EXECUTEDREPORT']._serialized_start=652
-  _globals['_EXECUTEDREPORT']._serialized_end=727
-  _globals['_RECOVEREDREPORT']._serialized_start=729
-  _globals['_RECOVEREDREPORT']._serialized_end=769
-  _globals['_FILLREPORT']._serialized_start=771
-  _globals['_FILLREPORT']._serialized_end=858
-  _globals['_REJECTEDREPORT']._serialized_start=860
-  _globals['_REJECTEDREPORT']._serialized_end=912
-  _globals['_CANCELLEDREPORT']._serialized_start=914
-  _globals['_CANCELLEDREPORT']._serialized_end=947
-  _globals['_REPORTEXECUTIONRESPONSE']._serialized_start=949
-  _globals['_REPORTEXECUTIONRESPONSE']._serialized_end=1033
-  _globals['_BATCHREPORTEXECUTIONSREQUEST']._serialized_start=1035
-  _globals['_BATCHREPORTEXECUTIONSREQUEST']._serialized_end=1125
-  _globals['_BATCHREPORTEXECUTIONSRESPONSE']._serialized_start=1127
-  _globals['_BATCHREPORTEXECUTIONSRESPONSE']._serialized_end=1217
-  _globals['_REPORTEXECUTIONRESULT']._serialized_start=1220
-  _globals['_REPORTEXECUTIONRESULT']._serialized_end=1354
+  _globals['_REPORTEXECUTIONREQUEST']._serialized_end=1104
+  _globals['_APPROVEDREPORT']._serialized_start=1106
+  _globals['_APPROVEDREPORT']._serialized_end=1122
+  _globals['_EXECUTEDREPORT']._serialized_start=1124
+  _globals['_EXECUTEDREPORT']._serialized_end=1199
+  _globals['_RECOVEREDREPORT']._serialized_start=1201
+  _globals['_RECOVEREDREPORT']._serialized_end=1241
+  _globals['_FILLREPORT']._serialized_start=1243
+  _globals['_FILLREPORT']._serialized_end=1330
+  _globals['_REJECTEDREPORT']._serialized_start=1332
+  _globals['_REJECTEDREPORT']._serialized_end=1384
+  _globals['_CANCELLEDREPORT']._serialized_start=1386
+  _globals['_CANCELLEDREPORT']._serialized_end=1436
+  _globals['_REPLACEDREPORT']._serialized_start=1438
+  _globals['_REPLACEDREPORT']._serialized_end=1470
+  _globals['_CANCELREFUSEDREPORT']._serialized_start=1472
+  _globals['_CANCELREFUSEDREPORT']._serialized_end=1567
+  _globals['_REPLACEREFUSEDREPORT']._serialized_start=1569
+  _globals['_REPLACEREFUSEDREPORT']._serialized_end=1665
+  _globals['_RESTATEDREPORT']._serialized_start=1667
+  _globals['_RESTATEDREPORT']._serialized_end=1732
+  _globals['_DONEFORDAYREPORT']._serialized_start=1734
+  _globals['_DONEFORDAYREPORT']._serialized_end=1768
+  _globals['_FILLCORRECTEDREPORT']._serialized_start=1771
+  _globals['_FILLCORRECTEDREPORT']._serialized_end=1933
+  _globals['_FILLBUSTEDREPORT']._serialized_start=1935
+  _globals['_FILLBUSTEDREPORT']._serialized_end=2041
+  _globals['_REPORTEXECUTIONRESPONSE']._serialized_start=2043
+  _globals['_REPORTEXECUTIONRESPONSE']._serialized_end=2127
+  _globals['_BATCHREPORTEXECUTIONSREQUEST']._serialized_start=2129
+  _globals['_BATCHREPORTEXECUTIONSREQUEST']._serialized_end=2219
+  _globals['_BATCHREPORTEXECUTIONSRESPONSE']._serialized_start=2221
+  _globals['_BATCHREPORTEXECUTIONSRESPONSE']._serialized_end=2311
+  _globals['_REPORTEXECUTIONRESULT']._serialized_start=2314
+  _globals['_REPORTEXECUTIONRESULT']._serialized_end=2448
 # @@protoc_insertion_point(module_scope)

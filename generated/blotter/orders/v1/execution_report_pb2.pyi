@@ -9,6 +9,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.rpc import status_pb2 as _status_pb2
 import builtins as _builtins
 import sys
@@ -21,9 +22,74 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _RefusalReason:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RefusalReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RefusalReason.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REFUSAL_REASON_UNSPECIFIED: _RefusalReason.ValueType  # 0
+    """Not stated."""
+    REFUSAL_REASON_TOO_LATE_TO_CANCEL: _RefusalReason.ValueType  # 1
+    """Too late: the order is filled or closed already (0)."""
+    REFUSAL_REASON_UNKNOWN_ORDER: _RefusalReason.ValueType  # 2
+    """The venue does not know the order (1)."""
+    REFUSAL_REASON_BROKER_OPTION: _RefusalReason.ValueType  # 3
+    """At the broker's or the exchange's option (2)."""
+    REFUSAL_REASON_ALREADY_PENDING: _RefusalReason.ValueType  # 4
+    """Another request is pending at the venue (3)."""
+    REFUSAL_REASON_MASS_CANCEL_NOT_PROCESSED: _RefusalReason.ValueType  # 5
+    """The mass cancel cannot be processed (4)."""
+    REFUSAL_REASON_MODIFICATION_TIME_DIFFERS: _RefusalReason.ValueType  # 6
+    """The order was modified meanwhile: OrigOrdModTime did not match (5)."""
+    REFUSAL_REASON_DUPLICATE_CLIENT_ORDER_ID: _RefusalReason.ValueType  # 7
+    """The venue has seen the request's ClOrdID before (6)."""
+    REFUSAL_REASON_PRICE_EXCEEDS_CURRENT_PRICE: _RefusalReason.ValueType  # 8
+    """The price exceeds the current price (7)."""
+    REFUSAL_REASON_PRICE_EXCEEDS_PRICE_BAND: _RefusalReason.ValueType  # 9
+    """The price exceeds the current price band (8)."""
+    REFUSAL_REASON_INVALID_PRICE_INCREMENT: _RefusalReason.ValueType  # 10
+    """The price is not a multiple of the increment (18)."""
+    REFUSAL_REASON_OTHER: _RefusalReason.ValueType  # 11
+    """Another cause (99)."""
+
+class RefusalReason(_RefusalReason, metaclass=_RefusalReasonEnumTypeWrapper):
+    """Why the venue refused a cancel or a replace (FIX tag 102, CxlRejReason; its value in brackets)."""
+
+REFUSAL_REASON_UNSPECIFIED: RefusalReason.ValueType  # 0
+"""Not stated."""
+REFUSAL_REASON_TOO_LATE_TO_CANCEL: RefusalReason.ValueType  # 1
+"""Too late: the order is filled or closed already (0)."""
+REFUSAL_REASON_UNKNOWN_ORDER: RefusalReason.ValueType  # 2
+"""The venue does not know the order (1)."""
+REFUSAL_REASON_BROKER_OPTION: RefusalReason.ValueType  # 3
+"""At the broker's or the exchange's option (2)."""
+REFUSAL_REASON_ALREADY_PENDING: RefusalReason.ValueType  # 4
+"""Another request is pending at the venue (3)."""
+REFUSAL_REASON_MASS_CANCEL_NOT_PROCESSED: RefusalReason.ValueType  # 5
+"""The mass cancel cannot be processed (4)."""
+REFUSAL_REASON_MODIFICATION_TIME_DIFFERS: RefusalReason.ValueType  # 6
+"""The order was modified meanwhile: OrigOrdModTime did not match (5)."""
+REFUSAL_REASON_DUPLICATE_CLIENT_ORDER_ID: RefusalReason.ValueType  # 7
+"""The venue has seen the request's ClOrdID before (6)."""
+REFUSAL_REASON_PRICE_EXCEEDS_CURRENT_PRICE: RefusalReason.ValueType  # 8
+"""The price exceeds the current price (7)."""
+REFUSAL_REASON_PRICE_EXCEEDS_PRICE_BAND: RefusalReason.ValueType  # 9
+"""The price exceeds the current price band (8)."""
+REFUSAL_REASON_INVALID_PRICE_INCREMENT: RefusalReason.ValueType  # 10
+"""The price is not a multiple of the increment (18)."""
+REFUSAL_REASON_OTHER: RefusalReason.ValueType  # 11
+"""Another cause (99)."""
+Global___RefusalReason: _TypeAlias = RefusalReason  # noqa: Y015
+
 @_typing.final
 class ReportExecutionRequest(_message.Message):
-    """One report about one order. Reports are idempotent by `report_id`, fills also by venue and `execution_id`."""
+    """One report about one order. Reports are idempotent by `report_id`; fills, corrections and busts also by venue, trade
+    date and `execution_id`.
+
+    What happened at the venue is a fact, and is recorded in whatever status the order is, also when nobody asked for it.
+    Refused are only reports that cannot be true: see each report.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -38,6 +104,15 @@ class ReportExecutionRequest(_message.Message):
     FILL_FIELD_NUMBER: _builtins.int
     REJECTED_FIELD_NUMBER: _builtins.int
     CANCELLED_FIELD_NUMBER: _builtins.int
+    REPLACED_FIELD_NUMBER: _builtins.int
+    CANCEL_REFUSED_FIELD_NUMBER: _builtins.int
+    REPLACE_REFUSED_FIELD_NUMBER: _builtins.int
+    RESTATED_FIELD_NUMBER: _builtins.int
+    DONE_FOR_DAY_FIELD_NUMBER: _builtins.int
+    FILL_CORRECTED_FIELD_NUMBER: _builtins.int
+    FILL_BUSTED_FIELD_NUMBER: _builtins.int
+    TRADE_DATE_FIELD_NUMBER: _builtins.int
+    REQUEST_KEY_FIELD_NUMBER: _builtins.int
     trader_id: _builtins.str
     """The trader of the order, a UUID. Required."""
     order_id: _builtins.str
@@ -48,20 +123,33 @@ class ReportExecutionRequest(_message.Message):
     other content it is refused with ALREADY_EXISTS, reason REPORT_ID_REUSED.
     """
     venue: _builtins.str
-    """Where it happened, 1 to 50 printable characters, no space at either end. Required with a fill."""
+    """Where it happened, 1 to 50 printable characters, no space at either end. Required with a fill, a correction and a
+    bust.
+    """
+    trade_date: _builtins.str
+    """The trade date of a fill, a correction or a bust, "2026-01-02" (FIX tag 75), the venue's. Empty: the date of
+    event_time in UTC. Refused with other reports.
+    """
+    request_key: _builtins.str
+    """The key of the request that the venue answered, for cancelled, replaced, cancel_refused and replace_refused (FIX
+    tag 11 of its message). With it, an answer that comes late cannot settle a newer request. Empty: the pending one.
+    Refused with other reports.
+    """
     @_builtins.property
     def event_time(self) -> _timestamp_pb2.Timestamp:
-        """When it happened, by the venue's clock; at most five minutes in the future. Required with a fill; otherwise the
-        time of recording when absent.
+        """When it happened, by the venue's clock; at most five minutes in the future. Required with a fill, a correction and
+        a bust; otherwise the time of recording when absent.
         """
 
     @_builtins.property
     def approved(self) -> Global___ApprovedReport:
-        """The order passed its checks. Only for open orders."""
+        """The order passed its checks. FAILED_PRECONDITION, reason ORDER_CLOSED, for a closed order."""
 
     @_builtins.property
     def executed(self) -> Global___ExecutedReport:
-        """The order was sent, or an attempt failed. Accepted in every status: it is a fact about the past."""
+        """The gateway has the order, or an attempt to send it failed. Accepted in every status: it is a fact about the
+        past. Report it before the order is sent: from then on cancels and replaces wait for the venue's answer.
+        """
 
     @_builtins.property
     def recovered(self) -> Global___RecoveredReport:
@@ -69,15 +157,53 @@ class ReportExecutionRequest(_message.Message):
 
     @_builtins.property
     def fill(self) -> Global___FillReport:
-        """The order was filled, in part or completely. Accepted in every status, as long as it fits into the quantity."""
+        """The order was filled, in part or completely. Accepted in every status and for every quantity."""
 
     @_builtins.property
     def rejected(self) -> Global___RejectedReport:
-        """The order was rejected. Only for open orders."""
+        """The order was rejected; settles a pending request. FAILED_PRECONDITION, reason ORDER_CLOSED, for a closed order."""
 
     @_builtins.property
     def cancelled(self) -> Global___CancelledReport:
-        """The order was cancelled at the venue. For open orders, or as the venue's confirmation for cancelled ones."""
+        """The order was cancelled at the venue, on request or not; settles a pending request. A cancel of a FILLED order is
+        recorded and the order stays FILLED; one of a REJECTED order is FAILED_PRECONDITION, reason ORDER_CLOSED.
+        """
+
+    @_builtins.property
+    def replaced(self) -> Global___ReplacedReport:
+        """The venue accepted the pending replace: its terms take effect. FAILED_PRECONDITION, reason REQUEST_NOT_PENDING,
+        when no replace is pending, or another one than `request_key`.
+        """
+
+    @_builtins.property
+    def cancel_refused(self) -> Global___CancelRefusedReport:
+        """The venue refused the pending cancel. Accepted in every status; recorded only, when no cancel is pending, or
+        another one than `request_key`.
+        """
+
+    @_builtins.property
+    def replace_refused(self) -> Global___ReplaceRefusedReport:
+        """The venue refused the pending replace. Accepted as cancel_refused is."""
+
+    @_builtins.property
+    def restated(self) -> Global___RestatedReport:
+        """The venue changed the quantity or the price by itself, or confirms the order as it is. Accepted in every status."""
+
+    @_builtins.property
+    def done_for_day(self) -> Global___DoneForDayReport:
+        """The venue is done with the order for the day. Closes an order that is in force for the day only, and then settles
+        a pending request; accepted in every status.
+        """
+
+    @_builtins.property
+    def fill_corrected(self) -> Global___FillCorrectedReport:
+        """The venue corrected an earlier fill. NOT_FOUND, reason FILL_NOT_FOUND, for a fill that is not recorded for this
+        order, or that is busted.
+        """
+
+    @_builtins.property
+    def fill_busted(self) -> Global___FillBustedReport:
+        """The venue busted an earlier fill. NOT_FOUND, reason FILL_NOT_FOUND, as for fill_corrected."""
 
     def __init__(
         self,
@@ -93,12 +219,21 @@ class ReportExecutionRequest(_message.Message):
         fill: Global___FillReport | None = ...,
         rejected: Global___RejectedReport | None = ...,
         cancelled: Global___CancelledReport | None = ...,
+        replaced: Global___ReplacedReport | None = ...,
+        cancel_refused: Global___CancelRefusedReport | None = ...,
+        replace_refused: Global___ReplaceRefusedReport | None = ...,
+        restated: Global___RestatedReport | None = ...,
+        done_for_day: Global___DoneForDayReport | None = ...,
+        fill_corrected: Global___FillCorrectedReport | None = ...,
+        fill_busted: Global___FillBustedReport | None = ...,
+        trade_date: _builtins.str = ...,
+        request_key: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["approved", b"approved", "cancelled", b"cancelled", "event_time", b"event_time", "executed", b"executed", "fill", b"fill", "recovered", b"recovered", "rejected", b"rejected", "report", b"report"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["approved", b"approved", "cancel_refused", b"cancel_refused", "cancelled", b"cancelled", "done_for_day", b"done_for_day", "event_time", b"event_time", "executed", b"executed", "fill", b"fill", "fill_busted", b"fill_busted", "fill_corrected", b"fill_corrected", "recovered", b"recovered", "rejected", b"rejected", "replace_refused", b"replace_refused", "replaced", b"replaced", "report", b"report", "restated", b"restated"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["approved", b"approved", "cancelled", b"cancelled", "event_time", b"event_time", "executed", b"executed", "fill", b"fill", "order_id", b"order_id", "recovered", b"recovered", "rejected", b"rejected", "report", b"report", "report_id", b"report_id", "trader_id", b"trader_id", "venue", b"venue"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approved", b"approved", "cancel_refused", b"cancel_refused", "cancelled", b"cancelled", "done_for_day", b"done_for_day", "event_time", b"event_time", "executed", b"executed", "fill", b"fill", "fill_busted", b"fill_busted", "fill_corrected", b"fill_corrected", "order_id", b"order_id", "recovered", b"recovered", "rejected", b"rejected", "replace_refused", b"replace_refused", "replaced", b"replaced", "report", b"report", "report_id", b"report_id", "request_key", b"request_key", "restated", b"restated", "trade_date", b"trade_date", "trader_id", b"trader_id", "venue", b"venue"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_report: _TypeAlias = _typing.Literal["approved", "executed", "recovered", "fill", "rejected", "cancelled"]  # noqa: Y015
+    _WhichOneofReturnType_report: _TypeAlias = _typing.Literal["approved", "executed", "recovered", "fill", "rejected", "cancelled", "replaced", "cancel_refused", "replace_refused", "restated", "done_for_day", "fill_corrected", "fill_busted"]  # noqa: Y015
     _WhichOneofArgType_report: _TypeAlias = _typing.Literal["report", b"report"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_report) -> _WhichOneofReturnType_report | None: ...
 
@@ -123,7 +258,7 @@ Global___ApprovedReport: _TypeAlias = ApprovedReport  # noqa: Y015
 
 @_typing.final
 class ExecutedReport(_message.Message):
-    """The order was sent to the venue."""
+    """The gateway has the order and sends it to the venue."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -134,7 +269,7 @@ class ExecutedReport(_message.Message):
     """Which attempt this was: 0 the first, 1 the first retry; at most 1000000."""
     error_code: _builtins.str
     """The code of the failure if the attempt failed (such as TIMEOUT), up to 50 printable ASCII characters; else empty.
-    A failed attempt leaves the order open: a timeout is not a reject.
+    A failed attempt leaves the order open, and with the gateway: a timeout is not a reject, the venue may have it.
     """
     reason: _builtins.str
     """The failure in words, up to 500 characters."""
@@ -187,11 +322,12 @@ class FillReport(_message.Message):
     COMMISSION_FIELD_NUMBER: _builtins.int
     execution_id: _builtins.str
     """The venue's id of the fill (FIX tag 17, ExecID), 1 to 64 printable ASCII characters. Required. The same fill of the
-    same venue counts once, even when it comes under another report_id (which is then not used up).
+    same venue and trade date counts once, even when it comes under another report_id (which is then not used up); with
+    other content it is ALREADY_EXISTS, reason EXECUTION_ID_REUSED.
     """
     quantity: _builtins.int
-    """Shares filled, 1 to 2147483647. More than the order has left is refused with reason OVERFILL, and the refusal is
-    recorded in the audit trail.
+    """Shares filled, 1 to 2147483647. What exceeds the order is recorded too: the event has reason OVERFILL, and the
+    order shows it as excess_quantity.
     """
     price: _builtins.str
     """Price per share, above 0. Required."""
@@ -246,6 +382,34 @@ class CancelledReport(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     REASON_FIELD_NUMBER: _builtins.int
+    EXPIRED_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """Why, in words, up to 500 characters. Empty: the order's status_reason is that of the pending cancel."""
+    expired: _builtins.bool
+    """True: the venue let the order expire (FIX ExecType C); the reason is then EXPIRED, and `reason` must be empty."""
+    def __init__(
+        self,
+        *,
+        reason: _builtins.str = ...,
+        expired: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expired", b"expired", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelledReport: _TypeAlias = CancelledReport  # noqa: Y015
+
+@_typing.final
+class ReplacedReport(_message.Message):
+    """The venue accepted the pending replace, as it was requested. Where it accepted other terms, a restated report
+    follows.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
     reason: _builtins.str
     """Why, in words, up to 500 characters."""
     def __init__(
@@ -259,7 +423,195 @@ class CancelledReport(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___CancelledReport: _TypeAlias = CancelledReport  # noqa: Y015
+Global___ReplacedReport: _TypeAlias = ReplacedReport  # noqa: Y015
+
+@_typing.final
+class CancelRefusedReport(_message.Message):
+    """The venue refused a cancel (FIX message 9)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REFUSAL_REASON_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    refusal_reason: Global___RefusalReason.ValueType
+    """The cause."""
+    reason: _builtins.str
+    """Why, in words, up to 500 characters."""
+    def __init__(
+        self,
+        *,
+        refusal_reason: Global___RefusalReason.ValueType = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "refusal_reason", b"refusal_reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelRefusedReport: _TypeAlias = CancelRefusedReport  # noqa: Y015
+
+@_typing.final
+class ReplaceRefusedReport(_message.Message):
+    """The venue refused a replace (FIX message 9)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REFUSAL_REASON_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    refusal_reason: Global___RefusalReason.ValueType
+    """The cause."""
+    reason: _builtins.str
+    """Why, in words, up to 500 characters."""
+    def __init__(
+        self,
+        *,
+        refusal_reason: Global___RefusalReason.ValueType = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "refusal_reason", b"refusal_reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplaceRefusedReport: _TypeAlias = ReplaceRefusedReport  # noqa: Y015
+
+@_typing.final
+class RestatedReport(_message.Message):
+    """The venue restated the order (FIX ExecType D)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUANTITY_FIELD_NUMBER: _builtins.int
+    PRICE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    quantity: _builtins.int
+    """The order's quantity from now on, 1 to 2147483647; 0: unchanged. Below what is filled, the quantity becomes what is
+    filled, as with a replace.
+    """
+    price: _builtins.str
+    """The price per share from now on; empty: unchanged. Refused for market orders."""
+    reason: _builtins.str
+    """Why, in words, up to 500 characters."""
+    def __init__(
+        self,
+        *,
+        quantity: _builtins.int = ...,
+        price: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["price", b"price", "quantity", b"quantity", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RestatedReport: _TypeAlias = RestatedReport  # noqa: Y015
+
+@_typing.final
+class DoneForDayReport(_message.Message):
+    """The venue is done with the order for the day (FIX ExecType 3)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """Why, in words, up to 500 characters."""
+    def __init__(
+        self,
+        *,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DoneForDayReport: _TypeAlias = DoneForDayReport  # noqa: Y015
+
+@_typing.final
+class FillCorrectedReport(_message.Message):
+    """The venue corrected a fill (FIX ExecType G, Trade Correct). The fill's own row never changes; what stands of it does."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXECUTION_ID_FIELD_NUMBER: _builtins.int
+    REF_EXECUTION_ID_FIELD_NUMBER: _builtins.int
+    REF_TRADE_DATE_FIELD_NUMBER: _builtins.int
+    QUANTITY_FIELD_NUMBER: _builtins.int
+    PRICE_FIELD_NUMBER: _builtins.int
+    COMMISSION_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    execution_id: _builtins.str
+    """The venue's id of the correction itself, 1 to 64 printable ASCII characters, in one namespace with the fills'.
+    Required. The same correction counts once, as a fill does.
+    """
+    ref_execution_id: _builtins.str
+    """The id of the fill, or of an earlier correction of it (FIX tag 19, ExecRefID). Required."""
+    ref_trade_date: _builtins.str
+    """The trade date of what ref_execution_id names, "2026-01-02"; empty: that of the report."""
+    quantity: _builtins.int
+    """Shares that stand from now on, 1 to 2147483647, not the difference."""
+    price: _builtins.str
+    """Price per share that stands from now on, above 0. Required."""
+    commission: _builtins.str
+    """Commission that stands from now on, 0 or more; empty means 0."""
+    reason: _builtins.str
+    """Why, in words, up to 500 characters."""
+    def __init__(
+        self,
+        *,
+        execution_id: _builtins.str = ...,
+        ref_execution_id: _builtins.str = ...,
+        ref_trade_date: _builtins.str = ...,
+        quantity: _builtins.int = ...,
+        price: _builtins.str = ...,
+        commission: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commission", b"commission", "execution_id", b"execution_id", "price", b"price", "quantity", b"quantity", "reason", b"reason", "ref_execution_id", b"ref_execution_id", "ref_trade_date", b"ref_trade_date"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FillCorrectedReport: _TypeAlias = FillCorrectedReport  # noqa: Y015
+
+@_typing.final
+class FillBustedReport(_message.Message):
+    """The venue busted a fill (FIX ExecType H, Trade Cancel): nothing of it stands, nor of its commission."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXECUTION_ID_FIELD_NUMBER: _builtins.int
+    REF_EXECUTION_ID_FIELD_NUMBER: _builtins.int
+    REF_TRADE_DATE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    execution_id: _builtins.str
+    """The venue's id of the bust itself, as in FillCorrectedReport. Required."""
+    ref_execution_id: _builtins.str
+    """The id of the fill, or of an earlier correction of it (FIX tag 19, ExecRefID). Required."""
+    ref_trade_date: _builtins.str
+    """The trade date of what ref_execution_id names, "2026-01-02"; empty: that of the report."""
+    reason: _builtins.str
+    """Why, in words, up to 500 characters."""
+    def __init__(
+        self,
+        *,
+        execution_id: _builtins.str = ...,
+        ref_execution_id: _builtins.str = ...,
+        ref_trade_date: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["execution_id", b"execution_id", "reason", b"reason", "ref_execution_id", b"ref_execution_id", "ref_trade_date", b"ref_trade_date"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FillBustedReport: _TypeAlias = FillBustedReport  # noqa: Y015
 
 @_typing.final
 class ReportExecutionResponse(_message.Message):

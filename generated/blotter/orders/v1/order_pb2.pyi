@@ -8,13 +8,18 @@ Conventions of every message in this package:
     after the point ("585.33", "0.0001"), without sign, exponent or needless zeros. The empty string means
     "none". They are never floats: parse them with a decimal type.
   * Quantities are whole shares.
-  * Times are UTC with microseconds; finer digits of a request are cut off, never rounded.
+  * Times are UTC with microseconds; finer digits of a request are cut off, never rounded. Dates are text,
+    "2026-01-02".
   * Ids made by the blotter are UUIDs in lower-case canonical form.
 """
 
+from blotter.orders.v1 import terms_pb2 as _terms_pb2
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
@@ -65,6 +70,8 @@ class _OrderTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OrderType.V
     """At `price` or better."""
     ORDER_TYPE_STOP: _OrderType.ValueType  # 3
     """Becomes a market order once the market trades at `price`."""
+    ORDER_TYPE_STOP_LIMIT: _OrderType.ValueType  # 4
+    """Becomes a limit order at `price` once the market trades at `stop_price`."""
 
 class OrderType(_OrderType, metaclass=_OrderTypeEnumTypeWrapper):
     """How the order may be executed (FIX tag 40)."""
@@ -77,7 +84,61 @@ ORDER_TYPE_LIMIT: OrderType.ValueType  # 2
 """At `price` or better."""
 ORDER_TYPE_STOP: OrderType.ValueType  # 3
 """Becomes a market order once the market trades at `price`."""
+ORDER_TYPE_STOP_LIMIT: OrderType.ValueType  # 4
+"""Becomes a limit order at `price` once the market trades at `stop_price`."""
 Global___OrderType: _TypeAlias = OrderType  # noqa: Y015
+
+class _SecurityIdSource:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SecurityIdSourceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SecurityIdSource.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SECURITY_ID_SOURCE_UNSPECIFIED: _SecurityIdSource.ValueType  # 0
+    """The order has no security_id."""
+    SECURITY_ID_SOURCE_ISIN: _SecurityIdSource.ValueType  # 1
+    """ISIN, ISO 6166, 12 characters (FIX value 4)."""
+    SECURITY_ID_SOURCE_FIGI: _SecurityIdSource.ValueType  # 2
+    """FIGI, 12 characters (FIX value S)."""
+    SECURITY_ID_SOURCE_CUSIP: _SecurityIdSource.ValueType  # 3
+    """CUSIP, 9 characters (FIX value 1)."""
+
+class SecurityIdSource(_SecurityIdSource, metaclass=_SecurityIdSourceEnumTypeWrapper):
+    """What a security_id is (FIX tag 22)."""
+
+SECURITY_ID_SOURCE_UNSPECIFIED: SecurityIdSource.ValueType  # 0
+"""The order has no security_id."""
+SECURITY_ID_SOURCE_ISIN: SecurityIdSource.ValueType  # 1
+"""ISIN, ISO 6166, 12 characters (FIX value 4)."""
+SECURITY_ID_SOURCE_FIGI: SecurityIdSource.ValueType  # 2
+"""FIGI, 12 characters (FIX value S)."""
+SECURITY_ID_SOURCE_CUSIP: SecurityIdSource.ValueType  # 3
+"""CUSIP, 9 characters (FIX value 1)."""
+Global___SecurityIdSource: _TypeAlias = SecurityIdSource  # noqa: Y015
+
+class _ShortSale:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ShortSaleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ShortSale.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SHORT_SALE_UNSPECIFIED: _ShortSale.ValueType  # 0
+    """Not a short sale."""
+    SHORT_SALE_SELL_SHORT: _ShortSale.ValueType  # 1
+    """Sell short (FIX value 5)."""
+    SHORT_SALE_SELL_SHORT_EXEMPT: _ShortSale.ValueType  # 2
+    """Sell short exempt (FIX value 6)."""
+
+class ShortSale(_ShortSale, metaclass=_ShortSaleEnumTypeWrapper):
+    """How a sale is marked (FIX tag 54, values 5 and 6)."""
+
+SHORT_SALE_UNSPECIFIED: ShortSale.ValueType  # 0
+"""Not a short sale."""
+SHORT_SALE_SELL_SHORT: ShortSale.ValueType  # 1
+"""Sell short (FIX value 5)."""
+SHORT_SALE_SELL_SHORT_EXEMPT: ShortSale.ValueType  # 2
+"""Sell short exempt (FIX value 6)."""
+Global___ShortSale: _TypeAlias = ShortSale  # noqa: Y015
 
 class _OrderStatus:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -88,7 +149,7 @@ class _OrderStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OrderStat
     ORDER_STATUS_UNSPECIFIED: _OrderStatus.ValueType  # 0
     """Never stored; refused in requests."""
     ORDER_STATUS_PENDING: _OrderStatus.ValueType  # 1
-    """Open, nothing filled yet."""
+    """Open, nothing filled, or nothing left of what was."""
     ORDER_STATUS_PARTIAL: _OrderStatus.ValueType  # 2
     """Open, 0 < filled_quantity < quantity."""
     ORDER_STATUS_FILLED: _OrderStatus.ValueType  # 3
@@ -96,20 +157,21 @@ class _OrderStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OrderStat
     ORDER_STATUS_REJECTED: _OrderStatus.ValueType  # 4
     """Closed by the venue or by a check before it."""
     ORDER_STATUS_CANCELLED: _OrderStatus.ValueType  # 5
-    """Closed by the trader, the venue or expiry."""
+    """Closed by the trader, the venue, expiry, the end of the day (status_reason DONE_FOR_DAY) or the cancel timer."""
 
 class OrderStatus(_OrderStatus, metaclass=_OrderStatusEnumTypeWrapper):
     """Where the order stands (FIX tag 39).
 
-    PENDING leads to PARTIAL, FILLED, REJECTED or CANCELLED; PARTIAL to FILLED, REJECTED or CANCELLED. A fill that the
-    venue reports after a cancel or a reject is recorded all the same: the order then becomes FILLED when it is
-    complete, and keeps its status otherwise.
+    The status follows from the quantities and from what closed the order: FILLED whenever filled_quantity = quantity;
+    else CANCELLED or REJECTED once the order was closed, also when a late fill follows; else PARTIAL or PENDING. So a
+    bust or a larger quantity makes a FILLED order PARTIAL or PENDING again, or CANCELLED if it had been cancelled. A
+    request that waits for the venue's answer is no status: see Order.pending_request.
     """
 
 ORDER_STATUS_UNSPECIFIED: OrderStatus.ValueType  # 0
 """Never stored; refused in requests."""
 ORDER_STATUS_PENDING: OrderStatus.ValueType  # 1
-"""Open, nothing filled yet."""
+"""Open, nothing filled, or nothing left of what was."""
 ORDER_STATUS_PARTIAL: OrderStatus.ValueType  # 2
 """Open, 0 < filled_quantity < quantity."""
 ORDER_STATUS_FILLED: OrderStatus.ValueType  # 3
@@ -117,7 +179,7 @@ ORDER_STATUS_FILLED: OrderStatus.ValueType  # 3
 ORDER_STATUS_REJECTED: OrderStatus.ValueType  # 4
 """Closed by the venue or by a check before it."""
 ORDER_STATUS_CANCELLED: OrderStatus.ValueType  # 5
-"""Closed by the trader, the venue or expiry."""
+"""Closed by the trader, the venue, expiry, the end of the day (status_reason DONE_FOR_DAY) or the cancel timer."""
 Global___OrderStatus: _TypeAlias = OrderStatus  # noqa: Y015
 
 class _Action:
@@ -133,17 +195,43 @@ class _ActionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Action.ValueTy
     ACTION_APPROVED: _Action.ValueType  # 2
     """The order passed its checks."""
     ACTION_EXECUTED: _Action.ValueType  # 3
-    """The order was sent to the venue; with an error code, the attempt to send it failed and the order is still open."""
+    """A gateway has the order and sends it to the venue; with an error code, the attempt to send it failed and the order
+    is still open.
+    """
     ACTION_FILLED: _Action.ValueType  # 4
     """The venue reported a fill, partial ones included."""
     ACTION_REJECTED: _Action.ValueType  # 5
     """The order was rejected; or, where the event is marked `refused`, a gateway's report was: its error code states the
-    cause (OVERFILL, ORDER_CLOSED), and the order is unchanged.
+    cause (ORDER_CLOSED, REQUEST_NOT_PENDING, FILL_NOT_FOUND; OVERFILL in old records), and the order is unchanged.
     """
     ACTION_CANCELLED: _Action.ValueType  # 6
-    """The order was cancelled; reason EXPIRED when its expire_time had passed."""
+    """The order was cancelled; reason EXPIRED when its expire_time had passed, DISCONNECTED by the cancel timer. For an
+    order that is FILLED, the venue's report of a cancel: the order stays FILLED.
+    """
     ACTION_RECOVERED: _Action.ValueType  # 7
     """A retry succeeded after a failed attempt to send."""
+    ACTION_CANCEL_REQUESTED: _Action.ValueType  # 8
+    """A cancel of an order that a gateway has was requested. The gateway asks the venue and reports the answer."""
+    ACTION_REPLACE_REQUESTED: _Action.ValueType  # 9
+    """A replace of an order that a gateway has was requested. The gateway asks the venue and reports the answer."""
+    ACTION_REPLACED: _Action.ValueType  # 10
+    """The terms changed as requested: at once while no gateway had the order, else accepted by the venue."""
+    ACTION_CANCEL_REFUSED: _Action.ValueType  # 11
+    """The venue refused a cancel; the order goes on."""
+    ACTION_REPLACE_REFUSED: _Action.ValueType  # 12
+    """The venue refused a replace; the order goes on with its old terms."""
+    ACTION_RESTATED: _Action.ValueType  # 13
+    """The venue restated the order: without a request it changed the quantity or the price, or neither, as when an order
+    is carried into the next day.
+    """
+    ACTION_DONE_FOR_DAY: _Action.ValueType  # 14
+    """The venue is done with the order for the day. It closes an order that is in force for the day (status CANCELLED,
+    status_reason DONE_FOR_DAY) and changes nothing of one that is in force for longer.
+    """
+    ACTION_FILL_CORRECTED: _Action.ValueType  # 15
+    """The venue corrected an earlier fill."""
+    ACTION_FILL_BUSTED: _Action.ValueType  # 16
+    """The venue busted an earlier fill: it does not stand."""
 
 class Action(_Action, metaclass=_ActionEnumTypeWrapper):
     """What happened to an order: the kind of an execution log."""
@@ -155,17 +243,43 @@ ACTION_SUBMITTED: Action.ValueType  # 1
 ACTION_APPROVED: Action.ValueType  # 2
 """The order passed its checks."""
 ACTION_EXECUTED: Action.ValueType  # 3
-"""The order was sent to the venue; with an error code, the attempt to send it failed and the order is still open."""
+"""A gateway has the order and sends it to the venue; with an error code, the attempt to send it failed and the order
+is still open.
+"""
 ACTION_FILLED: Action.ValueType  # 4
 """The venue reported a fill, partial ones included."""
 ACTION_REJECTED: Action.ValueType  # 5
 """The order was rejected; or, where the event is marked `refused`, a gateway's report was: its error code states the
-cause (OVERFILL, ORDER_CLOSED), and the order is unchanged.
+cause (ORDER_CLOSED, REQUEST_NOT_PENDING, FILL_NOT_FOUND; OVERFILL in old records), and the order is unchanged.
 """
 ACTION_CANCELLED: Action.ValueType  # 6
-"""The order was cancelled; reason EXPIRED when its expire_time had passed."""
+"""The order was cancelled; reason EXPIRED when its expire_time had passed, DISCONNECTED by the cancel timer. For an
+order that is FILLED, the venue's report of a cancel: the order stays FILLED.
+"""
 ACTION_RECOVERED: Action.ValueType  # 7
 """A retry succeeded after a failed attempt to send."""
+ACTION_CANCEL_REQUESTED: Action.ValueType  # 8
+"""A cancel of an order that a gateway has was requested. The gateway asks the venue and reports the answer."""
+ACTION_REPLACE_REQUESTED: Action.ValueType  # 9
+"""A replace of an order that a gateway has was requested. The gateway asks the venue and reports the answer."""
+ACTION_REPLACED: Action.ValueType  # 10
+"""The terms changed as requested: at once while no gateway had the order, else accepted by the venue."""
+ACTION_CANCEL_REFUSED: Action.ValueType  # 11
+"""The venue refused a cancel; the order goes on."""
+ACTION_REPLACE_REFUSED: Action.ValueType  # 12
+"""The venue refused a replace; the order goes on with its old terms."""
+ACTION_RESTATED: Action.ValueType  # 13
+"""The venue restated the order: without a request it changed the quantity or the price, or neither, as when an order
+is carried into the next day.
+"""
+ACTION_DONE_FOR_DAY: Action.ValueType  # 14
+"""The venue is done with the order for the day. It closes an order that is in force for the day (status CANCELLED,
+status_reason DONE_FOR_DAY) and changes nothing of one that is in force for longer.
+"""
+ACTION_FILL_CORRECTED: Action.ValueType  # 15
+"""The venue corrected an earlier fill."""
+ACTION_FILL_BUSTED: Action.ValueType  # 16
+"""The venue busted an earlier fill: it does not stand."""
 Global___Action: _TypeAlias = Action  # noqa: Y015
 
 @_typing.final
@@ -173,6 +287,26 @@ class Order(_message.Message):
     """One order of one trader, as it stands after the event numbered `last_sequence`."""
 
     DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class LabelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     ORDER_ID_FIELD_NUMBER: _builtins.int
     CLIENT_ORDER_ID_FIELD_NUMBER: _builtins.int
@@ -192,11 +326,26 @@ class Order(_message.Message):
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     LAST_SEQUENCE_FIELD_NUMBER: _builtins.int
+    LEAVES_QUANTITY_FIELD_NUMBER: _builtins.int
+    EXCESS_QUANTITY_FIELD_NUMBER: _builtins.int
+    STOP_PRICE_FIELD_NUMBER: _builtins.int
+    TIME_IN_FORCE_FIELD_NUMBER: _builtins.int
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    PARENT_ORDER_ID_FIELD_NUMBER: _builtins.int
+    CURRENCY_FIELD_NUMBER: _builtins.int
+    SECURITY_ID_FIELD_NUMBER: _builtins.int
+    SECURITY_ID_SOURCE_FIELD_NUMBER: _builtins.int
+    SHORT_SALE_FIELD_NUMBER: _builtins.int
+    EXEMPT_FROM_CANCEL_TIMER_FIELD_NUMBER: _builtins.int
+    AT_VENUE_FIELD_NUMBER: _builtins.int
+    STATUS_REASON_FIELD_NUMBER: _builtins.int
+    PENDING_REQUEST_FIELD_NUMBER: _builtins.int
     order_id: _builtins.str
     """The blotter's id of the order, a UUID."""
     client_order_id: _builtins.str
     """The trader's own id of the order (FIX tag 11, ClOrdID), 1 to 64 printable ASCII characters, unique among all
-    of the trader's orders.
+    client_order_ids and request keys of the trader. A request does not change it.
     """
     trader_id: _builtins.str
     """The trader who entered the order, a UUID."""
@@ -205,11 +354,11 @@ class Order(_message.Message):
     side: Global___Side.ValueType
     """Buy or sell."""
     order_type: Global___OrderType.ValueType
-    """Market, limit or stop."""
+    """Market, limit, stop or stop limit."""
     quantity: _builtins.int
-    """Shares ordered, 1 to 2147483647."""
+    """Shares ordered, 1 to 2147483647 (FIX tag 38)."""
     price: _builtins.str
-    """Limit or stop price per share; empty for market orders."""
+    """Limit price per share, of a STOP order the stop price; empty for market orders."""
     stop_loss: _builtins.str
     """Price at which the position is to be closed at a loss; empty when none. Recorded, not acted upon."""
     take_profit: _builtins.str
@@ -217,15 +366,53 @@ class Order(_message.Message):
     status: Global___OrderStatus.ValueType
     """Where the order stands."""
     filled_quantity: _builtins.int
-    """Shares filled so far, 0 to `quantity`: the sum of the fills' quantities (FIX tag 14, CumQty)."""
+    """Shares filled so far, 0 to `quantity`: the sum of the quantities of the fills, as they stand after corrections, but
+    for what exceeds the order (FIX tag 14, CumQty, is filled_quantity + excess_quantity).
+    """
     filled_notional: _builtins.str
-    """Exact sum of quantity times price over all fills; "0" before the first fill. Up to 20 digits before the point."""
+    """Exact sum of quantity times price over all fills as they stand after corrections, those of the excess included; "0"
+    before the first fill. Up to 20 digits before the point.
+    """
     average_fill_price: _builtins.str
-    """filled_notional / filled_quantity rounded half up to 8 decimals (FIX tag 6, AvgPx); empty before the first fill.
-    To compute with it, use the exact `filled_notional`.
+    """filled_notional / (filled_quantity + excess_quantity) rounded half up to 8 decimals (FIX tag 6, AvgPx); empty while
+    nothing is filled. To compute with it, use the exact `filled_notional`.
     """
     last_sequence: _builtins.int
     """Sequence of the order's last event in the trader's dense numbering 1, 2, 3, ...; 0 in answers to validate_only."""
+    leaves_quantity: _builtins.int
+    """Shares that may still be filled (FIX tag 151): quantity - filled_quantity while PENDING or PARTIAL, else 0."""
+    excess_quantity: _builtins.int
+    """Shares filled beyond `quantity`; 0 but for an order that the venue has overfilled. ReconcileOrders lists such
+    orders until a correction, a bust or a larger quantity has removed the excess.
+    """
+    stop_price: _builtins.str
+    """Stop price per share of a STOP_LIMIT order (FIX tag 99); empty for other types. A STOP order has its stop in
+    `price`.
+    """
+    time_in_force: _terms_pb2.TimeInForce.ValueType
+    """How long the order stays in force."""
+    account: _builtins.str
+    """The account it is for (FIX tag 1); empty when none."""
+    parent_order_id: _builtins.str
+    """The id of the order that this one is a part of, as the trader stated it; empty when none. Not checked."""
+    currency: _builtins.str
+    """The currency of its prices, ISO 4217; empty when not stated."""
+    security_id: _builtins.str
+    """The security's id (FIX tag 48); empty when not stated."""
+    security_id_source: Global___SecurityIdSource.ValueType
+    """What `security_id` is."""
+    short_sale: Global___ShortSale.ValueType
+    """How a sale is marked; UNSPECIFIED for a buy, or where the sale is not short."""
+    exempt_from_cancel_timer: _builtins.bool
+    """True: the cancel timer leaves the order alone."""
+    at_venue: _builtins.bool
+    """True once a gateway has the order: from its first report EXECUTED on, also one of a failed attempt. From then on
+    cancels and replaces are requests that the venue answers.
+    """
+    status_reason: _builtins.str
+    """Why the order is CANCELLED or REJECTED, in words; EXPIRED, DISCONNECTED and DONE_FOR_DAY are the blotter's own.
+    Empty when no reason was given, and for other statuses.
+    """
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the order was entered."""
@@ -237,6 +424,16 @@ class Order(_message.Message):
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """When the order expires; absent when it does not."""
+
+    @_builtins.property
+    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Keys and values that the trader files the order under, at most eight."""
+
+    @_builtins.property
+    def pending_request(self) -> _terms_pb2.PendingRequest:
+        """The request that waits for the venue's answer; absent when there is none. Fills go on meanwhile, against the terms
+        that are in force.
+        """
 
     def __init__(
         self,
@@ -259,10 +456,25 @@ class Order(_message.Message):
         update_time: _timestamp_pb2.Timestamp | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         last_sequence: _builtins.int = ...,
+        leaves_quantity: _builtins.int = ...,
+        excess_quantity: _builtins.int = ...,
+        stop_price: _builtins.str = ...,
+        time_in_force: _terms_pb2.TimeInForce.ValueType = ...,
+        account: _builtins.str = ...,
+        labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        parent_order_id: _builtins.str = ...,
+        currency: _builtins.str = ...,
+        security_id: _builtins.str = ...,
+        security_id_source: Global___SecurityIdSource.ValueType = ...,
+        short_sale: Global___ShortSale.ValueType = ...,
+        exempt_from_cancel_timer: _builtins.bool = ...,
+        at_venue: _builtins.bool = ...,
+        status_reason: _builtins.str = ...,
+        pending_request: _terms_pb2.PendingRequest | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "pending_request", b"pending_request", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["average_fill_price", b"average_fill_price", "client_order_id", b"client_order_id", "create_time", b"create_time", "expire_time", b"expire_time", "filled_notional", b"filled_notional", "filled_quantity", b"filled_quantity", "last_sequence", b"last_sequence", "order_id", b"order_id", "order_type", b"order_type", "price", b"price", "quantity", b"quantity", "side", b"side", "status", b"status", "stop_loss", b"stop_loss", "symbol", b"symbol", "take_profit", b"take_profit", "trader_id", b"trader_id", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "at_venue", b"at_venue", "average_fill_price", b"average_fill_price", "client_order_id", b"client_order_id", "create_time", b"create_time", "currency", b"currency", "excess_quantity", b"excess_quantity", "exempt_from_cancel_timer", b"exempt_from_cancel_timer", "expire_time", b"expire_time", "filled_notional", b"filled_notional", "filled_quantity", b"filled_quantity", "labels", b"labels", "last_sequence", b"last_sequence", "leaves_quantity", b"leaves_quantity", "order_id", b"order_id", "order_type", b"order_type", "parent_order_id", b"parent_order_id", "pending_request", b"pending_request", "price", b"price", "quantity", b"quantity", "security_id", b"security_id", "security_id_source", b"security_id_source", "short_sale", b"short_sale", "side", b"side", "status", b"status", "status_reason", b"status_reason", "stop_loss", b"stop_loss", "stop_price", b"stop_price", "symbol", b"symbol", "take_profit", b"take_profit", "time_in_force", b"time_in_force", "trader_id", b"trader_id", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -270,7 +482,7 @@ Global___Order: _TypeAlias = Order  # noqa: Y015
 
 @_typing.final
 class Fill(_message.Message):
-    """One fill (trade) of one order, as the venue reported it."""
+    """One fill (trade) of one order: what the venue first reported, which never changes, and what stands of it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -285,6 +497,12 @@ class Fill(_message.Message):
     EVENT_TIME_FIELD_NUMBER: _builtins.int
     RECORD_TIME_FIELD_NUMBER: _builtins.int
     SEQUENCE_FIELD_NUMBER: _builtins.int
+    TRADE_DATE_FIELD_NUMBER: _builtins.int
+    NET_QUANTITY_FIELD_NUMBER: _builtins.int
+    NET_PRICE_FIELD_NUMBER: _builtins.int
+    NET_COMMISSION_FIELD_NUMBER: _builtins.int
+    BUSTED_FIELD_NUMBER: _builtins.int
+    CORRECTIONS_FIELD_NUMBER: _builtins.int
     fill_id: _builtins.str
     """The blotter's id of the fill, a UUID; empty for a fill that was refused."""
     order_id: _builtins.str
@@ -292,7 +510,7 @@ class Fill(_message.Message):
     trader_id: _builtins.str
     """The trader of the order, a UUID."""
     execution_id: _builtins.str
-    """The venue's id of the fill (FIX tag 17, ExecID), unique per trader and venue."""
+    """The venue's id of the fill (FIX tag 17, ExecID), unique per trader, venue and trade date."""
     venue: _builtins.str
     """Where it traded, 1 to 50 characters."""
     quantity: _builtins.int
@@ -303,6 +521,16 @@ class Fill(_message.Message):
     """Commission in the instrument's currency; "0" when none was reported."""
     sequence: _builtins.int
     """Sequence of the event that recorded it."""
+    trade_date: _builtins.str
+    """The trade date, "2026-01-02" (FIX tag 75): as the gateway reported it, else the date of event_time in UTC."""
+    net_quantity: _builtins.int
+    """Shares that stand after the newest correction; 0 once it is busted. In an event: the quantity as reported."""
+    net_price: _builtins.str
+    """Price per share that stands; empty once it is busted. In an event: the price as reported."""
+    net_commission: _builtins.str
+    """Commission that stands; "0" once it is busted. In an event: the commission as reported."""
+    busted: _builtins.bool
+    """True once it is busted. False in an event."""
     @_builtins.property
     def event_time(self) -> _timestamp_pb2.Timestamp:
         """When it traded, by the venue's clock."""
@@ -310,6 +538,10 @@ class Fill(_message.Message):
     @_builtins.property
     def record_time(self) -> _timestamp_pb2.Timestamp:
         """When the blotter recorded it."""
+
+    @_builtins.property
+    def corrections(self) -> _containers.RepeatedCompositeFieldContainer[Global___FillCorrection]:
+        """The corrections, oldest first. Empty in an event: each correction is an event of its own."""
 
     def __init__(
         self,
@@ -325,14 +557,98 @@ class Fill(_message.Message):
         event_time: _timestamp_pb2.Timestamp | None = ...,
         record_time: _timestamp_pb2.Timestamp | None = ...,
         sequence: _builtins.int = ...,
+        trade_date: _builtins.str = ...,
+        net_quantity: _builtins.int = ...,
+        net_price: _builtins.str = ...,
+        net_commission: _builtins.str = ...,
+        busted: _builtins.bool = ...,
+        corrections: _abc.Iterable[Global___FillCorrection] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["event_time", b"event_time", "record_time", b"record_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["commission", b"commission", "event_time", b"event_time", "execution_id", b"execution_id", "fill_id", b"fill_id", "order_id", b"order_id", "price", b"price", "quantity", b"quantity", "record_time", b"record_time", "sequence", b"sequence", "trader_id", b"trader_id", "venue", b"venue"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["busted", b"busted", "commission", b"commission", "corrections", b"corrections", "event_time", b"event_time", "execution_id", b"execution_id", "fill_id", b"fill_id", "net_commission", b"net_commission", "net_price", b"net_price", "net_quantity", b"net_quantity", "order_id", b"order_id", "price", b"price", "quantity", b"quantity", "record_time", b"record_time", "sequence", b"sequence", "trade_date", b"trade_date", "trader_id", b"trader_id", "venue", b"venue"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Fill: _TypeAlias = Fill  # noqa: Y015
+
+@_typing.final
+class FillCorrection(_message.Message):
+    """One correction or bust of a fill, as the venue reported it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CORRECTION_ID_FIELD_NUMBER: _builtins.int
+    FILL_ID_FIELD_NUMBER: _builtins.int
+    EXECUTION_ID_FIELD_NUMBER: _builtins.int
+    REF_EXECUTION_ID_FIELD_NUMBER: _builtins.int
+    TRADE_DATE_FIELD_NUMBER: _builtins.int
+    VENUE_FIELD_NUMBER: _builtins.int
+    QUANTITY_FIELD_NUMBER: _builtins.int
+    PRICE_FIELD_NUMBER: _builtins.int
+    COMMISSION_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    EVENT_TIME_FIELD_NUMBER: _builtins.int
+    RECORD_TIME_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    BUSTED_FIELD_NUMBER: _builtins.int
+    correction_id: _builtins.str
+    """The blotter's id of the correction, a UUID; empty for one that was refused."""
+    fill_id: _builtins.str
+    """The blotter's id of the fill, a UUID; empty for one that was refused."""
+    execution_id: _builtins.str
+    """The venue's own id of the correction (FIX tag 17, ExecID), in one namespace with the fills'."""
+    ref_execution_id: _builtins.str
+    """The id that it named: the fill's, or that of an earlier correction of it (FIX tag 19, ExecRefID)."""
+    trade_date: _builtins.str
+    """The correction's own trade date, "2026-01-02"."""
+    venue: _builtins.str
+    """The venue."""
+    quantity: _builtins.int
+    """Shares that stand from now on; 0 for a bust."""
+    price: _builtins.str
+    """Price per share that stands from now on; empty for a bust."""
+    commission: _builtins.str
+    """Commission that stands from now on; "0" for a bust."""
+    reason: _builtins.str
+    """Why, in words; empty when none was given."""
+    sequence: _builtins.int
+    """Sequence of the event that recorded it."""
+    busted: _builtins.bool
+    """True for a bust."""
+    @_builtins.property
+    def event_time(self) -> _timestamp_pb2.Timestamp:
+        """When the venue corrected it, by its clock."""
+
+    @_builtins.property
+    def record_time(self) -> _timestamp_pb2.Timestamp:
+        """When the blotter recorded it."""
+
+    def __init__(
+        self,
+        *,
+        correction_id: _builtins.str = ...,
+        fill_id: _builtins.str = ...,
+        execution_id: _builtins.str = ...,
+        ref_execution_id: _builtins.str = ...,
+        trade_date: _builtins.str = ...,
+        venue: _builtins.str = ...,
+        quantity: _builtins.int = ...,
+        price: _builtins.str = ...,
+        commission: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        event_time: _timestamp_pb2.Timestamp | None = ...,
+        record_time: _timestamp_pb2.Timestamp | None = ...,
+        sequence: _builtins.int = ...,
+        busted: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event_time", b"event_time", "record_time", b"record_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["busted", b"busted", "commission", b"commission", "correction_id", b"correction_id", "event_time", b"event_time", "execution_id", b"execution_id", "fill_id", b"fill_id", "price", b"price", "quantity", b"quantity", "reason", b"reason", "record_time", b"record_time", "ref_execution_id", b"ref_execution_id", "sequence", b"sequence", "trade_date", b"trade_date", "venue", b"venue"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FillCorrection: _TypeAlias = FillCorrection  # noqa: Y015
 
 @_typing.final
 class OrderEvent(_message.Message):
@@ -352,16 +668,24 @@ class OrderEvent(_message.Message):
     LOG_ID_FIELD_NUMBER: _builtins.int
     REFUSED_FIELD_NUMBER: _builtins.int
     POSITION_FIELD_NUMBER: _builtins.int
+    REQUEST_KEY_FIELD_NUMBER: _builtins.int
+    ANSWERED_KEY_FIELD_NUMBER: _builtins.int
+    TERMS_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    CORRECTION_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """The event's number among all events of the trader: dense, in commit order, 1, 2, 3, ..."""
     action: Global___Action.ValueType
     """What happened."""
     reason: _builtins.str
-    """Why, in words: of a cancel or reject; EXPIRED for an order past its expire_time; LATE_FILL for a fill of an order
-    that was already cancelled or rejected. Empty when none.
+    """Why, in words: of a cancel, a reject, a request or its answer; EXPIRED for an order past its expire_time;
+    DISCONNECTED by the cancel timer; OVERFILL for a fill that exceeds the order; LATE_FILL for another fill of an
+    order that was already cancelled or rejected. Empty when none.
     """
     error_code: _builtins.str
-    """Machine-readable code of a failure: the venue's, or OVERFILL or ORDER_CLOSED for a report that was refused."""
+    """Machine-readable code of a failure: the venue's; of a refused request the name of a RefusalReason without its
+    prefix; of a report that was refused ORDER_CLOSED, REQUEST_NOT_PENDING or FILL_NOT_FOUND (OVERFILL in old records).
+    """
     retry_attempt: _builtins.int
     """Which attempt at sending the order this was: 0 the first, 1 the first retry."""
     log_id: _builtins.str
@@ -372,6 +696,12 @@ class OrderEvent(_message.Message):
     """The event's index in the ledger, over all traders: 0, 1, 2, ... without a gap but for the filters and the ledger's
     own records. Only on streams over all traders; absent on a trader's.
     """
+    request_key: _builtins.str
+    """The key of the request that this event records: of CANCEL_REQUESTED and REPLACE_REQUESTED, and of CANCELLED and
+    REPLACED where the request took effect at once. Of a report that was recorded or refused, the key that it named.
+    """
+    answered_key: _builtins.str
+    """The key of the request that this event settles; empty when it settles none."""
     @_builtins.property
     def order(self) -> Global___Order:
         """The order after this event (not as it stands now)."""
@@ -388,6 +718,18 @@ class OrderEvent(_message.Message):
     def record_time(self) -> _timestamp_pb2.Timestamp:
         """When the blotter recorded it."""
 
+    @_builtins.property
+    def terms(self) -> _terms_pb2.OrderTerms:
+        """The terms asked for by REPLACE_REQUESTED and REPLACED, set by RESTATED; absent otherwise."""
+
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """The fields of `terms` that count; absent without terms."""
+
+    @_builtins.property
+    def correction(self) -> Global___FillCorrection:
+        """The correction, for ACTION_FILL_CORRECTED, ACTION_FILL_BUSTED and for a refused one of either; absent otherwise."""
+
     def __init__(
         self,
         *,
@@ -403,10 +745,15 @@ class OrderEvent(_message.Message):
         log_id: _builtins.str = ...,
         refused: _builtins.bool = ...,
         position: _builtins.int | None = ...,
+        request_key: _builtins.str = ...,
+        answered_key: _builtins.str = ...,
+        terms: _terms_pb2.OrderTerms | None = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
+        correction: Global___FillCorrection | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_position", b"_position", "event_time", b"event_time", "fill", b"fill", "order", b"order", "position", b"position", "record_time", b"record_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_position", b"_position", "correction", b"correction", "event_time", b"event_time", "fill", b"fill", "order", b"order", "position", b"position", "record_time", b"record_time", "terms", b"terms", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_position", b"_position", "action", b"action", "error_code", b"error_code", "event_time", b"event_time", "fill", b"fill", "log_id", b"log_id", "order", b"order", "position", b"position", "reason", b"reason", "record_time", b"record_time", "refused", b"refused", "retry_attempt", b"retry_attempt", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_position", b"_position", "action", b"action", "answered_key", b"answered_key", "correction", b"correction", "error_code", b"error_code", "event_time", b"event_time", "fill", b"fill", "log_id", b"log_id", "order", b"order", "position", b"position", "reason", b"reason", "record_time", b"record_time", "refused", b"refused", "request_key", b"request_key", "retry_attempt", b"retry_attempt", "sequence", b"sequence", "terms", b"terms", "update_mask", b"update_mask"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__position: _TypeAlias = _typing.Literal["position"]  # noqa: Y015
     _WhichOneofArgType__position: _TypeAlias = _typing.Literal["_position", b"_position"]  # noqa: Y015

@@ -8,7 +8,8 @@ Conventions of every message in this package:
     after the point ("585.33", "0.0001"), without sign, exponent or needless zeros. The empty string means
     "none". They are never floats: parse them with a decimal type.
   * Quantities are whole shares.
-  * Times are UTC with microseconds; finer digits of a request are cut off, never rounded.
+  * Times are UTC with microseconds; finer digits of a request are cut off, never rounded. Dates are text,
+    "2026-01-02".
   * Ids made by the blotter are UUIDs in lower-case canonical form.
 """
 

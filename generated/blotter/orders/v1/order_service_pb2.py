@@ -22,50 +22,67 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from blotter.orders.v1 import cancel_timer_pb2 as blotter_dot_orders_dot_v1_dot_cancel__timer__pb2
 from blotter.orders.v1 import execution_report_pb2 as blotter_dot_orders_dot_v1_dot_execution__report__pb2
 from blotter.orders.v1 import order_pb2 as blotter_dot_orders_dot_v1_dot_order__pb2
+from blotter.orders.v1 import request_pb2 as blotter_dot_orders_dot_v1_dot_request__pb2
+from blotter.orders.v1 import terms_pb2 as blotter_dot_orders_dot_v1_dot_terms__pb2
 from blotter.orders.v1 import watch_pb2 as blotter_dot_orders_dot_v1_dot_watch__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%blotter/orders/v1/order_service.proto\x12\x11\x62lotter.orders.v1\x1a(blotter/orders/v1/execution_report.proto\x1a\x1d\x62lotter/orders/v1/order.proto\x1a\x1d\x62lotter/orders/v1/watch.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\xa7\x02\n\x12SubmitOrderRequest\x12\x17\n\x0f\x63lient_order_id\x18\x01 \x01(\t\x12\x0e\n\x06symbol\x18\x02 \x01(\t\x12%\n\x04side\x18\x03 \x01(\x0e\x32\x17.blotter.orders.v1.Side\x12\x30\n\norder_type\x18\x04 \x01(\x0e\x32\x1c.blotter.orders.v1.OrderType\x12\x10\n\x08quantity\x18\x05 \x01(\x03\x12\r\n\x05price\x18\x06 \x01(\t\x12\x11\n\tstop_loss\x18\x07 \x01(\t\x12\x13\n\x0btake_profit\x18\x08 \x01(\t\x12/\n\x0b\x65xpire_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rvalidate_only\x18\n \x01(\x08\"P\n\x13SubmitOrderResponse\x12\'\n\x05order\x18\x01 \x01(\x0b\x32\x18.blotter.orders.v1.Order\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"Q\n\x18\x42\x61tchSubmitOrdersRequest\x12\x35\n\x06orders\x18\x01 \x03(\x0b\x32%.blotter.orders.v1.SubmitOrderRequest\"R\n\x19\x42\x61tchSubmitOrdersResponse\x12\x35\n\x07results\x18\x01 \x03(\x0b\x32$.blotter.orders.v1.SubmitOrderResult\"~\n\x11SubmitOrderResult\x12:\n\x08response\x18\x01 \x01(\x0b\x32&.blotter.orders.v1.SubmitOrderResponseH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"F\n\x0fGetOrderRequest\x12\x12\n\x08order_id\x18\x01 \x01(\tH\x00\x12\x19\n\x0f\x63lient_order_id\x18\x02 \x01(\tH\x00\x42\x04\n\x02id\";\n\x10GetOrderResponse\x12\'\n\x05order\x18\x01 \x01(\x0b\x32\x18.blotter.orders.v1.Order\"\xdb\x01\n\x11ListOrdersRequest\x12\x30\n\x08statuses\x18\x01 \x03(\x0e\x32\x1e.blotter.orders.v1.OrderStatus\x12\x0f\n\x07symbols\x18\x02 \x03(\t\x12-\n\x07\x63reated\x18\x03 \x01(\x0b\x32\x1c.blotter.orders.v1.TimeRange\x12-\n\x07updated\x18\x04 \x01(\x0b\x32\x1c.blotter.orders.v1.TimeRange\x12\x11\n\tpage_size\x18\x05 \x01(\x05\x12\x12\n\npage_token\x18\x06 \x01(\t\"W\n\x12ListOrdersResponse\x12(\n\x06orders\x18\x01 \x03(\x0b\x32\x18.blotter.orders.v1.Order\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x9c\x01\n\x10ListFillsRequest\x12\x12\n\x08order_id\x18\x01 \x01(\tH\x00\x12\x19\n\x0f\x63lient_order_id\x18\x02 \x01(\tH\x00\x12,\n\x06traded\x18\x03 \x01(\x0b\x32\x1c.blotter.orders.v1.TimeRange\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\tB\x04\n\x02id\"T\n\x11ListFillsResponse\x12&\n\x05\x66ills\x18\x01 \x03(\x0b\x32\x17.blotter.orders.v1.Fill\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"Y\n\x12\x43\x61ncelOrderRequest\x12\x12\n\x08order_id\x18\x01 \x01(\tH\x00\x12\x19\n\x0f\x63lient_order_id\x18\x02 \x01(\tH\x00\x12\x0e\n\x06reason\x18\x03 \x01(\tB\x04\n\x02id\"P\n\x13\x43\x61ncelOrderResponse\x12\'\n\x05order\x18\x01 \x01(\x0b\x32\x18.blotter.orders.v1.Order\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"8\n\x16\x43\x61ncelAllOrdersRequest\x12\x0e\n\x06symbol\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"E\n\x17\x43\x61ncelAllOrdersResponse\x12\x17\n\x0f\x63\x61ncelled_count\x18\x01 \x01(\x03\x12\x11\n\torder_ids\x18\x02 \x03(\t2\xf2\x07\n\x0cOrderService\x12\\\n\x0bSubmitOrder\x12%.blotter.orders.v1.SubmitOrderRequest\x1a&.blotter.orders.v1.SubmitOrderResponse\x12n\n\x11\x42\x61tchSubmitOrders\x12+.blotter.orders.v1.BatchSubmitOrdersRequest\x1a,.blotter.orders.v1.BatchSubmitOrdersResponse\x12S\n\x08GetOrder\x12\".blotter.orders.v1.GetOrderRequest\x1a#.blotter.orders.v1.GetOrderResponse\x12Y\n\nListOrders\x12$.blotter.orders.v1.ListOrdersRequest\x1a%.blotter.orders.v1.ListOrdersResponse\x12V\n\tListFills\x12#.blotter.orders.v1.ListFillsRequest\x1a$.blotter.orders.v1.ListFillsResponse\x12\\\n\x0b\x43\x61ncelOrder\x12%.blotter.orders.v1.CancelOrderRequest\x1a&.blotter.orders.v1.CancelOrderResponse\x12h\n\x0f\x43\x61ncelAllOrders\x12).blotter.orders.v1.CancelAllOrdersRequest\x1a*.blotter.orders.v1.CancelAllOrdersResponse\x12^\n\x0bWatchOrders\x12%.blotter.orders.v1.WatchOrdersRequest\x1a&.blotter.orders.v1.WatchOrdersResponse0\x01\x12h\n\x0fReportExecution\x12).blotter.orders.v1.ReportExecutionRequest\x1a*.blotter.orders.v1.ReportExecutionResponse\x12z\n\x15\x42\x61tchReportExecutions\x12/.blotter.orders.v1.BatchReportExecutionsRequest\x1a\x30.blotter.orders.v1.BatchReportExecutionsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%blotter/orders/v1/order_service.proto\x12\x11\x62lotter.orders.v1\x1a$blotter/orders/v1/cancel_timer.proto\x1a(blotter/orders/v1/execution_report.proto\x1a\x1d\x62lotter/orders/v1/order.proto\x1a\x1f\x62lotter/orders/v1/request.proto\x1a\x1d\x62lotter/orders/v1/terms.proto\x1a\x1d\x62lotter/orders/v1/watch.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\xca\x05\n\x12SubmitOrderRequest\x12\x17\n\x0f\x63lient_order_id\x18\x01 \x01(\t\x12\x0e\n\x06symbol\x18\x02 \x01(\t\x12%\n\x04side\x18\x03 \x01(\x0e\x32\x17.blotter.orders.v1.Side\x12\x30\n\norder_type\x18\x04 \x01(\x0e\x32\x1c.blotter.orders.v1.OrderType\x12\x10\n\x08quantity\x18\x05 \x01(\x03\x12\r\n\x05price\x18\x06 \x01(\t\x12\x11\n\tstop_loss\x18\x07 \x01(\t\x12\x13\n\x0btake_profit\x18\x08 \x01(\t\x12/\n\x0b\x65xpire_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rvalidate_only\x18\n \x01(\x08\x12\x35\n\rtime_in_force\x18\x0b \x01(\x0e\x32\x1e.blotter.orders.v1.TimeInForce\x12\x12\n\nstop_price\x18\x0c \x01(\t\x12\x0f\n\x07\x61\x63\x63ount\x18\r \x01(\t\x12\x41\n\x06labels\x18\x0e \x03(\x0b\x32\x31.blotter.orders.v1.SubmitOrderRequest.LabelsEntry\x12\x17\n\x0fparent_order_id\x18\x0f \x01(\t\x12\x10\n\x08\x63urrency\x18\x10 \x01(\t\x12\x13\n\x0bsecurity_id\x18\x11 \x01(\t\x12?\n\x12security_id_source\x18\x12 \x01(\x0e\x32#.blotter.orders.v1.SecurityIdSource\x12\x30\n\nshort_sale\x18\x13 \x01(\x0e\x32\x1c.blotter.orders.v1.ShortSale\x12 \n\x18\x65xempt_from_cancel_timer\x18\x14 \x01(\x08\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"P\n\x13SubmitOrderResponse\x12\'\n\x05order\x18\x01 \x01(\x0b\x32\x18.blotter.orders.v1.Order\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"Q\n\x18\x42\x61tchSubmitOrdersRequest\x12\x35\n\x06orders\x18\x01 \x03(\x0b\x32%.blotter.orders.v1.SubmitOrderRequest\"R\n\x19\x42\x61tchSubmitOrdersResponse\x12\x35\n\x07results\x18\x01 \x03(\x0b\x32$.blotter.orders.v1.SubmitOrderResult\"~\n\x11SubmitOrderResult\x12:\n\x08response\x18\x01 \x01(\x0b\x32&.blotter.orders.v1.SubmitOrderResponseH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"F\n\x0fGetOrderRequest\x12\x12\n\x08order_id\x18\x01 \x01(\tH\x00\x12\x19\n\x0f\x63lient_order_id\x18\x02 \x01(\tH\x00\x42\x04\n\x02id\"i\n\x10GetOrderResponse\x12\'\n\x05order\x18\x01 \x01(\x0b\x32\x18.blotter.orders.v1.Order\x12,\n\x08requests\x18\x02 \x03(\x0b\x32\x1a.blotter.orders.v1.Request\"\x8e\x03\n\x11ListOrdersRequest\x12\x30\n\x08statuses\x18\x01 \x03(\x0e\x32\x1e.blotter.orders.v1.OrderStatus\x12\x0f\n\x07symbols\x18\x02 \x03(\t\x12-\n\x07\x63reated\x18\x03 \x01(\x0b\x32\x1c.blotter.orders.v1.TimeRange\x12-\n\x07updated\x18\x04 \x01(\x0b\x32\x1c.blotter.orders.v1.TimeRange\x12\x11\n\tpage_size\x18\x05 \x01(\x05\x12\x12\n\npage_token\x18\x06 \x01(\t\x12\x10\n\x08\x61\x63\x63ounts\x18\x07 \x03(\t\x12\x18\n\x10parent_order_ids\x18\x08 \x03(\t\x12@\n\x06labels\x18\t \x03(\x0b\x32\x30.blotter.orders.v1.ListOrdersRequest.LabelsEntry\x12\x14\n\x0csecurity_ids\x18\n \x03(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"W\n\x12ListOrdersResponse\x12(\n\x06orders\x18\x01 \x03(\x0b\x32\x18.blotter.orders.v1.Order\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x9c\x01\n\x10ListFillsRequest\x12\x12\n\x08order_id\x18\x01 \x01(\tH\x00\x12\x19\n\x0f\x63lient_order_id\x18\x02 \x01(\tH\x00\x12,\n\x06traded\x18\x03 \x01(\x0b\x32\x1c.blotter.orders.v1.TimeRange\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\tB\x04\n\x02id\"T\n\x11ListFillsResponse\x12&\n\x05\x66ills\x18\x01 \x03(\x0b\x32\x17.blotter.orders.v1.Fill\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"n\n\x12\x43\x61ncelOrderRequest\x12\x12\n\x08order_id\x18\x01 \x01(\tH\x00\x12\x19\n\x0f\x63lient_order_id\x18\x02 \x01(\tH\x00\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x13\n\x0brequest_key\x18\x04 \x01(\tB\x04\n\x02id\"P\n\x13\x43\x61ncelOrderResponse\x12\'\n\x05order\x18\x01 \x01(\x0b\x32\x18.blotter.orders.v1.Order\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"S\n\x18\x42\x61tchCancelOrdersRequest\x12\x37\n\x08requests\x18\x01 \x03(\x0b\x32%.blotter.orders.v1.CancelOrderRequest\"R\n\x19\x42\x61tchCancelOrdersResponse\x12\x35\n\x07results\x18\x01 \x03(\x0b\x32$.blotter.orders.v1.CancelOrderResult\"~\n\x11\x43\x61ncelOrderResult\x12:\n\x08response\x18\x01 \x01(\x0b\x32&.blotter.orders.v1.CancelOrderResponseH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"8\n\x16\x43\x61ncelAllOrdersRequest\x12\x0e\n\x06symbol\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"^\n\x17\x43\x61ncelAllOrdersResponse\x12\x17\n\x0f\x63\x61ncelled_count\x18\x01 \x01(\x03\x12\x11\n\torder_ids\x18\x02 \x03(\t\x12\x17\n\x0frequested_count\x18\x03 \x01(\x03\x32\xe5\x0c\n\x0cOrderService\x12\\\n\x0bSubmitOrder\x12%.blotter.orders.v1.SubmitOrderRequest\x1a&.blotter.orders.v1.SubmitOrderResponse\x12n\n\x11\x42\x61tchSubmitOrders\x12+.blotter.orders.v1.BatchSubmitOrdersRequest\x1a,.blotter.orders.v1.BatchSubmitOrdersResponse\x12S\n\x08GetOrder\x12\".blotter.orders.v1.GetOrderRequest\x1a#.blotter.orders.v1.GetOrderResponse\x12Y\n\nListOrders\x12$.blotter.orders.v1.ListOrdersRequest\x1a%.blotter.orders.v1.ListOrdersResponse\x12V\n\tListFills\x12#.blotter.orders.v1.ListFillsRequest\x1a$.blotter.orders.v1.ListFillsResponse\x12_\n\x0cListRequests\x12&.blotter.orders.v1.ListRequestsRequest\x1a\'.blotter.orders.v1.ListRequestsResponse\x12\\\n\x0b\x43\x61ncelOrder\x12%.blotter.orders.v1.CancelOrderRequest\x1a&.blotter.orders.v1.CancelOrderResponse\x12n\n\x11\x42\x61tchCancelOrders\x12+.blotter.orders.v1.BatchCancelOrdersRequest\x1a,.blotter.orders.v1.BatchCancelOrdersResponse\x12_\n\x0cReplaceOrder\x12&.blotter.orders.v1.ReplaceOrderRequest\x1a\'.blotter.orders.v1.ReplaceOrderResponse\x12q\n\x12\x42\x61tchReplaceOrders\x12,.blotter.orders.v1.BatchReplaceOrdersRequest\x1a-.blotter.orders.v1.BatchReplaceOrdersResponse\x12h\n\x0f\x43\x61ncelAllOrders\x12).blotter.orders.v1.CancelAllOrdersRequest\x1a*.blotter.orders.v1.CancelAllOrdersResponse\x12\x65\n\x0e\x43\x61ncelAllAfter\x12(.blotter.orders.v1.CancelAllAfterRequest\x1a).blotter.orders.v1.CancelAllAfterResponse\x12\x65\n\x0eGetCancelTimer\x12(.blotter.orders.v1.GetCancelTimerRequest\x1a).blotter.orders.v1.GetCancelTimerResponse\x12^\n\x0bWatchOrders\x12%.blotter.orders.v1.WatchOrdersRequest\x1a&.blotter.orders.v1.WatchOrdersResponse0\x01\x12h\n\x0fReportExecution\x12).blotter.orders.v1.ReportExecutionRequest\x1a*.blotter.orders.v1.ReportExecutionResponse\x12z\n\x15\x42\x61tchReportExecutions\x12/.blotter.orders.v1.BatchReportExecutionsRequest\x1a\x30.blotter.orders.v1.BatchReportExecutionsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'blotter.orders.v1.order_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SUBMITORDERREQUEST']._serialized_start=223
-  _globals['_SUBMITORDERREQUEST']._serialized_end=518
-  _globals['_SUBMITORDERRESPONSE']._serialized_start=520
-  _globals['_SUBMITORDERRESPONSE']._serialized_end=600
-  _globals['_BATCHSUBMITORDERSREQUEST']._serialized_start=602
-  _globals['_BATCHSUBMITORDERSREQUEST']._serialized_end=683
-  _globals['_BATCHSUBMITORDERSRESPONSE']._serialized_start=685
-  _globals['_BATCHSUBMITORDERSRESPONSE']._serialized_end=767
-  _globals['_SUBMITORDERRESULT']._serialized_start=769
-  _globals['_SUBMITORDERRESULT']._serialized_end=895
-  _globals['_GETORDERREQUEST']._serialized_start=897
-  _globals['_GETORDERREQUEST']._serialized_end=967
-  _globals['_GETORDERRESPONSE']._serialized_start=969
-  _globals['_GETORDERRESPONSE']._serialized_end=1028
-  _globals['_LISTORDERSREQUEST']._serialized_start=1031
-  _globals['_LISTORDERSREQUEST']._serialized_end=1250
-  _globals['_LISTORDERSRESPONSE']._serialized_start=1252
-  _globals['_LISTORDERSRESPONSE']._serialized_end=1339
-  _globals['_LISTFILLSREQUEST']._serialized_start=1342
-  _globals['_LISTFILLSREQUEST']._serialized_end=1498
-  _globals['_LISTFILLSRESPONSE']._serialized_start=1500
-  _globals['_LISTFILLSRESPONSE']._serialized_end=1584
-  _globals['_CANCELORDERREQUEST']._serialized_start=1586
-  _globals['_CANCELORDERREQUEST']._serialized_end=1675
-  _globals['_CANCELORDERRESPONSE']._serialized_start=1677
-  _globals['_CANCELORDERRESPONSE']._serialized_end=1757
-  _globals['_CANCELALLORDERSREQUEST']._serialized_start=1759
-  _globals['_CANCELALLORDERSREQUEST']._serialized_end=1815
-  _globals['_CANCELALLORDERSRESPONSE']._serialized_start=1817
-  _globals['_CANCELALLORDERSRESPONSE']._serialized_end=1886
-  _globals['_ORDERSERVICE']._serialized_start=1889
-  _globals['_ORDERSERVICE']._serialized_end=2899
+  _globals['_SUBMITORDERREQUEST_LABELSENTRY']._loaded_options = None
+  _globals['_SUBMITORDERREQUEST_LABELSENTRY']._serialized_options = b'8\001'
+  _globals['_LISTORDERSREQUEST_LABELSENTRY']._loaded_options = None
+  _globals['_LISTORDERSREQUEST_LABELSENTRY']._serialized_options = b'8\001'
+  _globals['_SUBMITORDERREQUEST']._serialized_start=325
+  _globals['_SUBMITORDERREQUEST']._serialized_end=1039
+  _globals['_SUBMITORDERREQUEST_LABELSENTRY']._serialized_start=994
+  _globals['_SUBMITORDERREQUEST_LABELSENTRY']._serialized_end=1039
+  _globals['_SUBMITORDERRESPONSE']._serialized_start=1041
+  _globals['_SUBMITORDERRESPONSE']._serialized_end=1121
+  _globals['_BATCHSUBMITORDERSREQUEST']._serialized_start=1123
+  _globals['_BATCHSUBMITORDERSREQUEST']._serialized_end=1204
+  _globals['_BATCHSUBMITORDERSRESPONSE']._serialized_start=1206
+  _globals['_BATCHSUBMITORDERSRESPONSE']._serialized_end=1288
+  _globals['_SUBMITORDERRESULT']._serialized_start=1290
+  _globals['_SUBMITORDERRESULT']._serialized_end=1416
+  _globals['_GETORDERREQUEST']._serialized_start=1418
+  _globals['_GETORDERREQUEST']._serialized_end=1488
+  _globals['_GETORDERRESPONSE']._serialized_start=1490
+  _globals['_GETORDERRESPONSE']._serialized_end=1595
+  _globals['_LISTORDERSREQUEST']._serialized_start=1598
+  _globals['_LISTORDERSREQUEST']._serialized_end=1996
+  _globals['_LISTORDERSREQUEST_LABELSENTRY']._serialized_start=994
+  _globals['_LISTORDERSREQUEST_LABELSENTRY']._serialized_end=1039
+  _globals['_LISTORDERSRESPONSE']._serialized_start=1998
+  _globals['_LISTORDERSRESPONSE']._serialized_end=2085
+  _globals['_LISTFILLSREQUEST']._serialized_start=2088
+  _globals['_LISTFILLSREQUEST']._serialized_end=2244
+  _globals['_LISTFILLSRESPONSE']._serialized_start=2246
+  _globals['_LISTFILLSRESPONSE']._serialized_end=2330
+  _globals['_CANCELORDERREQUEST']._serialized_start=2332
+  _globals['_CANCELORDERREQUEST']._serialized_end=2442
+  _globals['_CANCELORDERRESPONSE']._serialized_start=2444
+  _globals['_CANCELORDERRESPONSE']._serialized_end=2524
+  _globals['_BATCHCANCELORDERSREQUEST']._serialized_start=2526
+  _globals['_BATCHCANCELORDERSREQUEST']._serialized_end=2609
+  _globals['_BATCHCANCELORDERSRESPONSE']._serialized_start=2611
+  _globals['_BATCHCANCELORDERSRESPONSE']._serialized_end=2693
+  _globals['_CANCELORDERRESULT']._serialized_start=2695
+  _globals['_CANCELORDERRESULT']._serialized_end=2821
+  _globals['_CANCELALLORDERSREQUEST']._serialized_start=2823
+  _globals['_CANCELALLORDERSREQUEST']._serialized_end=2879
+  _globals['_CANCELALLORDERSRESPONSE']._serialized_start=2881
+  _globals['_CANCELALLORDERSRESPONSE']._serialized_end=2975
+  _globals['_ORDERSERVICE']._serialized_start=2978
+  _globals['_ORDERSERVICE']._serialized_end=4615
 # @@protoc_insertion_point(module_scope)

@@ -4,6 +4,8 @@ isort:skip_file
 Entering, working and watching orders."""
 
 from blotter.orders.v1 import order_pb2 as _order_pb2
+from blotter.orders.v1 import request_pb2 as _request_pb2
+from blotter.orders.v1 import terms_pb2 as _terms_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -27,6 +29,26 @@ class SubmitOrderRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class LabelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     CLIENT_ORDER_ID_FIELD_NUMBER: _builtins.int
     SYMBOL_FIELD_NUMBER: _builtins.int
     SIDE_FIELD_NUMBER: _builtins.int
@@ -37,22 +59,32 @@ class SubmitOrderRequest(_message.Message):
     TAKE_PROFIT_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    TIME_IN_FORCE_FIELD_NUMBER: _builtins.int
+    STOP_PRICE_FIELD_NUMBER: _builtins.int
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    PARENT_ORDER_ID_FIELD_NUMBER: _builtins.int
+    CURRENCY_FIELD_NUMBER: _builtins.int
+    SECURITY_ID_FIELD_NUMBER: _builtins.int
+    SECURITY_ID_SOURCE_FIELD_NUMBER: _builtins.int
+    SHORT_SALE_FIELD_NUMBER: _builtins.int
+    EXEMPT_FROM_CANCEL_TIMER_FIELD_NUMBER: _builtins.int
     client_order_id: _builtins.str
-    """The trader's own id of the order, 1 to 64 printable ASCII characters (0x21 to 0x7E), unique among all orders of the
-    trader. If absent, the server makes one; a retry after a lost answer may then enter a second order. Required in a
-    batch.
+    """The trader's own id of the order, 1 to 64 printable ASCII characters (0x21 to 0x7E), unique among all
+    client_order_ids and request keys of the trader. If absent, the server makes one; a retry after a lost answer may
+    then enter a second order. Required in a batch.
     """
     symbol: _builtins.str
     """The instrument, 1 to 22 characters of A-Z a-z 0-9 and . - / = : ^ _ and space inside. Required."""
     side: _order_pb2.Side.ValueType
     """Buy or sell. Required."""
     order_type: _order_pb2.OrderType.ValueType
-    """Market, limit or stop. Required."""
+    """Market, limit, stop or stop limit. Required."""
     quantity: _builtins.int
     """Shares, 1 to 2147483647. Required."""
     price: _builtins.str
-    """Limit or stop price per share, above 0, at most 10 digits before and 8 after the point. Required for LIMIT and
-    STOP, refused for MARKET.
+    """Limit price per share, of a STOP order the stop price, above 0, at most 10 digits before and 8 after the point.
+    Required for LIMIT, STOP and STOP_LIMIT, refused for MARKET.
     """
     stop_loss: _builtins.str
     """Must be below price and take_profit for a buy, above them for a sell. Optional."""
@@ -62,9 +94,39 @@ class SubmitOrderRequest(_message.Message):
     """Check everything, enter nothing. The answer shows the order as it would be, without order_id, times and sequence.
     Not available in a batch.
     """
+    time_in_force: _terms_pb2.TimeInForce.ValueType
+    """How long the order stays in force. Recorded; the venue enforces it, but for expire_time. Optional."""
+    stop_price: _builtins.str
+    """Stop price per share, above 0. Required for STOP_LIMIT, refused for other types."""
+    account: _builtins.str
+    """The account, 1 to 64 printable characters, no space at either end. Optional."""
+    parent_order_id: _builtins.str
+    """The id of the order that this one is a part of, in whatever system, 1 to 64 printable ASCII characters. Not
+    checked. Optional.
+    """
+    currency: _builtins.str
+    """The currency of its prices, three letters A-Z (ISO 4217). Optional."""
+    security_id: _builtins.str
+    """The security's id, letters A-Z and digits of the length that its source has, CUSIP also * @ #. Its check digit is
+    verified. Required with security_id_source, refused without it.
+    """
+    security_id_source: _order_pb2.SecurityIdSource.ValueType
+    """What `security_id` is. Optional."""
+    short_sale: _order_pb2.ShortSale.ValueType
+    """How a sale is marked. Refused for a buy."""
+    exempt_from_cancel_timer: _builtins.bool
+    """True: the cancel timer (CancelAllAfter) is to leave the order alone."""
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
-        """When the order is to be cancelled if still open. Must be in the future when the order is first entered. Optional."""
+        """When the order is to be cancelled if still open. Must be in the future when the order is first entered. Required
+        for time in force GTD, refused for DAY, GTC, IOC and FOK.
+        """
+
+    @_builtins.property
+    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """What the trader files the order under, at most eight. Keys: 1 to 32 printable ASCII characters without spaces.
+        Values: 1 to 64 printable characters, no space at either end.
+        """
 
     def __init__(
         self,
@@ -79,10 +141,20 @@ class SubmitOrderRequest(_message.Message):
         take_profit: _builtins.str = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         validate_only: _builtins.bool = ...,
+        time_in_force: _terms_pb2.TimeInForce.ValueType = ...,
+        stop_price: _builtins.str = ...,
+        account: _builtins.str = ...,
+        labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        parent_order_id: _builtins.str = ...,
+        currency: _builtins.str = ...,
+        security_id: _builtins.str = ...,
+        security_id_source: _order_pb2.SecurityIdSource.ValueType = ...,
+        short_sale: _order_pb2.ShortSale.ValueType = ...,
+        exempt_from_cancel_timer: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_order_id", b"client_order_id", "expire_time", b"expire_time", "order_type", b"order_type", "price", b"price", "quantity", b"quantity", "side", b"side", "stop_loss", b"stop_loss", "symbol", b"symbol", "take_profit", b"take_profit", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "client_order_id", b"client_order_id", "currency", b"currency", "exempt_from_cancel_timer", b"exempt_from_cancel_timer", "expire_time", b"expire_time", "labels", b"labels", "order_type", b"order_type", "parent_order_id", b"parent_order_id", "price", b"price", "quantity", b"quantity", "security_id", b"security_id", "security_id_source", b"security_id_source", "short_sale", b"short_sale", "side", b"side", "stop_loss", b"stop_loss", "stop_price", b"stop_price", "symbol", b"symbol", "take_profit", b"take_profit", "time_in_force", b"time_in_force", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -209,7 +281,7 @@ class GetOrderRequest(_message.Message):
     order_id: _builtins.str
     """The blotter's id, a UUID."""
     client_order_id: _builtins.str
-    """The trader's own id."""
+    """The trader's own id: the client_order_id, or the key of any request about the order."""
     def __init__(
         self,
         *,
@@ -233,18 +305,24 @@ class GetOrderResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ORDER_FIELD_NUMBER: _builtins.int
+    REQUESTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def order(self) -> _order_pb2.Order:
         """The order as it stands now."""
+
+    @_builtins.property
+    def requests(self) -> _containers.RepeatedCompositeFieldContainer[_request_pb2.Request]:
+        """Its requests, newest first, at most 100; ListRequests returns all."""
 
     def __init__(
         self,
         *,
         order: _order_pb2.Order | None = ...,
+        requests: _abc.Iterable[_request_pb2.Request] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["order", b"order"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["order", b"order"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["order", b"order", "requests", b"requests"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -256,12 +334,36 @@ class ListOrdersRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class LabelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     STATUSES_FIELD_NUMBER: _builtins.int
     SYMBOLS_FIELD_NUMBER: _builtins.int
     CREATED_FIELD_NUMBER: _builtins.int
     UPDATED_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    ACCOUNTS_FIELD_NUMBER: _builtins.int
+    PARENT_ORDER_IDS_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    SECURITY_IDS_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """Orders a page, 1 to 500; 0 means 50. More is refused with INVALID_ARGUMENT."""
     page_token: _builtins.str
@@ -284,6 +386,22 @@ class ListOrdersRequest(_message.Message):
     def updated(self) -> _order_pb2.TimeRange:
         """Last changed in this range."""
 
+    @_builtins.property
+    def accounts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """For one of these accounts, at most 100; empty: any."""
+
+    @_builtins.property
+    def parent_order_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """With one of these parent_order_ids, at most 100; empty: any."""
+
+    @_builtins.property
+    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """With all of these labels, at most eight; empty: any."""
+
+    @_builtins.property
+    def security_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """With one of these security_ids, at most 100; empty: any."""
+
     def __init__(
         self,
         *,
@@ -293,10 +411,14 @@ class ListOrdersRequest(_message.Message):
         updated: _order_pb2.TimeRange | None = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        accounts: _abc.Iterable[_builtins.str] | None = ...,
+        parent_order_ids: _abc.Iterable[_builtins.str] | None = ...,
+        labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        security_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created", b"created", "updated", b"updated"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created", b"created", "page_size", b"page_size", "page_token", b"page_token", "statuses", b"statuses", "symbols", b"symbols", "updated", b"updated"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "created", b"created", "labels", b"labels", "page_size", b"page_size", "page_token", b"page_token", "parent_order_ids", b"parent_order_ids", "security_ids", b"security_ids", "statuses", b"statuses", "symbols", b"symbols", "updated", b"updated"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -344,7 +466,7 @@ class ListFillsRequest(_message.Message):
     order_id: _builtins.str
     """Fills of this order, the blotter's id, a UUID."""
     client_order_id: _builtins.str
-    """Fills of this order, the trader's own id."""
+    """Fills of this order, the trader's own id: the client_order_id, or the key of any request about it."""
     page_size: _builtins.int
     """Fills a page, 1 to 500; 0 means 50. More is refused with INVALID_ARGUMENT."""
     page_token: _builtins.str
@@ -409,22 +531,29 @@ class CancelOrderRequest(_message.Message):
     ORDER_ID_FIELD_NUMBER: _builtins.int
     CLIENT_ORDER_ID_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    REQUEST_KEY_FIELD_NUMBER: _builtins.int
     order_id: _builtins.str
     """The blotter's id, a UUID."""
     client_order_id: _builtins.str
-    """The trader's own id."""
+    """The trader's own id: the client_order_id, or the key of any request about the order."""
     reason: _builtins.str
     """Why, in words, up to 500 characters; recorded in the audit trail."""
+    request_key: _builtins.str
+    """The trader's own key of this request (FIX tag 11 of the message), 1 to 64 printable ASCII characters (0x21 to
+    0x7E), unique among all request keys and client_order_ids of the trader. If absent, the server makes one. Required
+    in a batch.
+    """
     def __init__(
         self,
         *,
         order_id: _builtins.str = ...,
         client_order_id: _builtins.str = ...,
         reason: _builtins.str = ...,
+        request_key: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["client_order_id", b"client_order_id", "id", b"id", "order_id", b"order_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_order_id", b"client_order_id", "id", b"id", "order_id", b"order_id", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_order_id", b"client_order_id", "id", b"id", "order_id", b"order_id", "reason", b"reason", "request_key", b"request_key"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_id: _TypeAlias = _typing.Literal["order_id", "client_order_id"]  # noqa: Y015
     _WhichOneofArgType_id: _TypeAlias = _typing.Literal["id", b"id"]  # noqa: Y015
@@ -441,12 +570,14 @@ class CancelOrderResponse(_message.Message):
     ORDER_FIELD_NUMBER: _builtins.int
     REPLAYED_FIELD_NUMBER: _builtins.int
     replayed: _builtins.bool
-    """True when it had been cancelled before, by an earlier call or by this one (see SubmitOrderResponse); nothing was
-    written twice.
+    """True when it had been cancelled, or its cancel requested, before, by an earlier call or by this one (see
+    SubmitOrderResponse); nothing was written twice.
     """
     @_builtins.property
     def order(self) -> _order_pb2.Order:
-        """The order after the cancel. FILLED if it was cancelled before and a late fill then completed it."""
+        """The order as it stands now: CANCELLED, or open with the cancel in `pending_request`. For a request that was made
+        before, whatever became of it; FILLED if a late fill has completed the cancelled order.
+        """
 
     def __init__(
         self,
@@ -461,6 +592,86 @@ class CancelOrderResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CancelOrderResponse: _TypeAlias = CancelOrderResponse  # noqa: Y015
+
+@_typing.final
+class BatchCancelOrdersRequest(_message.Message):
+    """Cancels to request together."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUESTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___CancelOrderRequest]:
+        """The requests, 1 to 1000, each with a request_key."""
+
+    def __init__(
+        self,
+        *,
+        requests: _abc.Iterable[Global___CancelOrderRequest] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["requests", b"requests"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchCancelOrdersRequest: _TypeAlias = BatchCancelOrdersRequest  # noqa: Y015
+
+@_typing.final
+class BatchCancelOrdersResponse(_message.Message):
+    """One result per request, in the order of the requests."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___CancelOrderResult]:
+        """The results."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___CancelOrderResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchCancelOrdersResponse: _TypeAlias = BatchCancelOrdersResponse  # noqa: Y015
+
+@_typing.final
+class CancelOrderResult(_message.Message):
+    """What became of one request of a batch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESPONSE_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def response(self) -> Global___CancelOrderResponse:
+        """It was recorded, now or before."""
+
+    @_builtins.property
+    def error(self) -> _status_pb2.Status:
+        """It was refused: the status that CancelOrder would have returned, with its details."""
+
+    def __init__(
+        self,
+        *,
+        response: Global___CancelOrderResponse | None = ...,
+        error: _status_pb2.Status | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "response", b"response", "result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "response", b"response", "result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["response", "error"]  # noqa: Y015
+    _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
+
+Global___CancelOrderResult: _TypeAlias = CancelOrderResult  # noqa: Y015
 
 @_typing.final
 class CancelAllOrdersRequest(_message.Message):
@@ -496,21 +707,25 @@ class CancelAllOrdersResponse(_message.Message):
 
     CANCELLED_COUNT_FIELD_NUMBER: _builtins.int
     ORDER_IDS_FIELD_NUMBER: _builtins.int
+    REQUESTED_COUNT_FIELD_NUMBER: _builtins.int
     cancelled_count: _builtins.int
     """How many orders were cancelled by this call."""
+    requested_count: _builtins.int
+    """For how many orders a cancel was requested by this call, because a gateway has them."""
     @_builtins.property
     def order_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The orders, oldest first; the first 10,000 where there were more."""
+        """The orders, cancelled or requested to be, oldest first; the first 10,000 where there were more."""
 
     def __init__(
         self,
         *,
         cancelled_count: _builtins.int = ...,
         order_ids: _abc.Iterable[_builtins.str] | None = ...,
+        requested_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancelled_count", b"cancelled_count", "order_ids", b"order_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancelled_count", b"cancelled_count", "order_ids", b"order_ids", "requested_count", b"requested_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -3,8 +3,10 @@
 import grpc
 import warnings
 
+from blotter.orders.v1 import cancel_timer_pb2 as blotter_dot_orders_dot_v1_dot_cancel__timer__pb2
 from blotter.orders.v1 import execution_report_pb2 as blotter_dot_orders_dot_v1_dot_execution__report__pb2
 from blotter.orders.v1 import order_service_pb2 as blotter_dot_orders_dot_v1_dot_order__service__pb2
+from blotter.orders.v1 import request_pb2 as blotter_dot_orders_dot_v1_dot_request__pb2
 from blotter.orders.v1 import watch_pb2 as blotter_dot_orders_dot_v1_dot_watch__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -71,15 +73,45 @@ class OrderServiceStub:
                 request_serializer=blotter_dot_orders_dot_v1_dot_order__service__pb2.ListFillsRequest.SerializeToString,
                 response_deserializer=blotter_dot_orders_dot_v1_dot_order__service__pb2.ListFillsResponse.FromString,
                 _registered_method=True)
+        self.ListRequests = channel.unary_unary(
+                '/blotter.orders.v1.OrderService/ListRequests',
+                request_serializer=blotter_dot_orders_dot_v1_dot_request__pb2.ListRequestsRequest.SerializeToString,
+                response_deserializer=blotter_dot_orders_dot_v1_dot_request__pb2.ListRequestsResponse.FromString,
+                _registered_method=True)
         self.CancelOrder = channel.unary_unary(
                 '/blotter.orders.v1.OrderService/CancelOrder',
                 request_serializer=blotter_dot_orders_dot_v1_dot_order__service__pb2.CancelOrderRequest.SerializeToString,
                 response_deserializer=blotter_dot_orders_dot_v1_dot_order__service__pb2.CancelOrderResponse.FromString,
                 _registered_method=True)
+        self.BatchCancelOrders = channel.unary_unary(
+                '/blotter.orders.v1.OrderService/BatchCancelOrders',
+                request_serializer=blotter_dot_orders_dot_v1_dot_order__service__pb2.BatchCancelOrdersRequest.SerializeToString,
+                response_deserializer=blotter_dot_orders_dot_v1_dot_order__service__pb2.BatchCancelOrdersResponse.FromString,
+                _registered_method=True)
+        self.ReplaceOrder = channel.unary_unary(
+                '/blotter.orders.v1.OrderService/ReplaceOrder',
+                request_serializer=blotter_dot_orders_dot_v1_dot_request__pb2.ReplaceOrderRequest.SerializeToString,
+                response_deserializer=blotter_dot_orders_dot_v1_dot_request__pb2.ReplaceOrderResponse.FromString,
+                _registered_method=True)
+        self.BatchReplaceOrders = channel.unary_unary(
+                '/blotter.orders.v1.OrderService/BatchReplaceOrders',
+                request_serializer=blotter_dot_orders_dot_v1_dot_request__pb2.BatchReplaceOrdersRequest.SerializeToString,
+                response_deserializer=blotter_dot_orders_dot_v1_dot_request__pb2.BatchReplaceOrdersResponse.FromString,
+                _registered_method=True)
         self.CancelAllOrders = channel.unary_unary(
                 '/blotter.orders.v1.OrderService/CancelAllOrders',
                 request_serializer=blotter_dot_orders_dot_v1_dot_order__service__pb2.CancelAllOrdersRequest.SerializeToString,
                 response_deserializer=blotter_dot_orders_dot_v1_dot_order__service__pb2.CancelAllOrdersResponse.FromString,
+                _registered_method=True)
+        self.CancelAllAfter = channel.unary_unary(
+                '/blotter.orders.v1.OrderService/CancelAllAfter',
+                request_serializer=blotter_dot_orders_dot_v1_dot_cancel__timer__pb2.CancelAllAfterRequest.SerializeToString,
+                response_deserializer=blotter_dot_orders_dot_v1_dot_cancel__timer__pb2.CancelAllAfterResponse.FromString,
+                _registered_method=True)
+        self.GetCancelTimer = channel.unary_unary(
+                '/blotter.orders.v1.OrderService/GetCancelTimer',
+                request_serializer=blotter_dot_orders_dot_v1_dot_cancel__timer__pb2.GetCancelTimerRequest.SerializeToString,
+                response_deserializer=blotter_dot_orders_dot_v1_dot_cancel__timer__pb2.GetCancelTimerResponse.FromString,
                 _registered_method=True)
         self.WatchOrders = channel.unary_stream(
                 '/blotter.orders.v1.OrderService/WatchOrders',
@@ -115,8 +147,8 @@ class OrderServiceServicer:
         """Enters an order. For traders.
 
         Idempotent by `client_order_id`, at any later time and from any process: the same id with the same content
-        returns the order as it stands now, with `replayed`. The same id with other content is ALREADY_EXISTS, reason
-        CLIENT_ORDER_ID_REUSED.
+        returns the order as it stands now, with `replayed`. The same id with other content, or the key of a request, is
+        ALREADY_EXISTS, reason CLIENT_ORDER_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -131,7 +163,8 @@ class OrderServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetOrder(self, request, context):
-        """Returns one order. NOT_FOUND, reason ORDER_NOT_FOUND, when the trader has no such order. For traders.
+        """Returns one order, under its order_id, its client_order_id or the key of any of its requests, and its requests.
+        NOT_FOUND, reason ORDER_NOT_FOUND, when the trader has no such order. For traders.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -151,20 +184,90 @@ class OrderServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListRequests(self, request, context):
+        """Returns the requests to cancel or replace an order and what became of each, newest first, page by page. NOT_FOUND,
+        reason ORDER_NOT_FOUND, when the trader has no such order. For traders.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CancelOrder(self, request, context):
-        """Cancels an open order. Repeatable: an order that was cancelled before is returned as it stands. An order that is
-        filled or rejected is FAILED_PRECONDITION, reason ORDER_CLOSED. For traders.
+        """Cancels an open order, or requests it. For traders.
+
+        While no gateway has the order, it is CANCELLED in the answer. Once one has it (Order.at_venue), the answer shows
+        the cancel in `pending_request`, the gateway sees it on its stream, and it takes effect when the venue has accepted
+        it; fills go on until then. WatchOrders shows the outcome, and ListRequests keeps it.
+
+        Repeatable: by `request_key`; and without one, an order that is cancelled, or whose cancel is pending, is returned
+        as it stands. Refused are: while another request is pending, FAILED_PRECONDITION, reason REQUEST_PENDING; for an
+        order that is filled or rejected, FAILED_PRECONDITION, reason ORDER_CLOSED; a request_key that was used for
+        something else, ALREADY_EXISTS, reason REQUEST_KEY_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchCancelOrders(self, request, context):
+        """Cancels up to 1,000 orders in one transaction, as CancelOrder does. Each succeeds or fails by itself; the results
+        come in the order of the requests. Safe to repeat as a whole, which is why each needs its `request_key`. For
+        traders.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReplaceOrder(self, request, context):
+        """Changes the terms of an order, or requests it. For traders.
+
+        While no gateway has the order, the terms change at once. Once one has it, the answer shows the replace in
+        `pending_request`, and the terms change when the venue has accepted it; until then the old terms are in force. A
+        quantity below what is filled when the replace takes effect becomes what is filled, and the order is FILLED; a
+        FILLED order that was not closed otherwise may be replaced to more, and is PARTIAL again.
+
+        Repeatable by `request_key`: the same key with the same content returns the order as it stands now. Refused are: an
+        order that is cancelled or rejected, FAILED_PRECONDITION, reason ORDER_CLOSED; while another request is pending,
+        FAILED_PRECONDITION, reason REQUEST_PENDING; an order with another last_sequence than expected, ABORTED, reason
+        ORDER_CHANGED; a request_key that was used for something else, ALREADY_EXISTS, reason REQUEST_KEY_REUSED; and terms
+        that are not valid together with the order's other terms, INVALID_ARGUMENT.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchReplaceOrders(self, request, context):
+        """Replaces up to 1,000 orders in one transaction, as ReplaceOrder does. Each succeeds or fails by itself; the results
+        come in the order of the requests. Safe to repeat as a whole, which is why each needs its `request_key`. For
+        traders.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CancelAllOrders(self, request, context):
-        """Cancels all open orders of the trader, or those in one symbol, oldest first. For traders.
+        """Cancels all open orders of the trader, or those in one symbol, oldest first; requests it for those that a gateway
+        has. Orders with a pending cancel are left as they are, those with a pending replace too: call again. For traders.
 
         Up to 10,000 orders in one transaction, more in several. An error after the first is UNAVAILABLE, reason
-        DATABASE_UNAVAILABLE, and ErrorInfo then carries `cancelled_count`: how many orders are known to be cancelled. Call
-        again; orders that are cancelled already are not touched.
+        DATABASE_UNAVAILABLE, and ErrorInfo then carries `cancelled_count` and `requested_count`: how many orders are known
+        to be cancelled or requested to be. Call again; those orders are not touched.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelAllAfter(self, request, context):
+        """The dead-man's switch: unless it is called again within `timeout`, all open orders of the trader are cancelled, or
+        requested to be, with reason DISCONNECTED and actor "blotter", but for those with exempt_from_cancel_timer. Call it
+        at a third of the timeout or more often. It survives a restart of the service. A timeout of 0 switches it off; once
+        it has fired it is off. For traders.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetCancelTimer(self, request, context):
+        """Returns the trader's cancel timer. For traders.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -183,9 +286,10 @@ class OrderServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ReportExecution(self, request, context):
-        """Records what happened to an order at a venue. For execution gateways. A report that cannot be true of the order
-        is refused with FAILED_PRECONDITION, reason OVERFILL or ORDER_CLOSED, and the refusal is recorded in the audit
-        trail.
+        """Records what happened to an order at a venue. For execution gateways. A report that cannot be true of the order is
+        refused with FAILED_PRECONDITION, reason ORDER_CLOSED or REQUEST_NOT_PENDING, or NOT_FOUND, reason FILL_NOT_FOUND,
+        and the refusal is recorded in the audit trail. A fill is never refused for its quantity or the order's status.
+        (Repeating a report that an earlier release refused with reason OVERFILL is still answered so.)
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -227,15 +331,45 @@ def add_OrderServiceServicer_to_server(servicer, server):
                     request_deserializer=blotter_dot_orders_dot_v1_dot_order__service__pb2.ListFillsRequest.FromString,
                     response_serializer=blotter_dot_orders_dot_v1_dot_order__service__pb2.ListFillsResponse.SerializeToString,
             ),
+            'ListRequests': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRequests,
+                    request_deserializer=blotter_dot_orders_dot_v1_dot_request__pb2.ListRequestsRequest.FromString,
+                    response_serializer=blotter_dot_orders_dot_v1_dot_request__pb2.ListRequestsResponse.SerializeToString,
+            ),
             'CancelOrder': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelOrder,
                     request_deserializer=blotter_dot_orders_dot_v1_dot_order__service__pb2.CancelOrderRequest.FromString,
                     response_serializer=blotter_dot_orders_dot_v1_dot_order__service__pb2.CancelOrderResponse.SerializeToString,
             ),
+            'BatchCancelOrders': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchCancelOrders,
+                    request_deserializer=blotter_dot_orders_dot_v1_dot_order__service__pb2.BatchCancelOrdersRequest.FromString,
+                    response_serializer=blotter_dot_orders_dot_v1_dot_order__service__pb2.BatchCancelOrdersResponse.SerializeToString,
+            ),
+            'ReplaceOrder': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplaceOrder,
+                    request_deserializer=blotter_dot_orders_dot_v1_dot_request__pb2.ReplaceOrderRequest.FromString,
+                    response_serializer=blotter_dot_orders_dot_v1_dot_request__pb2.ReplaceOrderResponse.SerializeToString,
+            ),
+            'BatchReplaceOrders': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchReplaceOrders,
+                    request_deserializer=blotter_dot_orders_dot_v1_dot_request__pb2.BatchReplaceOrdersRequest.FromString,
+                    response_serializer=blotter_dot_orders_dot_v1_dot_request__pb2.BatchReplaceOrdersResponse.SerializeToString,
+            ),
             'CancelAllOrders': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelAllOrders,
                     request_deserializer=blotter_dot_orders_dot_v1_dot_order__service__pb2.CancelAllOrdersRequest.FromString,
                     response_serializer=blotter_dot_orders_dot_v1_dot_order__service__pb2.CancelAllOrdersResponse.SerializeToString,
+            ),
+            'CancelAllAfter': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelAllAfter,
+                    request_deserializer=blotter_dot_orders_dot_v1_dot_cancel__timer__pb2.CancelAllAfterRequest.FromString,
+                    response_serializer=blotter_dot_orders_dot_v1_dot_cancel__timer__pb2.CancelAllAfterResponse.SerializeToString,
+            ),
+            'GetCancelTimer': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCancelTimer,
+                    request_deserializer=blotter_dot_orders_dot_v1_dot_cancel__timer__pb2.GetCancelTimerRequest.FromString,
+                    response_serializer=blotter_dot_orders_dot_v1_dot_cancel__timer__pb2.GetCancelTimerResponse.SerializeToString,
             ),
             'WatchOrders': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchOrders,
@@ -409,6 +543,33 @@ class OrderService:
             _registered_method=True)
 
     @staticmethod
+    def ListRequests(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/blotter.orders.v1.OrderService/ListRequests',
+            blotter_dot_orders_dot_v1_dot_request__pb2.ListRequestsRequest.SerializeToString,
+            blotter_dot_orders_dot_v1_dot_request__pb2.ListRequestsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def CancelOrder(request,
             target,
             options=(),
@@ -436,6 +597,87 @@ class OrderService:
             _registered_method=True)
 
     @staticmethod
+    def BatchCancelOrders(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/blotter.orders.v1.OrderService/BatchCancelOrders',
+            blotter_dot_orders_dot_v1_dot_order__service__pb2.BatchCancelOrdersRequest.SerializeToString,
+            blotter_dot_orders_dot_v1_dot_order__service__pb2.BatchCancelOrdersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplaceOrder(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/blotter.orders.v1.OrderService/ReplaceOrder',
+            blotter_dot_orders_dot_v1_dot_request__pb2.ReplaceOrderRequest.SerializeToString,
+            blotter_dot_orders_dot_v1_dot_request__pb2.ReplaceOrderResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchReplaceOrders(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/blotter.orders.v1.OrderService/BatchReplaceOrders',
+            blotter_dot_orders_dot_v1_dot_request__pb2.BatchReplaceOrdersRequest.SerializeToString,
+            blotter_dot_orders_dot_v1_dot_request__pb2.BatchReplaceOrdersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def CancelAllOrders(request,
             target,
             options=(),
@@ -452,6 +694,60 @@ class OrderService:
             '/blotter.orders.v1.OrderService/CancelAllOrders',
             blotter_dot_orders_dot_v1_dot_order__service__pb2.CancelAllOrdersRequest.SerializeToString,
             blotter_dot_orders_dot_v1_dot_order__service__pb2.CancelAllOrdersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelAllAfter(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/blotter.orders.v1.OrderService/CancelAllAfter',
+            blotter_dot_orders_dot_v1_dot_cancel__timer__pb2.CancelAllAfterRequest.SerializeToString,
+            blotter_dot_orders_dot_v1_dot_cancel__timer__pb2.CancelAllAfterResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCancelTimer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/blotter.orders.v1.OrderService/GetCancelTimer',
+            blotter_dot_orders_dot_v1_dot_cancel__timer__pb2.GetCancelTimerRequest.SerializeToString,
+            blotter_dot_orders_dot_v1_dot_cancel__timer__pb2.GetCancelTimerResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -3,8 +3,10 @@
 isort:skip_file
 Entering, working and watching orders."""
 
+from blotter.orders.v1 import cancel_timer_pb2 as _cancel_timer_pb2
 from blotter.orders.v1 import execution_report_pb2 as _execution_report_pb2
 from blotter.orders.v1 import order_service_pb2 as _order_service_pb2
+from blotter.orders.v1 import request_pb2 as _request_pb2
 from blotter.orders.v1 import watch_pb2 as _watch_pb2
 from collections import abc as _abc
 from grpc import aio as _aio
@@ -49,30 +51,77 @@ class OrderServiceStub:
     """Enters an order. For traders.
 
     Idempotent by `client_order_id`, at any later time and from any process: the same id with the same content
-    returns the order as it stands now, with `replayed`. The same id with other content is ALREADY_EXISTS, reason
-    CLIENT_ORDER_ID_REUSED.
+    returns the order as it stands now, with `replayed`. The same id with other content, or the key of a request, is
+    ALREADY_EXISTS, reason CLIENT_ORDER_ID_REUSED.
     """
     BatchSubmitOrders: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.BatchSubmitOrdersRequest, _order_service_pb2.BatchSubmitOrdersResponse]
     """Enters up to 1,000 orders in one transaction. Each is entered or fails by itself; the results come in the order
     of the requests. Safe to repeat as a whole, which is why each needs its `client_order_id`. For traders.
     """
     GetOrder: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.GetOrderRequest, _order_service_pb2.GetOrderResponse]
-    """Returns one order. NOT_FOUND, reason ORDER_NOT_FOUND, when the trader has no such order. For traders."""
+    """Returns one order, under its order_id, its client_order_id or the key of any of its requests, and its requests.
+    NOT_FOUND, reason ORDER_NOT_FOUND, when the trader has no such order. For traders.
+    """
     ListOrders: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.ListOrdersRequest, _order_service_pb2.ListOrdersResponse]
     """Returns orders, newest first, page by page. Orders that are entered meanwhile do not shift the pages. For traders."""
     ListFills: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.ListFillsRequest, _order_service_pb2.ListFillsResponse]
     """Returns fills, newest recorded first, page by page. For traders."""
+    ListRequests: _grpc.UnaryUnaryMultiCallable[_request_pb2.ListRequestsRequest, _request_pb2.ListRequestsResponse]
+    """Returns the requests to cancel or replace an order and what became of each, newest first, page by page. NOT_FOUND,
+    reason ORDER_NOT_FOUND, when the trader has no such order. For traders.
+    """
     CancelOrder: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.CancelOrderRequest, _order_service_pb2.CancelOrderResponse]
-    """Cancels an open order. Repeatable: an order that was cancelled before is returned as it stands. An order that is
-    filled or rejected is FAILED_PRECONDITION, reason ORDER_CLOSED. For traders.
+    """Cancels an open order, or requests it. For traders.
+
+    While no gateway has the order, it is CANCELLED in the answer. Once one has it (Order.at_venue), the answer shows
+    the cancel in `pending_request`, the gateway sees it on its stream, and it takes effect when the venue has accepted
+    it; fills go on until then. WatchOrders shows the outcome, and ListRequests keeps it.
+
+    Repeatable: by `request_key`; and without one, an order that is cancelled, or whose cancel is pending, is returned
+    as it stands. Refused are: while another request is pending, FAILED_PRECONDITION, reason REQUEST_PENDING; for an
+    order that is filled or rejected, FAILED_PRECONDITION, reason ORDER_CLOSED; a request_key that was used for
+    something else, ALREADY_EXISTS, reason REQUEST_KEY_REUSED.
+    """
+    BatchCancelOrders: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.BatchCancelOrdersRequest, _order_service_pb2.BatchCancelOrdersResponse]
+    """Cancels up to 1,000 orders in one transaction, as CancelOrder does. Each succeeds or fails by itself; the results
+    come in the order of the requests. Safe to repeat as a whole, which is why each needs its `request_key`. For
+    traders.
+    """
+    ReplaceOrder: _grpc.UnaryUnaryMultiCallable[_request_pb2.ReplaceOrderRequest, _request_pb2.ReplaceOrderResponse]
+    """Changes the terms of an order, or requests it. For traders.
+
+    While no gateway has the order, the terms change at once. Once one has it, the answer shows the replace in
+    `pending_request`, and the terms change when the venue has accepted it; until then the old terms are in force. A
+    quantity below what is filled when the replace takes effect becomes what is filled, and the order is FILLED; a
+    FILLED order that was not closed otherwise may be replaced to more, and is PARTIAL again.
+
+    Repeatable by `request_key`: the same key with the same content returns the order as it stands now. Refused are: an
+    order that is cancelled or rejected, FAILED_PRECONDITION, reason ORDER_CLOSED; while another request is pending,
+    FAILED_PRECONDITION, reason REQUEST_PENDING; an order with another last_sequence than expected, ABORTED, reason
+    ORDER_CHANGED; a request_key that was used for something else, ALREADY_EXISTS, reason REQUEST_KEY_REUSED; and terms
+    that are not valid together with the order's other terms, INVALID_ARGUMENT.
+    """
+    BatchReplaceOrders: _grpc.UnaryUnaryMultiCallable[_request_pb2.BatchReplaceOrdersRequest, _request_pb2.BatchReplaceOrdersResponse]
+    """Replaces up to 1,000 orders in one transaction, as ReplaceOrder does. Each succeeds or fails by itself; the results
+    come in the order of the requests. Safe to repeat as a whole, which is why each needs its `request_key`. For
+    traders.
     """
     CancelAllOrders: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.CancelAllOrdersRequest, _order_service_pb2.CancelAllOrdersResponse]
-    """Cancels all open orders of the trader, or those in one symbol, oldest first. For traders.
+    """Cancels all open orders of the trader, or those in one symbol, oldest first; requests it for those that a gateway
+    has. Orders with a pending cancel are left as they are, those with a pending replace too: call again. For traders.
 
     Up to 10,000 orders in one transaction, more in several. An error after the first is UNAVAILABLE, reason
-    DATABASE_UNAVAILABLE, and ErrorInfo then carries `cancelled_count`: how many orders are known to be cancelled. Call
-    again; orders that are cancelled already are not touched.
+    DATABASE_UNAVAILABLE, and ErrorInfo then carries `cancelled_count` and `requested_count`: how many orders are known
+    to be cancelled or requested to be. Call again; those orders are not touched.
     """
+    CancelAllAfter: _grpc.UnaryUnaryMultiCallable[_cancel_timer_pb2.CancelAllAfterRequest, _cancel_timer_pb2.CancelAllAfterResponse]
+    """The dead-man's switch: unless it is called again within `timeout`, all open orders of the trader are cancelled, or
+    requested to be, with reason DISCONNECTED and actor "blotter", but for those with exempt_from_cancel_timer. Call it
+    at a third of the timeout or more often. It survives a restart of the service. A timeout of 0 switches it off; once
+    it has fired it is off. For traders.
+    """
+    GetCancelTimer: _grpc.UnaryUnaryMultiCallable[_cancel_timer_pb2.GetCancelTimerRequest, _cancel_timer_pb2.GetCancelTimerResponse]
+    """Returns the trader's cancel timer. For traders."""
     WatchOrders: _grpc.UnaryStreamMultiCallable[_watch_pb2.WatchOrdersRequest, _watch_pb2.WatchOrdersResponse]
     """Streams orders: a snapshot, then each event once, in order, without a gap. For traders, their own, by sequence;
     for execution gateways and compliance, all traders' orders by their position in the ledger, in which an event
@@ -82,9 +131,10 @@ class OrderServiceStub:
     the client does not read; ErrorInfo then carries the last `resume_token`, and nothing is lost.
     """
     ReportExecution: _grpc.UnaryUnaryMultiCallable[_execution_report_pb2.ReportExecutionRequest, _execution_report_pb2.ReportExecutionResponse]
-    """Records what happened to an order at a venue. For execution gateways. A report that cannot be true of the order
-    is refused with FAILED_PRECONDITION, reason OVERFILL or ORDER_CLOSED, and the refusal is recorded in the audit
-    trail.
+    """Records what happened to an order at a venue. For execution gateways. A report that cannot be true of the order is
+    refused with FAILED_PRECONDITION, reason ORDER_CLOSED or REQUEST_NOT_PENDING, or NOT_FOUND, reason FILL_NOT_FOUND,
+    and the refusal is recorded in the audit trail. A fill is never refused for its quantity or the order's status.
+    (Repeating a report that an earlier release refused with reason OVERFILL is still answered so.)
     """
     BatchReportExecutions: _grpc.UnaryUnaryMultiCallable[_execution_report_pb2.BatchReportExecutionsRequest, _execution_report_pb2.BatchReportExecutionsResponse]
     """Records up to 1,000 reports in one transaction. Each is recorded or fails by itself; the results come in the
@@ -110,30 +160,77 @@ class OrderServiceAsyncStub(OrderServiceStub):
     """Enters an order. For traders.
 
     Idempotent by `client_order_id`, at any later time and from any process: the same id with the same content
-    returns the order as it stands now, with `replayed`. The same id with other content is ALREADY_EXISTS, reason
-    CLIENT_ORDER_ID_REUSED.
+    returns the order as it stands now, with `replayed`. The same id with other content, or the key of a request, is
+    ALREADY_EXISTS, reason CLIENT_ORDER_ID_REUSED.
     """
     BatchSubmitOrders: _aio.UnaryUnaryMultiCallable[_order_service_pb2.BatchSubmitOrdersRequest, _order_service_pb2.BatchSubmitOrdersResponse]  # type: ignore[assignment]
     """Enters up to 1,000 orders in one transaction. Each is entered or fails by itself; the results come in the order
     of the requests. Safe to repeat as a whole, which is why each needs its `client_order_id`. For traders.
     """
     GetOrder: _aio.UnaryUnaryMultiCallable[_order_service_pb2.GetOrderRequest, _order_service_pb2.GetOrderResponse]  # type: ignore[assignment]
-    """Returns one order. NOT_FOUND, reason ORDER_NOT_FOUND, when the trader has no such order. For traders."""
+    """Returns one order, under its order_id, its client_order_id or the key of any of its requests, and its requests.
+    NOT_FOUND, reason ORDER_NOT_FOUND, when the trader has no such order. For traders.
+    """
     ListOrders: _aio.UnaryUnaryMultiCallable[_order_service_pb2.ListOrdersRequest, _order_service_pb2.ListOrdersResponse]  # type: ignore[assignment]
     """Returns orders, newest first, page by page. Orders that are entered meanwhile do not shift the pages. For traders."""
     ListFills: _aio.UnaryUnaryMultiCallable[_order_service_pb2.ListFillsRequest, _order_service_pb2.ListFillsResponse]  # type: ignore[assignment]
     """Returns fills, newest recorded first, page by page. For traders."""
+    ListRequests: _aio.UnaryUnaryMultiCallable[_request_pb2.ListRequestsRequest, _request_pb2.ListRequestsResponse]  # type: ignore[assignment]
+    """Returns the requests to cancel or replace an order and what became of each, newest first, page by page. NOT_FOUND,
+    reason ORDER_NOT_FOUND, when the trader has no such order. For traders.
+    """
     CancelOrder: _aio.UnaryUnaryMultiCallable[_order_service_pb2.CancelOrderRequest, _order_service_pb2.CancelOrderResponse]  # type: ignore[assignment]
-    """Cancels an open order. Repeatable: an order that was cancelled before is returned as it stands. An order that is
-    filled or rejected is FAILED_PRECONDITION, reason ORDER_CLOSED. For traders.
+    """Cancels an open order, or requests it. For traders.
+
+    While no gateway has the order, it is CANCELLED in the answer. Once one has it (Order.at_venue), the answer shows
+    the cancel in `pending_request`, the gateway sees it on its stream, and it takes effect when the venue has accepted
+    it; fills go on until then. WatchOrders shows the outcome, and ListRequests keeps it.
+
+    Repeatable: by `request_key`; and without one, an order that is cancelled, or whose cancel is pending, is returned
+    as it stands. Refused are: while another request is pending, FAILED_PRECONDITION, reason REQUEST_PENDING; for an
+    order that is filled or rejected, FAILED_PRECONDITION, reason ORDER_CLOSED; a request_key that was used for
+    something else, ALREADY_EXISTS, reason REQUEST_KEY_REUSED.
+    """
+    BatchCancelOrders: _aio.UnaryUnaryMultiCallable[_order_service_pb2.BatchCancelOrdersRequest, _order_service_pb2.BatchCancelOrdersResponse]  # type: ignore[assignment]
+    """Cancels up to 1,000 orders in one transaction, as CancelOrder does. Each succeeds or fails by itself; the results
+    come in the order of the requests. Safe to repeat as a whole, which is why each needs its `request_key`. For
+    traders.
+    """
+    ReplaceOrder: _aio.UnaryUnaryMultiCallable[_request_pb2.ReplaceOrderRequest, _request_pb2.ReplaceOrderResponse]  # type: ignore[assignment]
+    """Changes the terms of an order, or requests it. For traders.
+
+    While no gateway has the order, the terms change at once. Once one has it, the answer shows the replace in
+    `pending_request`, and the terms change when the venue has accepted it; until then the old terms are in force. A
+    quantity below what is filled when the replace takes effect becomes what is filled, and the order is FILLED; a
+    FILLED order that was not closed otherwise may be replaced to more, and is PARTIAL again.
+
+    Repeatable by `request_key`: the same key with the same content returns the order as it stands now. Refused are: an
+    order that is cancelled or rejected, FAILED_PRECONDITION, reason ORDER_CLOSED; while another request is pending,
+    FAILED_PRECONDITION, reason REQUEST_PENDING; an order with another last_sequence than expected, ABORTED, reason
+    ORDER_CHANGED; a request_key that was used for something else, ALREADY_EXISTS, reason REQUEST_KEY_REUSED; and terms
+    that are not valid together with the order's other terms, INVALID_ARGUMENT.
+    """
+    BatchReplaceOrders: _aio.UnaryUnaryMultiCallable[_request_pb2.BatchReplaceOrdersRequest, _request_pb2.BatchReplaceOrdersResponse]  # type: ignore[assignment]
+    """Replaces up to 1,000 orders in one transaction, as ReplaceOrder does. Each succeeds or fails by itself; the results
+    come in the order of the requests. Safe to repeat as a whole, which is why each needs its `request_key`. For
+    traders.
     """
     CancelAllOrders: _aio.UnaryUnaryMultiCallable[_order_service_pb2.CancelAllOrdersRequest, _order_service_pb2.CancelAllOrdersResponse]  # type: ignore[assignment]
-    """Cancels all open orders of the trader, or those in one symbol, oldest first. For traders.
+    """Cancels all open orders of the trader, or those in one symbol, oldest first; requests it for those that a gateway
+    has. Orders with a pending cancel are left as they are, those with a pending replace too: call again. For traders.
 
     Up to 10,000 orders in one transaction, more in several. An error after the first is UNAVAILABLE, reason
-    DATABASE_UNAVAILABLE, and ErrorInfo then carries `cancelled_count`: how many orders are known to be cancelled. Call
-    again; orders that are cancelled already are not touched.
+    DATABASE_UNAVAILABLE, and ErrorInfo then carries `cancelled_count` and `requested_count`: how many orders are known
+    to be cancelled or requested to be. Call again; those orders are not touched.
     """
+    CancelAllAfter: _aio.UnaryUnaryMultiCallable[_cancel_timer_pb2.CancelAllAfterRequest, _cancel_timer_pb2.CancelAllAfterResponse]  # type: ignore[assignment]
+    """The dead-man's switch: unless it is called again within `timeout`, all open orders of the trader are cancelled, or
+    requested to be, with reason DISCONNECTED and actor "blotter", but for those with exempt_from_cancel_timer. Call it
+    at a third of the timeout or more often. It survives a restart of the service. A timeout of 0 switches it off; once
+    it has fired it is off. For traders.
+    """
+    GetCancelTimer: _aio.UnaryUnaryMultiCallable[_cancel_timer_pb2.GetCancelTimerRequest, _cancel_timer_pb2.GetCancelTimerResponse]  # type: ignore[assignment]
+    """Returns the trader's cancel timer. For traders."""
     WatchOrders: _aio.UnaryStreamMultiCallable[_watch_pb2.WatchOrdersRequest, _watch_pb2.WatchOrdersResponse]  # type: ignore[assignment]
     """Streams orders: a snapshot, then each event once, in order, without a gap. For traders, their own, by sequence;
     for execution gateways and compliance, all traders' orders by their position in the ledger, in which an event
@@ -143,9 +240,10 @@ class OrderServiceAsyncStub(OrderServiceStub):
     the client does not read; ErrorInfo then carries the last `resume_token`, and nothing is lost.
     """
     ReportExecution: _aio.UnaryUnaryMultiCallable[_execution_report_pb2.ReportExecutionRequest, _execution_report_pb2.ReportExecutionResponse]  # type: ignore[assignment]
-    """Records what happened to an order at a venue. For execution gateways. A report that cannot be true of the order
-    is refused with FAILED_PRECONDITION, reason OVERFILL or ORDER_CLOSED, and the refusal is recorded in the audit
-    trail.
+    """Records what happened to an order at a venue. For execution gateways. A report that cannot be true of the order is
+    refused with FAILED_PRECONDITION, reason ORDER_CLOSED or REQUEST_NOT_PENDING, or NOT_FOUND, reason FILL_NOT_FOUND,
+    and the refusal is recorded in the audit trail. A fill is never refused for its quantity or the order's status.
+    (Repeating a report that an earlier release refused with reason OVERFILL is still answered so.)
     """
     BatchReportExecutions: _aio.UnaryUnaryMultiCallable[_execution_report_pb2.BatchReportExecutionsRequest, _execution_report_pb2.BatchReportExecutionsResponse]  # type: ignore[assignment]
     """Records up to 1,000 reports in one transaction. Each is recorded or fails by itself; the results come in the
@@ -174,8 +272,8 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         """Enters an order. For traders.
 
         Idempotent by `client_order_id`, at any later time and from any process: the same id with the same content
-        returns the order as it stands now, with `replayed`. The same id with other content is ALREADY_EXISTS, reason
-        CLIENT_ORDER_ID_REUSED.
+        returns the order as it stands now, with `replayed`. The same id with other content, or the key of a request, is
+        ALREADY_EXISTS, reason CLIENT_ORDER_ID_REUSED.
         """
 
     @_abc_1.abstractmethod
@@ -194,7 +292,9 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_service_pb2.GetOrderRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_order_service_pb2.GetOrderResponse, _abc.Awaitable[_order_service_pb2.GetOrderResponse]]:
-        """Returns one order. NOT_FOUND, reason ORDER_NOT_FOUND, when the trader has no such order. For traders."""
+        """Returns one order, under its order_id, its client_order_id or the key of any of its requests, and its requests.
+        NOT_FOUND, reason ORDER_NOT_FOUND, when the trader has no such order. For traders.
+        """
 
     @_abc_1.abstractmethod
     def ListOrders(
@@ -213,13 +313,73 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         """Returns fills, newest recorded first, page by page. For traders."""
 
     @_abc_1.abstractmethod
+    def ListRequests(
+        self,
+        request: _request_pb2.ListRequestsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_request_pb2.ListRequestsResponse, _abc.Awaitable[_request_pb2.ListRequestsResponse]]:
+        """Returns the requests to cancel or replace an order and what became of each, newest first, page by page. NOT_FOUND,
+        reason ORDER_NOT_FOUND, when the trader has no such order. For traders.
+        """
+
+    @_abc_1.abstractmethod
     def CancelOrder(
         self,
         request: _order_service_pb2.CancelOrderRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_order_service_pb2.CancelOrderResponse, _abc.Awaitable[_order_service_pb2.CancelOrderResponse]]:
-        """Cancels an open order. Repeatable: an order that was cancelled before is returned as it stands. An order that is
-        filled or rejected is FAILED_PRECONDITION, reason ORDER_CLOSED. For traders.
+        """Cancels an open order, or requests it. For traders.
+
+        While no gateway has the order, it is CANCELLED in the answer. Once one has it (Order.at_venue), the answer shows
+        the cancel in `pending_request`, the gateway sees it on its stream, and it takes effect when the venue has accepted
+        it; fills go on until then. WatchOrders shows the outcome, and ListRequests keeps it.
+
+        Repeatable: by `request_key`; and without one, an order that is cancelled, or whose cancel is pending, is returned
+        as it stands. Refused are: while another request is pending, FAILED_PRECONDITION, reason REQUEST_PENDING; for an
+        order that is filled or rejected, FAILED_PRECONDITION, reason ORDER_CLOSED; a request_key that was used for
+        something else, ALREADY_EXISTS, reason REQUEST_KEY_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchCancelOrders(
+        self,
+        request: _order_service_pb2.BatchCancelOrdersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_order_service_pb2.BatchCancelOrdersResponse, _abc.Awaitable[_order_service_pb2.BatchCancelOrdersResponse]]:
+        """Cancels up to 1,000 orders in one transaction, as CancelOrder does. Each succeeds or fails by itself; the results
+        come in the order of the requests. Safe to repeat as a whole, which is why each needs its `request_key`. For
+        traders.
+        """
+
+    @_abc_1.abstractmethod
+    def ReplaceOrder(
+        self,
+        request: _request_pb2.ReplaceOrderRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_request_pb2.ReplaceOrderResponse, _abc.Awaitable[_request_pb2.ReplaceOrderResponse]]:
+        """Changes the terms of an order, or requests it. For traders.
+
+        While no gateway has the order, the terms change at once. Once one has it, the answer shows the replace in
+        `pending_request`, and the terms change when the venue has accepted it; until then the old terms are in force. A
+        quantity below what is filled when the replace takes effect becomes what is filled, and the order is FILLED; a
+        FILLED order that was not closed otherwise may be replaced to more, and is PARTIAL again.
+
+        Repeatable by `request_key`: the same key with the same content returns the order as it stands now. Refused are: an
+        order that is cancelled or rejected, FAILED_PRECONDITION, reason ORDER_CLOSED; while another request is pending,
+        FAILED_PRECONDITION, reason REQUEST_PENDING; an order with another last_sequence than expected, ABORTED, reason
+        ORDER_CHANGED; a request_key that was used for something else, ALREADY_EXISTS, reason REQUEST_KEY_REUSED; and terms
+        that are not valid together with the order's other terms, INVALID_ARGUMENT.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchReplaceOrders(
+        self,
+        request: _request_pb2.BatchReplaceOrdersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_request_pb2.BatchReplaceOrdersResponse, _abc.Awaitable[_request_pb2.BatchReplaceOrdersResponse]]:
+        """Replaces up to 1,000 orders in one transaction, as ReplaceOrder does. Each succeeds or fails by itself; the results
+        come in the order of the requests. Safe to repeat as a whole, which is why each needs its `request_key`. For
+        traders.
         """
 
     @_abc_1.abstractmethod
@@ -228,12 +388,33 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_service_pb2.CancelAllOrdersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_order_service_pb2.CancelAllOrdersResponse, _abc.Awaitable[_order_service_pb2.CancelAllOrdersResponse]]:
-        """Cancels all open orders of the trader, or those in one symbol, oldest first. For traders.
+        """Cancels all open orders of the trader, or those in one symbol, oldest first; requests it for those that a gateway
+        has. Orders with a pending cancel are left as they are, those with a pending replace too: call again. For traders.
 
         Up to 10,000 orders in one transaction, more in several. An error after the first is UNAVAILABLE, reason
-        DATABASE_UNAVAILABLE, and ErrorInfo then carries `cancelled_count`: how many orders are known to be cancelled. Call
-        again; orders that are cancelled already are not touched.
+        DATABASE_UNAVAILABLE, and ErrorInfo then carries `cancelled_count` and `requested_count`: how many orders are known
+        to be cancelled or requested to be. Call again; those orders are not touched.
         """
+
+    @_abc_1.abstractmethod
+    def CancelAllAfter(
+        self,
+        request: _cancel_timer_pb2.CancelAllAfterRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cancel_timer_pb2.CancelAllAfterResponse, _abc.Awaitable[_cancel_timer_pb2.CancelAllAfterResponse]]:
+        """The dead-man's switch: unless it is called again within `timeout`, all open orders of the trader are cancelled, or
+        requested to be, with reason DISCONNECTED and actor "blotter", but for those with exempt_from_cancel_timer. Call it
+        at a third of the timeout or more often. It survives a restart of the service. A timeout of 0 switches it off; once
+        it has fired it is off. For traders.
+        """
+
+    @_abc_1.abstractmethod
+    def GetCancelTimer(
+        self,
+        request: _cancel_timer_pb2.GetCancelTimerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cancel_timer_pb2.GetCancelTimerResponse, _abc.Awaitable[_cancel_timer_pb2.GetCancelTimerResponse]]:
+        """Returns the trader's cancel timer. For traders."""
 
     @_abc_1.abstractmethod
     def WatchOrders(
@@ -255,9 +436,10 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _execution_report_pb2.ReportExecutionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_execution_report_pb2.ReportExecutionResponse, _abc.Awaitable[_execution_report_pb2.ReportExecutionResponse]]:
-        """Records what happened to an order at a venue. For execution gateways. A report that cannot be true of the order
-        is refused with FAILED_PRECONDITION, reason OVERFILL or ORDER_CLOSED, and the refusal is recorded in the audit
-        trail.
+        """Records what happened to an order at a venue. For execution gateways. A report that cannot be true of the order is
+        refused with FAILED_PRECONDITION, reason ORDER_CLOSED or REQUEST_NOT_PENDING, or NOT_FOUND, reason FILL_NOT_FOUND,
+        and the refusal is recorded in the audit trail. A fill is never refused for its quantity or the order's status.
+        (Repeating a report that an earlier release refused with reason OVERFILL is still answered so.)
         """
 
     @_abc_1.abstractmethod

@@ -27,12 +27,35 @@ class WatchOrdersRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class LabelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     ORDER_IDS_FIELD_NUMBER: _builtins.int
     SYMBOLS_FIELD_NUMBER: _builtins.int
     STATUSES_FIELD_NUMBER: _builtins.int
     RESUME_TOKEN_FIELD_NUMBER: _builtins.int
     HEARTBEAT_INTERVAL_FIELD_NUMBER: _builtins.int
     TRADER_IDS_FIELD_NUMBER: _builtins.int
+    ACCOUNTS_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    PARENT_ORDER_IDS_FIELD_NUMBER: _builtins.int
     resume_token: _builtins.str
     """Where to go on: the token of the last message that was handled. Empty: start with a snapshot of the orders as
     they are now. The token is bound to the caller and to the filters: with any other it is refused with
@@ -63,6 +86,18 @@ class WatchOrdersRequest(_message.Message):
         trader, any value is refused with INVALID_ARGUMENT, also the trader's own id.
         """
 
+    @_builtins.property
+    def accounts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only orders for one of these accounts, at most 100; empty: all."""
+
+    @_builtins.property
+    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Only orders that have all of these labels, at most eight; empty: all."""
+
+    @_builtins.property
+    def parent_order_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only orders with one of these parent_order_ids, at most 100; empty: all."""
+
     def __init__(
         self,
         *,
@@ -72,10 +107,13 @@ class WatchOrdersRequest(_message.Message):
         resume_token: _builtins.str = ...,
         heartbeat_interval: _duration_pb2.Duration | None = ...,
         trader_ids: _abc.Iterable[_builtins.str] | None = ...,
+        accounts: _abc.Iterable[_builtins.str] | None = ...,
+        labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        parent_order_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["heartbeat_interval", b"heartbeat_interval"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["heartbeat_interval", b"heartbeat_interval", "order_ids", b"order_ids", "resume_token", b"resume_token", "statuses", b"statuses", "symbols", b"symbols", "trader_ids", b"trader_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "heartbeat_interval", b"heartbeat_interval", "labels", b"labels", "order_ids", b"order_ids", "parent_order_ids", b"parent_order_ids", "resume_token", b"resume_token", "statuses", b"statuses", "symbols", b"symbols", "trader_ids", b"trader_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
