@@ -58,7 +58,7 @@ RowId = Annotated[UUID, mapped_column(primary_key=True, server_default=text("gen
 Price = Annotated[Decimal, mapped_column(Numeric(18, 8))]
 """A price or amount per share: 10 digits before and 8 after the point."""
 
-Notional = Annotated[Decimal, mapped_column(Numeric(28, 8))]
+Notional = Annotated[Decimal, mapped_column(Numeric(38, 8))]
 """An exact sum of quantity times price."""
 
 Instant = Annotated[datetime, mapped_column(DateTime(timezone=True))]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, String
+from sqlalchemy import ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from service.models.base import Base, Instant
@@ -15,7 +15,10 @@ class CancelTimer(Base):
     """A trader's dead-man's switch, while it is on. Due: open orders that are not exempt are cancelled."""
 
     __tablename__ = "cancel_timers"
-    __table_args__ = ({"comment": "Dead-man's switches that are on"},)
+    __table_args__ = (
+        Index("idx_cancel_timers_fires_at", "fires_at"),
+        {"comment": "When the open orders of a trader are cancelled unless the timer is set again"},
+    )
 
     trader_id: Mapped[UUID] = mapped_column(ForeignKey("traders.id"), primary_key=True)
     timeout: Mapped[timedelta]

@@ -60,6 +60,13 @@ class ExecutionLog(Base):
             unique=True,
             postgresql_where=text("report_id IS NOT NULL"),
         ),
+        Index(
+            "uq_execution_logs_request_key",
+            "trader_id",
+            "request_key",
+            unique=True,
+            postgresql_where=text("request_key IS NOT NULL"),
+        ),
         Index("idx_execution_logs_trader_timestamp", "trader_id", text("timestamp DESC")),
         Index("idx_execution_logs_timestamp", "timestamp", "trader_id", "sequence"),
         Index("idx_execution_logs_order", "order_id"),
@@ -117,8 +124,10 @@ class ExecutionLog(Base):
     fill_price: Mapped[Price | None]
     fill_commission: Mapped[Price | None]
 
-    leaf_version: Mapped[int] = mapped_column(SmallInteger, comment="Version of the leaf")
-    excess_quantity: Mapped[int] = mapped_column(BigInteger)
+    leaf_version: Mapped[int] = mapped_column(
+        SmallInteger, server_default=text("1"), comment="Version of the leaf in the ledger"
+    )
+    excess_quantity: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     stop_price: Mapped[Price | None]
     time_in_force: Mapped[str | None] = mapped_column(TIME_IN_FORCE)
     account: Mapped[str | None] = mapped_column(String(64))
@@ -128,8 +137,8 @@ class ExecutionLog(Base):
     security_id: Mapped[str | None] = mapped_column(String(64))
     security_id_source: Mapped[str | None] = mapped_column(SECURITY_ID_SOURCE)
     short_sale: Mapped[str | None] = mapped_column(SHORT_SALE)
-    exempt_from_cancel_timer: Mapped[bool]
-    at_venue: Mapped[bool]
+    exempt_from_cancel_timer: Mapped[bool] = mapped_column(server_default=text("false"))
+    at_venue: Mapped[bool] = mapped_column(server_default=text("false"))
     status_reason: Mapped[str | None] = mapped_column(Text)
     pending_kind: Mapped[str | None] = mapped_column(REQUEST_KIND)
     pending_key: Mapped[str | None] = mapped_column(String(64))
@@ -139,5 +148,7 @@ class ExecutionLog(Base):
     request_digest: Mapped[bytes | None] = mapped_column(comment="SHA-256 of what was requested")
     answered_key: Mapped[str | None] = mapped_column(String(64), comment="Key of the request that the event settles")
     terms: Mapped[dict[str, Any] | None] = mapped_column(JSONB, comment="The terms that the event asks for or sets")
-    trade_date: Mapped[date | None]
-    ref_execution_id: Mapped[str | None] = mapped_column(String(64), comment="Of the fill or correction it is about")
+    trade_date: Mapped[date | None] = mapped_column(comment="Trade date of the fill or correction (FIX tag 75)")
+    ref_execution_id: Mapped[str | None] = mapped_column(
+        String(64), comment="The fill that a correction is about (FIX tag 19)"
+    )

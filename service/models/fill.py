@@ -44,4 +44,4 @@ class Fill(Base):
     )
     execution_id: Mapped[str] = mapped_column(String(64), comment="The venue's id of the fill (FIX ExecID)")
     sequence: Mapped[Sequence] = mapped_column(comment="Number of the event that recorded the fill")
-    trade_date: Mapped[date] = mapped_column(comment="The venue's day, within which its ids are unique")
+    trade_date: Mapped[date] = mapped_column(comment="Trade date (FIX tag 75)")

@@ -17,10 +17,7 @@ class FillCorrection(Base):
     __tablename__ = "fill_corrections"
     __table_args__ = (
         ForeignKeyConstraint(
-            ["trader_id", "order_id"], ["orders.trader_id", "orders.id"], name="fk_fill_corrections_order_id"
-        ),
-        ForeignKeyConstraint(
-            ["trader_id", "fill_id"], ["fills.trader_id", "fills.id"], name="fk_fill_corrections_fill_id"
+            ["trader_id", "fill_id"], ["fills.trader_id", "fills.id"], name="fk_fill_corrections_fill"
         ),
         ForeignKeyConstraint(
             ["trader_id", "order_id", "sequence"],
@@ -30,8 +27,8 @@ class FillCorrection(Base):
             initially="DEFERRED",
         ),
         UniqueConstraint("trader_id", "venue", "trade_date", "execution_id", name="uq_fill_corrections_execution_id"),
-        UniqueConstraint("trader_id", "order_id", "sequence", name="uq_fill_corrections_sequence"),
-        {"comment": "Corrections and busts of fills"},
+        UniqueConstraint("trader_id", "fill_id", "sequence", name="uq_fill_corrections_fill"),
+        {"comment": "Corrections and busts of fills: the newest of a fill is what stands"},
     )
 
     trader_id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -39,12 +36,14 @@ class FillCorrection(Base):
     order_id: Mapped[UUID]
     fill_id: Mapped[UUID]
     sequence: Mapped[Sequence] = mapped_column(comment="Number of the event that recorded the correction")
-    execution_id: Mapped[str] = mapped_column(String(64), comment="The venue's id of the correction (FIX ExecID)")
+    execution_id: Mapped[str] = mapped_column(
+        String(64), comment="The venue's id of the correction itself (FIX ExecID)"
+    )
     trade_date: Mapped[date]
     venue: Mapped[str] = mapped_column(String(50))
-    timestamp: Mapped[Instant] = mapped_column(comment="When the venue corrected")
-    quantity: Mapped[int] = mapped_column(comment="The fill's new quantity; 0: busted")
-    price: Mapped[Price | None] = mapped_column(comment="The fill's new price; null: busted")
-    commission: Mapped[Price | None]
+    timestamp: Mapped[Instant]
+    quantity: Mapped[int] = mapped_column(comment="Shares that stand; 0: the fill is busted")
+    price: Mapped[Price | None]
+    commission: Mapped[Price]
     reason: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[Instant]

@@ -73,21 +73,35 @@ class Order(Base):
     excess_quantity: Mapped[int] = mapped_column(
         BigInteger, server_default=text("0"), comment="Shares filled beyond the quantity"
     )
-    stop_price: Mapped[Price | None] = mapped_column(comment="Stop price of a STOP_LIMIT, whose limit is price")
-    time_in_force: Mapped[str | None] = mapped_column(TIME_IN_FORCE, comment="Null: not stated")
-    account: Mapped[str | None] = mapped_column(String(64), comment="FIX Account")
-    labels: Mapped[dict[str, str] | None] = mapped_column(JSONB, comment="The trader's own keys and values, at most 8")
-    parent_order_id: Mapped[str | None] = mapped_column(String(64), comment="The trader's id of a parent order")
+    stop_price: Mapped[Price | None] = mapped_column(comment="Price that triggers a STOP_LIMIT order")
+    time_in_force: Mapped[str | None] = mapped_column(TIME_IN_FORCE, comment="FIX tag 59; null: not stated")
+    account: Mapped[str | None] = mapped_column(String(64), comment="FIX tag 1")
+    labels: Mapped[dict[str, str] | None] = mapped_column(
+        JSONB, comment="Up to eight keys with values, chosen by the desk"
+    )
+    parent_order_id: Mapped[str | None] = mapped_column(
+        String(64), comment="The order that this one is a part of, in the desk's own system"
+    )
     currency: Mapped[str | None] = mapped_column(String(3), comment="ISO 4217")
-    security_id: Mapped[str | None] = mapped_column(String(64), comment="FIX SecurityID")
-    security_id_source: Mapped[str | None] = mapped_column(SECURITY_ID_SOURCE)
-    short_sale: Mapped[str | None] = mapped_column(SHORT_SALE)
-    exempt_from_cancel_timer: Mapped[bool] = mapped_column(server_default=text("false"))
-    at_venue: Mapped[bool] = mapped_column(server_default=text("false"), comment="A gateway has the order")
-    closed_as: Mapped[str | None] = mapped_column(ORDER_STATUS, comment="What closed the order other than its fills")
-    status_reason: Mapped[str | None] = mapped_column(Text, comment="Reason of what closed the order")
-    pending_kind: Mapped[str | None] = mapped_column(REQUEST_KIND, comment="The request that waits for an answer")
-    pending_key: Mapped[str | None] = mapped_column(String(64))
-    pending_sequence: Mapped[Sequence | None]
-    pending_terms: Mapped[dict[str, Any] | None] = mapped_column(JSONB, comment="The terms that a replace asks for")
-    expiry_requested: Mapped[bool] = mapped_column(server_default=text("false"))
+    security_id: Mapped[str | None] = mapped_column(String(64), comment="FIX tag 48")
+    security_id_source: Mapped[str | None] = mapped_column(SECURITY_ID_SOURCE, comment="FIX tag 22")
+    short_sale: Mapped[str | None] = mapped_column(SHORT_SALE, comment="FIX tag 54, values 5 and 6")
+    exempt_from_cancel_timer: Mapped[bool] = mapped_column(
+        server_default=text("false"), comment="The trader's cancel timer leaves the order open"
+    )
+    at_venue: Mapped[bool] = mapped_column(
+        server_default=text("false"), comment="A gateway has the order: cancels and replaces wait for its answer"
+    )
+    closed_as: Mapped[str | None] = mapped_column(
+        ORDER_STATUS, comment="What closed the order other than its fills: CANCELLED or REJECTED"
+    )
+    status_reason: Mapped[str | None] = mapped_column(Text, comment="Why the order was closed")
+    pending_kind: Mapped[str | None] = mapped_column(
+        REQUEST_KIND, comment="The request that waits for the venue's answer"
+    )
+    pending_key: Mapped[str | None] = mapped_column(String(64), comment="Its key")
+    pending_sequence: Mapped[Sequence | None] = mapped_column(comment="Number of the event that recorded it")
+    pending_terms: Mapped[dict[str, Any] | None] = mapped_column(JSONB, comment="The terms that it asks for")
+    expiry_requested: Mapped[bool] = mapped_column(
+        server_default=text("false"), comment="The blotter has asked the venue to cancel the expired order"
+    )
