@@ -122,11 +122,12 @@ def _embedded(settings: Settings) -> Iterator[tuple[Cluster, str]]:
 
 
 def _prepared(cluster: Cluster) -> str:
-    if DATABASE not in cluster.psql("SELECT datname FROM pg_database").split():
-        cluster.psql(resources.sql("roles.sql"))
-        cluster.psql(f"CREATE DATABASE {DATABASE} OWNER {OWNER}")
+    new = DATABASE not in cluster.psql("SELECT datname FROM pg_database").split()
     owner = cluster.conninfo(user=OWNER, dbname=DATABASE)
-    if migrations.current(owner) != migrations.head():
+    if new or migrations.current(owner) != migrations.head():
+        cluster.psql(resources.sql("roles.sql"))  # a release may add a role
+        if new:
+            cluster.psql(f"CREATE DATABASE {DATABASE} OWNER {OWNER}")
         migrations.upgrade(owner, quiet=True)
     if not privileges.check_privileges(owner):
         cluster.psql(resources.sql("harden.sql"), dbname=DATABASE)

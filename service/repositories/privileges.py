@@ -20,7 +20,10 @@ LOGINS = ["blotter_trader", "blotter_execution", "blotter_compliance", "blotter_
 # A login may set these on itself. They act before the first statement of a connection, so that none can reset them.
 UNPINNABLE = ["local_preload_libraries", "session_preload_libraries", "transaction_timeout"]
 
-_VALUES = {"logins": LOGINS, "unpinnable": UNPINNABLE}
+WRITER = "blotter_writer"
+"""The role whose rights the writing functions have."""
+
+_VALUES = {"logins": LOGINS, "roles": [*LOGINS, WRITER], "unpinnable": UNPINNABLE}
 
 # Membership of a role is refused if the role is predefined, such as pg_write_all_data, or has attributes, or privileges
 # on objects in schema public. Roles without rights are accepted, because a managed server may use them for
@@ -29,7 +32,7 @@ _REFUSED: LiteralString = """
     SELECT format('%%s is not bound by row level security: ALTER ROLE %%I NO%%s', rolname, rolname, attribute)
     FROM pg_roles, LATERAL (VALUES ('SUPERUSER', rolsuper), ('BYPASSRLS', rolbypassrls),
         ('REPLICATION', rolreplication), ('CREATEROLE', rolcreaterole)) AS attributes (attribute, is_set)
-    WHERE rolname = ANY (%(logins)s::text[]) AND is_set
+    WHERE rolname = ANY (%(roles)s::text[]) AND is_set
     UNION ALL
     SELECT format('%%s may act as %%s: REVOKE %%I FROM %%I', login.rolname, taken.rolname, taken.rolname, given.rolname)
     FROM pg_roles AS login
@@ -103,7 +106,7 @@ _HARDENED: LiteralString = """
 
 # By names only: versions of PostgreSQL may print the same expression differently.
 _POLICIES_AND_GRANTS: LiteralString = """
-    WITH login AS (SELECT oid, rolname FROM pg_roles WHERE rolname = ANY (%(logins)s::text[])),
+    WITH login AS (SELECT oid, rolname FROM pg_roles WHERE rolname = ANY (%(roles)s::text[])),
     relation AS (SELECT * FROM pg_class WHERE relnamespace = 'public'::regnamespace),
     line AS (
         SELECT format('policy %%s %%s %%s %%s %%s', relname, polname, polcmd, polpermissive,
@@ -121,6 +124,9 @@ _POLICIES_AND_GRANTS: LiteralString = """
               UNION ALL
               SELECT proname, proacl FROM pg_proc WHERE pronamespace = 'public'::regnamespace) AS granted,
             aclexplode(acl) JOIN login ON login.oid = grantee
+        UNION ALL
+        SELECT format('rights of %%s in %%s', pg_get_userbyid(proowner), proname)
+        FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND prosecdef
     )
     SELECT encode(sha256(convert_to(string_agg(text, E'\n' ORDER BY text COLLATE "C"), 'UTF8')), 'hex')
         AS policies_and_grants
