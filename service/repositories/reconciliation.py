@@ -7,6 +7,7 @@ and returns trader_id, order_id, log_id, fill_id, sequence, position and a detai
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import fields
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -36,17 +37,135 @@ _RANGE = "{0}.trader_id = %(trader_id)s AND {0}.sequence > %(after)s AND {0}.seq
 _LOGS = _RANGE.format("l") + _RECORDED.format(time="l.created_at")
 _FILLS = _RANGE.format("f") + _RECORDED.format(time="f.created_at")
 
-_TERMS = (
-    "client_order_id", "symbol", "side", "order_type", "quantity", "price", "stop_loss", "take_profit", "expires_at",
+_CORRECTIONS = _RANGE.format("c") + _RECORDED.format(time="c.created_at")
+
+_ENTERED = (
+    "client_order_id", "symbol", "side", "order_type", "account", "labels", "parent_order_id", "currency",
+    "security_id", "security_id_source", "short_sale", "exempt_from_cancel_timer",
 )  # fmt: skip
-_COMPARED = (*_TERMS, "status", "filled_quantity", "filled_notional")
-_STATE = ", ".join(f"{{0}}.{name}" for name in _COMPARED)
-_DIFFERING = ", ".join(f"CASE WHEN o.{name} IS DISTINCT FROM l.{name} THEN '{name}' END" for name in _COMPARED)
-_LOG_OF_ORDER = """
+"""The columns that no event changes."""
+_PRICES = ("price", "stop_price", "stop_loss", "take_profit")
+_TERMS = ("quantity", *_PRICES, "expires_at", "time_in_force")
+"""The columns that a replace or a restatement changes."""
+_PENDING = ("pending_kind", "pending_key", "pending_terms")
+_FILLED = ("filled_quantity", "excess_quantity", "filled_notional")
+_COMPARED = (*_ENTERED, *_TERMS, "status", *_FILLED, *_PENDING)
+_SINCE_VERSION_2 = ("at_venue", "status_reason")
+"""Columns that the logs of older servers do not have, and that their orders got from the logs' actions."""
+
+
+def _columns(table: str, names: Sequence[str]) -> str:
+    return ", ".join(f"{table}.{name}" for name in names)
+
+
+def _differing(one: str, other: str, names: Sequence[str]) -> str:
+    return ", ".join(f"CASE WHEN {one}.{name} IS DISTINCT FROM {other}.{name} THEN '{name}' END" for name in names)
+
+
+# A log of an order is looked up by a comparison of rows and in the order of the columns of a unique index. With
+# `order_id = ... ORDER BY sequence` the planner may take the index of (trader_id, sequence) instead, in particular
+# without statistics, and read all logs of the trader for each one.
+_LOG_OF_ORDER = f"""
     LEFT JOIN LATERAL (
-        SELECT * FROM execution_logs WHERE trader_id = o.trader_id AND order_id = o.id ORDER BY sequence DESC LIMIT 1
-    ) AS l ON true
+        SELECT * FROM execution_logs WHERE trader_id = o.trader_id AND (order_id, sequence) <= (o.id, {LAST})
+        ORDER BY order_id DESC, sequence DESC LIMIT 1
+    ) AS l ON l.order_id = o.id
 """
+_FIRST_LOG_OF_ORDER = f"""
+    LEFT JOIN LATERAL (
+        SELECT * FROM execution_logs WHERE trader_id = o.trader_id AND (order_id, sequence) >= (o.id, {FIRST})
+        ORDER BY order_id, sequence LIMIT 1
+    ) AS l ON l.order_id = o.id
+"""
+_LOG_BEFORE = """
+    LEFT JOIN LATERAL (
+        SELECT * FROM execution_logs
+        WHERE trader_id = l.trader_id AND (order_id, sequence) < (l.order_id, l.sequence)
+        ORDER BY order_id DESC, sequence DESC LIMIT 1
+    ) AS p ON p.order_id = l.order_id
+"""
+_HISTORY = """
+    CROSS JOIN LATERAL (
+        SELECT (array_agg(CASE action WHEN 'DONE_FOR_DAY' THEN 'CANCELLED' ELSE action::text END ORDER BY sequence DESC)
+                FILTER (WHERE NOT refused AND (action IN ('CANCELLED', 'REJECTED') OR action = 'DONE_FOR_DAY'
+                    AND coalesce(time_in_force NOT IN ('GTC', 'GTD'), expires_at IS NULL))))[1] AS closed_as,
+               coalesce(bool_or(NOT refused AND action IN (
+                    'EXECUTED', 'RECOVERED', 'FILLED', 'RESTATED', 'DONE_FOR_DAY')), false) AS at_venue,
+               max(sequence) FILTER (WHERE action IN ('CANCEL_REQUESTED', 'REPLACE_REQUESTED')) AS requested
+        FROM execution_logs WHERE trader_id = o.trader_id AND order_id = o.id
+    ) AS history
+"""
+_STATUS = """
+    CASE WHEN {0}.filled_quantity = {0}.quantity THEN 'FILLED' WHEN {1} THEN {2}
+         WHEN {0}.filled_quantity > 0 THEN 'PARTIAL' ELSE 'PENDING' END
+"""
+_STATUS_OF_ORDER = _STATUS.format("o", "o.closed_as IS NOT NULL", "o.closed_as::text")
+_STATUS_OF_LOG = _STATUS.format("l", "l.status IN ('CANCELLED', 'REJECTED')", "l.status::text")
+
+
+def _json_terms(table: str) -> str:
+    """The terms of a log but its quantity, as a replace has them."""
+    prices = ", ".join(f"'{name}', trim_scale({table}.{name})::text" for name in _PRICES)
+    return f"""jsonb_build_object({prices}, 'time_in_force', {table}.time_in_force::text, 'expires_at',
+        to_char({table}.expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))"""
+
+
+_CHANGES_TERMS = "l.action IN ('REPLACED', 'RESTATED') AND jsonb_typeof(l.terms) = 'object'"
+_EXPECTED = f"""
+    LEFT JOIN LATERAL (
+        SELECT coalesce(c.quantity, f.quantity_filled) AS quantity,
+               CASE WHEN c.id IS NULL THEN f.quantity_filled * f.price_at_fill ELSE coalesce(c.quantity * c.price, 0)
+               END AS notional
+        FROM fills AS f LEFT JOIN LATERAL (
+            SELECT * FROM fill_corrections
+            WHERE trader_id = f.trader_id AND (fill_id, sequence) < (f.id, l.sequence)
+            ORDER BY fill_id DESC, sequence DESC LIMIT 1) AS c ON c.fill_id = f.id
+        WHERE f.trader_id = l.trader_id AND f.id = l.fill_id AND l.action IN ('FILL_CORRECTED', 'FILL_BUSTED')
+    ) AS stood ON true
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN l.action IN ('FILLED', 'FILL_CORRECTED', 'FILL_BUSTED')
+                    THEN coalesce(l.fill_quantity, 0) - coalesce(stood.quantity, 0) ELSE 0 END AS shares,
+               CASE WHEN l.action IN ('FILLED', 'FILL_CORRECTED', 'FILL_BUSTED')
+                    THEN coalesce(l.fill_quantity * l.fill_price, 0) - coalesce(stood.notional, 0)
+                    ELSE 0 END AS notional,
+               CASE WHEN {_CHANGES_TERMS} AND jsonb_typeof(l.terms -> 'quantity') = 'number'
+                    THEN greatest((l.terms -> 'quantity')::numeric, p.filled_quantity)
+                    ELSE p.quantity END AS quantity
+    ) AS expected
+"""
+_WRONG_TERMS = f"""
+    CASE WHEN {_CHANGES_TERMS}
+         THEN {_json_terms("l")} IS DISTINCT FROM {_json_terms("p")} || (l.terms - 'quantity')
+         ELSE ({_columns("l", _TERMS[1:])}) IS DISTINCT FROM ({_columns("p", _TERMS[1:])}) END
+"""
+_WRONG_PENDING = f"""
+    ({_columns("l", _PENDING)}) IS DISTINCT FROM (
+        CASE WHEN l.action = 'CANCEL_REQUESTED' THEN 'CANCEL' WHEN l.action = 'REPLACE_REQUESTED' THEN 'REPLACE'
+             WHEN l.answered_key = p.pending_key THEN NULL ELSE p.pending_kind END,
+        CASE WHEN l.action IN ('CANCEL_REQUESTED', 'REPLACE_REQUESTED') THEN l.request_key
+             WHEN l.answered_key = p.pending_key THEN NULL ELSE p.pending_key END,
+        CASE WHEN l.action = 'CANCEL_REQUESTED' THEN NULL WHEN l.action = 'REPLACE_REQUESTED' THEN l.terms
+             WHEN l.answered_key = p.pending_key THEN NULL ELSE p.pending_terms END)
+"""
+_WRONG: dict[str, str] = {
+    "filled": """
+        (l.filled_quantity + l.excess_quantity, l.filled_notional) IS DISTINCT FROM (
+            coalesce(p.filled_quantity + p.excess_quantity, 0) + expected.shares,
+            coalesce(p.filled_notional, 0) + expected.notional)
+        OR l.filled_quantity IS DISTINCT FROM least(l.filled_quantity + l.excess_quantity, l.quantity)
+    """,
+    "the first event": "l.leaf_version > 1 AND (p.id IS NULL) IS DISTINCT FROM (l.action = 'SUBMITTED')",
+    "status": f"l.leaf_version > 1 AND l.status::text IS DISTINCT FROM {_STATUS_OF_LOG}",
+    "quantity": "p.id IS NOT NULL AND l.quantity IS DISTINCT FROM expected.quantity",
+    "terms": f"p.id IS NOT NULL AND {_WRONG_TERMS}",
+    "what was entered": f"p.id IS NOT NULL AND ({_columns('l', (*_ENTERED, 'order_created_at'))}) IS DISTINCT FROM "
+    f"({_columns('p', (*_ENTERED, 'order_created_at'))})",
+    "at_venue": """
+        p.leaf_version > 1 AND l.at_venue IS DISTINCT FROM (p.at_venue OR NOT l.refused AND l.action IN (
+            'EXECUTED', 'RECOVERED', 'FILLED', 'RESTATED', 'DONE_FOR_DAY'))
+    """,
+    "the pending request": _WRONG_PENDING,
+}
 
 CHECKS: list[tuple[DiscrepancyKind, str]] = [
     (
@@ -62,12 +181,39 @@ CHECKS: list[tuple[DiscrepancyKind, str]] = [
         "ORDER_DIFFERS_FROM_LOG",
         f"""
         SELECT o.trader_id, o.id, l.id, NULL::uuid, o.last_sequence, NULL::bigint, 'they differ in ' || concat_ws(
-            ', ', {_DIFFERING}, CASE WHEN o.created_at IS DISTINCT FROM l.order_created_at THEN 'created_at' END,
+            ', ', {_differing("o", "l", _COMPARED)}, CASE WHEN l.leaf_version > 1 THEN nullif(concat_ws(
+                ', ', {_differing("o", "l", _SINCE_VERSION_2)}), '') END,
+            CASE WHEN o.created_at IS DISTINCT FROM l.order_created_at THEN 'created_at' END,
             CASE WHEN o.updated_at IS DISTINCT FROM l.created_at THEN 'updated_at' END)
         FROM orders AS o {_LOG_OF_ORDER}
         WHERE {_ORDERS} AND l.sequence = o.last_sequence
-          AND ({_STATE.format("o")}, o.created_at, o.updated_at)
-              IS DISTINCT FROM ({_STATE.format("l")}, l.order_created_at, l.created_at)
+          AND (({_columns("o", _COMPARED)}, o.created_at, o.updated_at)
+                  IS DISTINCT FROM ({_columns("l", _COMPARED)}, l.order_created_at, l.created_at)
+               OR l.leaf_version > 1 AND ({_columns("o", _SINCE_VERSION_2)})
+                  IS DISTINCT FROM ({_columns("l", _SINCE_VERSION_2)}))
+        """,
+    ),
+    (
+        "ORDER_DIFFERS_FROM_LOG",
+        f"""
+        SELECT o.trader_id, o.id, NULL::uuid, NULL::uuid, o.last_sequence, NULL::bigint,
+               'its logs have another ' || concat_ws(
+            ', ', CASE WHEN o.closed_as::text IS DISTINCT FROM history.closed_as THEN 'closed_as' END,
+            CASE WHEN o.at_venue IS DISTINCT FROM history.at_venue THEN 'at_venue' END,
+            CASE WHEN o.status::text IS DISTINCT FROM {_STATUS_OF_ORDER} THEN 'status' END,
+            CASE WHEN o.pending_sequence IS DISTINCT FROM expected.requested THEN 'pending_sequence' END)
+        FROM orders AS o {_HISTORY} CROSS JOIN LATERAL (
+            SELECT CASE WHEN o.pending_kind IS NOT NULL THEN history.requested END AS requested) AS expected
+        WHERE {_ORDERS} AND (o.closed_as::text, o.at_venue, o.status::text, o.pending_sequence)
+              IS DISTINCT FROM (history.closed_as, history.at_venue, {_STATUS_OF_ORDER}, expected.requested)
+        """,
+    ),
+    (
+        "ORDER_OVERFILLED",
+        f"""
+        SELECT o.trader_id, o.id, NULL::uuid, NULL::uuid, o.last_sequence, NULL::bigint,
+               'filled ' || o.excess_quantity || ' beyond its quantity of ' || o.quantity
+        FROM orders AS o WHERE {_ORDERS} AND o.excess_quantity > 0
         """,
     ),
     (
@@ -85,9 +231,10 @@ CHECKS: list[tuple[DiscrepancyKind, str]] = [
                CASE WHEN l.id IS NULL THEN 'it has no log' ELSE 'it differs from its log' END
         FROM fills AS f LEFT JOIN execution_logs AS l ON (l.trader_id, l.sequence) = (f.trader_id, f.sequence)
         WHERE {_FILLS} AND (f.order_id, f.id, f.execution_id, f.venue, f.timestamp, f.quantity_filled, f.price_at_fill,
-                            f.commission, 'FILLED')
+                            f.commission, f.trade_date, 'FILLED')
               IS DISTINCT FROM (l.order_id, l.fill_id, l.execution_id, l.venue, l.timestamp, l.fill_quantity,
-                                l.fill_price, l.fill_commission, l.action::text)
+                                l.fill_price, l.fill_commission, CASE WHEN l.leaf_version > 1 THEN l.trade_date
+                                ELSE (l.timestamp AT TIME ZONE 'UTC')::date END, l.action::text)
            -- Both have one time, unless the clock was set back: then the log has the time of the log before it.
            OR {_FILLS} AND f.created_at IS DISTINCT FROM l.created_at AND NOT coalesce(
                 f.created_at < l.created_at AND EXISTS (
@@ -104,15 +251,53 @@ CHECKS: list[tuple[DiscrepancyKind, str]] = [
         """,
     ),
     (
+        "CORRECTION_DIFFERS_FROM_LOG",
+        f"""
+        SELECT c.trader_id, c.order_id, l.id, c.fill_id, c.sequence, NULL::bigint,
+               CASE WHEN l.id IS NULL THEN 'it has no log' WHEN f.id IS NULL THEN 'its order has no such fill'
+                    ELSE 'it differs from its log' END
+        FROM fill_corrections AS c
+            LEFT JOIN execution_logs AS l ON (l.trader_id, l.sequence) = (c.trader_id, c.sequence)
+            LEFT JOIN fills AS f ON (f.trader_id, f.id, f.order_id) = (c.trader_id, c.fill_id, c.order_id)
+        WHERE {_CORRECTIONS} AND (
+            f.id IS NULL
+            OR (c.order_id, c.fill_id, c.execution_id, c.trade_date, c.venue, c.timestamp, c.quantity, c.price,
+                c.commission, c.reason, c.created_at,
+                CASE c.quantity WHEN 0 THEN 'FILL_BUSTED' ELSE 'FILL_CORRECTED' END)
+              IS DISTINCT FROM (
+                l.order_id, l.fill_id, l.execution_id, l.trade_date, l.venue, l.timestamp, l.fill_quantity,
+                l.fill_price, l.fill_commission, l.reason, l.created_at, l.action::text)
+            OR l.ref_execution_id IS DISTINCT FROM f.execution_id AND NOT EXISTS (
+                SELECT FROM fill_corrections WHERE trader_id = c.trader_id AND fill_id = c.fill_id
+                    AND sequence < c.sequence AND execution_id = l.ref_execution_id))
+        """,
+    ),
+    (
+        "CORRECTION_DIFFERS_FROM_LOG",
+        f"""
+        SELECT l.trader_id, l.order_id, l.id, l.fill_id, l.sequence, NULL::bigint, 'the log has no correction'
+        FROM execution_logs AS l LEFT JOIN fill_corrections AS c
+            ON (c.trader_id, c.fill_id, c.sequence) = (l.trader_id, l.fill_id, l.sequence)
+        WHERE {_LOGS} AND l.action IN ('FILL_CORRECTED', 'FILL_BUSTED') AND c.id IS NULL
+        """,
+    ),
+    (
         "FILLS_DO_NOT_ADD_UP",
         f"""
         SELECT o.trader_id, o.id, NULL::uuid, NULL::uuid, o.last_sequence, NULL::bigint,
-               'the order is filled ' || o.filled_quantity || ', its fills are ' || sums.quantity
+               'the order is filled ' || o.filled_quantity + o.excess_quantity || ', its fills are ' || sums.quantity
         FROM orders AS o, LATERAL (
-            SELECT coalesce(sum(quantity_filled), 0) AS quantity,
-                   coalesce(sum(quantity_filled * price_at_fill), 0) AS notional
-            FROM fills WHERE trader_id = o.trader_id AND order_id = o.id) AS sums
-        WHERE {_ORDERS} AND (o.filled_quantity, o.filled_notional) IS DISTINCT FROM (sums.quantity, sums.notional)
+            SELECT coalesce(sum(stands.quantity), 0) AS quantity, coalesce(sum(stands.notional), 0) AS notional
+            FROM fills AS f LEFT JOIN LATERAL (
+                SELECT * FROM fill_corrections WHERE trader_id = f.trader_id AND (fill_id, sequence) <= (f.id, {LAST})
+                ORDER BY fill_id DESC, sequence DESC LIMIT 1
+            ) AS c ON c.fill_id = f.id CROSS JOIN LATERAL (
+                SELECT coalesce(c.quantity, f.quantity_filled) AS quantity,
+                       CASE WHEN c.id IS NULL THEN f.quantity_filled * f.price_at_fill
+                            ELSE coalesce(c.quantity * c.price, 0) END AS notional) AS stands
+            WHERE f.trader_id = o.trader_id AND f.order_id = o.id) AS sums
+        WHERE {_ORDERS} AND (o.filled_quantity + o.excess_quantity, o.filled_notional)
+              IS DISTINCT FROM (sums.quantity, sums.notional)
         """,
     ),
     (
@@ -142,15 +327,11 @@ CHECKS: list[tuple[DiscrepancyKind, str]] = [
         "LOG_DOES_NOT_FOLLOW",
         f"""
         SELECT l.trader_id, l.order_id, l.id, l.fill_id, l.sequence, NULL::bigint,
-               'filled ' || l.filled_quantity || ' after ' || coalesce(p.filled_quantity, 0)
-        FROM execution_logs AS l LEFT JOIN LATERAL (
-            SELECT filled_quantity, filled_notional FROM execution_logs
-            WHERE trader_id = l.trader_id AND order_id = l.order_id AND sequence < l.sequence
-            ORDER BY sequence DESC LIMIT 1) AS p ON true
-        WHERE {_LOGS} AND (l.filled_quantity, l.filled_notional) IS DISTINCT FROM (
-            coalesce(p.filled_quantity, 0) + CASE WHEN l.action = 'FILLED' THEN coalesce(l.fill_quantity, 0) ELSE 0 END,
-            coalesce(p.filled_notional, 0)
-                + CASE WHEN l.action = 'FILLED' THEN coalesce(l.fill_quantity * l.fill_price, 0) ELSE 0 END)
+               'after ' || coalesce(p.sequence::text, 'none') || ' it has another ' || concat_ws(', ', {
+            ", ".join(f"CASE WHEN {wrong} THEN '{name}' END" for name, wrong in _WRONG.items())
+        })
+        FROM execution_logs AS l {_LOG_BEFORE} {_EXPECTED}
+        WHERE {_LOGS} AND ({" OR ".join(f"({wrong})" for wrong in _WRONG.values())})
         """,
     ),
     (
@@ -183,7 +364,9 @@ CHECKS: list[tuple[DiscrepancyKind, str]] = [
     ),
 ]
 
-_OF_ORDERS = {"ORDER_WITHOUT_LOG", "ORDER_DIFFERS_FROM_LOG", "FILLS_DO_NOT_ADD_UP", "COUNTER_DIFFERS"}
+_OF_ORDERS = {
+    "ORDER_WITHOUT_LOG", "ORDER_DIFFERS_FROM_LOG", "ORDER_OVERFILLED", "FILLS_DO_NOT_ADD_UP", "COUNTER_DIFFERS",
+}  # fmt: skip
 CHECKS_OF_ORDERS = [(kind, check) for kind, check in CHECKS if kind in _OF_ORDERS]
 CHECKS_OF_RANGES = [(kind, check) for kind, check in CHECKS if kind not in _OF_ORDERS]
 
@@ -192,21 +375,27 @@ _TRADERS = """
     UNION SELECT DISTINCT trader_id FROM execution_logs WHERE %(trader_id)s::uuid IS NULL
     UNION SELECT DISTINCT trader_id FROM orders WHERE %(trader_id)s::uuid IS NULL
     UNION SELECT DISTINCT trader_id FROM fills WHERE %(trader_id)s::uuid IS NULL
+    UNION SELECT DISTINCT trader_id FROM fill_corrections WHERE %(trader_id)s::uuid IS NULL
     UNION SELECT DISTINCT trader_id FROM ledger_entries WHERE %(trader_id)s::uuid IS NULL AND trader_id IS NOT NULL
     ORDER BY 1
 """
 _COUNT_OF_ORDERS = f"SELECT count(*) FROM orders AS o WHERE {_ORDERS}"
 _COUNT_OF_RANGE = f"""
     SELECT (SELECT count(*) FROM execution_logs AS l WHERE {_LOGS}) + (SELECT count(*) FROM fills AS f WHERE {_FILLS})
+        + (SELECT count(*) FROM fill_corrections AS c WHERE {_CORRECTIONS})
 """
 _END_OF_RANGE = """
     SELECT sequence FROM execution_logs WHERE trader_id = %(trader_id)s AND sequence > %(after)s
     ORDER BY trader_id, sequence OFFSET %(offset)s LIMIT 1
 """
+_SUBMITTED = tuple(field.name for field in fields(NewOrder))
 _PAGE_OF_TERMS = f"""
-    SELECT o.id, o.request_digest, {", ".join(f"o.{name}" for name in _TERMS)} FROM orders AS o
-    WHERE {_ORDERS} AND o.request_digest IS NOT NULL
-      AND (%(after_id)s::uuid IS NULL OR o.id > %(after_id)s) ORDER BY o.trader_id, o.id LIMIT %(limit)s
+    SELECT o.id, o.request_digest, {_columns("l", _SUBMITTED)} FROM (
+        SELECT * FROM orders AS o
+        WHERE {_ORDERS} AND o.request_digest IS NOT NULL AND (%(after_id)s::uuid IS NULL OR o.id > %(after_id)s)
+        ORDER BY o.trader_id, o.id LIMIT %(limit)s
+    ) AS o {_FIRST_LOG_OF_ORDER}
+    ORDER BY o.id
 """
 
 
@@ -293,7 +482,10 @@ class Reconciliation:
                 )
 
     async def _terms(self, caller: Caller, values: dict[str, Any]) -> AsyncGenerator[Discrepancy, None]:
-        """Compare each order's terms with the digest of the request that was recorded with the order."""
+        """Compare the terms of each order's first log with the digest of the request that was recorded with the order.
+
+        The order itself has other terms after a replace.
+        """
         after_id: UUID | None = None
         while True:
             page = values | {"after_id": after_id, "limit": PORTION}
@@ -305,7 +497,7 @@ class Reconciliation:
                         "ORDER_DIFFERS_FROM_LOG",
                         values["trader_id"],
                         order_id,
-                        detail="the order's terms do not match its digest",
+                        detail="the terms of its first log do not match its digest",
                     )
             if len(rows) < PORTION:
                 return
