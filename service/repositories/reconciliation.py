@@ -84,17 +84,28 @@ _LOG_BEFORE = """
         ORDER BY order_id DESC, sequence DESC LIMIT 1
     ) AS p ON p.order_id = l.order_id
 """
-_HISTORY = """
+_MAKES_AT_VENUE = "action IN ('EXECUTED', 'RECOVERED', 'FILLED', 'RESTATED', 'DONE_FOR_DAY')"
+_CLOSES = "(action IN ('CANCELLED', 'REJECTED') AND NOT refused OR action = 'DONE_FOR_DAY' AND status = 'CANCELLED')"
+_HISTORY = f"""
     CROSS JOIN LATERAL (
-        SELECT (array_agg(CASE action WHEN 'DONE_FOR_DAY' THEN 'CANCELLED' ELSE action::text END ORDER BY sequence DESC)
-                FILTER (WHERE NOT refused AND (action IN ('CANCELLED', 'REJECTED') OR action = 'DONE_FOR_DAY'
-                    AND coalesce(time_in_force NOT IN ('GTC', 'GTD'), expires_at IS NULL))))[1] AS closed_as,
-               coalesce(bool_or(NOT refused AND action IN (
-                    'EXECUTED', 'RECOVERED', 'FILLED', 'RESTATED', 'DONE_FOR_DAY')), false) AS at_venue,
-               max(sequence) FILTER (WHERE action IN ('CANCEL_REQUESTED', 'REPLACE_REQUESTED')) AS requested
+        SELECT (array_agg(CASE action WHEN 'REJECTED' THEN 'REJECTED'::order_status_enum ELSE 'CANCELLED' END
+                   ORDER BY sequence) FILTER (WHERE {_CLOSES}))[1] AS closed_as,
+               (array_agg(reason ORDER BY sequence) FILTER (WHERE {_CLOSES}))[1] AS reason,
+               coalesce(bool_or({_MAKES_AT_VENUE}), false) AS at_venue,
+               max(sequence) FILTER (WHERE action IN ('CANCEL_REQUESTED', 'REPLACE_REQUESTED')) AS requested,
+               -- A later expiry may be asked for again.
+               coalesce((array_agg(reason = 'EXPIRED' ORDER BY sequence DESC) FILTER (WHERE leaf_version > 1 AND (
+                   actor = 'blotter' AND reason = 'EXPIRED' OR action = 'REPLACED' AND terms ? 'expires_at')))[1],
+                   false) AS expiry_requested,
+               max(leaf_version) AS version
         FROM execution_logs WHERE trader_id = o.trader_id AND order_id = o.id
-    ) AS history
+    ) AS history CROSS JOIN LATERAL (
+        SELECT CASE WHEN o.pending_kind IS NOT NULL THEN history.requested END AS pending_sequence,
+               CASE WHEN history.version > 1 THEN o.status_reason ELSE history.reason END AS status_reason
+    ) AS expected
 """
+_OF_HISTORY = ("closed_as", "at_venue", "expiry_requested")
+_EXPECTED_BY_HISTORY = ("pending_sequence", "status_reason")
 _STATUS = """
     CASE WHEN {0}.filled_quantity = {0}.quantity THEN 'FILLED' WHEN {1} THEN {2}
          WHEN {0}.filled_quantity > 0 THEN 'PARTIAL' ELSE 'PENDING' END
@@ -111,6 +122,8 @@ def _json_terms(table: str) -> str:
 
 
 _CHANGES_TERMS = "l.action IN ('REPLACED', 'RESTATED') AND jsonb_typeof(l.terms) = 'object'"
+_NEW_TERMS = "l.terms - 'quantity' - CASE l.order_type WHEN 'MARKET' THEN 'price' ELSE '' END"
+"""A venue may restate the price of a MARKET order, which has none."""
 _EXPECTED = f"""
     LEFT JOIN LATERAL (
         SELECT coalesce(c.quantity, f.quantity_filled) AS quantity,
@@ -135,17 +148,26 @@ _EXPECTED = f"""
 """
 _WRONG_TERMS = f"""
     CASE WHEN {_CHANGES_TERMS}
-         THEN {_json_terms("l")} IS DISTINCT FROM {_json_terms("p")} || (l.terms - 'quantity')
+         THEN {_json_terms("l")} IS DISTINCT FROM {_json_terms("p")} || ({_NEW_TERMS})
          ELSE ({_columns("l", _TERMS[1:])}) IS DISTINCT FROM ({_columns("p", _TERMS[1:])}) END
 """
+_SETTLES = """
+    NOT l.refused AND CASE
+        WHEN l.action IN ('REPLACED', 'REPLACE_REFUSED')
+             THEN p.pending_kind = 'REPLACE' AND l.answered_key = p.pending_key
+        WHEN l.action = 'CANCEL_REFUSED' THEN p.pending_kind = 'CANCEL' AND l.answered_key = p.pending_key
+        WHEN l.action = 'DONE_FOR_DAY' THEN l.status = 'CANCELLED'
+        ELSE l.action IN ('CANCELLED', 'REJECTED') END
+"""
 _WRONG_PENDING = f"""
-    ({_columns("l", _PENDING)}) IS DISTINCT FROM (
-        CASE WHEN l.action = 'CANCEL_REQUESTED' THEN 'CANCEL' WHEN l.action = 'REPLACE_REQUESTED' THEN 'REPLACE'
-             WHEN l.answered_key = p.pending_key THEN NULL ELSE p.pending_kind END,
-        CASE WHEN l.action IN ('CANCEL_REQUESTED', 'REPLACE_REQUESTED') THEN l.request_key
-             WHEN l.answered_key = p.pending_key THEN NULL ELSE p.pending_key END,
-        CASE WHEN l.action = 'CANCEL_REQUESTED' THEN NULL WHEN l.action = 'REPLACE_REQUESTED' THEN l.terms
-             WHEN l.answered_key = p.pending_key THEN NULL ELSE p.pending_terms END)
+    CASE WHEN l.action = 'CANCEL_REQUESTED'
+              THEN ({_columns("l", _PENDING)}) IS DISTINCT FROM ('CANCEL', l.request_key, NULL)
+         WHEN l.action = 'REPLACE_REQUESTED'
+              THEN ({_columns("l", _PENDING)}) IS DISTINCT FROM ('REPLACE', l.request_key, l.terms)
+         WHEN {_SETTLES}
+              THEN ({_columns("l", _PENDING)}) IS DISTINCT FROM (NULL, NULL, NULL)
+                   OR l.answered_key IS DISTINCT FROM p.pending_key
+         ELSE ({_columns("l", _PENDING)}) IS DISTINCT FROM ({_columns("p", _PENDING)}) END
 """
 _WRONG: dict[str, str] = {
     "filled": """
@@ -160,10 +182,7 @@ _WRONG: dict[str, str] = {
     "terms": f"p.id IS NOT NULL AND {_WRONG_TERMS}",
     "what was entered": f"p.id IS NOT NULL AND ({_columns('l', (*_ENTERED, 'order_created_at'))}) IS DISTINCT FROM "
     f"({_columns('p', (*_ENTERED, 'order_created_at'))})",
-    "at_venue": """
-        p.leaf_version > 1 AND l.at_venue IS DISTINCT FROM (p.at_venue OR NOT l.refused AND l.action IN (
-            'EXECUTED', 'RECOVERED', 'FILLED', 'RESTATED', 'DONE_FOR_DAY'))
-    """,
+    "at_venue": f"p.leaf_version > 1 AND l.at_venue IS DISTINCT FROM (p.at_venue OR l.{_MAKES_AT_VENUE})",
     "the pending request": _WRONG_PENDING,
 }
 
@@ -197,15 +216,13 @@ CHECKS: list[tuple[DiscrepancyKind, str]] = [
         "ORDER_DIFFERS_FROM_LOG",
         f"""
         SELECT o.trader_id, o.id, NULL::uuid, NULL::uuid, o.last_sequence, NULL::bigint,
-               'its logs have another ' || concat_ws(
-            ', ', CASE WHEN o.closed_as::text IS DISTINCT FROM history.closed_as THEN 'closed_as' END,
-            CASE WHEN o.at_venue IS DISTINCT FROM history.at_venue THEN 'at_venue' END,
-            CASE WHEN o.status::text IS DISTINCT FROM {_STATUS_OF_ORDER} THEN 'status' END,
-            CASE WHEN o.pending_sequence IS DISTINCT FROM expected.requested THEN 'pending_sequence' END)
-        FROM orders AS o {_HISTORY} CROSS JOIN LATERAL (
-            SELECT CASE WHEN o.pending_kind IS NOT NULL THEN history.requested END AS requested) AS expected
-        WHERE {_ORDERS} AND (o.closed_as::text, o.at_venue, o.status::text, o.pending_sequence)
-              IS DISTINCT FROM (history.closed_as, history.at_venue, {_STATUS_OF_ORDER}, expected.requested)
+               'by its logs it has another ' || concat_ws(
+            ', ', CASE WHEN o.status::text IS DISTINCT FROM {_STATUS_OF_ORDER} THEN 'status' END,
+            {_differing("o", "history", _OF_HISTORY)}, {_differing("o", "expected", _EXPECTED_BY_HISTORY)})
+        FROM orders AS o {_HISTORY}
+        WHERE {_ORDERS} AND (o.status::text, {_columns("o", (*_OF_HISTORY, *_EXPECTED_BY_HISTORY))})
+              IS DISTINCT FROM ({_STATUS_OF_ORDER}, {_columns("history", _OF_HISTORY)},
+                                {_columns("expected", _EXPECTED_BY_HISTORY)})
         """,
     ),
     (
@@ -350,7 +367,8 @@ CHECKS: list[tuple[DiscrepancyKind, str]] = [
         f"""
         SELECT l.trader_id, l.order_id, l.id, NULL::uuid, l.sequence, e.position, ''
         FROM execution_logs AS l JOIN ledger_entries AS e ON (e.trader_id, e.sequence) = (l.trader_id, l.sequence)
-        WHERE {_LOGS} AND (e.leaf IS DISTINCT FROM execution_log_leaf(l) OR e.kind IS DISTINCT FROM 'EXECUTION_LOG')
+        WHERE {_LOGS} AND (e.leaf IS DISTINCT FROM execution_log_leaf(l) OR e.kind IS DISTINCT FROM 'EXECUTION_LOG'
+            OR l.leaf_version NOT IN (1, 2))
         """,
     ),
     (
