@@ -17,7 +17,7 @@ class CancelTimer(Base):
     __tablename__ = "cancel_timers"
     __table_args__ = (
         Index("idx_cancel_timers_fires_at", "fires_at"),
-        {"comment": "When the open orders of a trader are cancelled unless the timer is set again"},
+        {"comment": "When a trader's open orders are cancelled unless the timer is set again"},
     )
 
     trader_id: Mapped[UUID] = mapped_column(ForeignKey("traders.id"), primary_key=True)

@@ -94,7 +94,7 @@ class ExecutionLog(Base):
     actor: Mapped[str] = mapped_column(String(100), comment="Who acted")
     request_id: Mapped[str] = mapped_column(String(64))
     login: Mapped[str | None] = mapped_column(
-        Text, server_default=text("CURRENT_USER"), comment="The database login that wrote the log"
+        Text, server_default=text("SESSION_USER"), comment="The database login that wrote the log"
     )
     xid: Mapped[int | None] = mapped_column(
         BigInteger,
@@ -125,7 +125,7 @@ class ExecutionLog(Base):
     fill_commission: Mapped[Price | None]
 
     leaf_version: Mapped[int] = mapped_column(
-        SmallInteger, server_default=text("1"), comment="Version of the leaf in the ledger"
+        SmallInteger, server_default=text("2"), comment="Version of the leaf in the ledger"
     )
     excess_quantity: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     stop_price: Mapped[Price | None]

@@ -39,9 +39,7 @@ class Fill(Base):
     price_at_fill: Mapped[Price] = mapped_column(comment="Price per share")
     venue: Mapped[str] = mapped_column(String(50), comment="Exchange name")
     commission: Mapped[Price] = mapped_column(server_default="0")
-    created_at: Mapped[Instant] = mapped_column(
-        server_default=text("clock_timestamp()"), comment="When the fill was recorded"
-    )
+    created_at: Mapped[Instant] = mapped_column(comment="When the fill was recorded")
     execution_id: Mapped[str] = mapped_column(String(64), comment="The venue's id of the fill (FIX ExecID)")
     sequence: Mapped[Sequence] = mapped_column(comment="Number of the event that recorded the fill")
     trade_date: Mapped[date] = mapped_column(comment="Trade date (FIX tag 75)")
