@@ -36,7 +36,7 @@ from service.repositories.append import LedgerWriter
 from service.repositories.database import Database, login_to
 from service.repositories.orders import Orders
 from service.sequencing.sequencer import PORTION
-from service.servicers.validation import new_order
+from service.servicers.order_validation import new_order
 
 TRADERS = list(DEMO_TRADERS)
 COMPLIANCE = (("x-caller-role", "compliance"),)

@@ -24,7 +24,7 @@ from replay.traders import DEMO_TRADERS
 from service.domain.identity import Caller, CallerKind
 from service.repositories.database import Database
 from service.repositories.orders import Orders
-from service.servicers.validation import new_order
+from service.servicers.order_validation import new_order
 
 Submit = Callable[[UUID], Awaitable[object]]
 

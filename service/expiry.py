@@ -1,15 +1,17 @@
-"""Cancels the orders that are past their expiry."""
+"""Cancels the orders that are past their expiry, and those of traders whose cancel timer has run out."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from uuid import uuid4
+from collections.abc import Awaitable, Callable
+from uuid import UUID, uuid4
 
 from service.domain.errors import BlotterError, DatabaseUnavailable
 from service.domain.identity import Caller, CallerKind
-from service.repositories.orders import Orders
+from service.repositories.due import DueCancels
+from service.repositories.orders import Cancelled
 
 LOOK_SECONDS = 5.0
 """The deadline of each statement; the next one uses another connection."""
@@ -18,18 +20,18 @@ log = logging.getLogger("blotter.expiry")
 
 
 class Expiry:
-    """Polls in every process; the lock on the trader's counter ensures that each order expires once."""
+    """Polls in every process; the lock on the trader's counter ensures that each order is cancelled once."""
 
-    def __init__(self, orders: Orders, poll_seconds: float) -> None:
-        self._orders = orders
+    def __init__(self, due: DueCancels, poll_seconds: float) -> None:
+        self._due = due
         self._poll_seconds = poll_seconds
 
     async def run(self) -> None:
-        """Cancel expired orders until cancelled. An unavailable database delays expiry and loses none."""
+        """Cancel what is due until cancelled. An unavailable database delays the cancels and loses none."""
         succeeding = True
         while True:
             try:
-                await self.expire_due()
+                await self.cancel_due()
             except Exception as error:  # noqa: BLE001  # after any error orders must still expire
                 if succeeding:
                     log.warning("Expired orders cannot be cancelled: %s", error)
@@ -40,23 +42,35 @@ class Expiry:
                 succeeding = True
             await asyncio.sleep(self._poll_seconds)
 
-    async def expire_due(self) -> None:
-        """Cancel the expired orders, one transaction per trader. A trader whose counter is locked is skipped.
+    async def cancel_due(self) -> None:
+        """Cancel what is due, one transaction per trader. A trader whose counter is locked is skipped.
 
         Each statement has a deadline, so that one dead connection does not stop all expiry. Raises DatabaseUnavailable.
         """
-        for trader_id in await self._orders.traders_with_expired_orders(_caller()):
-            try:
-                expired = await self._orders.expire(_caller(), trader_id)
-            except DatabaseUnavailable:
-                raise
-            except BlotterError as error:
-                log.info("Expired orders are left for the next poll: %s", error, extra={"trader_id": str(trader_id)})
-                continue
-            if expired:
-                log.info("%d orders expired", len(expired), extra={"trader_id": str(trader_id)})
+        due = await self._due.traders(_caller("due"))
+        for trader_id in due.firing:
+            await self._cancel(trader_id, self._due.fire_timer, "timer", "%d orders cancelled by the cancel timer")
+        for trader_id in due.expired:
+            await self._cancel(trader_id, self._due.expire, "expiry", "%d orders expired")
+
+    async def _cancel(
+        self,
+        trader_id: UUID,
+        cancel: Callable[[Caller, UUID], Awaitable[list[Cancelled]]],
+        name: str,
+        message: str,
+    ) -> None:
+        try:
+            cancelled = await cancel(_caller(name), trader_id)
+        except DatabaseUnavailable:
+            raise
+        except BlotterError as error:
+            log.info("Due cancels are left for the next poll: %s", error, extra={"trader_id": str(trader_id)})
+        else:
+            if cancelled:
+                log.info(message, len(cancelled), extra={"trader_id": str(trader_id)})
 
 
-def _caller() -> Caller:
+def _caller(name: str) -> Caller:
     deadline = time.monotonic() + LOOK_SECONDS
-    return Caller(CallerKind.EXECUTION, None, "blotter", f"expiry-{uuid4()}", deadline)
+    return Caller(CallerKind.EXECUTION, None, "blotter", f"{name}-{uuid4()}", deadline)

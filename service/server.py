@@ -30,8 +30,10 @@ from service.interceptors.telemetry import StreamStarts, Telemetry, ignore_disco
 from service.liveness import Liveness
 from service.repositories.audit import Audit
 from service.repositories.database import Database
+from service.repositories.due import DueCancels
 from service.repositories.events import Events
 from service.repositories.inspection import Inspection
+from service.repositories.order_reads import OrderReads
 from service.repositories.orders import Orders
 from service.repositories.probe import Probe
 from service.repositories.proofs import Ledger
@@ -174,7 +176,9 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
                 ("grpc.max_concurrent_streams", settings.max_concurrent_streams),
             ],
         )
-        order_service_pb2_grpc.add_OrderServiceServicer_to_server(OrderServicer(orders, events, feed), server)
+        order_service_pb2_grpc.add_OrderServiceServicer_to_server(
+            OrderServicer(orders, OrderReads(database), events, feed), server
+        )
         audit_service_pb2_grpc.add_AuditServiceServicer_to_server(_audit_servicer(database, feed), server)
         health_pb2_grpc.add_HealthServicer_to_server(health, server)
         reflection.enable_server_reflection((*SERVICES, "grpc.health.v1.Health", reflection.SERVICE_NAME), server)
@@ -191,7 +195,7 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
         except RuntimeError as error:
             raise AddressInUse(f"Cannot listen on {settings.listen}: it is in use, or not an address.") from error
         await server.start()
-        expiry = Expiry(Orders(own, committed), settings.expiry_poll_ms / 1000)
+        expiry = Expiry(DueCancels(own, committed), settings.expiry_poll_ms / 1000)
         tasks = [
             asyncio.create_task(feed.run(), name="feed"),
             asyncio.create_task(expiry.run(), name="expiry"),

@@ -48,13 +48,6 @@ class MalformedRequest(BlotterError):
     sentence = "The request cannot be read: its bytes are not the message that this method takes."
 
 
-class ExpireTimePast(InvalidRequest):
-    """An expire_time that is not in the future: the database checks it, if the order is not a repeat."""
-
-    def __init__(self) -> None:
-        super().__init__(FieldViolation("expire_time", "must be in the future"))
-
-
 class InvalidPageToken(BlotterError):
     """A page token that is damaged, or of another caller or other filters."""
 
@@ -165,7 +158,7 @@ class ClientOrderIdReused(BlotterError):
     """The same client_order_id with other content."""
 
     reason = "CLIENT_ORDER_ID_REUSED"
-    sentence = "Another order was entered under this client_order_id."
+    sentence = "Another order was entered under this client_order_id, or it is the key of a request."
 
 
 class ReportIdReused(BlotterError):
@@ -176,10 +169,38 @@ class ReportIdReused(BlotterError):
 
 
 class ExecutionIdReused(BlotterError):
-    """The same execution_id of the same venue with other content."""
+    """The same execution_id of the same venue and trade date with other content."""
 
     reason = "EXECUTION_ID_REUSED"
-    sentence = "Another fill of this venue was recorded under this execution_id."
+    sentence = "Another fill or correction of this venue and trade date was recorded under this execution_id."
+
+
+class RequestKeyReused(BlotterError):
+    """The same request_key with other content, or for another order, or a client_order_id as request_key."""
+
+    reason = "REQUEST_KEY_REUSED"
+    sentence = "Another request or order was entered under this request_key."
+
+
+class RequestPending(BlotterError):
+    """The order has a request that waits for the venue's answer; one at a time may."""
+
+    reason = "REQUEST_PENDING"
+    sentence = "Another request for the order waits for the venue's answer."
+
+
+class RequestNotPending(BlotterError):
+    """A venue's acceptance of a replace that is not pending."""
+
+    reason = "REQUEST_NOT_PENDING"
+    sentence = "The order has no such pending replace; the refusal is in the audit trail."
+
+
+class OrderChanged(BlotterError):
+    """The order's last sequence is not the expected one."""
+
+    reason = "ORDER_CHANGED"
+    sentence = "The order has changed: its last_sequence is not the expected one. Read it again and decide anew."
 
 
 class OrderClosed(BlotterError):
@@ -189,11 +210,18 @@ class OrderClosed(BlotterError):
     sentence = "The order is closed."
 
 
+class FillNotFound(BlotterError):
+    """A correction or bust of a fill that is not recorded for the order, or is busted."""
+
+    reason = "FILL_NOT_FOUND"
+    sentence = "The order has no such fill, or it is busted; the refusal is in the audit trail."
+
+
 class Overfill(BlotterError):
-    """A fill of more than the open quantity of the order."""
+    """A repeated report of a fill that revisions before 020 refused. Such fills are recorded since."""
 
     reason = "OVERFILL"
-    sentence = "The fill is for more than the order has left; the refusal is in the audit trail."
+    sentence = "The fill was refused for being more than the order had left; the refusal is in the audit trail."
 
 
 class SlowConsumer(BlotterError):

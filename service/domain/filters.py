@@ -1,4 +1,7 @@
-"""The filters of reads. None (or an empty key): no condition. Spans include their start and exclude their end."""
+"""The filters of reads. None (or an empty key): no condition. Spans include their start and exclude their end.
+
+Labels are a JSON object with sorted keys, all of which must match: text, so that a filter has one form.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,10 @@ class OrderFilter:
     created_to: datetime | None = None
     updated_from: datetime | None = None
     updated_to: datetime | None = None
+    accounts: list[str] | None = None
+    parent_order_ids: list[str] | None = None
+    labels: str | None = None
+    security_ids: list[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +58,9 @@ class EventFilter:
     symbols: list[str] | None = None
     statuses: list[OrderStatus] | None = None
     actions: list[Action] | None = None
+    accounts: list[str] | None = None
+    labels: str | None = None
+    parent_order_ids: list[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,20 @@ import re
 import unicodedata
 
 KEY = re.compile(r"[!-~]{1,64}")
-"""A client_order_id, report_id, execution_id or request id."""
+"""A client_order_id, request key, report_id, execution_id or request id."""
 
 CODE = re.compile(r"[!-~]{1,50}")
 """A machine-readable error code."""
 
 SYMBOL = re.compile(r"(?! )[A-Za-z0-9.\-/=:^_ ]{1,22}(?<! )")
+
+CURRENCY = re.compile(r"[A-Z]{3}")
+"""ISO 4217."""
+
+LABEL_KEY = re.compile(r"[a-z0-9_.\-]{1,32}")
+"""The key of one of an order's labels."""
+
+ACCOUNT = re.compile(r"(?! )[ -~]{1,64}(?<! )")
 
 ACTOR = re.compile(r"(?! )[ -~]{1,100}(?<! )")
 """ASCII only: an actor could imitate another's name with letters of other scripts that look like Latin ones."""
@@ -23,7 +31,7 @@ ACTOR = re.compile(r"(?! )[ -~]{1,100}(?<! )")
 RESERVED_ACTORS = frozenset({"blotter", "sequencer", "trader", "execution", "compliance"})
 """The service's own names, and the actors of callers that send no `x-actor`: one for each kind of caller."""
 
-RESERVED_REASONS = frozenset({"EXPIRED", "LATE_FILL"})
+RESERVED_REASONS = frozenset({"DISCONNECTED", "DONE_FOR_DAY", "EXPIRED", "LATE_FILL", "OVERFILL"})
 """The reasons that the service gives for events of its own."""
 
 # Characters without a glyph that str.isprintable() accepts: Default_Ignorable_Code_Point outside of category Cf, and

@@ -15,11 +15,17 @@ from service.domain.errors import (
     ClientOrderIdReused,
     DatabaseUnavailable,
     ExecutionIdReused,
-    ExpireTimePast,
+    FieldViolation,
+    FillNotFound,
+    InvalidRequest,
+    OrderChanged,
     OrderClosed,
     OrderNotFound,
     Overfill,
     ReportIdReused,
+    RequestKeyReused,
+    RequestNotPending,
+    RequestPending,
     TraderDisabled,
     UnknownTrader,
 )
@@ -32,16 +38,46 @@ BY_CONSTRAINT: dict[str, Callable[[], BlotterError]] = {
 GONE = ("08", "53", "57P")
 """Classes of SQLSTATE: connection failure, insufficient resources, the server shuts down or starts up."""
 
-BY_OUTCOME: dict[str, Callable[[], BlotterError]] = {
-    "EXPIRE_TIME_PAST": ExpireTimePast,
+_BY_OUTCOME: dict[str, Callable[[], BlotterError]] = {
     "ORDER_NOT_FOUND": OrderNotFound,
     "ORDER_CLOSED": OrderClosed,
+    "ORDER_CHANGED": OrderChanged,
+    "REQUEST_PENDING": RequestPending,
+    "REQUEST_NOT_PENDING": RequestNotPending,
+    "FILL_NOT_FOUND": FillNotFound,
     "OVERFILL": Overfill,
     "CLIENT_ORDER_ID_REUSED": ClientOrderIdReused,
+    "REQUEST_KEY_REUSED": RequestKeyReused,
     "REPORT_ID_REUSED": ReportIdReused,
     "EXECUTION_ID_REUSED": ExecutionIdReused,
 }
-"""The outcomes with which submit_order, cancel_order and report_execution refuse a call."""
+
+_INVALID_TERMS: dict[str, tuple[str, str]] = {
+    "PRICE_REQUIRED": ("price", "is required for a limit, stop or stop limit order"),
+    "PRICE_NOT_ALLOWED": ("price", "must be empty for a market order"),
+    "STOP_PRICE_REQUIRED": ("stop_price", "is required for a stop limit order"),
+    "STOP_PRICE_NOT_ALLOWED": ("stop_price", "must be empty except for a stop limit order"),
+    "EXITS_ON_WRONG_SIDE": (
+        "price",
+        "must lie between stop_loss and take_profit: above stop_loss for a buy, below it for a sell",
+    ),
+    "EXPIRE_TIME_REQUIRED": ("expire_time", "is required for time in force GTD"),
+    "EXPIRE_TIME_NOT_ALLOWED": ("expire_time", "must be absent for time in force DAY, GTC, IOC and FOK"),
+    "EXPIRE_TIME_PAST": ("expire_time", "must be in the future"),
+    "SHORT_SALE_OF_A_BUY": ("short_sale", "must be unset for a buy"),
+}
+"""The outcomes that name an invalid combination of an order's terms: the field, and what it must be."""
+
+
+def error_of(outcome: str, terms: str = "") -> BlotterError:
+    """Return the error of an outcome with which a writing function refuses a call.
+
+    `terms` is the path of the message that holds the order's terms, with a dot at its end.
+    """
+    if outcome in _INVALID_TERMS:
+        field, description = _INVALID_TERMS[outcome]
+        return InvalidRequest(FieldViolation(terms + field, description))
+    return _BY_OUTCOME[outcome]()
 
 
 @contextmanager

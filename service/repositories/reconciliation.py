@@ -15,7 +15,7 @@ from uuid import UUID
 from service.domain.discrepancies import Discrepancy, DiscrepancyKind, Progress
 from service.domain.errors import UnknownTrader
 from service.domain.identity import Caller
-from service.domain.orders import NewOrder, content_digest
+from service.domain.writes import NewOrder, content_digest
 from service.repositories.database import Database, Statement
 from service.repositories.tree_check import TreeCheck
 

@@ -40,7 +40,19 @@ def within(column: str, name: str) -> str:
     return after + " AND " + if_given(end, "timestamptz", f"{column} < %({end})s::timestamptz")
 
 
-def call(function: str, parameters: Sequence[str], value: type[Any]) -> str:
-    """Return the call of a writing function of the schema: one row, its outcome and the fields of the recorded row."""
-    arguments = ", ".join(f"%({name})s" for name in parameters)
-    return f"SELECT outcome, {columns(value, '(result.recorded)')} FROM {function}({arguments}) AS result"
+def having_labels(column: str) -> str:
+    """Return the condition that a column of labels has all labels of the parameter `labels`, JSON, if that is given."""
+    return if_given("labels", "jsonb", f"{column} @> %(labels)s::jsonb")
+
+
+def call(function: str, parameters: Sequence[str]) -> str:
+    """Return the call of a writing function of the schema: one row, its outcome and all columns of the recorded order.
+
+    A parameter of another type than its value is written with a cast, as in `terms::jsonb`.
+    """
+    arguments = ", ".join(f"%({name})s{cast and '::'}{cast}" for name, _, cast in map(_typed, parameters))
+    return f"SELECT outcome, (result.recorded).* FROM {function}({arguments}) AS result"
+
+
+def _typed(parameter: str) -> tuple[str, str, str]:
+    return parameter.partition("::")

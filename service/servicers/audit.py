@@ -17,7 +17,7 @@ from service.repositories.inspection import Inspection
 from service.repositories.proofs import Ledger
 from service.repositories.reconciliation import Reconciliation
 from service.servicers import validation
-from service.servicers.conversion import log_to_proto
+from service.servicers.audit_conversion import log_to_proto
 from service.servicers.inspection import InspectionServicer
 from service.servicers.proofs import LedgerServicer
 from service.streams import Feed, tokens

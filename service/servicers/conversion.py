@@ -1,25 +1,35 @@
-"""Conversion of domain values to messages of the contract."""
+"""Conversion of domain values to messages of blotter.orders.v1."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from decimal import ROUND_HALF_UP, Context, Decimal
+from uuid import UUID
 
-from blotter.audit.v1 import execution_log_pb2, inspection_pb2, ledger_pb2
-from blotter.orders.v1 import order_pb2
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.field_mask_pb2 import FieldMask
+
+from blotter.orders.v1 import cancel_timer_pb2, order_pb2, request_pb2, terms_pb2
 from blotter_client.decimals import format_decimal
 from blotter_client.values import timestamp
-from service.domain.discrepancies import Discrepancy, Progress
-from service.domain.orders import ExecutionLog, Fill, NewOrder, Order
-from service.repositories.inspection import Access
-from service.repositories.proofs import SignedTree
+from service.domain.orders import CancelTimer, ExecutionLog, Order, Request, Terms
+from service.domain.writes import NewOrder
+from service.servicers.fill_conversion import correction_of, decimal, fill_of
+
+OPEN = ("PENDING", "PARTIAL")
+TERM_FIELDS = {
+    "quantity": "quantity",
+    "price": "price",
+    "stop_price": "stop_price",
+    "stop_loss": "stop_loss",
+    "take_profit": "take_profit",
+    "expires_at": "expire_time",
+    "time_in_force": "time_in_force",
+}
+"""The fields of OrderTerms by the names of the terms in the record, in the order of the contract."""
 
 _CENTIMILLIONTH = Decimal("0.00000001")
 _EXACT = Context(prec=60)
-
-
-def decimal(value: Decimal | None) -> str:
-    """Return the decimal without trailing zeros; the empty string for None."""
-    return "" if value is None else format_decimal(value)
 
 
 def average_price(notional: Decimal, quantity: int) -> str:
@@ -32,25 +42,68 @@ def average_price(notional: Decimal, quantity: int) -> str:
 
 def order_to_proto(order: Order) -> order_pb2.Order:
     """Return the message of an order."""
+    return _order(order, order.id, order.created_at, order.updated_at, order.last_sequence, order.pending_sequence or 0)
+
+
+def order_after(log: ExecutionLog) -> order_pb2.Order:
+    """Return the order as the event left it."""
+    pending_sequence = log.sequence if log.pending_key and log.pending_key == log.request_key else 0
+    return _order(log, log.order_id, log.order_created_at, log.created_at, log.sequence, pending_sequence)
+
+
+def _order(
+    state: Order | ExecutionLog,
+    order_id: UUID,
+    created_at: datetime,
+    updated_at: datetime,
+    last_sequence: int,
+    pending_sequence: int,
+) -> order_pb2.Order:
+    """Return the message of an order, of which a row of either table holds the state."""
     return order_pb2.Order(
-        order_id=str(order.id),
-        client_order_id=order.client_order_id,
-        trader_id=str(order.trader_id),
-        symbol=order.symbol,
-        side=order_pb2.Side.Value(f"SIDE_{order.side}"),
-        order_type=order_pb2.OrderType.Value(f"ORDER_TYPE_{order.order_type}"),
-        quantity=order.quantity,
-        price=decimal(order.price),
-        stop_loss=decimal(order.stop_loss),
-        take_profit=decimal(order.take_profit),
-        status=order_pb2.OrderStatus.Value(f"ORDER_STATUS_{order.status}"),
-        filled_quantity=order.filled_quantity,
-        filled_notional=decimal(order.filled_notional),
-        average_fill_price=average_price(order.filled_notional, order.filled_quantity),
-        create_time=timestamp(order.created_at),
-        update_time=timestamp(order.updated_at),
-        expire_time=timestamp(order.expires_at),
-        last_sequence=order.last_sequence,
+        order_id=str(order_id),
+        client_order_id=state.client_order_id,
+        trader_id=str(state.trader_id),
+        symbol=state.symbol,
+        side=order_pb2.Side.Value(f"SIDE_{state.side}"),
+        order_type=order_pb2.OrderType.Value(f"ORDER_TYPE_{state.order_type}"),
+        quantity=state.quantity,
+        price=decimal(state.price),
+        stop_loss=decimal(state.stop_loss),
+        take_profit=decimal(state.take_profit),
+        status=order_pb2.OrderStatus.Value(f"ORDER_STATUS_{state.status}"),
+        filled_quantity=state.filled_quantity,
+        filled_notional=decimal(state.filled_notional),
+        average_fill_price=average_price(state.filled_notional, state.filled_quantity + state.excess_quantity),
+        create_time=timestamp(created_at),
+        update_time=timestamp(updated_at),
+        expire_time=timestamp(state.expires_at),
+        last_sequence=last_sequence,
+        leaves_quantity=state.quantity - state.filled_quantity if state.status in OPEN else 0,
+        excess_quantity=state.excess_quantity,
+        stop_price=decimal(state.stop_price),
+        time_in_force=_time_in_force(state.time_in_force),
+        account=state.account or "",
+        labels=state.labels,
+        parent_order_id=state.parent_order_id or "",
+        currency=state.currency or "",
+        security_id=state.security_id or "",
+        security_id_source=_security_id_source(state.security_id_source),
+        short_sale=_short_sale(state.short_sale),
+        exempt_from_cancel_timer=state.exempt_from_cancel_timer,
+        at_venue=state.at_venue,
+        status_reason=(state.status_reason or "") if state.status in ("CANCELLED", "REJECTED") else "",
+        pending_request=_pending(state, pending_sequence) if state.pending_kind else None,
+    )
+
+
+def _pending(state: Order | ExecutionLog, sequence: int) -> terms_pb2.PendingRequest:
+    return terms_pb2.PendingRequest(
+        request_key=state.pending_key or "",
+        kind=terms_pb2.RequestKind.Value(f"REQUEST_KIND_{state.pending_kind}"),
+        terms=terms_to_proto(state.pending_terms),
+        update_mask=mask_of(state.pending_terms),
+        sequence=sequence,
     )
 
 
@@ -69,68 +122,41 @@ def valid_order_to_proto(order: NewOrder, trader_id: object) -> order_pb2.Order:
         status=order_pb2.ORDER_STATUS_PENDING,
         filled_notional="0",
         expire_time=timestamp(order.expires_at),
+        leaves_quantity=order.quantity,
+        stop_price=decimal(order.stop_price),
+        time_in_force=_time_in_force(order.time_in_force),
+        account=order.account or "",
+        labels=order.labels,
+        parent_order_id=order.parent_order_id or "",
+        currency=order.currency or "",
+        security_id=order.security_id or "",
+        security_id_source=_security_id_source(order.security_id_source),
+        short_sale=_short_sale(order.short_sale),
+        exempt_from_cancel_timer=order.exempt_from_cancel_timer,
     )
 
 
-def fill_to_proto(fill: Fill) -> order_pb2.Fill:
-    """Return the message of a fill."""
-    return order_pb2.Fill(
-        fill_id=str(fill.id),
-        order_id=str(fill.order_id),
-        trader_id=str(fill.trader_id),
-        execution_id=fill.execution_id,
-        venue=fill.venue,
-        quantity=fill.quantity_filled,
-        price=decimal(fill.price_at_fill),
-        commission=decimal(fill.commission),
-        event_time=timestamp(fill.timestamp),
-        record_time=timestamp(fill.created_at),
-        sequence=fill.sequence,
-    )
-
-
-def order_after(log: ExecutionLog) -> order_pb2.Order:
-    """Return the order as the event left it."""
-    return order_to_proto(
-        Order(
-            id=log.order_id,
-            trader_id=log.trader_id,
-            client_order_id=log.client_order_id,
-            symbol=log.symbol,
-            side=log.side,
-            order_type=log.order_type,
-            quantity=log.quantity,
-            price=log.price,
-            stop_loss=log.stop_loss,
-            take_profit=log.take_profit,
-            status=log.status,
-            filled_quantity=log.filled_quantity,
-            filled_notional=log.filled_notional,
-            created_at=log.order_created_at,
-            updated_at=log.created_at,
-            expires_at=log.expires_at,
-            last_sequence=log.sequence,
-        )
-    )
-
-
-def fill_of(log: ExecutionLog) -> order_pb2.Fill | None:
-    """Return the fill that the event recorded or refused; None for an event without a fill."""
-    if log.fill_quantity is None:
+def terms_to_proto(terms: Terms | None) -> terms_pb2.OrderTerms | None:
+    """Return the message of some terms, in which cleared terms are unset; None where there are none."""
+    if not terms:
         return None
-    return order_pb2.Fill(
-        fill_id=str(log.fill_id or ""),
-        order_id=str(log.order_id),
-        trader_id=str(log.trader_id),
-        execution_id=log.execution_id or "",
-        venue=log.venue or "",
-        quantity=log.fill_quantity,
-        price=decimal(log.fill_price),
-        commission=decimal(log.fill_commission),
-        event_time=timestamp(log.timestamp),
-        record_time=timestamp(log.created_at),
-        sequence=log.sequence,
+    expires_at = terms.get("expires_at")
+    return terms_pb2.OrderTerms(
+        quantity=terms.get("quantity", 0),
+        price=terms.get("price") or "",
+        stop_price=terms.get("stop_price") or "",
+        stop_loss=terms.get("stop_loss") or "",
+        take_profit=terms.get("take_profit") or "",
+        expire_time=timestamp(datetime.fromisoformat(expires_at)) if expires_at else None,
+        time_in_force=_time_in_force(terms.get("time_in_force")),
     )
+
+
+def mask_of(terms: Terms | None) -> FieldMask | None:
+    """Return the field mask of some terms, in the order of the contract; None where there are none."""
+    if not terms:
+        return None
+    return FieldMask(paths=[field for name, field in TERM_FIELDS.items() if name in terms])
 
 
 def event_to_proto(log: ExecutionLog, position: int | None = None) -> order_pb2.OrderEvent:
@@ -148,78 +174,50 @@ def event_to_proto(log: ExecutionLog, position: int | None = None) -> order_pb2.
         log_id=str(log.id),
         refused=log.refused,
         position=position,
+        request_key=log.request_key or "",
+        answered_key=log.answered_key or "",
+        terms=terms_to_proto(log.terms),
+        update_mask=mask_of(log.terms),
+        correction=correction_of(log),
     )
 
 
-def log_to_proto(log: ExecutionLog, position: int | None = None) -> execution_log_pb2.ExecutionLog:
-    """Return an execution log as AuditService returns it."""
-    return execution_log_pb2.ExecutionLog(
-        log_id=str(log.id),
-        trader_id=str(log.trader_id),
-        order_id=str(log.order_id),
-        sequence=log.sequence,
-        action=order_pb2.Action.Value(f"ACTION_{log.action}"),
-        status=order_pb2.OrderStatus.Value(f"ORDER_STATUS_{log.status}"),
-        event_time=timestamp(log.timestamp),
-        record_time=timestamp(log.created_at),
-        reason=log.reason or "",
-        retry_attempt=log.retry_attempt,
-        error_code=log.error_code or "",
-        actor=log.actor,
-        login=log.login or "",
-        request_id=log.request_id,
-        report_id=log.report_id or "",
-        order=order_after(log),
-        fill=fill_of(log),
-        venue=log.venue or "",
-        refused=log.refused,
-        position=position,
+def request_to_proto(request: Request) -> request_pb2.Request:
+    """Return the message of a request and its outcome."""
+    return request_pb2.Request(
+        request_key=request.key,
+        kind=terms_pb2.RequestKind.Value(f"REQUEST_KIND_{request.kind}"),
+        outcome=request_pb2.RequestOutcome.Value(f"REQUEST_OUTCOME_{request.outcome}"),
+        terms=terms_to_proto(request.terms),
+        update_mask=mask_of(request.terms),
+        reason=request.reason or "",
+        request_sequence=request.sequence,
+        request_time=timestamp(request.created_at),
+        outcome_sequence=request.outcome_sequence or 0,
+        outcome_time=timestamp(request.outcome_at),
+        outcome_reason=request.outcome_reason or "",
+        outcome_code=request.outcome_code or "",
     )
 
 
-def checkpoint_to_proto(tree: SignedTree) -> ledger_pb2.Checkpoint:
-    """Return the message of a signed tree head."""
-    return ledger_pb2.Checkpoint(
-        origin=tree.note.partition("\n")[0],
-        tree_size=tree.size,
-        root_hash=tree.root_hash,
-        note=tree.cosigned,
-        create_time=timestamp(tree.created_at),
+def timer_to_proto(timer: CancelTimer | None) -> cancel_timer_pb2.CancelTimer | None:
+    """Return the message of a cancel timer; None for one that is off."""
+    if timer is None:
+        return None
+    timeout = Duration()
+    timeout.FromTimedelta(timer.timeout)
+    return cancel_timer_pb2.CancelTimer(
+        timeout=timeout, fire_time=timestamp(timer.fires_at), set_time=timestamp(timer.set_at)
     )
 
 
-def discrepancy_to_proto(found: Discrepancy) -> inspection_pb2.Discrepancy:
-    """Return the message of a discrepancy."""
-    return inspection_pb2.Discrepancy(
-        kind=inspection_pb2.DiscrepancyKind.Value(f"DISCREPANCY_KIND_{found.kind}"),
-        trader_id=str(found.trader_id or ""),
-        order_id=str(found.order_id or ""),
-        log_id=str(found.log_id or ""),
-        fill_id=str(found.fill_id or ""),
-        sequence=found.sequence or 0,
-        position=found.position,
-        detail=found.detail,
-    )
+def _time_in_force(label: str | None) -> terms_pb2.TimeInForce.ValueType:
+    return terms_pb2.TimeInForce.Value(f"TIME_IN_FORCE_{label or 'UNSPECIFIED'}")
 
 
-def progress_to_proto(progress: Progress) -> inspection_pb2.ReconciliationProgress:
-    """Return the message of a reconciliation's progress."""
-    return inspection_pb2.ReconciliationProgress(
-        traders_done=progress.traders_done,
-        traders_total=progress.traders_total,
-        compared_count=progress.compared,
-        discrepancy_count=progress.discrepancies,
-    )
+def _security_id_source(label: str | None) -> order_pb2.SecurityIdSource.ValueType:
+    return order_pb2.SecurityIdSource.Value(f"SECURITY_ID_SOURCE_{label or 'UNSPECIFIED'}")
 
 
-def access_to_proto(access: Access) -> inspection_pb2.AuditAccess:
-    """Return the message of a recorded read by compliance."""
-    return inspection_pb2.AuditAccess(
-        access_id=access.id,
-        access_time=timestamp(access.accessed_at),
-        actor=access.actor,
-        login=access.login,
-        request_id=access.request_id,
-        method=access.method,
-        request=access.request,
-    )
+def _short_sale(label: str | None) -> order_pb2.ShortSale.ValueType:
+    return order_pb2.ShortSale.Value(f"SHORT_SALE_{label or 'UNSPECIFIED'}")

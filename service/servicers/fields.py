@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Sequence, Sized
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence, Sized
+from contextlib import suppress
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Protocol
 from uuid import UUID
@@ -16,14 +18,27 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from blotter_client.values import moment_of
 from service.domain.errors import FieldViolation, InvalidRequest
 from service.domain.identity import UUID_TEXT
-from service.domain.text import CODE, KEY, RESERVED_REASONS, SYMBOL, is_reserved, is_visible
+from service.domain.text import (
+    ACCOUNT,
+    CODE,
+    CURRENCY,
+    KEY,
+    LABEL_KEY,
+    RESERVED_REASONS,
+    SYMBOL,
+    is_reserved,
+    is_visible,
+)
 
 LONGEST_REASON = 500
 MAX_QUANTITY = 2_147_483_647
-MAX_LABELS = 100
+LONGEST_NAME = 64
+MAX_VALUES = 100
+MAX_LABELS = 8
 NIL = UUID(int=0)
 
 _DECIMAL = re.compile(r"(?P<whole>[0-9]{1,10})(\.[0-9]{1,8})?")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
 _LONGEST_DURATION = 315_576_000_000  # seconds; google/protobuf/duration.proto
 
@@ -100,12 +115,37 @@ class Fields:
             return value
         return self.text(field, value, most=LONGEST_REASON, required=required)
 
-    def venue(self, field: str, value: str, *, required: bool) -> str | None:
-        """Accept a venue's name without a space at either end, so that each venue has one spelling."""
+    def name(self, field: str, value: str, *, most: int = LONGEST_NAME, required: bool = False) -> str | None:
+        """Accept printable text without a space at either end, so that each name has one spelling."""
         if value.startswith(" ") or value.endswith(" "):
             self.reject(field, "must not begin or end with a space")
             return value
-        return self.text(field, value, most=50, required=required)
+        return self.text(field, value, most=most, required=required)
+
+    def account(self, field: str, value: str) -> str:
+        """Require an account."""
+        description = "must be 1 to 64 printable ASCII characters without a space at either end"
+        return self.matching(field, value, ACCOUNT, description)
+
+    def currency(self, field: str, value: str) -> str | None:
+        """Accept a currency's code or the empty string."""
+        return self.matching(field, value, CURRENCY, "must be three letters A-Z, as in ISO 4217") if value else None
+
+    def order_labels(self, field: str, values: Mapping[str, str]) -> dict[str, str] | None:
+        """Accept an order's labels; return None for none."""
+        if self.too_many(field, values, MAX_LABELS):
+            return None
+        for key, value in values.items():
+            if not LABEL_KEY.fullmatch(key):
+                self.reject(field, "must have keys of 1 to 32 characters of a-z 0-9 _ . -")
+            else:
+                self.name(f"{field}[{key}]", value, required=True)
+        return dict(sorted(values.items())) or None
+
+    def label_filter(self, field: str, values: Mapping[str, str]) -> str | None:
+        """Accept the labels that orders must have; return them as JSON, or None for no filter."""
+        labels = self.order_labels(field, values)
+        return json.dumps(labels) if labels else None
 
     def label(self, field: str, value: int, enum: EnumType, prefix: str) -> Any:
         """Require a known value of an enum other than UNSPECIFIED; return its label without the prefix."""
@@ -118,24 +158,40 @@ class Fields:
             self.reject(field, "is required" if value == 0 else "is not a known value")
         return label
 
+    def option(self, field: str, value: int, enum: EnumType, prefix: str) -> Any:
+        """Accept a known value of an enum; return its label without the prefix, or None for UNSPECIFIED."""
+        return self.label(field, value, enum, prefix) if value else None
+
     def labels(self, field: str, values: Sequence[int], enum: EnumType, prefix: str) -> list[Any] | None:
-        """Accept at most MAX_LABELS known values of an enum; an empty list means no filter."""
-        if self._too_many(field, values, MAX_LABELS):
+        """Accept at most MAX_VALUES known values of an enum; an empty list means no filter."""
+        if self.too_many(field, values, MAX_VALUES):
             return None
         found = [self.label(f"{field}[{index}]", value, enum, prefix) for index, value in enumerate(values)]
         return sorted(set(found)) or None
 
     def uuids(self, field: str, values: Sequence[str], *, most: int) -> list[UUID] | None:
         """Accept at most `most` UUIDs; an empty list means no filter."""
-        if self._too_many(field, values, most):
+        if self.too_many(field, values, most):
             return None
         return sorted({self.uuid(f"{field}[{index}]", value) for index, value in enumerate(values)}) or None
 
     def symbols(self, field: str, values: Sequence[str], *, most: int) -> list[str] | None:
         """Accept at most `most` symbols; an empty list means no filter."""
-        if self._too_many(field, values, most):
+        if self.too_many(field, values, most):
             return None
         return sorted({self.symbol(f"{field}[{index}]", value) for index, value in enumerate(values)}) or None
+
+    def keys(self, field: str, values: Sequence[str]) -> list[str] | None:
+        """Accept at most MAX_VALUES ids that callers have chosen; an empty list means no filter."""
+        if self.too_many(field, values, MAX_VALUES):
+            return None
+        return sorted({self.key(f"{field}[{index}]", value) for index, value in enumerate(values)}) or None
+
+    def accounts(self, field: str, values: Sequence[str]) -> list[str] | None:
+        """Accept at most MAX_VALUES accounts; an empty list means no filter."""
+        if self.too_many(field, values, MAX_VALUES):
+            return None
+        return sorted({self.account(f"{field}[{index}]", value) for index, value in enumerate(values)}) or None
 
     def quantity(self, field: str, value: int) -> int:
         """Require a number of shares."""
@@ -172,6 +228,17 @@ class Fields:
             self.reject(field, "must be a time between the years 1 and 9999 with 0 to 999999999 nanoseconds")
             return None
         return moment_of(value)
+
+    def date(self, field: str, value: str) -> date | None:
+        """Accept a date like 2026-01-02 or the empty string."""
+        if not value:
+            return None
+        # The pattern too: Python's parser accepts other spellings of ISO 8601.
+        if _DATE.fullmatch(value):
+            with suppress(ValueError):
+                return date.fromisoformat(value)
+        self.reject(field, "must be a date like 2026-01-02")
+        return None
 
     def duration(self, field: str, message: Message) -> timedelta | None:
         """Accept a Duration field of the message, truncated to microseconds; return None when it is unset."""
@@ -210,7 +277,7 @@ class Fields:
         """Accept the size of a tree; return None when it is unset."""
         return self.at_least(field, getattr(message, field), 1) if message.HasField(field) else None
 
-    def _too_many(self, field: str, values: Sized, most: int) -> bool:
+    def too_many(self, field: str, values: Sized, most: int) -> bool:
         """Check the number of values before the values themselves: a message can hold millions."""
         if len(values) > most:
             self.reject(field, f"must have at most {most} entries")

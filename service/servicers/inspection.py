@@ -15,13 +15,13 @@ from service.domain.identity import CallerKind, require_caller
 from service.repositories.inspection import Inspection
 from service.repositories.reconciliation import Reconciliation
 from service.servicers import validation
-from service.servicers.conversion import (
+from service.servicers.audit_conversion import (
     access_to_proto,
     discrepancy_to_proto,
     log_to_proto,
-    order_after,
     progress_to_proto,
 )
+from service.servicers.conversion import order_after
 from service.streams import tokens
 
 Context = aio.ServicerContext[Any, Any]

@@ -1,4 +1,4 @@
-"""OrderService."""
+"""OrderService. The modules `order_requests` and `execution_reports` hold some of its methods."""
 
 from __future__ import annotations
 
@@ -10,41 +10,49 @@ from uuid import UUID
 
 from grpc import aio
 
-from blotter.orders.v1 import execution_report_pb2 as reports_pb
 from blotter.orders.v1 import order_service_pb2 as pb
-from blotter.orders.v1 import order_service_pb2_grpc, watch_pb2
+from blotter.orders.v1 import watch_pb2
 from service.domain.errors import BlotterError
-from service.domain.identity import CALLER, Caller, CallerKind, require_caller, require_trader
+from service.domain.identity import CALLER, Caller, require_trader
 from service.domain.orders import Order
 from service.domain.portions import in_portions
 from service.repositories.events import Events
+from service.repositories.order_reads import OrderReads
 from service.repositories.orders import Orders, Recorded, or_raise
-from service.servicers import validation
+from service.servicers import order_validation, validation
 from service.servicers.batches import each
-from service.servicers.conversion import event_to_proto, fill_to_proto, order_to_proto, valid_order_to_proto
+from service.servicers.conversion import (
+    event_to_proto,
+    order_to_proto,
+    request_to_proto,
+    valid_order_to_proto,
+)
+from service.servicers.execution_reports import ExecutionReportServicer
+from service.servicers.fill_conversion import fill_to_proto
+from service.servicers.order_requests import OrderRequestServicer
 from service.status import status_of
 from service.streams import Feed, tokens
 from service.streams.follow import StreamRequest, follow
 
 SNAPSHOT_ORDERS_A_MESSAGE = 500
-MAX_CANCELLED_IDS = 10_000
 
 Context = aio.ServicerContext[Any, Any]
 
 
-class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
-    """The methods of OrderService, documented in the contract, order_service.proto."""
+class OrderServicer(OrderRequestServicer, ExecutionReportServicer):
+    """The whole OrderService, documented in the contract, order_service.proto."""
 
-    def __init__(self, orders: Orders, events: Events, feed: Feed) -> None:
+    def __init__(self, orders: Orders, reads: OrderReads, events: Events, feed: Feed) -> None:
         self._orders = orders
+        self._reads = reads
         self._events = events
         self._feed = feed
 
     async def SubmitOrder(self, request: pb.SubmitOrderRequest, context: Context) -> pb.SubmitOrderResponse:
         caller, trader_id = require_trader()
-        order = validation.new_order(request)
+        order = order_validation.new_order(request)
         if request.validate_only:
-            repeated = await self._orders.validate(caller, trader_id, order)
+            repeated = await self._orders.validate(caller, order)
             message = order_to_proto(repeated) if repeated else valid_order_to_proto(order, trader_id)
             return pb.SubmitOrderResponse(order=message, replayed=repeated is not None)
         [result] = await self._orders.submit(caller, trader_id, [order])
@@ -54,11 +62,11 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
         self, request: pb.BatchSubmitOrdersRequest, context: Context
     ) -> pb.BatchSubmitOrdersResponse:
         caller, trader_id = require_trader()
-        validation.batch("orders", request.orders)
+        order_validation.batch("orders", request.orders)
         results = await each(
             "orders",
             request.orders,
-            lambda order: validation.new_order(order, batch=True),
+            lambda order: order_validation.new_order(order, batch=True),
             lambda orders: self._orders.submit(caller, trader_id, orders),
         )
 
@@ -71,15 +79,15 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
 
     async def GetOrder(self, request: pb.GetOrderRequest, context: Context) -> pb.GetOrderResponse:
         caller, trader_id = require_trader()
-        order = await self._orders.get(caller, trader_id, validation.get_order(request))
-        return pb.GetOrderResponse(order=order_to_proto(order))
+        order, requests = await self._reads.get(caller, trader_id, validation.get_order(request))
+        return pb.GetOrderResponse(order=order_to_proto(order), requests=map(request_to_proto, requests))
 
     async def ListOrders(self, request: pb.ListOrdersRequest, context: Context) -> pb.ListOrdersResponse:
         caller, trader_id = require_trader()
         filter_, size = validation.list_orders(request)
         binding = ("ListOrders", trader_id, filter_)
         after = tokens.page(binding, request.page_token, _order_key)
-        orders = await self._orders.page(caller, trader_id, filter_, after, size + 1)
+        orders = await self._reads.page(caller, trader_id, filter_, after, size + 1)
         more = len(orders) > size
         last = orders[size - 1] if more else None
         return pb.ListOrdersResponse(
@@ -92,25 +100,11 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
         filter_, size = validation.list_fills(request)
         binding = ("ListFills", trader_id, filter_)
         before = tokens.page(binding, request.page_token, tokens.sequence)
-        fills = await self._orders.page_of_fills(caller, trader_id, filter_, before, size + 1)
+        fills = await self._reads.page_of_fills(caller, trader_id, filter_, before, size + 1)
         more = len(fills) > size
         return pb.ListFillsResponse(
             fills=map(fill_to_proto, fills[:size]),
-            next_page_token=tokens.encode(binding, fills[size - 1].sequence) if more else "",
-        )
-
-    async def CancelOrder(self, request: pb.CancelOrderRequest, context: Context) -> pb.CancelOrderResponse:
-        caller, trader_id = require_trader()
-        key, reason = validation.cancel_order(request)
-        order, replayed = await self._orders.cancel(caller, trader_id, key, reason)
-        return pb.CancelOrderResponse(order=order_to_proto(order), replayed=replayed)
-
-    async def CancelAllOrders(self, request: pb.CancelAllOrdersRequest, context: Context) -> pb.CancelAllOrdersResponse:
-        caller, trader_id = require_trader()
-        symbol, reason = validation.cancel_all_orders(request)
-        cancelled = await self._orders.cancel_all(caller, trader_id, symbol, reason)
-        return pb.CancelAllOrdersResponse(
-            cancelled_count=len(cancelled), order_ids=map(str, cancelled[:MAX_CANCELLED_IDS])
+            next_page_token=tokens.encode(binding, fills[size - 1].fill.sequence) if more else "",
         )
 
     async def WatchOrders(
@@ -156,39 +150,9 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
             complete.last_sequence = cursor
         yield watch_pb2.WatchOrdersResponse(resume_token=stream.token(cursor), snapshot_complete=complete)
 
-    async def ReportExecution(
-        self, request: reports_pb.ReportExecutionRequest, context: Context
-    ) -> reports_pb.ReportExecutionResponse:
-        caller = require_caller(CallerKind.EXECUTION)
-        [result] = await self._orders.report(caller, [validation.report(request)])
-        return _reported(or_raise(result))
-
-    async def BatchReportExecutions(
-        self, request: reports_pb.BatchReportExecutionsRequest, context: Context
-    ) -> reports_pb.BatchReportExecutionsResponse:
-        caller = require_caller(CallerKind.EXECUTION)
-        validation.batch("reports", request.reports)
-        results = await each(
-            "reports",
-            request.reports,
-            validation.report,
-            lambda reports: self._orders.report(caller, reports),
-        )
-
-        def to_proto(result: Recorded | BlotterError) -> reports_pb.ReportExecutionResult:
-            if isinstance(result, BlotterError):
-                return reports_pb.ReportExecutionResult(error=status_of(result, caller.request_id))
-            return reports_pb.ReportExecutionResult(response=_reported(result))
-
-        return reports_pb.BatchReportExecutionsResponse(results=await in_portions(to_proto, results))
-
 
 def _submitted(recorded: Recorded) -> pb.SubmitOrderResponse:
     return pb.SubmitOrderResponse(order=order_to_proto(recorded.order), replayed=recorded.replayed)
-
-
-def _reported(recorded: Recorded) -> reports_pb.ReportExecutionResponse:
-    return reports_pb.ReportExecutionResponse(order=order_to_proto(recorded.order), replayed=recorded.replayed)
 
 
 def _order_key(created_at: str, order_id: str) -> tuple[datetime, UUID]:

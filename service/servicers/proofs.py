@@ -14,7 +14,7 @@ from service.domain.identity import CallerKind, require_caller
 from service.ledger import bundles as bundle
 from service.repositories.proofs import Ledger
 from service.servicers import cat, validation
-from service.servicers.conversion import checkpoint_to_proto
+from service.servicers.audit_conversion import checkpoint_to_proto
 
 LEAVES_A_MESSAGE = 500
 

@@ -1,155 +1,24 @@
-"""Validation of requests, one function per request. Each returns domain values or raises InvalidRequest."""
+"""Validation of requests that read, one function per request. Each returns domain values or raises InvalidRequest.
+
+The modules `order_validation` and `report_validation` hold those of requests that write.
+"""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
-from itertools import pairwise
+from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from blotter.audit.v1 import audit_service_pb2, inspection_pb2, ledger_pb2
-from blotter.orders.v1 import execution_report_pb2, order_pb2, order_service_pb2, watch_pb2
+from blotter.orders.v1 import order_pb2, order_service_pb2, request_pb2, watch_pb2
 from service.domain.filters import AccessFilter, EventFilter, FillFilter, LogFilter, OrderFilter
 from service.domain.identity import Caller
-from service.domain.orders import NewOrder, OrderKey, Report
+from service.domain.orders import OrderKey
 from service.servicers.fields import Fields
+from service.servicers.order_validation import order_key
 
-MAX_BATCH = 1000
-MAX_CLOCK_AHEAD = timedelta(minutes=5)
 HEARTBEAT_SECONDS = 15.0
 _SHORTEST_HEARTBEAT, _LONGEST_HEARTBEAT = timedelta(seconds=1), timedelta(seconds=60)
-
-
-def new_order(request: order_service_pb2.SubmitOrderRequest, *, batch: bool = False) -> NewOrder:
-    """Validate an order to enter. Makes a client_order_id where the request has none and may omit it."""
-    fields = Fields()
-    if batch and not request.client_order_id:
-        fields.reject("client_order_id", "is required in a batch, which could not be repeated safely without it")
-    if batch and request.validate_only:
-        fields.reject("validate_only", "is not available in a batch")
-    order = NewOrder(
-        client_order_id=fields.key("client_order_id", request.client_order_id)
-        if request.client_order_id
-        else str(uuid4()),
-        symbol=fields.symbol("symbol", request.symbol),
-        side=fields.label("side", request.side, order_pb2.Side, "SIDE_"),
-        order_type=fields.label("order_type", request.order_type, order_pb2.OrderType, "ORDER_TYPE_"),
-        quantity=fields.quantity("quantity", request.quantity),
-        price=fields.price("price", request.price),
-        stop_loss=fields.price("stop_loss", request.stop_loss),
-        take_profit=fields.price("take_profit", request.take_profit),
-        expires_at=fields.moment("expire_time", request),
-    )
-    if order.order_type == "MARKET" and request.price:
-        fields.reject("price", "must be empty for a market order")
-    if order.order_type in ("LIMIT", "STOP") and not request.price:
-        fields.reject("price", "is required for a limit or stop order")
-    _check_exits(fields, order)
-    # Without other violations the database refuses a past expire_time: the request may repeat an expired order.
-    if not fields.valid and order.expires_at and order.expires_at <= datetime.now(UTC):
-        fields.reject("expire_time", "must be in the future")
-    fields.check()
-    return order
-
-
-def _check_exits(fields: Fields, order: NewOrder) -> None:
-    ascending = [("stop_loss", order.stop_loss), ("price", order.price), ("take_profit", order.take_profit)]
-    known = [(name, price) for name, price in ascending if price is not None]
-    for (low_name, low), (high_name, high) in pairwise(known):
-        named, other = (high_name, low_name) if low_name == "price" else (low_name, high_name)
-        relation = "above" if named == high_name else "below"
-        if order.side == "BUY" and low >= high:
-            fields.reject(named, f"must be {relation} {other} for a buy")
-        if order.side == "SELL" and low <= high:
-            fields.reject(named, f"must be {'below' if relation == 'above' else 'above'} {other} for a sell")
-
-
-def batch(field: str, items: Any) -> None:
-    """Validate the number of items of a batch."""
-    fields = Fields()
-    if not 1 <= len(items) <= MAX_BATCH:
-        fields.reject(field, f"must have 1 to {MAX_BATCH} entries")
-    fields.check()
-
-
-def report(request: execution_report_pb2.ReportExecutionRequest) -> Report:
-    """Validate a gateway's report."""
-    fields = Fields()
-    kind = request.WhichOneof("report")
-    timestamp = fields.moment("event_time", request)
-    if timestamp and timestamp > datetime.now(UTC) + MAX_CLOCK_AHEAD:
-        fields.reject("event_time", "must not be more than five minutes in the future")
-    common: dict[str, Any] = {
-        "trader_id": fields.uuid("trader_id", request.trader_id),
-        "order_id": fields.uuid("order_id", request.order_id),
-        "report_id": fields.key("report_id", request.report_id),
-        "venue": fields.venue("venue", request.venue, required=kind == "fill"),
-        "timestamp": timestamp,
-    }
-    special: dict[str, Any] = {"action": "APPROVED"}
-    match kind:
-        case "approved":
-            pass
-        case "executed":
-            special = {
-                "action": "EXECUTED",
-                "retry_attempt": fields.attempt("executed.retry_attempt", request.executed.retry_attempt),
-                "error_code": fields.code("executed.error_code", request.executed.error_code),
-                "reason": fields.reason("executed.reason", request.executed.reason),
-            }
-        case "recovered":
-            special = {
-                "action": "RECOVERED",
-                "retry_attempt": fields.attempt("recovered.retry_attempt", request.recovered.retry_attempt),
-            }
-        case "fill":
-            if not request.fill.price:
-                fields.reject("fill.price", "is required")
-            if not request.HasField("event_time"):
-                fields.reject("event_time", "is required with a fill")
-            commission = fields.price("fill.commission", request.fill.commission, or_zero=True)
-            special = {
-                "action": "FILLED",
-                "execution_id": fields.key("fill.execution_id", request.fill.execution_id),
-                "quantity": fields.quantity("fill.quantity", request.fill.quantity),
-                "price": fields.price("fill.price", request.fill.price),
-                "commission": commission or Decimal(0),
-            }
-        case "rejected":
-            special = {
-                "action": "REJECTED",
-                "reason": fields.reason("rejected.reason", request.rejected.reason, required=True),
-                "error_code": fields.code("rejected.error_code", request.rejected.error_code),
-            }
-        case "cancelled":
-            special = {
-                "action": "CANCELLED",
-                "reason": fields.reason("cancelled.reason", request.cancelled.reason),
-            }
-        case _:
-            fields.reject("report", "is required: one of approved, executed, recovered, fill, rejected, cancelled")
-    fields.check()
-    return Report(**common, **special)
-
-
-def order_key(
-    request: order_service_pb2.GetOrderRequest
-    | order_service_pb2.CancelOrderRequest
-    | order_service_pb2.ListFillsRequest,
-    fields: Fields,
-    *,
-    required: bool = True,
-) -> OrderKey | None:
-    """Validate the id of an order: order_id or client_order_id. Returns None where neither is set."""
-    match request.WhichOneof("id"):
-        case "order_id":
-            return OrderKey(order_id=fields.uuid("order_id", request.order_id))
-        case "client_order_id":
-            return OrderKey(client_order_id=fields.key("client_order_id", request.client_order_id))
-    if required:
-        fields.reject("id", "is required: order_id or client_order_id")
-    return None
 
 
 def get_order(request: order_service_pb2.GetOrderRequest) -> OrderKey:
@@ -160,22 +29,13 @@ def get_order(request: order_service_pb2.GetOrderRequest) -> OrderKey:
     return key or OrderKey()
 
 
-def cancel_order(request: order_service_pb2.CancelOrderRequest) -> tuple[OrderKey, str | None]:
-    """Return the order to cancel, and the reason."""
+def list_requests(request: request_pb2.ListRequestsRequest) -> tuple[OrderKey, int]:
+    """Return the order whose requests to list, and the page size."""
     fields = Fields()
     key = order_key(request, fields)
-    reason = fields.reason("reason", request.reason)
+    size = fields.count("page_size", request.page_size, default=50, most=500)
     fields.check()
-    return key or OrderKey(), reason
-
-
-def cancel_all_orders(request: order_service_pb2.CancelAllOrdersRequest) -> tuple[str | None, str | None]:
-    """Return the symbol of the orders to cancel, and the reason."""
-    fields = Fields()
-    symbol = fields.symbol("symbol", request.symbol) if request.symbol else None
-    reason = fields.reason("reason", request.reason)
-    fields.check()
-    return symbol, reason
+    return key or OrderKey(), size
 
 
 def list_orders(request: order_service_pb2.ListOrdersRequest) -> tuple[OrderFilter, int]:
@@ -190,6 +50,10 @@ def list_orders(request: order_service_pb2.ListOrdersRequest) -> tuple[OrderFilt
         created_to=created_to,
         updated_from=updated_from,
         updated_to=updated_to,
+        accounts=fields.accounts("accounts", request.accounts),
+        parent_order_ids=fields.keys("parent_order_ids", request.parent_order_ids),
+        labels=fields.label_filter("labels", request.labels),
+        security_ids=fields.keys("security_ids", request.security_ids),
     )
     size = fields.count("page_size", request.page_size, default=50, most=500)
     fields.check()
@@ -236,6 +100,7 @@ def watch_orders(request: watch_pb2.WatchOrdersRequest, caller: Caller) -> tuple
         order_ids=fields.uuids("order_ids", request.order_ids, most=1000),
         symbols=fields.symbols("symbols", request.symbols, most=100),
         statuses=fields.labels("statuses", request.statuses, order_pb2.OrderStatus, "ORDER_STATUS_"),
+        **_filed_under(fields, request),
     )
     interval = _heartbeat(fields, request)
     fields.check()
@@ -251,6 +116,7 @@ def stream_execution_logs(
         trader_ids=_trader_ids(fields, request, caller),
         order_ids=fields.uuids("order_ids", request.order_ids, most=1000),
         actions=fields.labels("actions", request.actions, order_pb2.Action, "ACTION_"),
+        **_filed_under(fields, request),
     )
     interval = _heartbeat(fields, request)
     fields.check()
@@ -337,6 +203,17 @@ def list_audit_access(request: inspection_pb2.ListAuditAccessRequest) -> tuple[A
     size = fields.count("page_size", request.page_size, default=100, most=1000)
     fields.check()
     return filter_, size
+
+
+def _filed_under(
+    fields: Fields, request: watch_pb2.WatchOrdersRequest | audit_service_pb2.StreamExecutionLogsRequest
+) -> dict[str, Any]:
+    """Return the conditions of a stream on what orders are filed under."""
+    return {
+        "accounts": fields.accounts("accounts", request.accounts),
+        "labels": fields.label_filter("labels", request.labels),
+        "parent_order_ids": fields.keys("parent_order_ids", request.parent_order_ids),
+    }
 
 
 def _trader_ids(

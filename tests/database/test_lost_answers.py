@@ -14,7 +14,7 @@ from psycopg import AsyncConnection
 
 from service.domain.errors import DatabaseUnavailable
 from service.domain.identity import Caller, CallerKind
-from service.domain.orders import NewOrder
+from service.domain.writes import NewOrder
 from service.repositories.database import SESSION
 from service.repositories.database import Database as Pools
 from service.repositories.orders import Orders

@@ -30,7 +30,8 @@ from blotter_verifier.notes import Note, Signer, parse_note
 from service.domain.discrepancies import Discrepancy
 from service.domain.errors import BlotterError
 from service.domain.identity import Caller, CallerKind
-from service.domain.orders import NewOrder, Order, Report
+from service.domain.orders import Order
+from service.domain.writes import NewOrder, Report
 from service.ledger import bundles as bundle
 from service.repositories.append import LedgerWriter
 from service.repositories.database import Database as Pools

@@ -65,7 +65,7 @@ class Tap:
 
     def of_calls(self) -> list[bytes]:
         """The messages sent for RPCs, without those of the expiry and the probe, which run in the background."""
-        own = (b"SELECT DISTINCT", b"SET last_sequence = last_sequence")
+        own = (b"SELECT DISTINCT", b"probe_writing")
         return [message for message in self.sent if not any(mark in message for mark in own)]
 
 

@@ -491,7 +491,7 @@ class RestatedReport(_message.Message):
     filled, as with a replace.
     """
     price: _builtins.str
-    """The price per share from now on; empty: unchanged. Refused for market orders."""
+    """The price per share from now on; empty: unchanged. A market order has none."""
     reason: _builtins.str
     """Why, in words, up to 500 characters."""
     def __init__(
@@ -551,7 +551,7 @@ class FillCorrectedReport(_message.Message):
     ref_execution_id: _builtins.str
     """The id of the fill, or of an earlier correction of it (FIX tag 19, ExecRefID). Required."""
     ref_trade_date: _builtins.str
-    """The trade date of what ref_execution_id names, "2026-01-02"; empty: that of the report."""
+    """The trade date of what ref_execution_id names, "2026-01-02"; empty: the newest with that id."""
     quantity: _builtins.int
     """Shares that stand from now on, 1 to 2147483647, not the difference."""
     price: _builtins.str
@@ -594,7 +594,7 @@ class FillBustedReport(_message.Message):
     ref_execution_id: _builtins.str
     """The id of the fill, or of an earlier correction of it (FIX tag 19, ExecRefID). Required."""
     ref_trade_date: _builtins.str
-    """The trade date of what ref_execution_id names, "2026-01-02"; empty: that of the report."""
+    """The trade date of what ref_execution_id names, "2026-01-02"; empty: the newest with that id."""
     reason: _builtins.str
     """Why, in words, up to 500 characters."""
     def __init__(

@@ -578,7 +578,6 @@ class FillCorrection(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    CORRECTION_ID_FIELD_NUMBER: _builtins.int
     FILL_ID_FIELD_NUMBER: _builtins.int
     EXECUTION_ID_FIELD_NUMBER: _builtins.int
     REF_EXECUTION_ID_FIELD_NUMBER: _builtins.int
@@ -592,8 +591,6 @@ class FillCorrection(_message.Message):
     RECORD_TIME_FIELD_NUMBER: _builtins.int
     SEQUENCE_FIELD_NUMBER: _builtins.int
     BUSTED_FIELD_NUMBER: _builtins.int
-    correction_id: _builtins.str
-    """The blotter's id of the correction, a UUID; empty for one that was refused."""
     fill_id: _builtins.str
     """The blotter's id of the fill, a UUID; empty for one that was refused."""
     execution_id: _builtins.str
@@ -627,7 +624,6 @@ class FillCorrection(_message.Message):
     def __init__(
         self,
         *,
-        correction_id: _builtins.str = ...,
         fill_id: _builtins.str = ...,
         execution_id: _builtins.str = ...,
         ref_execution_id: _builtins.str = ...,
@@ -644,7 +640,7 @@ class FillCorrection(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["event_time", b"event_time", "record_time", b"record_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["busted", b"busted", "commission", b"commission", "correction_id", b"correction_id", "event_time", b"event_time", "execution_id", b"execution_id", "fill_id", b"fill_id", "price", b"price", "quantity", b"quantity", "reason", b"reason", "record_time", b"record_time", "ref_execution_id", b"ref_execution_id", "sequence", b"sequence", "trade_date", b"trade_date", "venue", b"venue"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["busted", b"busted", "commission", b"commission", "event_time", b"event_time", "execution_id", b"execution_id", "fill_id", b"fill_id", "price", b"price", "quantity", b"quantity", "reason", b"reason", "record_time", b"record_time", "ref_execution_id", b"ref_execution_id", "sequence", b"sequence", "trade_date", b"trade_date", "venue", b"venue"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -698,7 +694,7 @@ class OrderEvent(_message.Message):
     """
     request_key: _builtins.str
     """The key of the request that this event records: of CANCEL_REQUESTED and REPLACE_REQUESTED, and of CANCELLED and
-    REPLACED where the request took effect at once. Of a report that was recorded or refused, the key that it named.
+    REPLACED where the request took effect at once. Empty otherwise.
     """
     answered_key: _builtins.str
     """The key of the request that this event settles; empty when it settles none."""

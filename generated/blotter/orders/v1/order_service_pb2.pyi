@@ -99,7 +99,7 @@ class SubmitOrderRequest(_message.Message):
     stop_price: _builtins.str
     """Stop price per share, above 0. Required for STOP_LIMIT, refused for other types."""
     account: _builtins.str
-    """The account, 1 to 64 printable characters, no space at either end. Optional."""
+    """The account, 1 to 64 printable ASCII characters, no space at either end. Optional."""
     parent_order_id: _builtins.str
     """The id of the order that this one is a part of, in whatever system, 1 to 64 printable ASCII characters. Not
     checked. Optional.
@@ -124,8 +124,8 @@ class SubmitOrderRequest(_message.Message):
 
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """What the trader files the order under, at most eight. Keys: 1 to 32 printable ASCII characters without spaces.
-        Values: 1 to 64 printable characters, no space at either end.
+        """What the trader files the order under, at most eight. Keys: 1 to 32 characters of a-z 0-9 and _ . - only. Values: 1
+        to 64 printable characters, no space at either end.
         """
 
     def __init__(

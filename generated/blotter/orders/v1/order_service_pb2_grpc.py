@@ -260,7 +260,7 @@ class OrderServiceServicer:
         """The dead-man's switch: unless it is called again within `timeout`, all open orders of the trader are cancelled, or
         requested to be, with reason DISCONNECTED and actor "blotter", but for those with exempt_from_cancel_timer. Call it
         at a third of the timeout or more often. It survives a restart of the service. A timeout of 0 switches it off; once
-        it has fired it is off. For traders.
+        it has fired, and no replace that it waits for is pending, it is off. For traders.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -118,7 +118,7 @@ class OrderServiceStub:
     """The dead-man's switch: unless it is called again within `timeout`, all open orders of the trader are cancelled, or
     requested to be, with reason DISCONNECTED and actor "blotter", but for those with exempt_from_cancel_timer. Call it
     at a third of the timeout or more often. It survives a restart of the service. A timeout of 0 switches it off; once
-    it has fired it is off. For traders.
+    it has fired, and no replace that it waits for is pending, it is off. For traders.
     """
     GetCancelTimer: _grpc.UnaryUnaryMultiCallable[_cancel_timer_pb2.GetCancelTimerRequest, _cancel_timer_pb2.GetCancelTimerResponse]
     """Returns the trader's cancel timer. For traders."""
@@ -227,7 +227,7 @@ class OrderServiceAsyncStub(OrderServiceStub):
     """The dead-man's switch: unless it is called again within `timeout`, all open orders of the trader are cancelled, or
     requested to be, with reason DISCONNECTED and actor "blotter", but for those with exempt_from_cancel_timer. Call it
     at a third of the timeout or more often. It survives a restart of the service. A timeout of 0 switches it off; once
-    it has fired it is off. For traders.
+    it has fired, and no replace that it waits for is pending, it is off. For traders.
     """
     GetCancelTimer: _aio.UnaryUnaryMultiCallable[_cancel_timer_pb2.GetCancelTimerRequest, _cancel_timer_pb2.GetCancelTimerResponse]  # type: ignore[assignment]
     """Returns the trader's cancel timer. For traders."""
@@ -405,7 +405,7 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         """The dead-man's switch: unless it is called again within `timeout`, all open orders of the trader are cancelled, or
         requested to be, with reason DISCONNECTED and actor "blotter", but for those with exempt_from_cancel_timer. Call it
         at a third of the timeout or more often. It survives a restart of the service. A timeout of 0 switches it off; once
-        it has fired it is off. For traders.
+        it has fired, and no replace that it waits for is pending, it is off. For traders.
         """
 
     @_abc_1.abstractmethod

@@ -62,8 +62,8 @@ Global___RequestOutcome: _TypeAlias = RequestOutcome  # noqa: Y015
 
 @_typing.final
 class Request(_message.Message):
-    """One request to cancel or to replace an order, and what became of it. Requests of expiry, CancelAllOrders and
-    CancelAllAfter are among them; the blotter makes their keys.
+    """One request to cancel or to replace an order, and what became of it. Where a gateway has the order, the requests of
+    expiry, CancelAllOrders and CancelAllAfter are among them; the blotter makes their keys.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

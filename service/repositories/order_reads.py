@@ -1,0 +1,216 @@
+"""Reading orders, their requests and fills. Each method is one transaction and one round trip."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from service.domain.errors import OrderNotFound
+from service.domain.filters import FillFilter, OrderFilter
+from service.domain.identity import Caller
+from service.domain.orders import (
+    CancelTimer,
+    CorrectedFill,
+    Fill,
+    FillCorrection,
+    Order,
+    OrderKey,
+    Request,
+    RequestKind,
+    RequestOutcome,
+)
+from service.domain.portions import in_portions
+from service.repositories.database import Database, Statement
+from service.repositories.statements import columns, having_labels, if_given, one_of, within
+
+_NAMED = " AND ".join(
+    (
+        "orders.trader_id = %(trader_id)s::uuid",
+        if_given("order_id", "uuid", "orders.id = %(order_id)s::uuid"),
+        if_given("client_order_id", "varchar", "orders.id = find_order(%(client_order_id)s)"),
+    )
+)
+_GET = f"SELECT {columns(Order, 'orders')} FROM orders WHERE {_NAMED}"
+_FIND = f"SELECT orders.id FROM orders WHERE {_NAMED}"
+
+_BEFORE_KEY = "(orders.created_at, orders.id) < (%(before_time)s::timestamptz, %(before_id)s::uuid)"
+_LIST = f"""
+    SELECT {columns(Order, "orders")} FROM orders
+    WHERE orders.trader_id = %(trader_id)s::uuid
+        AND {one_of("orders.status", "order_status_enum", "statuses")}
+        AND {one_of("orders.symbol", "varchar", "symbols")}
+        AND {within("orders.created_at", "created")}
+        AND {within("orders.updated_at", "updated")}
+        AND {one_of("orders.account", "varchar", "accounts")}
+        AND {one_of("orders.parent_order_id", "varchar", "parent_order_ids")}
+        AND {having_labels("orders.labels")}
+        AND {one_of("orders.security_id", "varchar", "security_ids")}
+        AND {if_given("before_id", "uuid", _BEFORE_KEY)}
+    ORDER BY orders.created_at DESC, orders.id DESC
+    LIMIT %(limit)s::bigint
+"""
+
+# A log that names the key of a request that it does not settle, such as a second refusal, is no answer to it: of what
+# came after the request, the answer is the first after which it is not pending.
+_REQUESTS = f"""
+    SELECT asked.request_key, asked.action, asked.terms, asked.reason, asked.sequence, asked.created_at,
+        answer.action, answer.sequence, answer.created_at, answer.reason, answer.error_code
+    FROM execution_logs AS asked LEFT JOIN LATERAL (
+        SELECT log.action, log.sequence, log.created_at, log.reason, log.error_code
+        FROM execution_logs AS log
+        WHERE log.trader_id = asked.trader_id AND log.order_id = asked.order_id AND log.sequence > asked.sequence
+            AND log.answered_key = asked.request_key AND NOT log.refused
+            AND log.pending_key IS DISTINCT FROM asked.request_key
+        ORDER BY log.trader_id, log.order_id, log.sequence
+        LIMIT 1
+    ) AS answer ON asked.action IN ('CANCEL_REQUESTED', 'REPLACE_REQUESTED')
+    WHERE asked.trader_id = %(trader_id)s::uuid AND asked.order_id = ({_FIND})
+        AND asked.request_key IS NOT NULL
+        AND {if_given("before", "bigint", "asked.sequence < %(before)s::bigint")}
+    ORDER BY asked.trader_id DESC, asked.order_id DESC, asked.sequence DESC
+    LIMIT %(limit)s::bigint
+"""
+REQUESTS_WITH_ORDER = 100
+
+# Decimals as text: JSON numbers are read as floats.
+_CORRECTIONS = """
+    SELECT json_agg(json_build_array(
+        correction.fill_id, correction.sequence, correction.execution_id, log.ref_execution_id, correction.trade_date,
+        correction.venue, correction.timestamp, correction.quantity, correction.price::text,
+        correction.commission::text, correction.reason, correction.created_at) ORDER BY correction.sequence)
+    FROM fill_corrections AS correction
+    JOIN execution_logs AS log ON log.trader_id = correction.trader_id AND log.sequence = correction.sequence
+    WHERE correction.trader_id = fills.trader_id AND correction.fill_id = fills.id
+"""
+_FILLS = f"""
+    SELECT {columns(Fill, "fills")}, ({_CORRECTIONS}) FROM fills
+    WHERE fills.trader_id = %(trader_id)s::uuid
+        AND {within("fills.timestamp", "traded")}
+        AND {if_given("before", "bigint", "fills.sequence < %(before)s::bigint")}
+        AND {{of_order}}
+    ORDER BY fills.sequence DESC
+    LIMIT %(limit)s::bigint
+"""
+_LIST_FILLS = _FILLS.format(of_order="true")
+_LIST_FILLS_OF_ORDER = _FILLS.format(of_order=f"fills.order_id = ({_FIND})")
+
+_TIMER = "SELECT trader_id, timeout, fires_at, set_at FROM cancel_timers WHERE trader_id = %(trader_id)s::uuid"
+
+
+class OrderReads:
+    """The repository of what traders read about their orders."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def get(self, caller: Caller, trader_id: UUID, key: OrderKey) -> tuple[Order, list[Request]]:
+        """Return one order and its newest requests, at most 100. Raises OrderNotFound."""
+        values = {"trader_id": trader_id, **asdict(key), "before": None, "limit": REQUESTS_WITH_ORDER}
+        rows, requests = await self._database.run(caller, Statement(_GET, values), Statement(_REQUESTS, values))
+        if not rows:
+            raise OrderNotFound
+        return Order(*rows[0]), [_request(*row) for row in requests]
+
+    async def page(
+        self,
+        caller: Caller,
+        trader_id: UUID,
+        filter_: OrderFilter,
+        after: tuple[datetime, UUID] | None,
+        limit: int,
+    ) -> list[Order]:
+        """Return at most `limit` orders, newest first, after the key (created_at, id)."""
+        before_time, before_id = after or (None, None)
+        values = {"trader_id": trader_id, "before_time": before_time, "before_id": before_id, "limit": limit}
+        [rows] = await self._database.run(caller, Statement(_LIST, values | asdict(filter_)))
+        return await in_portions(lambda row: Order(*row), rows)
+
+    async def page_of_requests(
+        self, caller: Caller, trader_id: UUID, key: OrderKey, before: int | None, limit: int
+    ) -> list[Request]:
+        """Return at most `limit` requests, newest first, with a sequence below `before`. Raises OrderNotFound."""
+        values = {"trader_id": trader_id, **asdict(key), "before": before, "limit": limit}
+        found, rows = await self._database.run(caller, Statement(_FIND, values), Statement(_REQUESTS, values))
+        if not found:
+            raise OrderNotFound
+        return [_request(*row) for row in rows]
+
+    async def page_of_fills(
+        self, caller: Caller, trader_id: UUID, filter_: FillFilter, before: int | None, limit: int
+    ) -> list[CorrectedFill]:
+        """Return at most `limit` fills, newest first, with a sequence below `before`. Raises OrderNotFound."""
+        values: dict[str, Any] = {
+            "trader_id": trader_id,
+            "traded_from": filter_.traded_from,
+            "traded_to": filter_.traded_to,
+            "before": before,
+            "limit": limit,
+        }
+        if filter_.key is None:
+            [rows] = await self._database.run(caller, Statement(_LIST_FILLS, values))
+        else:
+            values |= asdict(filter_.key)
+            found, rows = await self._database.run(
+                caller, Statement(_FIND, values), Statement(_LIST_FILLS_OF_ORDER, values)
+            )
+            if not found:
+                raise OrderNotFound
+        return [CorrectedFill(Fill(*fill), [_correction(*row) for row in found or ()]) for *fill, found in rows]
+
+    async def timer(self, caller: Caller, trader_id: UUID) -> CancelTimer | None:
+        """Return the trader's cancel timer, if it is on."""
+        [rows] = await self._database.run(caller, Statement(_TIMER, {"trader_id": trader_id}))
+        return CancelTimer(*rows[0]) if rows else None
+
+
+def _request(
+    key: str, action: str, terms: Any, reason: str | None, sequence: int, created_at: datetime, *answer: Any
+) -> Request:
+    kind: RequestKind = "CANCEL" if action in ("CANCEL_REQUESTED", "CANCELLED") else "REPLACE"
+    if action in ("CANCELLED", "REPLACED"):
+        # It took effect at once.
+        return Request(key, kind, "ACCEPTED", terms, reason, sequence, created_at, sequence, created_at, None, None)
+    answered_by, *outcome = answer
+    return Request(key, kind, _outcome(kind, answered_by), terms, reason, sequence, created_at, *outcome)
+
+
+def _outcome(kind: RequestKind, answered_by: str | None) -> RequestOutcome:
+    if answered_by is None:
+        return "PENDING"
+    if answered_by == {"CANCEL": "CANCELLED", "REPLACE": "REPLACED"}[kind]:
+        return "ACCEPTED"
+    return "REFUSED" if answered_by == f"{kind}_REFUSED" else "SUPERSEDED"
+
+
+def _correction(
+    fill_id: str,
+    sequence: int,
+    execution_id: str,
+    ref_execution_id: str,
+    trade_date: str,
+    venue: str,
+    timestamp: str,
+    quantity: int,
+    price: str | None,
+    commission: str | None,
+    reason: str | None,
+    created_at: str,
+) -> FillCorrection:
+    """Return a correction from its JSON."""
+    return FillCorrection(
+        fill_id=UUID(fill_id),
+        sequence=sequence,
+        execution_id=execution_id,
+        ref_execution_id=ref_execution_id,
+        trade_date=date.fromisoformat(trade_date),
+        venue=venue,
+        timestamp=datetime.fromisoformat(timestamp),
+        quantity=quantity,
+        price=None if price is None else Decimal(price),
+        commission=None if commission is None else Decimal(commission),
+        reason=reason,
+        created_at=datetime.fromisoformat(created_at),
+    )
