@@ -575,6 +575,7 @@ LIFECYCLE = """
             v_event := p_event;
             v_event.action := 'REJECTED';
             v_event.refused := true;
+            v_event.answered_key := NULL;
             v_event.error_code := outcome;
             v_event.reason := left(concat_ws(': ', p_event.action || ' refused', p_event.reason), 600);
         END IF;
@@ -1014,7 +1015,9 @@ WRITING = """
         v_event.retry_attempt := p_retry_attempt;
         v_event.report_id := p_report_id;
         v_event.report_digest := p_report_digest;
-        v_event.answered_key := p_request_key;
+        IF p_action IN ('CANCELLED', 'REPLACED', 'CANCEL_REFUSED', 'REPLACE_REFUSED') THEN
+            v_event.answered_key := p_request_key;
+        END IF;
         v_event.actor := p_actor;
         v_event.request_id := p_request_id;
 
