@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -17,20 +17,30 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from blotter.audit.v1 import audit_service_pb2
 from blotter.orders.v1 import execution_report_pb2 as reports_pb
-from blotter.orders.v1 import order_pb2, order_service_pb2
+from blotter.orders.v1 import order_pb2, order_service_pb2, request_pb2
 from blotter_client import (
     BlotterError,
     Client,
     OrderStatus,
     OrderType,
+    RefusalReason,
     Side,
     approved,
+    cancel_refused,
     cancelled,
+    done_for_day,
     executed,
+    fill_busted,
+    fill_corrected,
     filled,
+    new_cancel,
     new_order,
+    new_replace,
     recovered,
     rejected,
+    replace_refused,
+    replaced,
+    restated,
 )
 from tests.client.scripted import status
 from tests.conftest import ALICE
@@ -153,6 +163,45 @@ def test_an_order_without_a_client_order_id_gets_one(client: Client, wire: Wire)
     assert len(ids) == 2
 
 
+def test_requests_without_a_key_get_one(client: Client, wire: Wire) -> None:
+    keys = {new_cancel(ORDER_ID).request_key, new_replace(ORDER_ID, quantity=1).request_key}
+    for _ in range(2):
+        cancel, _ = wire.request_of(
+            "CancelOrder", lambda: client.cancel_order(ORDER_ID), order_service_pb2.CancelOrderResponse()
+        )
+        replace, _ = wire.request_of(
+            "ReplaceOrder", lambda: client.replace_order(ORDER_ID, quantity=1), request_pb2.ReplaceOrderResponse()
+        )
+        keys |= {cancel.request_key, replace.request_key}
+    assert len({UUID(key) for key in keys}) == 6
+
+
+def test_a_replace_without_terms_is_for_the_service_to_refuse() -> None:
+    request = new_replace(ORDER_ID)
+    assert list(request.update_mask.paths) == []
+    assert not request.HasField("expected_last_sequence")
+
+
+def test_a_batch_of_requests_returns_orders_and_errors_in_their_order(client: Client, wire: Wire) -> None:
+    error = status("REQUEST_PENDING", grpc.StatusCode.FAILED_PRECONDITION)
+    cancels = order_service_pb2.BatchCancelOrdersResponse()
+    cancels.results.add().error.CopyFrom(error)
+    cancels.results.add().response.order.quantity = 2
+    _, (refused, cancelled) = wire.request_of(
+        "BatchCancelOrders", lambda: client.batch_cancel_orders([new_cancel(ORDER_ID)] * 2), cancels
+    )
+    assert (refused.reason, cancelled.order.quantity) == ("REQUEST_PENDING", 2)
+    replaces = request_pb2.BatchReplaceOrdersResponse()
+    replaces.results.add().response.order.quantity = 3
+    replaces.results.add().error.CopyFrom(error)
+    _, (requested, refused) = wire.request_of(
+        "BatchReplaceOrders",
+        lambda: client.batch_replace_orders([new_replace(ORDER_ID, quantity=3)] * 2),
+        replaces,
+    )
+    assert (requested.order.quantity, refused.reason) == (3, "REQUEST_PENDING")
+
+
 def test_a_batch_returns_orders_and_errors_in_their_order(client: Client, wire: Wire) -> None:
     response = order_service_pb2.BatchSubmitOrdersResponse()
     response.results.add().response.order.quantity = 1
@@ -175,9 +224,11 @@ def test_an_order_is_identified_by_either_id(client: Client, wire: Wire) -> None
     assert (request.client_order_id, request.WhichOneof("id")) == ("mine", "client_order_id")
     cancelled = order_service_pb2.CancelOrderResponse(replayed=True)
     request, response = wire.request_of(
-        "CancelOrder", lambda: client.cancel_order(client_order_id="mine", reason="no more"), cancelled
+        "CancelOrder",
+        lambda: client.cancel_order(client_order_id="mine", request_key="key", reason="no more"),
+        cancelled,
     )
-    assert request == order_service_pb2.CancelOrderRequest(client_order_id="mine", reason="no more")
+    assert request == order_service_pb2.CancelOrderRequest(client_order_id="mine", request_key="key", reason="no more")
     assert response.replayed
     with pytest.raises(ValueError, match="not both"):
         client.get_order(ORDER_ID, client_order_id="mine")
@@ -232,7 +283,83 @@ REPORTS = {
         cancelled(ALICE, ORDER_ID, reason="end of day", venue="V", event_time=NOON),
         reports_pb.CancelledReport(reason="end of day"),
     ),
+    "replaced": (
+        replaced(ALICE, ORDER_ID, reason="accepted", request_key="key", venue="V", event_time=NOON),
+        reports_pb.ReplacedReport(reason="accepted"),
+    ),
+    "cancel_refused": (
+        cancel_refused(
+            ALICE,
+            ORDER_ID,
+            RefusalReason.TOO_LATE_TO_CANCEL,
+            reason="filled",
+            request_key="key",
+            venue="V",
+            event_time=NOON,
+        ),
+        reports_pb.CancelRefusedReport(
+            refusal_reason=reports_pb.REFUSAL_REASON_TOO_LATE_TO_CANCEL,
+            reason="filled",
+        ),
+    ),
+    "replace_refused": (
+        replace_refused(
+            ALICE, ORDER_ID, RefusalReason.OTHER, reason="halted", request_key="key", venue="V", event_time=NOON
+        ),
+        reports_pb.ReplaceRefusedReport(refusal_reason=reports_pb.REFUSAL_REASON_OTHER, reason="halted"),
+    ),
+    "restated": (
+        restated(ALICE, ORDER_ID, quantity=5, price=Decimal("0.10"), reason="split", venue="V", event_time=NOON),
+        reports_pb.RestatedReport(quantity=5, price="0.1", reason="split"),
+    ),
+    "done_for_day": (
+        done_for_day(ALICE, ORDER_ID, reason="16:00", venue="V", event_time=NOON),
+        reports_pb.DoneForDayReport(reason="16:00"),
+    ),
+    "fill_corrected": (
+        fill_corrected(
+            ALICE,
+            ORDER_ID,
+            "E",
+            5,
+            Decimal("0.10"),
+            execution_id="F",
+            ref_trade_date=date(2012, 6, 20),
+            trade_date=date(2012, 6, 21),
+            commission=Decimal("0.30"),
+            reason="price",
+            venue="V",
+            event_time=NOON,
+        ),
+        reports_pb.FillCorrectedReport(
+            execution_id="F",
+            ref_execution_id="E",
+            ref_trade_date="2012-06-20",
+            quantity=5,
+            price="0.1",
+            commission="0.3",
+            reason="price",
+        ),
+    ),
+    "fill_busted": (
+        fill_busted(
+            ALICE,
+            ORDER_ID,
+            "E",
+            execution_id="F",
+            ref_trade_date=date(2012, 6, 20),
+            trade_date=date(2012, 6, 21),
+            reason="erroneous",
+            venue="V",
+            event_time=NOON,
+        ),
+        reports_pb.FillBustedReport(
+            execution_id="F", ref_execution_id="E", ref_trade_date="2012-06-20", reason="erroneous"
+        ),
+    ),
 }
+ANSWERS = {"replaced", "cancel_refused", "replace_refused"}
+DATED = {"fill_corrected", "fill_busted"}
 
 
 @pytest.mark.parametrize("kind", REPORTS)
@@ -247,8 +374,28 @@ def test_reports(kind: str, channel: grpc_testing.Channel, wire: Wire) -> None:
     assert (request.WhichOneof("report"), getattr(request, kind)) == (kind, expected)
     assert (request.trader_id, request.order_id) == (str(ALICE), str(ORDER_ID))
     assert (request.venue, request.event_time) == ("V", NOON_MESSAGE)
+    assert request.request_key == ("key" if kind in ANSWERS else "")
+    assert request.trade_date == ("2012-06-21" if kind in DATED else "")
     assert str(UUID(request.report_id)) == request.report_id
     assert response.replayed
+
+
+def test_the_optional_fields_of_reports() -> None:
+    expired = cancelled(ALICE, ORDER_ID, expired=True, request_key="key")
+    assert (expired.cancelled.expired, expired.request_key) == (True, "key")
+    fill = filled(
+        ALICE,
+        ORDER_ID,
+        5,
+        Decimal(1),
+        execution_id="E",
+        venue="V",
+        event_time=NOON,
+        trade_date=date(2012, 6, 20),
+    )
+    assert fill.trade_date == "2012-06-20"
+    confirmed = restated(ALICE, ORDER_ID).restated
+    assert (confirmed.quantity, confirmed.price) == (0, "")
 
 
 def test_every_report_of_the_contract_has_a_function() -> None:

@@ -12,7 +12,7 @@ import pytest
 from google.rpc import error_details_pb2
 
 from blotter.audit.v1 import audit_service_pb2
-from blotter.orders.v1 import execution_report_pb2, order_service_pb2
+from blotter.orders.v1 import execution_report_pb2, order_service_pb2, request_pb2
 from blotter_client import SERVICE_CONFIG, BlotterError, Client, OrderType, Side, approved
 from tests.client.faces import Face
 from tests.client.scripted import Script, answers, refuses, retry_after
@@ -147,6 +147,17 @@ def test_a_call_is_retried_after_unavailable_with_the_same_key(client: Client, s
     assert script.requests[0].client_order_id
     assert script.requests[0] == script.requests[1] == script.requests[2]
     assert len({metadata["x-request-id"] for metadata in script.metadata}) == 1, "one call, one request id"
+
+
+def test_requests_are_retried_after_unavailable_with_the_same_key(client: Client, script: Script) -> None:
+    script.plays = [UNAVAILABLE, answers(order_service_pb2.CancelOrderResponse(replayed=True))]
+    assert client.cancel_order(client_order_id="mine").replayed
+    script.plays = [UNAVAILABLE, answers(request_pb2.ReplaceOrderResponse(replayed=True))]
+    assert client.replace_order(client_order_id="mine", quantity=7).replayed
+    first, second, third, fourth = (request.request_key for request in script.requests)
+    assert first == second != third == fourth
+    assert first
+    assert third
 
 
 def test_a_call_is_sent_at_most_four_times(client: Client, script: Script) -> None:

@@ -34,6 +34,9 @@ def parts(message: Any) -> Any:
         ({"order_ids": [ID]}, True),
         ({"symbols": ["AAPL"]}, True),
         ({"statuses": [OrderStatus.FILLED]}, True),
+        ({"accounts": ["A-1"]}, True),
+        ({"labels": {"desk": "cash"}}, True),
+        ({"parent_order_ids": ["parent"]}, True),
     ],
 )
 def test_a_traders_watch_has_gaps_only_with_a_filter(
@@ -46,7 +49,15 @@ def test_a_traders_watch_has_gaps_only_with_a_filter(
 
 
 @pytest.mark.parametrize(
-    ("filters", "gaps"), [({}, False), ({"order_ids": [ID]}, True), ({"actions": [Action.FILLED]}, True)]
+    ("filters", "gaps"),
+    [
+        ({}, False),
+        ({"order_ids": [ID]}, True),
+        ({"actions": [Action.FILLED]}, True),
+        ({"accounts": ["A-1"]}, True),
+        ({"labels": {"desk": "cash"}}, True),
+        ({"parent_order_ids": ["parent"]}, True),
+    ],
 )
 def test_a_traders_logs_have_gaps_only_with_a_filter(
     filters: dict[str, Any], gaps: bool, client: Client, script: Script

@@ -12,15 +12,31 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from blotter.audit.v1 import audit_service_pb2 as audit_pb
 from blotter.audit.v1 import execution_log_pb2, inspection_pb2, ledger_pb2
+from blotter.orders.v1 import cancel_timer_pb2, order_pb2, request_pb2, terms_pb2, watch_pb2
 from blotter.orders.v1 import execution_report_pb2 as reports_pb
-from blotter.orders.v1 import order_pb2, watch_pb2
 from blotter.orders.v1 import order_service_pb2 as orders_pb
-from blotter_client import Action, Client, ExportFormat, OrderStatus, OrderType, Side, SortOrder, approved, new_order
+from blotter_client import (
+    Action,
+    Client,
+    ExportFormat,
+    OrderStatus,
+    OrderType,
+    SecurityIdSource,
+    ShortSale,
+    Side,
+    SortOrder,
+    TimeInForce,
+    approved,
+    new_cancel,
+    new_order,
+    new_replace,
+)
 from tests.client.faces import Face
 from tests.client.scripted import Script, answers, complete, events, logs, sends
 from tests.conftest import ALICE
@@ -45,6 +61,13 @@ class Example:
 
 ORDER = order_pb2.Order(quantity=7)
 NEW = new_order("AAPL", Side.BUY, OrderType.MARKET, 1, client_order_id="mine")
+CANCEL = new_cancel(ID, request_key="key")
+REPLACE = new_replace(ID, request_key="key", quantity=7)
+CANCELLED = orders_pb.CancelOrderResponse(order=ORDER, replayed=True)
+REPLACED = request_pb2.ReplaceOrderResponse(order=ORDER, replayed=True)
+REQUEST = request_pb2.Request(request_key="key", request_sequence=9)
+TIMER = cancel_timer_pb2.CancelTimer(timeout=Duration(seconds=30), fire_time=NOON)
+LABELS = {"desk": "cash", "strategy": "vwap"}
 REPORT = approved(ALICE, ID, report_id="R", venue="V", event_time=FROM)
 SUBMITTED = orders_pb.SubmitOrderResponse(order=ORDER, replayed=True)
 REPORTED = reports_pb.ReportExecutionResponse(order=ORDER, replayed=True)
@@ -63,12 +86,22 @@ EXAMPLES = [
         lambda client: client.submit_order(
             "AAPL",
             Side.SELL,
-            OrderType.LIMIT,
+            OrderType.STOP_LIMIT,
             7,
             Decimal(585),
+            stop_price=Decimal(586),
             stop_loss=Decimal(600),
             take_profit=Decimal(500),
+            time_in_force=TimeInForce.GTD,
             expire_time=FROM,
+            account="A-1",
+            labels=LABELS,
+            parent_order_id="parent",
+            currency="USD",
+            security_id="US0378331005",
+            security_id_source=SecurityIdSource.ISIN,
+            short_sale=ShortSale.SELL_SHORT,
+            exempt_from_cancel_timer=True,
             client_order_id="mine",
             validate_only=True,
         ),
@@ -76,12 +109,22 @@ EXAMPLES = [
             client_order_id="mine",
             symbol="AAPL",
             side=order_pb2.SIDE_SELL,
-            order_type=order_pb2.ORDER_TYPE_LIMIT,
+            order_type=order_pb2.ORDER_TYPE_STOP_LIMIT,
             quantity=7,
             price="585",
+            stop_price="586",
             stop_loss="600",
             take_profit="500",
+            time_in_force=terms_pb2.TIME_IN_FORCE_GTD,
             expire_time=NOON,
+            account="A-1",
+            labels=LABELS,
+            parent_order_id="parent",
+            currency="USD",
+            security_id="US0378331005",
+            security_id_source=order_pb2.SECURITY_ID_SOURCE_ISIN,
+            short_sale=order_pb2.SHORT_SALE_SELL_SHORT,
+            exempt_from_cancel_timer=True,
             validate_only=True,
         ),
         SUBMITTED,
@@ -114,6 +157,10 @@ EXAMPLES = [
             client.list_orders(
                 statuses=[OrderStatus.FILLED],
                 symbols=["AAPL"],
+                accounts=["A-1"],
+                labels=LABELS,
+                parent_order_ids=["parent"],
+                security_ids=["US0378331005"],
                 created_from=FROM,
                 created_before=BEFORE,
                 updated_from=FROM,
@@ -122,7 +169,15 @@ EXAMPLES = [
             )
         ),
         orders_pb.ListOrdersRequest(
-            statuses=[order_pb2.ORDER_STATUS_FILLED], symbols=["AAPL"], created=RANGE, updated=RANGE, page_size=3
+            statuses=[order_pb2.ORDER_STATUS_FILLED],
+            symbols=["AAPL"],
+            accounts=["A-1"],
+            labels=LABELS,
+            parent_order_ids=["parent"],
+            security_ids=["US0378331005"],
+            created=RANGE,
+            updated=RANGE,
+            page_size=3,
         ),
         orders_pb.ListOrdersResponse(orders=[ORDER]),
         [ORDER],
@@ -142,18 +197,132 @@ EXAMPLES = [
         [],
     ),
     Example(
-        "CancelOrder",
-        lambda client: client.cancel_order(ID, reason="flat"),
-        orders_pb.CancelOrderRequest(order_id=ID, reason="flat"),
-        orders_pb.CancelOrderResponse(order=ORDER, replayed=True),
-        orders_pb.CancelOrderResponse(order=ORDER, replayed=True),
+        "ListRequests",
+        lambda client: list(client.list_requests(ID, page_size=3)),
+        request_pb2.ListRequestsRequest(order_id=ID, page_size=3),
+        request_pb2.ListRequestsResponse(requests=[REQUEST]),
+        [REQUEST],
+    ),
+    Example(
+        "ListRequests",
+        lambda client: list(client.list_requests(client_order_id="mine")),
+        request_pb2.ListRequestsRequest(client_order_id="mine", page_size=500),
+        request_pb2.ListRequestsResponse(),
+        [],
     ),
     Example(
         "CancelOrder",
-        lambda client: client.cancel_order(client_order_id="mine"),
-        orders_pb.CancelOrderRequest(client_order_id="mine"),
+        lambda client: client.cancel_order(ID, request_key="key", reason="flat"),
+        orders_pb.CancelOrderRequest(order_id=ID, request_key="key", reason="flat"),
+        CANCELLED,
+        CANCELLED,
+    ),
+    Example(
+        "CancelOrder",
+        lambda client: client.cancel_order(client_order_id="mine", request_key="key"),
+        orders_pb.CancelOrderRequest(client_order_id="mine", request_key="key"),
         orders_pb.CancelOrderResponse(),
         orders_pb.CancelOrderResponse(),
+    ),
+    Example(
+        "BatchCancelOrders",
+        lambda client: client.batch_cancel_orders([CANCEL]),
+        orders_pb.BatchCancelOrdersRequest(requests=[CANCEL]),
+        orders_pb.BatchCancelOrdersResponse(results=[{"response": CANCELLED}]),  # type: ignore[list-item]  # a dict is accepted
+        [CANCELLED],
+    ),
+    Example(
+        "ReplaceOrder",
+        lambda client: client.replace_order(
+            ID,
+            quantity=7,
+            price=Decimal("585.330"),
+            stop_price=Decimal(586),
+            stop_loss=Decimal(600),
+            take_profit=Decimal(500),
+            time_in_force=TimeInForce.GTD,
+            expire_time=FROM,
+            expected_last_sequence=9,
+            request_key="key",
+            reason="better",
+        ),
+        request_pb2.ReplaceOrderRequest(
+            order_id=ID,
+            request_key="key",
+            terms=terms_pb2.OrderTerms(
+                quantity=7,
+                price="585.33",
+                stop_price="586",
+                stop_loss="600",
+                take_profit="500",
+                time_in_force=terms_pb2.TIME_IN_FORCE_GTD,
+                expire_time=NOON,
+            ),
+            update_mask=FieldMask(
+                paths=[
+                    "quantity",
+                    "price",
+                    "stop_price",
+                    "stop_loss",
+                    "take_profit",
+                    "time_in_force",
+                    "expire_time",
+                ]
+            ),
+            expected_last_sequence=9,
+            reason="better",
+        ),
+        REPLACED,
+        REPLACED,
+    ),
+    Example(
+        "ReplaceOrder",
+        lambda client: client.replace_order(
+            client_order_id="mine", stop_loss=None, time_in_force=None, expire_time=None, request_key="key"
+        ),
+        request_pb2.ReplaceOrderRequest(
+            client_order_id="mine",
+            request_key="key",
+            terms=terms_pb2.OrderTerms(),
+            update_mask=FieldMask(paths=["stop_loss", "time_in_force", "expire_time"]),
+        ),
+        request_pb2.ReplaceOrderResponse(),
+        request_pb2.ReplaceOrderResponse(),
+    ),
+    Example(
+        "BatchReplaceOrders",
+        lambda client: client.batch_replace_orders([REPLACE]),
+        request_pb2.BatchReplaceOrdersRequest(requests=[REPLACE]),
+        request_pb2.BatchReplaceOrdersResponse(results=[{"response": REPLACED}]),  # type: ignore[list-item]  # a dict is accepted
+        [REPLACED],
+    ),
+    Example(
+        "CancelAllAfter",
+        lambda client: client.cancel_all_after(30),
+        cancel_timer_pb2.CancelAllAfterRequest(timeout=Duration(seconds=30)),
+        cancel_timer_pb2.CancelAllAfterResponse(cancel_timer=TIMER),
+        TIMER,
+    ),
+    Example(
+        "CancelAllAfter",
+        lambda client: client.cancel_all_after(0),
+        cancel_timer_pb2.CancelAllAfterRequest(timeout=Duration()),
+        cancel_timer_pb2.CancelAllAfterResponse(),
+        None,
+    ),
+    Example(
+        "GetCancelTimer",
+        lambda client: client.get_cancel_timer(),
+        cancel_timer_pb2.GetCancelTimerRequest(),
+        cancel_timer_pb2.GetCancelTimerResponse(cancel_timer=TIMER),
+        TIMER,
+    ),
+    Example(
+        "GetCancelTimer",
+        lambda client: client.get_cancel_timer(),
+        cancel_timer_pb2.GetCancelTimerRequest(),
+        cancel_timer_pb2.GetCancelTimerResponse(),
+        None,
     ),
     Example(
         "CancelAllOrders",
@@ -169,6 +338,9 @@ EXAMPLES = [
                 order_ids=[ID],
                 symbols=["AAPL"],
                 statuses=[OrderStatus.FILLED],
+                accounts=["A-1"],
+                labels=LABELS,
+                parent_order_ids=["parent"],
                 trader_ids=[ALICE],
                 resume_token="after-6",
                 heartbeat_interval=2.5,
@@ -178,6 +350,9 @@ EXAMPLES = [
             order_ids=[ID],
             symbols=["AAPL"],
             statuses=[order_pb2.ORDER_STATUS_FILLED],
+            accounts=["A-1"],
+            labels=LABELS,
+            parent_order_ids=["parent"],
             trader_ids=[str(ALICE)],
             resume_token="after-6",
             heartbeat_interval=Duration(seconds=2, nanos=500_000_000),
@@ -241,6 +416,9 @@ EXAMPLES = [
                 follow=True,
                 order_ids=[ID],
                 actions=[Action.FILLED],
+                accounts=["A-1"],
+                labels=LABELS,
+                parent_order_ids=["parent"],
                 trader_ids=[ALICE],
                 resume_token="after-6",
                 heartbeat_interval=2,
@@ -250,6 +428,9 @@ EXAMPLES = [
             follow=True,
             order_ids=[ID],
             actions=[order_pb2.ACTION_FILLED],
+            accounts=["A-1"],
+            labels=LABELS,
+            parent_order_ids=["parent"],
             trader_ids=[str(ALICE)],
             resume_token="after-6",
             heartbeat_interval=Duration(seconds=2),
@@ -367,4 +548,14 @@ def test_the_examples_set_every_field_of_the_contract(method: str) -> None:
     sent = {field.name for request in requests for field, _ in request.ListFields()}
     if method == "ReportExecution":  # each kind of report: test_reports
         sent |= {field.name for field in reports_pb.ReportExecutionRequest.DESCRIPTOR.oneofs_by_name["report"].fields}
+        sent |= {"trade_date", "request_key"}
     assert sent | WRITTEN_BY_THE_CLIENT >= {field.name for field in CONTRACT[method].input_type.fields}
+
+
+def test_the_examples_replace_every_term() -> None:
+    [mask] = [
+        example.request.update_mask.paths
+        for example in EXAMPLES
+        if isinstance(example.request, request_pb2.ReplaceOrderRequest) and example.request.expected_last_sequence
+    ]
+    assert set(mask) == {field.name for field in terms_pb2.OrderTerms.DESCRIPTOR.fields}

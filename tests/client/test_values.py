@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from enum import IntEnum
 from typing import Any
@@ -13,18 +13,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blotter.audit.v1 import audit_service_pb2
-from blotter.orders.v1 import order_pb2
+from blotter.orders.v1 import execution_report_pb2, order_pb2, request_pb2, terms_pb2
 from blotter_client import (
     Action,
     OrderStatus,
     OrderType,
+    RefusalReason,
+    RequestKind,
+    RequestOutcome,
+    SecurityIdSource,
+    ShortSale,
     Side,
     SortOrder,
+    TimeInForce,
     decimal_of,
     decimal_text,
     moment_of,
 )
-from blotter_client.values import timestamp
+from blotter_client.values import date_text, timestamp
 
 PRICES = st.decimals(
     min_value=0, max_value=Decimal("9999999999.99999999"), allow_nan=False, allow_infinity=False, places=8
@@ -38,6 +44,12 @@ PRICES = st.decimals(
         (OrderType, order_pb2.OrderType, "ORDER_TYPE_"),
         (OrderStatus, order_pb2.OrderStatus, "ORDER_STATUS_"),
         (Action, order_pb2.Action, "ACTION_"),
+        (TimeInForce, terms_pb2.TimeInForce, "TIME_IN_FORCE_"),
+        (ShortSale, order_pb2.ShortSale, "SHORT_SALE_"),
+        (SecurityIdSource, order_pb2.SecurityIdSource, "SECURITY_ID_SOURCE_"),
+        (RequestKind, terms_pb2.RequestKind, "REQUEST_KIND_"),
+        (RequestOutcome, request_pb2.RequestOutcome, "REQUEST_OUTCOME_"),
+        (RefusalReason, execution_report_pb2.RefusalReason, "REFUSAL_REASON_"),
         (SortOrder, audit_service_pb2.SortOrder, "SORT_ORDER_"),
     ],
 )
@@ -89,6 +101,12 @@ def test_a_time_of_another_zone_converts_to_the_same_instant() -> None:
 def test_a_time_without_a_zone_is_refused() -> None:
     with pytest.raises(ValueError, match="time zone"):
         timestamp(datetime(2012, 6, 21, 9, 30))  # noqa: DTZ001
+
+
+def test_a_trade_date_is_a_date() -> None:
+    assert (date_text(date(2012, 6, 1)), date_text(None)) == ("2012-06-01", "")
+    with pytest.raises(TypeError, match="a date, not a datetime"):
+        date_text(datetime(2012, 6, 1, tzinfo=UTC))
 
 
 def test_nanoseconds_are_truncated() -> None:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from uuid import UUID
 
@@ -63,6 +63,9 @@ class AuditCalls:
         follow: bool = True,
         order_ids: Iterable[UUID | str] = (),
         actions: Iterable[Action] = (),
+        accounts: Iterable[str] = (),
+        labels: Mapping[str, str] | None = None,
+        parent_order_ids: Iterable[str] = (),
         trader_ids: Iterable[UUID | str] = (),
         resume_token: str = "",
         heartbeat_interval: float | None = None,
@@ -77,11 +80,21 @@ class AuditCalls:
             follow=follow,
             order_ids=map(str, order_ids),
             actions=[action.value for action in actions],
+            accounts=accounts,
+            labels=labels,
+            parent_order_ids=parent_order_ids,
             trader_ids=map(str, trader_ids),
             heartbeat_interval=duration(heartbeat_interval),
         )
         role = self._calls.identity.role
-        dense = not (request.order_ids or request.actions or role)
+        filters = (
+            request.order_ids,
+            request.actions,
+            request.accounts,
+            request.labels,
+            request.parent_order_ids,
+        )
+        dense = not (any(filters) or role)
         start = None if resume_token or role else 0
 
         def connect(token: str) -> Connection[pb.StreamExecutionLogsResponse]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 from google.protobuf.duration_pb2 import Duration
@@ -50,6 +50,16 @@ def timestamp(moment: datetime | None) -> Timestamp | None:
 def moment_of(value: Timestamp) -> datetime:
     """Return the Timestamp as a datetime in UTC, truncated to microseconds."""
     return _EPOCH + timedelta(seconds=value.seconds, microseconds=value.nanos // 1000)
+
+
+def date_text(day: date | None) -> str:
+    """Return a trade date in the contract's notation: `2026-01-02`; the empty string for None.
+
+    Raises TypeError for a datetime: which date it is depends on the venue's time zone.
+    """
+    if isinstance(day, datetime):
+        raise TypeError(f"a trade date must be a date, not a datetime: {day.isoformat()}")
+    return "" if day is None else day.isoformat()
 
 
 def duration(seconds: float | None) -> Duration | None:

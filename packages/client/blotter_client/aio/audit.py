@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import datetime
 from uuid import UUID
 
@@ -62,6 +62,9 @@ class AsyncAuditCalls:
         follow: bool = True,
         order_ids: Iterable[UUID | str] = (),
         actions: Iterable[Action] = (),
+        accounts: Iterable[str] = (),
+        labels: Mapping[str, str] | None = None,
+        parent_order_ids: Iterable[str] = (),
         trader_ids: Iterable[UUID | str] = (),
         resume_token: str = "",
         heartbeat_interval: float | None = None,
@@ -76,11 +79,21 @@ class AsyncAuditCalls:
             follow=follow,
             order_ids=map(str, order_ids),
             actions=[action.value for action in actions],
+            accounts=accounts,
+            labels=labels,
+            parent_order_ids=parent_order_ids,
             trader_ids=map(str, trader_ids),
             heartbeat_interval=duration(heartbeat_interval),
         )
         role = self._calls.identity.role
-        dense = not (request.order_ids or request.actions or role)
+        filters = (
+            request.order_ids,
+            request.actions,
+            request.accounts,
+            request.labels,
+            request.parent_order_ids,
+        )
+        dense = not (any(filters) or role)
         start = None if resume_token or role else 0
 
         def connect(token: str) -> AsyncConnection[pb.StreamExecutionLogsResponse]:
