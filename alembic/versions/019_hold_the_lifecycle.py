@@ -15,6 +15,10 @@ have a constant default, and a wider numeric keeps its bytes. Each table is lock
 - cancel_timers: at most one running timer for each trader (CancelAllAfter).
 - filled_notional has room for the fills beyond the quantity.
 
+The downgrade refuses, by kind and number, what the enumerations and tables of revision 018 cannot hold, and drops the
+new columns: what is left in them after the downgrade of 020 follows from the rest, or is the key of a cancel that took
+effect at once. It rewrites orders and logs.
+
 Revision: 019
 Follows: 018
 """
@@ -204,5 +208,126 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Restore revision 018's schema."""
-    raise NotImplementedError
+    """Refuse what the older schema cannot hold; then drop the tables and columns, and create the old enumerations."""
+    op.run_sql("""
+        SET LOCAL lock_timeout = '5s';
+        LOCK TABLE orders, fills, execution_logs, fill_corrections, cancel_timers IN ACCESS EXCLUSIVE MODE;
+
+        -- The policies hide every row from the owner.
+        ALTER TABLE orders NO FORCE ROW LEVEL SECURITY;
+        ALTER TABLE execution_logs NO FORCE ROW LEVEL SECURITY;
+        DO $$
+        DECLARE
+            v_found text;
+        BEGIN
+            SELECT string_agg(format('%s (%s)', kind, number), ', ' ORDER BY place) INTO v_found FROM (VALUES
+                (1, 'corrections of fills', (SELECT count(*) FROM fill_corrections)),
+                (2, 'running cancel timers', (SELECT count(*) FROM cancel_timers)),
+                (3, 'STOP_LIMIT orders', (SELECT count(*) FROM orders WHERE order_type = 'STOP_LIMIT')),
+                (4, 'events with an action that it does not know', (
+                    SELECT count(*) FROM execution_logs
+                    WHERE action IN ('CANCEL_REQUESTED', 'REPLACE_REQUESTED', 'REPLACED', 'CANCEL_REFUSED',
+                        'REPLACE_REFUSED', 'RESTATED', 'DONE_FOR_DAY', 'FILL_CORRECTED', 'FILL_BUSTED')))
+            ) AS kinds (place, kind, number)
+            WHERE number > 0;
+            IF v_found IS NOT NULL THEN
+                RAISE EXCEPTION 'Cannot downgrade: revision 018 cannot hold %.', v_found
+                    USING ERRCODE = 'object_not_in_prerequisite_state';
+            END IF;
+        END $$;
+        ALTER TABLE orders FORCE ROW LEVEL SECURITY;
+        ALTER TABLE execution_logs FORCE ROW LEVEL SECURITY;
+
+        DROP TABLE cancel_timers;
+        DROP TABLE fill_corrections;
+        ALTER TABLE fills DROP COLUMN trade_date;
+
+        -- A value cannot be removed from an enumeration. What names its type is dropped, and created again as it was.
+        DROP POLICY execution_logs_trader_logs_own ON execution_logs;
+        DROP POLICY execution_logs_execution_logs_named ON execution_logs;
+        ALTER TABLE orders
+            DROP CONSTRAINT ck_orders_limit_requires_price,
+            DROP CONSTRAINT ck_orders_market_has_no_price;
+        DO $$
+        DECLARE
+            v_submit text := pg_get_functiondef('submit_order'::regproc);
+            v_report text := pg_get_functiondef('report_execution'::regproc);
+        BEGIN
+            DROP FUNCTION submit_order, report_execution;
+            ALTER TYPE action_enum RENAME TO action_enum_of_019;
+            ALTER TYPE order_type_enum RENAME TO order_type_enum_of_019;
+            CREATE TYPE action_enum AS ENUM (
+                'SUBMITTED', 'APPROVED', 'EXECUTED', 'FILLED', 'REJECTED', 'CANCELLED', 'RECOVERED');
+            CREATE TYPE order_type_enum AS ENUM ('MARKET', 'LIMIT', 'STOP');
+            ALTER TABLE orders
+                ALTER COLUMN order_type TYPE order_type_enum USING order_type::text::order_type_enum,
+                ALTER COLUMN filled_notional TYPE numeric(28,8),
+                DROP COLUMN excess_quantity,
+                DROP COLUMN stop_price,
+                DROP COLUMN time_in_force,
+                DROP COLUMN account,
+                DROP COLUMN labels,
+                DROP COLUMN parent_order_id,
+                DROP COLUMN currency,
+                DROP COLUMN security_id,
+                DROP COLUMN security_id_source,
+                DROP COLUMN short_sale,
+                DROP COLUMN exempt_from_cancel_timer,
+                DROP COLUMN at_venue,
+                DROP COLUMN closed_as,
+                DROP COLUMN status_reason,
+                DROP COLUMN pending_kind,
+                DROP COLUMN pending_key,
+                DROP COLUMN pending_sequence,
+                DROP COLUMN pending_terms,
+                DROP COLUMN expiry_requested;
+            ALTER TABLE execution_logs
+                ALTER COLUMN action TYPE action_enum USING action::text::action_enum,
+                ALTER COLUMN order_type TYPE order_type_enum USING order_type::text::order_type_enum,
+                ALTER COLUMN filled_notional TYPE numeric(28,8),
+                DROP COLUMN leaf_version,
+                DROP COLUMN excess_quantity,
+                DROP COLUMN stop_price,
+                DROP COLUMN time_in_force,
+                DROP COLUMN account,
+                DROP COLUMN labels,
+                DROP COLUMN parent_order_id,
+                DROP COLUMN currency,
+                DROP COLUMN security_id,
+                DROP COLUMN security_id_source,
+                DROP COLUMN short_sale,
+                DROP COLUMN exempt_from_cancel_timer,
+                DROP COLUMN at_venue,
+                DROP COLUMN status_reason,
+                DROP COLUMN pending_kind,
+                DROP COLUMN pending_key,
+                DROP COLUMN pending_terms,
+                DROP COLUMN request_key,
+                DROP COLUMN request_digest,
+                DROP COLUMN answered_key,
+                DROP COLUMN terms,
+                DROP COLUMN trade_date,
+                DROP COLUMN ref_execution_id;
+            EXECUTE v_submit;
+            EXECUTE v_report;
+        END $$;
+        DROP TYPE action_enum_of_019, order_type_enum_of_019, time_in_force_enum, security_id_source_enum,
+            short_sale_enum, request_kind_enum;
+        ALTER TABLE orders
+            ADD CONSTRAINT ck_orders_limit_requires_price CHECK (order_type = 'MARKET' OR price IS NOT NULL),
+            ADD CONSTRAINT ck_orders_market_has_no_price CHECK (order_type <> 'MARKET' OR price IS NULL);
+        COMMENT ON FUNCTION submit_order IS
+            'Enter an order. APPLIED, REPLAYED, CLIENT_ORDER_ID_REUSED, EXPIRE_TIME_PAST or VALID';
+        COMMENT ON FUNCTION report_execution IS
+            'Record a report. APPLIED, REPLAYED, OVERFILL, ORDER_CLOSED, ORDER_NOT_FOUND, REPORT_ID_REUSED or '
+            'EXECUTION_ID_REUSED';
+        REVOKE ALL ON FUNCTION submit_order, report_execution FROM PUBLIC;
+        GRANT EXECUTE ON FUNCTION submit_order TO blotter_trader;
+        GRANT EXECUTE ON FUNCTION report_execution TO blotter_execution;
+        CREATE POLICY execution_logs_trader_logs_own ON execution_logs FOR INSERT TO blotter_trader
+            WITH CHECK (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid
+                        AND action IN ('SUBMITTED', 'CANCELLED'));
+        CREATE POLICY execution_logs_execution_logs_named ON execution_logs FOR INSERT TO blotter_execution
+            WITH CHECK (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid
+                        AND action <> 'SUBMITTED');
+    """)

@@ -34,6 +34,10 @@ The leaf of a new log has version 2: the names of version 1 and those of the new
 
 Tables are locked exclusively while it runs; fills and orders are rewritten once.
 
+The downgrade refuses, by kind and number, what revision 019 cannot hold: requests, corrections, timers, the new terms
+and attributes of orders, trade dates of their own, and logs whose leaves of version 2 are in the ledger. Other new logs
+get leaves of version 1. It needs the rewrite of logs, with servers and sequencer stopped.
+
 Revision: 020
 Follows: 019
 """
@@ -1432,11 +1436,775 @@ PRIVILEGES = """
 """
 
 
+REFUSE = """
+        SET LOCAL lock_timeout = '5s';
+        LOCK TABLE traders IN SHARE ROW EXCLUSIVE MODE;
+        LOCK TABLE trader_sequences, orders, fills, execution_logs, fill_corrections, cancel_timers, ledger_entries
+            IN ACCESS EXCLUSIVE MODE;
+
+        -- The policies hide every row from the owner.
+        ALTER TABLE orders NO FORCE ROW LEVEL SECURITY;
+        ALTER TABLE fills NO FORCE ROW LEVEL SECURITY;
+        ALTER TABLE execution_logs NO FORCE ROW LEVEL SECURITY;
+        ALTER TABLE fill_corrections NO FORCE ROW LEVEL SECURITY;
+        ALTER TABLE cancel_timers NO FORCE ROW LEVEL SECURITY;
+        ALTER TABLE ledger_entries NO FORCE ROW LEVEL SECURITY;
+        DO $$
+        DECLARE
+            v_found text;
+        BEGIN
+            SELECT string_agg(format('%s (%s)', kind, number), ', ' ORDER BY place) INTO v_found FROM (VALUES
+                (1, 'corrections of fills', (SELECT count(*) FROM fill_corrections)),
+                (2, 'pending requests', (SELECT count(*) FROM orders WHERE pending_kind IS NOT NULL)),
+                (3, 'running cancel timers', (SELECT count(*) FROM cancel_timers)),
+                (4, 'orders filled beyond their quantity', (SELECT count(*) FROM orders WHERE excess_quantity > 0)),
+                (5, 'STOP_LIMIT orders', (SELECT count(*) FROM orders WHERE order_type = 'STOP_LIMIT')),
+                (6, 'orders with a time in force', (SELECT count(*) FROM orders WHERE time_in_force IS NOT NULL)),
+                (7, 'orders with what a desk files them under or an exemption from the cancel timer', (
+                    SELECT count(*) FROM orders
+                    WHERE exempt_from_cancel_timer OR num_nonnulls(
+                        account, labels, parent_order_id, currency, security_id, security_id_source, short_sale) > 0)),
+                (8, 'fills that share their venue and execution id with one of another day', (
+                    SELECT coalesce(sum(sharing), 0) FROM (
+                        SELECT count(*) AS sharing FROM fills GROUP BY trader_id, venue, execution_id
+                        HAVING count(*) > 1) AS shared)),
+                (9, 'fills whose trade date is not the UTC date of their time', (
+                    SELECT count(*) FROM fills WHERE trade_date <> (timestamp AT TIME ZONE 'UTC')::date)),
+                (10, 'events with an action that it does not know', (
+                    SELECT count(*) FROM execution_logs
+                    WHERE action IN ('CANCEL_REQUESTED', 'REPLACE_REQUESTED', 'REPLACED', 'CANCEL_REFUSED',
+                        'REPLACE_REFUSED', 'RESTATED', 'DONE_FOR_DAY', 'FILL_CORRECTED', 'FILL_BUSTED'))),
+                (11, 'reports refused with a code that it does not know', (
+                    SELECT count(*) FROM execution_logs
+                    WHERE refused AND error_code NOT IN ('OVERFILL', 'ORDER_CLOSED'))),
+                (12, 'ledger entries of version 2', (
+                    SELECT count(*) FROM ledger_entries JOIN execution_logs USING (trader_id, sequence)
+                    WHERE leaf_version <> 1))
+            ) AS kinds (place, kind, number)
+            WHERE number > 0;
+            IF v_found IS NOT NULL THEN
+                RAISE EXCEPTION 'Cannot downgrade: revision 019 cannot hold %.', v_found
+                    USING ERRCODE = 'object_not_in_prerequisite_state';
+            END IF;
+        END $$;
+"""
+
+RESTORE = """
+        -- What 020 created -----------------------------------------------------------------------------------------
+        DROP TRIGGER orders_guard ON orders;
+        DROP TRIGGER fills_guard ON fills;
+        DROP TRIGGER fill_corrections_guard ON fill_corrections;
+        DROP TRIGGER execution_logs_guard ON execution_logs;
+        DROP TRIGGER fill_corrections_refuse_change ON fill_corrections;
+        DROP TRIGGER fill_corrections_refuse_truncate ON fill_corrections;
+        DROP FUNCTION guard_order, guard_fill, guard_log, submit_order, cancel_order, replace_order, report_execution,
+            cancel_open_orders, expire_orders, fire_cancel_timer, set_cancel_timer, probe_writing, request_order,
+            cancel_orders, find_order, lock_sequence, lock_sequence_at_once, acting_trader, record_event, apply_event,
+            with_terms, canonical_terms, terms_violation, order_status;
+
+        DROP POLICY orders_writer_named ON orders;
+        DROP POLICY trader_sequences_writer_named ON trader_sequences;
+        DROP POLICY fills_writer_named ON fills;
+        DROP POLICY execution_logs_writer_named ON execution_logs;
+        DROP POLICY fill_corrections_writer_named ON fill_corrections;
+        DROP POLICY fill_corrections_trader_isolation ON fill_corrections;
+        DROP POLICY fill_corrections_execution_reads_all ON fill_corrections;
+        DROP POLICY fill_corrections_compliance_reads_all ON fill_corrections;
+        DROP POLICY fill_corrections_immutable_update ON fill_corrections;
+        DROP POLICY fill_corrections_immutable_delete ON fill_corrections;
+        DROP POLICY cancel_timers_writer_named ON cancel_timers;
+        DROP POLICY cancel_timers_trader_isolation ON cancel_timers;
+        DROP POLICY cancel_timers_execution_reads_all ON cancel_timers;
+        DROP POLICY cancel_timers_compliance_reads_all ON cancel_timers;
+        ALTER TABLE fill_corrections DISABLE ROW LEVEL SECURITY;
+        ALTER TABLE cancel_timers DISABLE ROW LEVEL SECURITY;
+        REVOKE ALL ON fill_corrections, cancel_timers FROM blotter_trader, blotter_execution, blotter_compliance;
+        REVOKE ALL ON orders, trader_sequences, fills, execution_logs, fill_corrections, cancel_timers
+            FROM blotter_writer;
+        REVOKE EXECUTE ON FUNCTION nfkc FROM blotter_writer;
+        REVOKE USAGE ON SCHEMA public FROM blotter_writer;
+
+        -- Columns and checks ---------------------------------------------------------------------------------------
+        -- The ledger has none of these logs: they get leaves of version 1. A change of type passes by the append-only
+        -- triggers.
+        ALTER TABLE execution_logs ALTER COLUMN leaf_version TYPE smallint USING 1;
+        ALTER TABLE execution_logs
+            ALTER COLUMN leaf_version SET DEFAULT 1,
+            ALTER COLUMN login SET DEFAULT current_user,
+            ADD CONSTRAINT ck_execution_logs_amounts_are_numbers CHECK ('NaN' NOT IN (fill_price, fill_commission)),
+            ADD CONSTRAINT ck_execution_logs_reason_readable CHECK (length(reason) <= 600),
+            ADD CONSTRAINT ck_execution_logs_refused_has_code CHECK (NOT refused OR error_code IS NOT NULL),
+            ADD CONSTRAINT ck_execution_logs_report_id_printable CHECK (report_id ~ '^[!-~]+$'),
+            ADD CONSTRAINT ck_execution_logs_report_with_digest CHECK (
+                (report_id IS NULL) = (report_digest IS NULL) AND coalesce(length(report_digest) = 32, true)),
+            ADD CONSTRAINT ck_execution_logs_retry_attempt_nonnegative CHECK (retry_attempt >= 0),
+            ADD CONSTRAINT ck_execution_logs_sequence_positive CHECK (sequence > 0),
+            ADD CONSTRAINT ck_execution_logs_timestamp_is_a_date CHECK (
+                timestamp >= '0001-01-01 00:00+00' AND timestamp < '10000-01-01 00:00+00');
+        ALTER TABLE fills
+            ALTER COLUMN trade_date DROP NOT NULL,
+            ALTER COLUMN created_at SET DEFAULT clock_timestamp(),
+            DROP CONSTRAINT uq_fills_execution_id,
+            ADD CONSTRAINT uq_fills_execution_id UNIQUE (trader_id, venue, execution_id),
+            ADD CONSTRAINT ck_fills_execution_id_printable CHECK (execution_id ~ '^[!-~]+$'),
+            ADD CONSTRAINT ck_fills_timestamp_is_a_date CHECK (
+                timestamp >= '0001-01-01 00:00+00' AND timestamp < '10000-01-01 00:00+00'),
+            ADD CONSTRAINT ck_fills_venue_not_empty CHECK (length(venue) > 0);
+        ALTER TABLE orders
+            ADD CONSTRAINT ck_orders_client_order_id_printable CHECK (client_order_id ~ '^[!-~]+$'),
+            ADD CONSTRAINT ck_orders_exits_on_their_side CHECK (CASE side
+                WHEN 'BUY' THEN coalesce(stop_loss < price, true) AND coalesce(price < take_profit, true)
+                    AND coalesce(stop_loss < take_profit, true)
+                ELSE coalesce(stop_loss > price, true) AND coalesce(price > take_profit, true)
+                    AND coalesce(stop_loss > take_profit, true) END),
+            ADD CONSTRAINT ck_orders_expires_after_entry CHECK (
+                expires_at > created_at AND expires_at < '10000-01-01 00:00+00'),
+            ADD CONSTRAINT ck_orders_market_has_no_price CHECK (order_type <> 'MARKET' OR price IS NULL),
+            ADD CONSTRAINT ck_orders_notional_with_fills CHECK ((filled_notional > 0) = (filled_quantity > 0)),
+            ADD CONSTRAINT ck_orders_prices_are_numbers CHECK (
+                price <> 'NaN' AND stop_loss <> 'NaN' AND take_profit <> 'NaN'),
+            ADD CONSTRAINT ck_orders_request_digest_sha256 CHECK (length(request_digest) = 32),
+            ADD CONSTRAINT ck_orders_status_fits_fills CHECK (CASE status
+                WHEN 'PENDING' THEN filled_quantity = 0
+                WHEN 'PARTIAL' THEN filled_quantity > 0 AND filled_quantity < quantity
+                WHEN 'FILLED' THEN filled_quantity = quantity
+                ELSE filled_quantity < quantity END),
+            ADD CONSTRAINT ck_orders_stop_loss_positive CHECK (stop_loss > 0),
+            ADD CONSTRAINT ck_orders_symbol_not_empty CHECK (length(symbol) > 0),
+            ADD CONSTRAINT ck_orders_take_profit_positive CHECK (take_profit > 0);
+        DROP INDEX idx_orders_expiring;
+        CREATE INDEX idx_orders_expiring ON orders (expires_at) WHERE status IN ('PENDING', 'PARTIAL');
+        ALTER TABLE orders FORCE ROW LEVEL SECURITY;
+        ALTER TABLE fills FORCE ROW LEVEL SECURITY;
+        ALTER TABLE execution_logs FORCE ROW LEVEL SECURITY;
+        ALTER TABLE ledger_entries FORCE ROW LEVEL SECURITY;
+
+        -- Functions and triggers -----------------------------------------------------------------------------------
+        CREATE FUNCTION stamp_order() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            IF NEW.symbol !~ '^[!-~]([ -~]*[!-~])?$' THEN
+                -- Not a constraint of the table: an older order must stay fillable with any symbol.
+                RAISE EXCEPTION 'Refused by orders_symbol_is_printable.' USING
+                    ERRCODE = 'check_violation', CONSTRAINT = 'orders_symbol_is_printable', TABLE = 'orders';
+            END IF;
+            NEW.created_at := clock_timestamp();
+            NEW.updated_at := NEW.created_at;
+            IF NEW.expires_at <= NEW.created_at THEN
+                RETURN NULL;  -- not entered; submit_order reports it
+            END IF;
+            RETURN NEW;
+        END $$;
+
+        CREATE FUNCTION guard_order() RETURNS trigger LANGUAGE plpgsql AS $$
+        DECLARE
+            v_broken text;
+        BEGIN
+            NEW.updated_at := greatest(clock_timestamp(), OLD.updated_at);
+            IF NEW.last_sequence <= OLD.last_sequence THEN
+                v_broken := 'orders_change_with_an_event';
+            ELSIF (NEW.trader_id, NEW.id, NEW.client_order_id, NEW.request_digest, NEW.symbol, NEW.side, NEW.order_type,
+                   NEW.quantity, NEW.price, NEW.stop_loss, NEW.take_profit, NEW.expires_at, NEW.created_at)
+                  IS DISTINCT FROM
+                  (OLD.trader_id, OLD.id, OLD.client_order_id, OLD.request_digest, OLD.symbol, OLD.side, OLD.order_type,
+                   OLD.quantity, OLD.price, OLD.stop_loss, OLD.take_profit, OLD.expires_at, OLD.created_at) THEN
+                v_broken := 'orders_terms_are_final';
+            ELSIF NOT (CASE
+                    WHEN NEW.filled_quantity = NEW.quantity THEN NEW.status = 'FILLED'
+                    WHEN OLD.status IN ('REJECTED', 'CANCELLED') THEN NEW.status = OLD.status
+                    WHEN NEW.status IN ('REJECTED', 'CANCELLED') THEN NEW.filled_quantity = OLD.filled_quantity
+                    ELSE NEW.status = CASE WHEN NEW.filled_quantity > 0
+                        THEN 'PARTIAL'::order_status_enum ELSE 'PENDING' END
+                END) THEN
+                v_broken := 'orders_follow_their_lifecycle';
+            ELSIF (NEW.filled_quantity, NEW.filled_notional)
+                  IS DISTINCT FROM (OLD.filled_quantity, OLD.filled_notional) THEN
+                -- A fill, its order and its log are recorded at one time.
+                SELECT greatest(created_at, OLD.updated_at) INTO NEW.updated_at FROM fills
+                WHERE trader_id = NEW.trader_id AND order_id = NEW.id AND sequence = NEW.last_sequence
+                  AND quantity_filled = NEW.filled_quantity - OLD.filled_quantity
+                  AND quantity_filled * price_at_fill = NEW.filled_notional - OLD.filled_notional;
+                IF NOT FOUND THEN
+                    v_broken := 'orders_are_filled_by_fills';
+                END IF;
+            END IF;
+            IF v_broken IS NOT NULL THEN
+                RAISE EXCEPTION 'Refused by %.', v_broken
+                    USING ERRCODE = 'check_violation', CONSTRAINT = v_broken, TABLE = 'orders';
+            END IF;
+            RETURN NEW;
+        END $$;
+
+        CREATE FUNCTION take_order_state() RETURNS trigger LANGUAGE plpgsql AS $$
+        DECLARE
+            v_order orders;
+            v_fill fills;
+            v_broken text;
+            v_first boolean;
+            v_status order_status_enum;
+            v_filled_quantity integer;
+            v_filled_notional numeric;
+        BEGIN
+            SELECT orders.* INTO v_order FROM orders
+            WHERE trader_id = NEW.trader_id AND id = NEW.order_id AND last_sequence = NEW.sequence;
+            IF NOT FOUND THEN
+                RAISE EXCEPTION 'Refused by execution_logs_state_is_the_orders.' USING
+                    ERRCODE = 'check_violation', TABLE = 'execution_logs',
+                    CONSTRAINT = 'execution_logs_state_is_the_orders';
+            END IF;
+            SELECT status, filled_quantity, filled_notional INTO v_status, v_filled_quantity, v_filled_notional
+            FROM execution_logs
+            WHERE trader_id = NEW.trader_id AND order_id = NEW.order_id
+            ORDER BY trader_id, order_id, sequence DESC LIMIT 1;
+            v_first := NOT FOUND;
+
+            NEW.status := v_order.status;
+            NEW.created_at := v_order.updated_at;
+            NEW.timestamp := coalesce(NEW.timestamp, v_order.updated_at);
+            NEW.client_order_id := v_order.client_order_id;
+            NEW.symbol := v_order.symbol;
+            NEW.side := v_order.side;
+            NEW.order_type := v_order.order_type;
+            NEW.quantity := v_order.quantity;
+            NEW.price := v_order.price;
+            NEW.stop_loss := v_order.stop_loss;
+            NEW.take_profit := v_order.take_profit;
+            NEW.expires_at := v_order.expires_at;
+            NEW.order_created_at := v_order.created_at;
+            NEW.filled_quantity := v_order.filled_quantity;
+            NEW.filled_notional := v_order.filled_notional;
+
+            SELECT fills.* INTO v_fill FROM fills
+            WHERE trader_id = NEW.trader_id AND order_id = NEW.order_id AND sequence = NEW.sequence;
+            IF FOUND THEN
+                NEW.timestamp := v_fill.timestamp;
+                NEW.venue := v_fill.venue;
+                NEW.fill_id := v_fill.id;
+                NEW.execution_id := v_fill.execution_id;
+                NEW.fill_quantity := v_fill.quantity_filled;
+                NEW.fill_price := v_fill.price_at_fill;
+                NEW.fill_commission := v_fill.commission;
+            END IF;
+
+            IF (NEW.action = 'SUBMITTED') <> v_first
+               OR (NEW.action = 'SUBMITTED' AND NEW.status <> 'PENDING')
+               -- A status changes only by the action that is named for it, PARTIAL and FILLED by a fill.
+               OR (NEW.status <> v_status AND (NEW.refused OR NEW.action::text <> CASE
+                    WHEN NEW.status IN ('PARTIAL', 'FILLED') THEN 'FILLED' ELSE NEW.status::text END))
+               OR (NEW.action = 'FILLED') <> (v_fill.id IS NOT NULL)
+               OR (NEW.action = 'CANCELLED' AND NEW.status <> 'CANCELLED')
+               OR (NEW.action = 'REJECTED' AND NOT NEW.refused AND (NEW.status <> 'REJECTED' OR v_status = 'REJECTED'))
+               OR (NEW.refused AND NEW.action <> 'REJECTED')
+               OR (NEW.fill_quantity IS NOT NULL AND NEW.action <> 'FILLED' AND NOT NEW.refused) THEN
+                v_broken := 'execution_logs_action_fits_the_state';
+            ELSIF NEW.filled_quantity <> coalesce(v_filled_quantity, 0) + coalesce(v_fill.quantity_filled, 0)
+               OR NEW.filled_notional <> coalesce(v_filled_notional, 0)
+                                         + coalesce(v_fill.quantity_filled * v_fill.price_at_fill, 0) THEN
+                v_broken := 'execution_logs_fills_change_the_order';
+            ELSIF NOT EXISTS (
+                    SELECT FROM trader_sequences
+                    WHERE trader_id = NEW.trader_id AND last_sequence >= NEW.sequence) THEN
+                v_broken := 'execution_logs_are_counted';
+            END IF;
+            IF v_broken IS NOT NULL THEN
+                RAISE EXCEPTION 'Refused by %.', v_broken
+                    USING ERRCODE = 'check_violation', CONSTRAINT = v_broken, TABLE = 'execution_logs';
+            END IF;
+            RETURN NEW;
+        END $$;
+
+        CREATE FUNCTION guard_log_words() RETURNS trigger LANGUAGE plpgsql AS $$
+        DECLARE
+            v_actor text := lower(NEW.actor);
+            -- A longer reason is refused afterwards, by the table's constraint.
+            v_plain text := CASE WHEN NEW.reason ~ '^[ -~]*$' THEN NEW.reason ELSE nfkc(NEW.reason) END;
+            v_reason text := upper(btrim(v_plain));
+            v_expired boolean := coalesce(v_reason = 'EXPIRED', false);
+            v_late boolean := false;
+            v_broken text;
+        BEGIN
+            IF NEW.action = 'FILLED' THEN
+                v_late := EXISTS (
+                    SELECT FROM execution_logs
+                    WHERE trader_id = NEW.trader_id AND order_id = NEW.order_id AND sequence < NEW.sequence
+                      AND action IN ('CANCELLED', 'REJECTED') AND NOT refused);
+                IF NOT EXISTS (SELECT FROM fills WHERE trader_id = NEW.trader_id AND id = NEW.fill_id
+                               AND created_at = NEW.created_at) THEN
+                    v_broken := 'execution_logs_have_the_time_of_their_fill';
+                END IF;
+            END IF;
+            IF NEW.actor !~ '^[!-~]([ -~]*[!-~])?$' OR NEW.request_id !~ '^[!-~]+$' OR NEW.error_code !~ '^[!-~]+$'
+               OR NEW.execution_id !~ '^[!-~]+$' OR NEW.reason ~ 'INVISIBLE' OR NEW.venue ~ 'INVISIBLE' THEN
+                v_broken := 'execution_logs_words_are_visible';
+            ELSIF v_actor IN ('trader', 'execution', 'compliance', 'sequencer')
+               AND NEW.login IS DISTINCT FROM 'blotter_' || v_actor THEN
+                v_broken := 'execution_logs_actor_is_the_login';
+            ELSIF (v_actor = 'blotter') <> v_expired
+               OR v_expired AND NOT coalesce(NEW.action = 'CANCELLED' AND NEW.login = 'blotter_execution'
+                                             AND NEW.expires_at <= NEW.created_at, false) THEN
+                v_broken := 'execution_logs_expire_what_is_due';
+            ELSIF coalesce(v_reason = 'LATE_FILL', false) <> v_late THEN
+                v_broken := 'execution_logs_late_fills_are_late';
+            ELSIF NEW.refused AND NEW.error_code NOT IN ('OVERFILL', 'ORDER_CLOSED') THEN
+                -- The repetition of the report is answered with this code.
+                v_broken := 'execution_logs_refused_has_a_code_of_ours';
+            END IF;
+            IF v_broken IS NOT NULL THEN
+                RAISE EXCEPTION 'Refused by %.', v_broken
+                    USING ERRCODE = 'check_violation', CONSTRAINT = v_broken, TABLE = 'execution_logs';
+            END IF;
+            RETURN NEW;
+        END $$;
+
+        CREATE FUNCTION guard_fill() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            -- Another transaction might be writing the log of that number; the lock on the counter excludes it.
+            PERFORM FROM trader_sequences WHERE trader_id = NEW.trader_id FOR NO KEY UPDATE;
+            IF EXISTS (SELECT FROM execution_logs WHERE trader_id = NEW.trader_id AND sequence = NEW.sequence) THEN
+                RAISE EXCEPTION 'Refused by fills_precede_their_log.' USING
+                    ERRCODE = 'check_violation', CONSTRAINT = 'fills_precede_their_log', TABLE = 'fills';
+            END IF;
+            IF NEW.venue ~ 'INVISIBLE' THEN
+                RAISE EXCEPTION 'Refused by fills_venue_is_visible.' USING
+                    ERRCODE = 'check_violation', CONSTRAINT = 'fills_venue_is_visible', TABLE = 'fills';
+            END IF;
+            NEW.created_at := greatest(clock_timestamp(), (
+                SELECT updated_at FROM orders WHERE trader_id = NEW.trader_id AND id = NEW.order_id));
+            RETURN NEW;
+        END $$;
+
+        CREATE FUNCTION lock_trader_sequence(p_trader_id uuid) RETURNS bigint LANGUAGE plpgsql AS $$
+        DECLARE
+            v_last bigint;
+        BEGIN
+            SELECT coalesce(last_sequence, 0) INTO v_last
+            FROM trader_sequences WHERE trader_id = p_trader_id FOR NO KEY UPDATE;
+            IF NOT FOUND THEN
+                INSERT INTO trader_sequences (trader_id) VALUES (p_trader_id) ON CONFLICT (trader_id) DO NOTHING;
+                SELECT coalesce(last_sequence, 0) INTO v_last
+                FROM trader_sequences WHERE trader_id = p_trader_id FOR NO KEY UPDATE;
+            END IF;
+            RETURN v_last;
+        END $$;
+        COMMENT ON FUNCTION lock_trader_sequence IS 'Lock the trader''s counter until commit; return the last number';
+
+        CREATE FUNCTION submit_order(
+            p_trader_id uuid, p_client_order_id text, p_request_digest bytea, p_symbol text, p_side order_side_enum,
+            p_order_type order_type_enum, p_quantity integer, p_price numeric, p_stop_loss numeric,
+            p_take_profit numeric, p_expires_at timestamptz, p_validate_only boolean, p_actor text, p_request_id text,
+            OUT outcome text, OUT recorded orders
+        ) LANGUAGE plpgsql AS $$
+        DECLARE
+            v_sequence bigint;
+        BEGIN
+            IF NOT p_validate_only THEN
+                v_sequence := lock_trader_sequence(p_trader_id) + 1;
+            END IF;
+            SELECT orders.* INTO recorded FROM orders
+            WHERE trader_id = p_trader_id AND client_order_id = p_client_order_id;
+            IF FOUND THEN
+                outcome := CASE WHEN recorded.request_digest = p_request_digest
+                    THEN 'REPLAYED' ELSE 'CLIENT_ORDER_ID_REUSED' END;
+            ELSIF p_validate_only THEN
+                outcome := CASE WHEN p_expires_at <= clock_timestamp() THEN 'EXPIRE_TIME_PAST' ELSE 'VALID' END;
+            ELSE
+                INSERT INTO orders (trader_id, client_order_id, request_digest, symbol, side, order_type, quantity,
+                                    price, stop_loss, take_profit, expires_at, last_sequence)
+                VALUES (p_trader_id, p_client_order_id, p_request_digest, p_symbol, p_side, p_order_type, p_quantity,
+                        p_price, p_stop_loss, p_take_profit, p_expires_at, v_sequence)
+                RETURNING orders.* INTO recorded;
+                IF NOT FOUND THEN
+                    -- The trigger that stamps the order found it expired: one time for the check and the stamp.
+                    outcome := 'EXPIRE_TIME_PAST';
+                    RETURN;
+                END IF;
+                UPDATE trader_sequences SET last_sequence = v_sequence WHERE trader_id = p_trader_id;
+                INSERT INTO execution_logs (trader_id, order_id, sequence, action, actor, request_id)
+                VALUES (p_trader_id, recorded.id, v_sequence, 'SUBMITTED', p_actor, p_request_id);
+                outcome := 'APPLIED';
+            END IF;
+        END $$;
+        COMMENT ON FUNCTION submit_order IS
+            'Enter an order. APPLIED, REPLAYED, CLIENT_ORDER_ID_REUSED, EXPIRE_TIME_PAST or VALID';
+
+        CREATE FUNCTION cancel_order(
+            p_trader_id uuid, p_order_id uuid, p_client_order_id text, p_reason text, p_actor text, p_request_id text,
+            OUT outcome text, OUT recorded orders
+        ) LANGUAGE plpgsql AS $$
+        DECLARE
+            v_order_id uuid := p_order_id;
+            v_sequence bigint;
+        BEGIN
+            IF v_order_id IS NULL THEN
+                SELECT id INTO v_order_id FROM orders
+                WHERE trader_id = p_trader_id AND client_order_id = p_client_order_id;
+            END IF;
+            PERFORM FROM orders WHERE trader_id = p_trader_id AND id = v_order_id;
+            IF NOT FOUND THEN
+                outcome := 'ORDER_NOT_FOUND';
+                RETURN;
+            END IF;
+            v_sequence := lock_trader_sequence(p_trader_id) + 1;
+            SELECT orders.* INTO recorded FROM orders WHERE trader_id = p_trader_id AND id = v_order_id;
+            IF recorded.status IN ('PENDING', 'PARTIAL') THEN
+                UPDATE orders SET status = 'CANCELLED', last_sequence = v_sequence
+                WHERE trader_id = p_trader_id AND id = v_order_id
+                RETURNING orders.* INTO recorded;
+                UPDATE trader_sequences SET last_sequence = v_sequence WHERE trader_id = p_trader_id;
+                INSERT INTO execution_logs (trader_id, order_id, sequence, action, reason, actor, request_id)
+                VALUES (p_trader_id, v_order_id, v_sequence, 'CANCELLED', p_reason, p_actor, p_request_id);
+                outcome := 'APPLIED';
+            ELSIF EXISTS (SELECT FROM execution_logs
+                          WHERE trader_id = p_trader_id AND order_id = v_order_id AND action = 'CANCELLED') THEN
+                -- A late fill may have completed it since: the cancel was done all the same.
+                outcome := 'REPLAYED';
+            ELSE
+                outcome := 'ORDER_CLOSED';
+            END IF;
+        END $$;
+        COMMENT ON FUNCTION cancel_order IS 'Cancel an open order. APPLIED, REPLAYED, ORDER_NOT_FOUND or ORDER_CLOSED';
+
+        CREATE FUNCTION cancel_open_orders(
+            p_trader_id uuid, p_symbol text, p_expired_only boolean, p_reason text, p_actor text, p_request_id text,
+            p_most integer DEFAULT NULL
+        ) RETURNS SETOF uuid LANGUAGE plpgsql AS $$
+        DECLARE
+            -- The lock comes first: what is read after it, nobody else changes.
+            v_sequence bigint := lock_trader_sequence(p_trader_id);
+            v_order_id uuid;
+            v_order_ids uuid[] := ARRAY(
+                SELECT id FROM orders
+                WHERE trader_id = p_trader_id AND status IN ('PENDING', 'PARTIAL')
+                  AND (p_symbol IS NULL OR symbol = p_symbol)
+                  AND (NOT p_expired_only OR expires_at <= clock_timestamp())
+                ORDER BY created_at, id LIMIT p_most);
+        BEGIN
+            IF v_order_ids = '{}' THEN
+                RETURN;
+            END IF;
+            UPDATE trader_sequences SET last_sequence = v_sequence + cardinality(v_order_ids)
+            WHERE trader_id = p_trader_id;
+            FOREACH v_order_id IN ARRAY v_order_ids LOOP
+                v_sequence := v_sequence + 1;
+                UPDATE orders SET status = 'CANCELLED', last_sequence = v_sequence
+                WHERE trader_id = p_trader_id AND id = v_order_id;
+                INSERT INTO execution_logs (trader_id, order_id, sequence, action, reason, actor, request_id)
+                VALUES (p_trader_id, v_order_id, v_sequence, 'CANCELLED', p_reason, p_actor, p_request_id);
+                RETURN NEXT v_order_id;
+            END LOOP;
+        END $$;
+        COMMENT ON FUNCTION cancel_open_orders IS
+            'Cancel a trader''s open orders, or those past their expiry: the oldest so many, or all';
+
+        CREATE FUNCTION report_execution(
+            p_trader_id uuid, p_order_id uuid, p_report_id text, p_report_digest bytea, p_action action_enum,
+            p_timestamp timestamptz, p_venue text, p_reason text, p_error_code text, p_retry_attempt integer,
+            p_execution_id text, p_quantity integer, p_price numeric, p_commission numeric, p_actor text,
+            p_request_id text, OUT outcome text, OUT recorded orders
+        ) LANGUAGE plpgsql AS $$
+        DECLARE
+            v_sequence bigint;
+            v_log execution_logs;
+            v_fill fills;
+            v_refusal text;
+            v_reason text := p_reason;
+        BEGIN
+            PERFORM FROM orders WHERE trader_id = p_trader_id AND id = p_order_id;
+            IF NOT FOUND THEN
+                outcome := 'ORDER_NOT_FOUND';
+                RETURN;
+            END IF;
+            v_sequence := lock_trader_sequence(p_trader_id) + 1;
+            SELECT orders.* INTO recorded FROM orders WHERE trader_id = p_trader_id AND id = p_order_id;
+
+            SELECT execution_logs.* INTO v_log FROM execution_logs
+            WHERE trader_id = p_trader_id AND report_id = p_report_id;
+            IF FOUND THEN
+                outcome := CASE
+                    WHEN v_log.report_digest <> p_report_digest THEN 'REPORT_ID_REUSED'
+                    WHEN v_log.refused THEN v_log.error_code
+                    ELSE 'REPLAYED' END;
+                RETURN;
+            END IF;
+            IF p_action = 'FILLED' THEN
+                SELECT fills.* INTO v_fill FROM fills
+                WHERE trader_id = p_trader_id AND venue = p_venue AND execution_id = p_execution_id;
+                IF FOUND THEN
+                    outcome := CASE
+                        WHEN (v_fill.order_id, v_fill.timestamp, v_fill.quantity_filled, v_fill.price_at_fill,
+                              v_fill.commission)
+                             = (p_order_id, p_timestamp, p_quantity, p_price, p_commission) THEN 'REPLAYED'
+                        ELSE 'EXECUTION_ID_REUSED' END;
+                    RETURN;
+                END IF;
+            END IF;
+
+            v_refusal := CASE
+                WHEN p_action = 'FILLED' AND p_quantity > recorded.quantity - recorded.filled_quantity THEN 'OVERFILL'
+                WHEN p_action IN ('APPROVED', 'REJECTED') AND recorded.status NOT IN ('PENDING', 'PARTIAL')
+                    THEN 'ORDER_CLOSED'
+                WHEN p_action = 'CANCELLED' AND recorded.status IN ('FILLED', 'REJECTED') THEN 'ORDER_CLOSED'
+                END;
+            IF v_refusal = 'OVERFILL' THEN
+                v_reason := format('%s refused: %s of %s left', p_action,
+                                   recorded.quantity - recorded.filled_quantity, recorded.quantity);
+            ELSIF v_refusal IS NOT NULL THEN
+                v_reason := concat_ws(': ', format('%s refused', p_action), p_reason);
+            ELSIF p_action = 'FILLED' THEN
+                INSERT INTO fills (trader_id, order_id, sequence, execution_id, venue, timestamp, quantity_filled,
+                                   price_at_fill, commission)
+                VALUES (p_trader_id, p_order_id, v_sequence, p_execution_id, p_venue, p_timestamp, p_quantity,
+                        p_price, p_commission);
+                IF recorded.status IN ('REJECTED', 'CANCELLED') THEN
+                    v_reason := 'LATE_FILL';
+                END IF;
+            END IF;
+
+            UPDATE orders SET
+                status = CASE
+                    WHEN v_refusal IS NOT NULL THEN status
+                    WHEN p_action IN ('REJECTED', 'CANCELLED') THEN p_action::text::order_status_enum
+                    WHEN p_action <> 'FILLED' THEN status
+                    WHEN filled_quantity + p_quantity = quantity THEN 'FILLED'
+                    WHEN status IN ('REJECTED', 'CANCELLED') THEN status
+                    ELSE 'PARTIAL' END,
+                filled_quantity = filled_quantity
+                    + CASE WHEN p_action = 'FILLED' AND v_refusal IS NULL THEN p_quantity ELSE 0 END,
+                filled_notional = filled_notional
+                    + CASE WHEN p_action = 'FILLED' AND v_refusal IS NULL THEN p_quantity * p_price ELSE 0 END,
+                last_sequence = v_sequence
+            WHERE trader_id = p_trader_id AND id = p_order_id
+            RETURNING orders.* INTO recorded;
+            UPDATE trader_sequences SET last_sequence = v_sequence WHERE trader_id = p_trader_id;
+            INSERT INTO execution_logs (
+                trader_id, order_id, sequence, action, refused, timestamp, reason, error_code, retry_attempt, actor,
+                request_id, report_id, report_digest, venue, execution_id, fill_quantity, fill_price, fill_commission)
+            VALUES (
+                p_trader_id, p_order_id, v_sequence, CASE WHEN v_refusal IS NULL THEN p_action ELSE 'REJECTED' END,
+                v_refusal IS NOT NULL, p_timestamp, v_reason, coalesce(v_refusal, p_error_code), p_retry_attempt,
+                p_actor, p_request_id, p_report_id, p_report_digest, p_venue, p_execution_id, p_quantity, p_price,
+                p_commission);
+            outcome := coalesce(v_refusal, 'APPLIED');
+        END $$;
+        COMMENT ON FUNCTION report_execution IS
+            'Record a report. APPLIED, REPLAYED, OVERFILL, ORDER_CLOSED, ORDER_NOT_FOUND, REPORT_ID_REUSED or '
+            'EXECUTION_ID_REUSED';
+
+        CREATE OR REPLACE FUNCTION execution_log_leaf(p_log execution_logs) RETURNS bytea
+        LANGUAGE sql STABLE PARALLEL SAFE AS $$
+            -- Names in the order of RFC 8785; integers of 64 bits and decimals as strings.
+            SELECT convert_to(
+                '{"action":"' || p_log.action::text
+                || '","actor":' || canonical_json(p_log.actor)
+                || ',"client_order_id":' || canonical_json(p_log.client_order_id)
+                || ',"created_at":' || canonical_time(p_log.created_at)
+                || ',"error_code":' || canonical_json(p_log.error_code)
+                || ',"execution_id":' || canonical_json(p_log.execution_id)
+                || ',"expires_at":' || canonical_time(p_log.expires_at)
+                || ',"fill_commission":' || canonical_decimal(p_log.fill_commission)
+                || ',"fill_id":' || canonical_json(p_log.fill_id::text)
+                || ',"fill_price":' || canonical_decimal(p_log.fill_price)
+                || ',"fill_quantity":' || coalesce(p_log.fill_quantity::text, 'null')
+                || ',"filled_notional":' || canonical_decimal(p_log.filled_notional)
+                || ',"filled_quantity":' || p_log.filled_quantity::text
+                || ',"id":"' || p_log.id::text
+                || '","login":' || canonical_json(p_log.login)
+                || ',"order_created_at":' || canonical_time(p_log.order_created_at)
+                || ',"order_id":"' || p_log.order_id::text
+                || '","order_type":"' || p_log.order_type::text
+                || '","price":' || canonical_decimal(p_log.price)
+                || ',"quantity":' || p_log.quantity::text
+                || ',"reason":' || canonical_json(p_log.reason)
+                || ',"refused":' || p_log.refused::text
+                || ',"report_digest":' || coalesce('"' || encode(p_log.report_digest, 'hex') || '"', 'null')
+                || ',"report_id":' || canonical_json(p_log.report_id)
+                || ',"request_id":' || canonical_json(p_log.request_id)
+                || ',"retry_attempt":' || p_log.retry_attempt::text
+                || ',"sequence":"' || p_log.sequence::text
+                || '","side":"' || p_log.side::text
+                || '","status":"' || p_log.status::text
+                || '","stop_loss":' || canonical_decimal(p_log.stop_loss)
+                || ',"symbol":' || canonical_json(p_log.symbol)
+                || ',"take_profit":' || canonical_decimal(p_log.take_profit)
+                || ',"timestamp":' || canonical_time(p_log.timestamp)
+                || ',"trader_id":"' || p_log.trader_id::text
+                || '","type":"execution_log","venue":' || canonical_json(p_log.venue)
+                || ',"version":1}', 'UTF8')
+        $$;
+
+        CREATE OR REPLACE FUNCTION append_to_ledger(p_size bigint, p_most integer)
+        RETURNS TABLE (entry_position bigint, entry_hash bytea) LANGUAGE plpgsql
+        SET enable_seqscan = off SET search_path = pg_catalog, public, pg_temp AS $$
+        DECLARE
+            v_head ledger_head;
+            v_locked ledger_head;
+            v_now pg_snapshot;
+            v_news record;
+            v_traders uuid[];
+            v_after bigint[];
+            v_share bigint;
+            v_appended bigint;
+        BEGIN
+            SELECT ledger_head.* INTO v_head FROM ledger_head;
+            -- After the head, so that it cannot be ahead; before the logs, so that what commits in between comes again.
+            v_now := pg_current_snapshot();
+            IF v_head.size IS DISTINCT FROM p_size THEN
+                RAISE EXCEPTION 'The ledger has % entries, not %.', v_head.size, p_size
+                    USING ERRCODE = 'serialization_failure', CONSTRAINT = 'ledger_head_is_as_expected';
+            ELSIF v_head.incarnation <> ledger_incarnation()
+               OR v_head.next_xid > pg_snapshot_xmax(v_now)::text::bigint THEN
+                RAISE EXCEPTION 'The ledger belongs to another database.'
+                    USING ERRCODE = 'object_not_in_prerequisite_state', CONSTRAINT = 'ledger_head_is_of_this_database';
+            END IF;
+            IF v_head.next_xid IS NULL THEN
+                -- At first, and after a rebaseline: all traders.
+                SELECT ARRAY(SELECT trader_id FROM trader_sequences) AS traders,
+                    pg_snapshot_xmax(v_now)::text::bigint AS before_xid INTO v_news;
+            ELSE
+                SELECT * INTO v_news FROM traders_with_news(v_head, v_now, p_most);
+                -- Without news nothing is locked or written.
+                IF v_news.traders = '{}' THEN
+                    RETURN;
+                END IF;
+            END IF;
+            SELECT ledger_head.* INTO v_locked FROM ledger_head FOR UPDATE;
+            IF v_locked IS DISTINCT FROM v_head THEN
+                RAISE EXCEPTION 'The ledger has % entries, not %.', v_locked.size, p_size
+                    USING ERRCODE = 'serialization_failure', CONSTRAINT = 'ledger_head_is_as_expected';
+            END IF;
+
+            SELECT coalesce(array_agg(trader_id), '{}'), coalesce(array_agg(after_sequence), '{}')
+            INTO v_traders, v_after FROM (
+                SELECT trader_id, after_sequence FROM (SELECT DISTINCT unnest(v_news.traders) AS trader_id) AS hinted
+                CROSS JOIN LATERAL (SELECT coalesce((
+                    SELECT sequence FROM ledger_entries WHERE ledger_entries.trader_id = hinted.trader_id
+                    ORDER BY ledger_entries.trader_id DESC, sequence DESC LIMIT 1), 0) AS after_sequence) AS kept
+                CROSS JOIN LATERAL (
+                    SELECT FROM execution_logs
+                    WHERE execution_logs.trader_id = hinted.trader_id AND sequence > after_sequence
+                    ORDER BY execution_logs.trader_id, sequence LIMIT 1) AS news
+                LIMIT p_most) AS missing;
+            -- The same share for all, so that nobody waits until another's backlog is done.
+            v_share := greatest(p_most / greatest(cardinality(v_traders), 1), 1);
+
+            RETURN QUERY
+            WITH found AS (
+                SELECT log.trader_id, log.sequence, max(log.xid) OVER (
+                    PARTITION BY log.trader_id ORDER BY log.sequence) AS xid
+                FROM unnest(v_traders, v_after) AS missing (trader_id, after_sequence) CROSS JOIN LATERAL (
+                    SELECT trader_id, sequence, coalesce(xid, 0) AS xid FROM execution_logs
+                    WHERE execution_logs.trader_id = missing.trader_id AND sequence > after_sequence
+                    ORDER BY execution_logs.trader_id, sequence LIMIT v_share) AS log
+            )
+            INSERT INTO ledger_entries (position, kind, trader_id, sequence, leaf)
+            SELECT p_size - 1 + row_number() OVER (ORDER BY xid, trader_id, sequence), 'EXECUTION_LOG', trader_id,
+                   sequence, ''
+            FROM found ORDER BY 1
+            RETURNING position, leaf_hash;
+            GET DIAGNOSTICS v_appended = ROW_COUNT;
+
+            IF cardinality(v_traders) >= p_most OR EXISTS (
+                    SELECT FROM unnest(v_traders, v_after) AS missing (trader_id, after_sequence) CROSS JOIN LATERAL (
+                        SELECT FROM execution_logs
+                        WHERE execution_logs.trader_id = missing.trader_id AND sequence > after_sequence + v_share
+                        ORDER BY execution_logs.trader_id, sequence LIMIT 1) AS rest) THEN
+                -- There is more: the hints stay, and bring it again.
+                UPDATE ledger_head SET size = p_size + v_appended, incarnation = ledger_incarnation();
+            ELSE
+                UPDATE ledger_head SET
+                    size = p_size + v_appended,
+                    incarnation = ledger_incarnation(),
+                    next_xid = greatest(v_head.next_xid, v_news.before_xid),
+                    open_xids = ARRAY(
+                        SELECT xid FROM unnest(v_head.open_xids) AS xid WHERE xid >= v_news.before_xid
+                        UNION
+                        SELECT xid::text::bigint FROM pg_snapshot_xip(v_now) AS xid
+                        WHERE xid::text::bigint < greatest(v_head.next_xid, v_news.before_xid));
+            END IF;
+        END $$;
+
+        DROP FUNCTION canonical_object;
+        CREATE OR REPLACE FUNCTION schema_compatibility(
+            OUT serves_from text, OUT release text, OUT policies_and_grants text
+        ) LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, public, pg_temp AS $$
+            SELECT '017', '0.2.0', '2af740371e19a1bbc5618d50574a7a672c2e7cb17ba0852453f9a4c191a88ced'
+        $$;
+
+        DO $$
+        DECLARE
+            v_function regprocedure;
+        BEGIN
+            FOR v_function IN
+                SELECT oid FROM pg_proc
+                WHERE pronamespace = 'public'::regnamespace AND proowner = current_user::regrole AND proconfig IS NULL
+                  AND proname = ANY ('{stamp_order,guard_order,take_order_state,guard_log_words,guard_fill,
+                                       lock_trader_sequence,submit_order,cancel_order,cancel_open_orders,
+                                       report_execution}')
+            LOOP
+                EXECUTE format('ALTER FUNCTION %s SET search_path = pg_catalog, public, pg_temp', v_function);
+            END LOOP;
+        END $$;
+
+        CREATE TRIGGER orders_stamp BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION stamp_order();
+        CREATE TRIGGER orders_guard BEFORE UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION guard_order();
+        CREATE TRIGGER execution_logs_take_state BEFORE INSERT ON execution_logs
+            FOR EACH ROW EXECUTE FUNCTION take_order_state();
+        CREATE TRIGGER execution_logs_words BEFORE INSERT ON execution_logs
+            FOR EACH ROW EXECUTE FUNCTION guard_log_words();
+        CREATE TRIGGER fills_guard BEFORE INSERT ON fills FOR EACH ROW EXECUTE FUNCTION guard_fill();
+
+        -- Policies and privileges ----------------------------------------------------------------------------------
+        REVOKE ALL ON FUNCTION lock_trader_sequence, submit_order, cancel_order, cancel_open_orders, report_execution
+            FROM PUBLIC;
+        GRANT EXECUTE ON FUNCTION submit_order, cancel_order TO blotter_trader;
+        GRANT EXECUTE ON FUNCTION lock_trader_sequence, cancel_open_orders, nfkc TO blotter_trader, blotter_execution;
+        GRANT EXECUTE ON FUNCTION report_execution TO blotter_execution;
+
+        CREATE POLICY orders_trader_enters_own ON orders FOR INSERT TO blotter_trader
+            WITH CHECK (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid
+                        AND status = 'PENDING' AND filled_quantity = 0);
+        CREATE POLICY orders_trader_cancels_own ON orders FOR UPDATE TO blotter_trader
+            USING (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid)
+            WITH CHECK (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid AND status = 'CANCELLED');
+        CREATE POLICY orders_execution_updates_named ON orders FOR UPDATE TO blotter_execution
+            USING (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
+        GRANT INSERT (trader_id, client_order_id, request_digest, symbol, side, order_type, quantity, price, stop_loss,
+                      take_profit, expires_at, last_sequence) ON orders TO blotter_trader;
+        GRANT UPDATE (status, last_sequence) ON orders TO blotter_trader;
+        GRANT UPDATE (status, filled_quantity, filled_notional, last_sequence) ON orders TO blotter_execution;
+
+        CREATE POLICY fills_execution_records_named ON fills FOR INSERT TO blotter_execution
+            WITH CHECK (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
+        GRANT INSERT (trader_id, order_id, sequence, execution_id, venue, timestamp, quantity_filled, price_at_fill,
+                      commission) ON fills TO blotter_execution;
+
+        CREATE POLICY execution_logs_trader_logs_own ON execution_logs FOR INSERT TO blotter_trader
+            WITH CHECK (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid
+                        AND action IN ('SUBMITTED', 'CANCELLED'));
+        CREATE POLICY execution_logs_execution_logs_named ON execution_logs FOR INSERT TO blotter_execution
+            WITH CHECK (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid
+                        AND action <> 'SUBMITTED');
+        GRANT INSERT (trader_id, order_id, sequence, action, reason, actor, request_id) ON execution_logs
+            TO blotter_trader;
+        GRANT INSERT (trader_id, order_id, sequence, action, reason, actor, request_id, timestamp, retry_attempt,
+                      error_code, report_id, report_digest, refused, venue, execution_id, fill_quantity, fill_price,
+                      fill_commission) ON execution_logs TO blotter_execution;
+
+        DROP POLICY trader_sequences_trader_isolation ON trader_sequences;
+        CREATE POLICY trader_sequences_trader_isolation ON trader_sequences TO blotter_trader
+            USING (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
+        CREATE POLICY trader_sequences_execution_starts_named ON trader_sequences FOR INSERT TO blotter_execution
+            WITH CHECK (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
+        CREATE POLICY trader_sequences_execution_advances_named ON trader_sequences FOR UPDATE TO blotter_execution
+            USING (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
+        GRANT INSERT (trader_id), UPDATE (last_sequence) ON trader_sequences TO blotter_trader, blotter_execution;
+""".replace("INVISIBLE", INVISIBLE)
+
+
 def upgrade() -> None:
     """Take the old way to write away, and create the new one."""
     op.run_sql(PREPARE + LIFECYCLE + GUARDS + WRITING + LEDGER + PRIVILEGES)
 
 
 def downgrade() -> None:
-    """Restore revision 019."""
-    raise NotImplementedError
+    """Refuse what the older schema cannot hold; then restore the old way to write."""
+    op.run_sql(REFUSE + RESTORE)
