@@ -296,8 +296,12 @@ GUARDS = """
         ELSIF NEW.timestamp < '0001-01-01 00:00+00' OR NEW.timestamp >= '10000-01-01 00:00+00'
            OR NEW.trade_date < '0001-01-01' OR NEW.trade_date >= '10000-01-01' THEN
             v_broken := 'execution_logs_timestamp_is_a_date';
-        ELSIF NEW.fill_price = 'NaN' OR NEW.fill_commission = 'NaN' OR NEW.retry_attempt < 0 OR NEW.sequence < 1 THEN
-            v_broken := 'execution_logs_amounts_are_numbers';
+        ELSIF 'NaN' IN (NEW.fill_price, NEW.fill_commission) OR NEW.fill_price <= 0 OR NEW.fill_commission < 0
+           OR NEW.fill_quantity < 0 OR (NEW.fill_quantity = 0) <> (NEW.fill_price IS NULL)
+           OR NEW.action = 'FILL_BUSTED' AND NEW.fill_quantity <> 0
+           OR NEW.action IN ('FILLED', 'FILL_CORRECTED') AND NEW.fill_quantity = 0
+           OR NEW.retry_attempt < 0 OR NEW.sequence < 1 THEN
+            v_broken := 'execution_logs_amounts_are_possible';
         END IF;
         IF v_broken IS NOT NULL THEN
             RAISE EXCEPTION 'Refused by %.', v_broken
@@ -365,29 +369,35 @@ LIFECYCLE = """
         v_terms jsonb := '{}';
         v_name text;
         v_value text;
+        v_canonical jsonb;
+        v_valid boolean;
+        v_number numeric(18,8);
+        v_time timestamptz;
     BEGIN
         FOR v_name, v_value IN SELECT key, value #>> '{}' FROM jsonb_each(p_terms) LOOP
-            IF v_value IS NULL AND v_name <> 'quantity' THEN
-                v_terms := v_terms || jsonb_build_object(v_name, NULL);
-            ELSIF v_name = 'quantity' THEN
-                v_terms := v_terms || jsonb_build_object(v_name, v_value::integer);
+            v_canonical := 'null';
+            v_valid := true;
+            IF v_name = 'quantity' THEN
+                v_canonical := to_jsonb(v_value::integer);
+                v_valid := v_value::integer > 0;
             ELSIF v_name IN ('price', 'stop_price', 'stop_loss', 'take_profit') THEN
-                IF v_value::numeric <= 0 OR v_value::numeric = 'NaN' THEN
-                    RAISE EXCEPTION 'A price is above 0.' USING ERRCODE = 'check_violation',
-                        CONSTRAINT = 'terms_are_replaceable';
-                END IF;
-                v_terms := v_terms || jsonb_build_object(v_name, trim_scale(v_value::numeric(18,8))::text);
+                v_number := v_value;
+                v_canonical := to_jsonb(trim_scale(v_number)::text);
+                v_valid := coalesce(v_number > 0 AND v_number <> 'NaN', true);
             ELSIF v_name = 'expires_at' THEN
-                v_terms := v_terms || jsonb_build_object(v_name, to_char(
-                    v_value::timestamptz AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'));
+                v_time := v_value;
+                v_canonical := to_jsonb(to_char(v_time AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'));
+                v_valid := coalesce(v_time >= '0001-01-01 00:00+00' AND v_time < '10000-01-01 00:00+00', true);
             ELSIF v_name = 'time_in_force' THEN
-                v_terms := v_terms || jsonb_build_object(v_name, v_value::time_in_force_enum);
+                v_canonical := to_jsonb(v_value::time_in_force_enum);
+            ELSE
+                v_valid := false;
             END IF;
-            IF NOT v_terms ? v_name OR v_name NOT IN (
-                    'quantity', 'price', 'stop_price', 'stop_loss', 'take_profit', 'expires_at', 'time_in_force') THEN
-                RAISE EXCEPTION 'An order has no replaceable term %.', v_name USING ERRCODE = 'check_violation',
+            IF NOT coalesce(v_valid, false) THEN
+                RAISE EXCEPTION 'An order cannot have the term %.', left(v_name, 20) USING ERRCODE = 'check_violation',
                     CONSTRAINT = 'terms_are_replaceable';
             END IF;
+            v_terms := v_terms || jsonb_build_object(v_name, v_canonical);
         END LOOP;
         RETURN v_terms;
     END $$;
@@ -581,7 +591,9 @@ LIFECYCLE = """
             v_event.refused := true;
             v_event.answered_key := NULL;
             v_event.error_code := outcome;
-            v_event.reason := left(concat_ws(': ', p_event.action || ' refused', p_event.reason), 600);
+            -- Cut where the prefix made it too long. A reason that is too long itself is refused with the log.
+            v_event.reason := left(concat_ws(': ', p_event.action || ' refused', p_event.reason),
+                                   greatest(600, length(p_event.reason)));
         END IF;
 
         IF v_event.action = 'SUBMITTED' THEN
@@ -794,7 +806,8 @@ WRITING = """
         v_event.action := p_action;
         v_event.created_at := greatest(clock_timestamp(), recorded.updated_at);
         v_event.request_key := coalesce(p_request_key, gen_random_uuid()::text);
-        v_event.request_digest := p_request_digest;
+        v_event.request_digest := coalesce(p_request_digest, CASE WHEN p_request_key IS NULL THEN
+            sha256(convert_to(v_event.request_key, 'UTF8')) END);
         v_event.terms := canonical_terms(p_terms);
         v_event.reason := p_reason;
         v_event.actor := p_actor;
@@ -957,6 +970,10 @@ WRITING = """
         IF p_timeout < interval '0' OR p_timeout > interval '1 day' THEN
             RAISE EXCEPTION 'A cancel timer runs for at most a day.' USING ERRCODE = 'check_violation',
                 CONSTRAINT = 'cancel_timers_run_for_a_day', TABLE = 'cancel_timers';
+        ELSIF p_actor !~ '^[!-~]([ -~]*[!-~])?$' OR p_request_id !~ '^[!-~]+$'
+           OR lower(p_actor) IN ('blotter', 'execution', 'compliance', 'sequencer') THEN
+            RAISE EXCEPTION 'Refused by cancel_timers_words_are_visible.' USING ERRCODE = 'check_violation',
+                CONSTRAINT = 'cancel_timers_words_are_visible', TABLE = 'cancel_timers';
         ELSIF p_timeout = interval '0' THEN
             DELETE FROM cancel_timers WHERE trader_id = acting_trader();
         ELSE
@@ -1040,7 +1057,7 @@ WRITING = """
                     WHEN p_action = 'FILLED'
                          AND (v_fill.order_id, v_fill.timestamp, v_fill.quantity_filled, v_fill.price_at_fill,
                               v_fill.commission)
-                             = (p_order_id, v_event.timestamp, p_quantity, p_price, v_event.fill_commission)
+                             = (p_order_id, v_event.timestamp, p_quantity, v_event.fill_price, v_event.fill_commission)
                     THEN 'REPLAYED' ELSE 'EXECUTION_ID_REUSED' END;
                 RETURN;
             END IF;
@@ -1062,7 +1079,7 @@ WRITING = """
         IF p_action = 'FILLED' THEN
             v_event.fill_id := gen_random_uuid();
             v_quantity := p_quantity;
-            v_notional := p_quantity * p_price;
+            v_notional := v_event.fill_quantity * v_event.fill_price;  -- of the price as it is stored
         ELSIF p_action IN ('FILL_CORRECTED', 'FILL_BUSTED') THEN
             -- The newest one where the trade date is not stated.
             SELECT fills.* INTO v_fill FROM fills

@@ -1,7 +1,7 @@
 -- The row level security policies and the grants in force, table by table.
 --
 -- This file documents the policies, and restores them where somebody dropped them. They are created by the revisions in
--- alembic/versions (001, 006, 008, 009, 011, 013, 014, 016 and 017); a test compares both.
+-- alembic/versions (001, 006, 008, 009, 011, 013, 014, 016, 017 and 020); a test compares both.
 --
 --
 -- How to read it
@@ -10,10 +10,13 @@
 --     an INSERT of it is error 42501). Policies of one command are ORed; RESTRICTIVE ones are ANDed with these.
 --   * A policy names its login. Each kind of caller has one of its own, which owns nothing and is a member of no role:
 --     blotter_trader, blotter_execution, blotter_compliance, blotter_sequencer (sql/roles.sql).
+--   * The logins write no orders, fills or logs: they call functions that run with the rights of blotter_writer
+--     (SECURITY DEFINER), as which nobody logs in. Policies bind blotter_writer to the named trader as well. A grant on
+--     a function decides which login may call it.
 --   * "The named trader" is the one that act_as() named for the running transaction. If none is named, with '', and
 --     after the end of the transaction, it is NULL, which equals no trader: no row is visible.
 --   * FORCE binds the owner too. blotter_owner has no policy on the tables of orders: it sees none of their rows.
---     Superusers are subject to no policy, but to the triggers (revisions 006 and 007).
+--     Superusers are subject to no policy, but to the triggers (revisions 006, 007 and 020).
 --
 --
 -- How to test it by hand
@@ -34,9 +37,11 @@
 --     SELECT count(*) > 0 FROM orders;                                            -- f: the other one has none
 --     COMMIT;
 --     SELECT count(*) > 0 FROM orders;                                            -- f: the name ended with COMMIT
+--     INSERT INTO trader_sequences (trader_id) VALUES (gen_random_uuid());        -- ERROR 42501: functions write
 --     DELETE FROM orders;                                                         -- ERROR 42501: no grant
 --     UPDATE execution_logs SET reason = 'never mind';                            -- ERROR 42501: no grant
---     SET ROLE blotter_compliance;                                                -- ERROR 42501: a member of nothing
+--     SELECT lock_sequence();                                                     -- ERROR 42501: no login calls it
+--     SET ROLE blotter_writer;                                                    -- ERROR 42501: a member of nothing
 --   As blotter_compliance:
 --     SELECT count(*) > 0 FROM execution_logs;                                    -- t: reads everything
 --     INSERT INTO trader_sequences (trader_id) VALUES (gen_random_uuid());        -- ERROR 42501: writes no orders
@@ -73,17 +78,32 @@ DO $$ BEGIN
         ' blotter_compliance, blotter_sequencer', current_database());
 END $$;
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
-GRANT USAGE ON SCHEMA public TO blotter_trader, blotter_execution, blotter_compliance, blotter_sequencer;
+GRANT USAGE ON SCHEMA public
+    TO blotter_trader, blotter_execution, blotter_compliance, blotter_sequencer, blotter_writer;
 GRANT SELECT ON alembic_version TO blotter_trader, blotter_execution, blotter_compliance, blotter_sequencer;
 
--- All but nfkc, which reads no table, run with the rights of the caller: every policy below applies in them too.
-REVOKE ALL ON FUNCTION act_as, lock_trader_sequence, submit_order, cancel_order, cancel_open_orders, report_execution,
-    nfkc, schema_compatibility FROM PUBLIC;
+-- These run with the rights of the caller, but nfkc, which reads no table. find_order shows a caller its own rows.
+REVOKE ALL ON FUNCTION act_as, acting_trader, find_order, nfkc, schema_compatibility FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION act_as TO blotter_trader, blotter_execution, blotter_compliance;
-GRANT EXECUTE ON FUNCTION lock_trader_sequence, cancel_open_orders, nfkc TO blotter_trader, blotter_execution;
-GRANT EXECUTE ON FUNCTION submit_order, cancel_order TO blotter_trader;
-GRANT EXECUTE ON FUNCTION report_execution TO blotter_execution;
+GRANT EXECUTE ON FUNCTION acting_trader, find_order TO blotter_trader, blotter_writer;
+GRANT EXECUTE ON FUNCTION nfkc TO blotter_writer;
 GRANT EXECUTE ON FUNCTION schema_compatibility TO blotter_trader;  -- which the service asks with at its start
+
+-- The lifecycle, which only the functions below call.
+REVOKE ALL ON FUNCTION order_status, terms_violation, canonical_terms, with_terms, apply_event, record_event,
+    lock_sequence, lock_sequence_at_once, request_order, cancel_orders, guard_order, guard_log, guard_fill FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION order_status, terms_violation, canonical_terms, with_terms, apply_event, record_event,
+    lock_sequence, lock_sequence_at_once, request_order, cancel_orders TO blotter_writer;
+
+-- The functions that write, with the rights of their owner blotter_writer. They take the trader from act_as() alone.
+-- The owner of the database has no right on them but by this role.
+SET ROLE blotter_writer;
+REVOKE ALL ON FUNCTION submit_order, cancel_order, replace_order, cancel_open_orders, set_cancel_timer,
+    report_execution, expire_orders, fire_cancel_timer, probe_writing FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION submit_order, cancel_order, replace_order, cancel_open_orders, set_cancel_timer
+    TO blotter_trader;
+GRANT EXECUTE ON FUNCTION report_execution, expire_orders, fire_cancel_timer, probe_writing TO blotter_execution;
+RESET ROLE;
 
 
 -- ---------------------------------------------------------------------------------------------------------------------
@@ -105,37 +125,28 @@ GRANT SELECT ON traders TO blotter_trader, blotter_execution, blotter_compliance
 
 
 -- ---------------------------------------------------------------------------------------------------------------------
--- orders: the trader's login enters and cancels orders, the gateway's login updates them, both for the named trader;
--- compliance reads. Nobody deletes. Terms are final: no login has the grant to update them.
+-- orders: written for the named trader by the functions; read by that trader, the gateway and compliance. Nobody
+-- deletes.
 
 ALTER TABLE orders ENABLE ROW LEVEL SECURITY;
 ALTER TABLE orders FORCE ROW LEVEL SECURITY;
 
 CREATE POLICY orders_trader_isolation ON orders FOR SELECT TO blotter_trader
     USING (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
-CREATE POLICY orders_trader_enters_own ON orders FOR INSERT TO blotter_trader
-    WITH CHECK (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid
-        AND status = 'PENDING' AND filled_quantity = 0);
-CREATE POLICY orders_trader_cancels_own ON orders FOR UPDATE TO blotter_trader
-    USING (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid)
-    WITH CHECK (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid AND status = 'CANCELLED');
 CREATE POLICY orders_execution_reads_all ON orders FOR SELECT TO blotter_execution
     USING (true);
-CREATE POLICY orders_execution_updates_named ON orders FOR UPDATE TO blotter_execution
-    USING (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
 CREATE POLICY orders_compliance_reads_all ON orders FOR SELECT TO blotter_compliance
     USING (true);
+CREATE POLICY orders_writer_named ON orders TO blotter_writer
+    USING (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
 
 GRANT SELECT ON orders TO blotter_trader, blotter_execution, blotter_compliance;
-GRANT INSERT (trader_id, client_order_id, request_digest, symbol, side, order_type, quantity, price, stop_loss,
-              take_profit, expires_at, last_sequence) ON orders TO blotter_trader;
-GRANT UPDATE (status, last_sequence) ON orders TO blotter_trader;
-GRANT UPDATE (status, filled_quantity, filled_notional, last_sequence) ON orders TO blotter_execution;
+GRANT SELECT, INSERT, UPDATE ON orders TO blotter_writer;
 
 
 -- ---------------------------------------------------------------------------------------------------------------------
--- fills: recorded only by the gateway, for the named trader. Append-only: no UPDATE, DELETE or TRUNCATE is granted,
--- and triggers refuse them (revision 006).
+-- fills and their corrections: recorded for the named trader by report_execution alone. Append-only: no UPDATE, DELETE
+-- or TRUNCATE is granted, and triggers refuse them (revisions 006 and 020).
 
 ALTER TABLE fills ENABLE ROW LEVEL SECURITY;
 ALTER TABLE fills FORCE ROW LEVEL SECURITY;
@@ -144,20 +155,36 @@ CREATE POLICY fills_trader_isolation ON fills FOR SELECT TO blotter_trader
     USING (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
 CREATE POLICY fills_execution_reads_all ON fills FOR SELECT TO blotter_execution
     USING (true);
-CREATE POLICY fills_execution_records_named ON fills FOR INSERT TO blotter_execution
-    WITH CHECK (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
 CREATE POLICY fills_compliance_reads_all ON fills FOR SELECT TO blotter_compliance
     USING (true);
+CREATE POLICY fills_writer_named ON fills TO blotter_writer
+    USING (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
 
 GRANT SELECT ON fills TO blotter_trader, blotter_execution, blotter_compliance;
-GRANT INSERT (trader_id, order_id, sequence, execution_id, venue, timestamp, quantity_filled, price_at_fill,
-              commission) ON fills TO blotter_execution;
+GRANT SELECT, INSERT ON fills TO blotter_writer;
+
+ALTER TABLE fill_corrections ENABLE ROW LEVEL SECURITY;
+ALTER TABLE fill_corrections FORCE ROW LEVEL SECURITY;
+
+CREATE POLICY fill_corrections_trader_isolation ON fill_corrections FOR SELECT TO blotter_trader
+    USING (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
+CREATE POLICY fill_corrections_execution_reads_all ON fill_corrections FOR SELECT TO blotter_execution
+    USING (true);
+CREATE POLICY fill_corrections_compliance_reads_all ON fill_corrections FOR SELECT TO blotter_compliance
+    USING (true);
+CREATE POLICY fill_corrections_writer_named ON fill_corrections TO blotter_writer
+    USING (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
+CREATE POLICY fill_corrections_immutable_update ON fill_corrections AS RESTRICTIVE FOR UPDATE
+    USING (false);
+CREATE POLICY fill_corrections_immutable_delete ON fill_corrections AS RESTRICTIVE FOR DELETE
+    USING (false);
+
+GRANT SELECT ON fill_corrections TO blotter_trader, blotter_execution, blotter_compliance;
+GRANT SELECT, INSERT ON fill_corrections TO blotter_writer;
 
 
 -- ---------------------------------------------------------------------------------------------------------------------
--- execution_logs: the audit trail. A trader logs that an order was submitted or cancelled, the gateway all other
--- events, each for the named trader. The order's state in a log is copied by a trigger: no login has the grant to write
--- it.
+-- execution_logs: the audit trail, one row for each event, written by record_event with the state that it holds.
 -- Append-only: not granted, forbidden by the two RESTRICTIVE policies, which no other policy can override, and
 -- refused by triggers.
 
@@ -166,56 +193,66 @@ ALTER TABLE execution_logs FORCE ROW LEVEL SECURITY;
 
 CREATE POLICY execution_logs_trader_isolation ON execution_logs FOR SELECT TO blotter_trader
     USING (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
-CREATE POLICY execution_logs_trader_logs_own ON execution_logs FOR INSERT TO blotter_trader
-    WITH CHECK (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid
-        AND action IN ('SUBMITTED', 'CANCELLED'));
 CREATE POLICY execution_logs_execution_reads_all ON execution_logs FOR SELECT TO blotter_execution
     USING (true);
-CREATE POLICY execution_logs_execution_logs_named ON execution_logs FOR INSERT TO blotter_execution
-    WITH CHECK (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid AND action <> 'SUBMITTED');
 CREATE POLICY execution_logs_compliance_reads_all ON execution_logs FOR SELECT TO blotter_compliance
     USING (true);
+CREATE POLICY execution_logs_writer_named ON execution_logs TO blotter_writer
+    USING (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
 CREATE POLICY execution_logs_immutable ON execution_logs AS RESTRICTIVE FOR UPDATE
     USING (false);
 CREATE POLICY execution_logs_immutable_delete ON execution_logs AS RESTRICTIVE FOR DELETE
     USING (false);
 
 GRANT SELECT ON execution_logs TO blotter_trader, blotter_execution, blotter_compliance;
-GRANT INSERT (trader_id, order_id, sequence, action, reason, actor, request_id) ON execution_logs
-    TO blotter_trader;
-GRANT INSERT (trader_id, order_id, sequence, action, reason, actor, request_id, timestamp, retry_attempt,
-              error_code, report_id, report_digest, refused, venue, execution_id, fill_quantity, fill_price,
-              fill_commission)
-    ON execution_logs TO blotter_execution;
+GRANT SELECT, INSERT ON execution_logs TO blotter_writer;
 
 
 -- ---------------------------------------------------------------------------------------------------------------------
--- trader_sequences: each trader's counter, which every writer locks and advances for the named trader.
+-- trader_sequences: each trader's counter, which every writing function locks and advances for the named trader.
 
 ALTER TABLE trader_sequences ENABLE ROW LEVEL SECURITY;
 ALTER TABLE trader_sequences FORCE ROW LEVEL SECURITY;
 
-CREATE POLICY trader_sequences_trader_isolation ON trader_sequences TO blotter_trader
+CREATE POLICY trader_sequences_trader_isolation ON trader_sequences FOR SELECT TO blotter_trader
     USING (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
 CREATE POLICY trader_sequences_execution_reads_all ON trader_sequences FOR SELECT TO blotter_execution
     USING (true);
-CREATE POLICY trader_sequences_execution_starts_named ON trader_sequences FOR INSERT TO blotter_execution
-    WITH CHECK (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
-CREATE POLICY trader_sequences_execution_advances_named ON trader_sequences FOR UPDATE TO blotter_execution
-    USING (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
 CREATE POLICY trader_sequences_compliance_reads_all ON trader_sequences FOR SELECT TO blotter_compliance
     USING (true);
+CREATE POLICY trader_sequences_writer_named ON trader_sequences TO blotter_writer
+    USING (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
 
 GRANT SELECT ON trader_sequences TO blotter_trader, blotter_execution, blotter_compliance;
-GRANT INSERT (trader_id), UPDATE (last_sequence) ON trader_sequences TO blotter_trader, blotter_execution;
+GRANT SELECT, INSERT, UPDATE ON trader_sequences TO blotter_writer;
+
+
+-- ---------------------------------------------------------------------------------------------------------------------
+-- cancel_timers: at most one for each trader. The trader's login sets it, the gateway's login runs it.
+
+ALTER TABLE cancel_timers ENABLE ROW LEVEL SECURITY;
+ALTER TABLE cancel_timers FORCE ROW LEVEL SECURITY;
+
+CREATE POLICY cancel_timers_trader_isolation ON cancel_timers FOR SELECT TO blotter_trader
+    USING (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
+CREATE POLICY cancel_timers_execution_reads_all ON cancel_timers FOR SELECT TO blotter_execution
+    USING (true);
+CREATE POLICY cancel_timers_compliance_reads_all ON cancel_timers FOR SELECT TO blotter_compliance
+    USING (true);
+CREATE POLICY cancel_timers_writer_named ON cancel_timers TO blotter_writer
+    USING (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
+
+GRANT SELECT ON cancel_timers TO blotter_trader, blotter_execution, blotter_compliance;
+GRANT SELECT, INSERT, UPDATE, DELETE ON cancel_timers TO blotter_writer;
+
 
 -- ---------------------------------------------------------------------------------------------------------------------
 -- The ledger: the sequencer appends all logs to it; execution and compliance read it; nobody changes it. The leaf of an
 -- entry is always made by a trigger (revisions 013 and 015).
 
-REVOKE ALL ON FUNCTION canonical_json, canonical_time, canonical_decimal, execution_log_leaf, ledger_incarnation,
-    append_to_ledger, traders_with_news, append_note_to_ledger, rebaseline_ledger FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION canonical_json, canonical_time, canonical_decimal, execution_log_leaf
+REVOKE ALL ON FUNCTION canonical_json, canonical_time, canonical_decimal, canonical_object, execution_log_leaf,
+    ledger_incarnation, append_to_ledger, traders_with_news, append_note_to_ledger, rebaseline_ledger FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION canonical_json, canonical_time, canonical_decimal, canonical_object, execution_log_leaf
     TO blotter_sequencer, blotter_compliance;
 GRANT EXECUTE ON FUNCTION ledger_incarnation, append_to_ledger, traders_with_news, append_note_to_ledger,
     rebaseline_ledger TO blotter_sequencer;

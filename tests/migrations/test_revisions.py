@@ -87,7 +87,7 @@ def test_a_database_in_use_goes_down_to_nothing_and_up_again(database: Database)
     order_id = enter(database, ALICE)
     fill(database, ALICE, order_id, 10, "execution-1")
     with connected(database, "blotter_trader", ALICE) as trader:
-        cancel(trader, ALICE, order_id)
+        cancel(trader, order_id)
     enter(database, BOB)
     schema = dump(database)
     back_to(database, "base")
@@ -153,7 +153,7 @@ def cancel_as(database: Database, trader_id: UUID) -> str:
     """Cancel the trader's only order."""
     with connected(database, "blotter_trader", trader_id) as trader:
         [(order_id,)] = trader.execute("SELECT id FROM orders").fetchall()
-        return cancel(trader, trader_id, order_id)
+        return cancel(trader, order_id)
 
 
 def test_rows_of_the_bare_seed_schema_stop_the_upgrade_and_stay_as_they_are(empty: Database) -> None:
