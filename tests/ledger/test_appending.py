@@ -18,15 +18,15 @@ from service.repositories.append import ForeignLedger, LedgerMoved, LedgerWriter
 from tests.conftest import ALICE, BOB, Database
 
 SUBMIT = (
-    "SELECT (recorded).last_sequence FROM submit_order(%s, %s, sha256('x'), 'AAPL', 'BUY', 'LIMIT', 100, 10, NULL, "
-    "NULL, NULL, false, %s, 'r')"
+    "SELECT (recorded).last_sequence FROM submit_order(%s, sha256('x'), 'AAPL', 'BUY', 'LIMIT', 100, 10, NULL, NULL, "
+    "NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, false, false, %s, 'r')"
 )
 
 
 def submit(connection: Connection[Any], trader_id: UUID, key: str, actor: str = "a") -> int:
     """Enter an order; return the number of its event."""
     connection.execute("SELECT act_as(%s)", (trader_id,))
-    [(sequence,)] = connection.execute(SUBMIT, (trader_id, key, actor)).fetchall()
+    [(sequence,)] = connection.execute(SUBMIT, (key, actor)).fetchall()
     return int(sequence)
 
 
@@ -329,4 +329,4 @@ async def test_a_leaf_is_canonical_json_with_all_values_of_the_log(database: Dat
     for leaf in leaves:
         assert rfc8785.dumps(json.loads(leaf)) == leaf
     assert json.loads(leaves[1])["actor"] == "\x7f\u2028ß😀"
-    assert set(json.loads(leaves[0])) - {"type", "version"} == columns - {"xid", "previous_sequence"}
+    assert set(json.loads(leaves[0])) - {"type", "version"} == columns - {"xid", "previous_sequence", "leaf_version"}
