@@ -21,10 +21,12 @@ BOOKKEEPING = {
     ("execution_logs", "previous_sequence"),
     ("ledger_entries", "leaf_hash"),
     ("ledger_checkpoints", "created_at"),
+    ("fill_corrections", "id"),  # nothing refers to it: a correction is its fill's, and has a sequence
 }
 TABLES = (
     "orders",
     "fills",
+    "fill_corrections",
     "execution_logs",
     "trader_sequences",
     "ledger_entries",
@@ -77,18 +79,21 @@ def changed(table: str, name: str, value: Any, kind: str, nullable: bool, chance
             "coalesce({0}, now()) + interval '1 microsecond'",
             "coalesce({0}, now()) - interval '1 day'",
         ),
-        "bytea": ("sha256(coalesce({0}, ''))", "coalesce({0}, '') || '\\x00'"),
-        "USER-DEFINED": (
-            (
-                f"(SELECT label FROM unnest(enum_range(NULL::{ENUMS.get(name, 'action_enum')})) AS label "
-                "WHERE label IS DISTINCT FROM {0} ORDER BY random() LIMIT 1)"
-            ),
+        "date": ("coalesce({0}, current_date) + 1", "coalesce({0}, current_date) - 1"),
+        "jsonb": (
+            "coalesce({0}, '{{}}') || '{{\"quantity\": 7}}'",
+            "'{{}}'",
+            "coalesce({0}, '{{}}') || '{{\"x\": \"\"}}'",
         ),
+        "bytea": ("sha256(coalesce({0}, ''))", "coalesce({0}, '') || '\\x00'"),
     }
+    if kind not in by_type:
+        enum = (
+            f"(SELECT label FROM unnest(enum_range(NULL::{kind})) AS label "
+            "WHERE label IS DISTINCT FROM {0} ORDER BY random() LIMIT 1)"
+        )
+        return sql.SQL(enum).format(column)
     return sql.SQL(chance.choice(by_type[kind])).format(column)
-
-
-ENUMS = {"status": "order_status_enum", "side": "order_side_enum", "order_type": "order_type_enum"}
 
 
 def change_a_column(connection: Connection[Any], chance: random.Random) -> str:
@@ -96,8 +101,8 @@ def change_a_column(connection: Connection[Any], chance: random.Random) -> str:
     columns = [
         (name, kind, nullable == "YES")
         for name, kind, nullable, generated in connection.execute(
-            "SELECT column_name, data_type, is_nullable, is_generated FROM information_schema.columns "
-            "WHERE table_schema = 'public' AND table_name = %s",
+            "SELECT column_name, CASE data_type WHEN 'USER-DEFINED' THEN udt_name ELSE data_type END, is_nullable, "
+            "is_generated FROM information_schema.columns WHERE table_schema = 'public' AND table_name = %s",
             [table],
         )
         if generated == "NEVER" and (table, name) not in BOOKKEEPING
@@ -152,7 +157,7 @@ def delete_an_event_everywhere(connection: Connection[Any], chance: random.Rando
 
 
 def insert_a_copy(connection: Connection[Any], chance: random.Random) -> str:
-    table = chance.choice(("orders", "fills", "execution_logs", "ledger_entries"))
+    table = chance.choice(("orders", "fills", "fill_corrections", "execution_logs", "ledger_entries"))
     names = [
         name
         for (name,) in connection.execute(
@@ -169,6 +174,7 @@ def insert_a_copy(connection: Connection[Any], chance: random.Random) -> str:
         "client_order_id": "client_order_id || '-copy'",
         "execution_id": "execution_id || '-copy'",
         "report_id": "report_id || '-copy'",
+        "request_key": "request_key || '-copy'",
     }
     if table == "orders":
         other["last_sequence"] = "last_sequence + 100000"
@@ -297,6 +303,10 @@ def cut_the_tail(connection: Connection[Any], chance: random.Random) -> None:
             "WHERE (execution_logs.trader_id, execution_logs.sequence) = (gone.trader_id, gone.sequence)"
         ),
         "DELETE FROM fills USING gone WHERE (fills.trader_id, fills.sequence) = (gone.trader_id, gone.sequence)",
+        (
+            "DELETE FROM fill_corrections USING gone "
+            "WHERE (fill_corrections.trader_id, fill_corrections.sequence) = (gone.trader_id, gone.sequence)"
+        ),
         "DELETE FROM orders WHERE NOT EXISTS (SELECT FROM execution_logs WHERE order_id = orders.id)",
         (
             "UPDATE trader_sequences SET last_sequence = (SELECT max(sequence) FROM execution_logs "

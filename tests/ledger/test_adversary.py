@@ -19,7 +19,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
@@ -30,8 +30,8 @@ from blotter_verifier.notes import Note, Signer, parse_note
 from service.domain.discrepancies import Discrepancy
 from service.domain.errors import BlotterError
 from service.domain.identity import Caller, CallerKind
-from service.domain.orders import Order
-from service.domain.writes import NewOrder, Report
+from service.domain.orders import Order, OrderKey
+from service.domain.writes import Cancel, NewOrder, Replace, Report
 from service.ledger import bundles as bundle
 from service.repositories.append import LedgerWriter
 from service.repositories.database import Database as Pools
@@ -100,9 +100,7 @@ async def build(database: Database, keys: KeyFolder) -> Note:
         async with LedgerWriter.connected(database.conninfo("postgres"), None) as writer:
             tree = await writer.edge()
             for trader_id in (ALICE, BOB):
-                [order] = await trade(orders, trader_id, ["first"])
-                await fill(orders, order, 50, "execution-1")
-                await fill(orders, order, 20, "execution-2")
+                await live(orders, trader_id, "first")
             await all_of(writer, tree)
             await checkpoints.begin(writer, tree)
             older = await checkpoints.sign(writer, tree)
@@ -110,6 +108,7 @@ async def build(database: Database, keys: KeyFolder) -> Note:
             for trader_id in (ALICE, BOB):
                 placed = await trade(orders, trader_id, [f"order-{number}" for number in range(130)])
                 await fill(orders, placed[7], 100, "execution-3")
+                await live(orders, trader_id, "second")
             await all_of(writer, tree)
             await checkpoints.sign(writer, tree)
         return older
@@ -121,16 +120,78 @@ async def trade(orders: Orders, trader_id: UUID, keys: list[str]) -> list[Order]
     """Enter orders of a trader."""
     caller = Caller(CallerKind.TRADER, trader_id, "desk", "request")
     price = Decimal("10.25")
-    new = [NewOrder(key, "AAPL", "BUY", "LIMIT", 100, price, price - 1, price + 1, None) for key in keys]
+    plain = NewOrder("", "AAPL", "SELL", "LIMIT", 100, price, price + 1, price - 1, None, account="A-1")
+    filed = replace(
+        plain,
+        order_type="STOP_LIMIT",
+        stop_price=Decimal(10),
+        time_in_force="GTC",
+        labels={"book": "7", "desk": "4"},
+        parent_order_id="P-1",
+        currency="USD",
+        security_id="US0378331005",
+        security_id_source="ISIN",
+        short_sale="SELL_SHORT",
+        exempt_from_cancel_timer=True,
+    )
+    new = [replace((plain, filed)[number % 2], client_order_id=key) for number, key in enumerate(keys)]
     return [or_raise(result).order for result in await orders.submit(caller, trader_id, new)]
+
+
+async def live(orders: Orders, trader_id: UUID, name: str) -> None:
+    """Orders that go through every kind of event; one has a pending request at the end."""
+    caller = Caller(CallerKind.TRADER, trader_id, "desk", "request")
+
+    async def change(order: Order, key: str, **terms: Any) -> None:
+        asked = Replace(OrderKey(order.id), f"{order.client_order_id}-{key}", terms, None, "why")
+        [result] = await orders.replace(caller, trader_id, [asked])
+        or_raise(result)
+
+    async def cancel(order: Order, key: str | None) -> None:
+        [result] = await orders.cancel(caller, trader_id, [Cancel(OrderKey(order.id), key, "why")])
+        or_raise(result)
+
+    corrected, pending, cancelled, rejected, day = await trade(orders, trader_id, [f"{name}-{one}" for one in "abcde"])
+    await fill(orders, corrected, 50, f"{name}-execution-1")
+    await fill(orders, corrected, 20, f"{name}-execution-2")
+    for action, number, about, quantity, price in (
+        ("FILL_CORRECTED", 3, 1, 45, Decimal("9.5")),
+        ("FILL_CORRECTED", 4, 3, 44, Decimal("9.75")),
+        ("FILL_BUSTED", 5, 2, None, None),
+    ):
+        correction = {"ref_execution_id": f"{name}-execution-{about}", "quantity": quantity, "price": price}
+        await report(orders, corrected, action, execution_id=f"{name}-execution-{number}", reason="typo", **correction)
+    await change(corrected, "1", quantity=90, price="10.5", take_profit=None)
+    await report(orders, corrected, "REPLACED")
+    await change(corrected, "2", quantity=60)
+    await report(orders, corrected, "REPLACE_REFUSED", error_code="BROKER_OPTION")
+    await cancel(corrected, None)
+    await report(orders, corrected, "CANCEL_REFUSED", error_code="TOO_LATE_TO_CANCEL")
+    await report(orders, corrected, "RESTATED", quantity=80)
+    await report(orders, pending, "EXECUTED")
+    await fill(orders, pending, 30, f"{name}-execution-6")
+    await change(pending, "3", quantity=60, time_in_force="DAY")
+    await change(cancelled, "4", price="10.5", expires_at="2099-01-02T03:04:05.000006Z")
+    await cancel(cancelled, f"{name}-cancel")
+    await report(orders, rejected, "APPROVED")
+    await report(orders, rejected, "REJECTED", reason="no")
+    await report(orders, day, "DONE_FOR_DAY")
 
 
 async def fill(orders: Orders, order: Order, quantity: int, execution_id: str) -> None:
     """Fill an order in part."""
+    commission = Decimal("0.5")
+    await report(
+        orders, order, "FILLED", execution_id=execution_id, quantity=quantity, price=Decimal(10), commission=commission
+    )
+
+
+async def report(orders: Orders, order: Order, action: Any, **values: Any) -> None:
+    """Report on an order."""
     caller = Caller(CallerKind.EXECUTION, None, "gateway", "request")
-    report = Report(order.trader_id, order.id, execution_id, "FILLED", datetime(2026, 1, 5, 14, 30, tzinfo=UTC), "XNAS")
-    report = replace(report, execution_id=execution_id, quantity=quantity, price=Decimal(10), commission=Decimal("0.5"))
-    [result] = await orders.report(caller, [report])
+    time = datetime(2026, 1, 5, 14, 30, tzinfo=UTC)
+    one = Report(order.trader_id, order.id, uuid4().hex, action, time, "XNAS", **values)
+    [result] = await orders.report(caller, [one])
     or_raise(result)
 
 
