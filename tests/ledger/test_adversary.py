@@ -106,7 +106,7 @@ async def build(database: Database, keys: KeyFolder) -> Note:
             older = await checkpoints.sign(writer, tree)
             assert older is not None
             for trader_id in (ALICE, BOB):
-                placed = await trade(orders, trader_id, [f"order-{number}" for number in range(130)])
+                placed = await trade(orders, trader_id, [f"order-{number}" for number in range(95)])
                 await fill(orders, placed[7], 100, "execution-3")
                 await live(orders, trader_id, "second")
             await all_of(writer, tree)
