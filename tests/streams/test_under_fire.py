@@ -17,8 +17,8 @@ from tests.streams.watching import Watch, watching
 
 SUBMIT = """
 SELECT outcome FROM submit_order(
-    %(trader)s, %(key)s, sha256(%(key)s::text::bytea), 'AAPL', 'BUY', 'LIMIT', 100, 1, NULL, NULL, NULL, false,
-    'raw', 'r')
+    %(key)s, sha256(%(key)s::text::bytea), 'AAPL', 'BUY', 'LIMIT', 100, 1, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+    NULL, NULL, NULL, NULL, NULL, false, false, 'raw', 'r')
 """
 WRITERS_A_TRADER = 4
 TRANSACTIONS_A_WRITER = 12
@@ -34,7 +34,7 @@ async def write(database: Database, trader_id: UUID, seed: int) -> int:
             async with connection.transaction() as transaction:
                 await connection.execute("SELECT act_as(%s)", (trader_id,))
                 for _ in range(submits):
-                    await connection.execute(SUBMIT, {"trader": trader_id, "key": uuid4().hex})
+                    await connection.execute(SUBMIT, {"key": uuid4().hex})
                     await asyncio.sleep(chance.choice((0, 0, 0.001, 0.02)))
                 if chance.random() < 0.3:
                     raise psycopg.Rollback(transaction)
@@ -104,7 +104,7 @@ async def test_a_transaction_that_stays_open_delays_only_its_trader_and_is_not_s
         await alice.until_snapshot()
         await bob.until_snapshot()
         await slow.execute("SELECT act_as(%s)", (ALICE,))
-        await slow.execute(SUBMIT, {"trader": ALICE, "key": "slow"})
+        await slow.execute(SUBMIT, {"key": "slow"})
         behind = asyncio.create_task(blotter.submit(ALICE, client_order_id="behind"))
         for _ in range(3):
             await blotter.submit(BOB)
