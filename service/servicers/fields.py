@@ -160,7 +160,8 @@ class Fields:
 
     def option(self, field: str, value: int, enum: EnumType, prefix: str) -> Any:
         """Accept a known value of an enum; return its label without the prefix, or None for UNSPECIFIED."""
-        return self.label(field, value, enum, prefix) if value else None
+        label = self.label(field, value, enum, prefix) if value else "UNSPECIFIED"
+        return None if label == "UNSPECIFIED" else label
 
     def labels(self, field: str, values: Sequence[int], enum: EnumType, prefix: str) -> list[Any] | None:
         """Accept at most MAX_VALUES known values of an enum; an empty list means no filter."""

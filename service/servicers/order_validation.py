@@ -63,7 +63,7 @@ def new_order(request: order_service_pb2.SubmitOrderRequest, *, batch: bool = Fa
     )
     _check_prices(fields, order, request)
     _check_exits(fields, order)
-    _check_security(fields, order)
+    _check_security(fields, order, request)
     if order.short_sale and order.side == "BUY":
         fields.reject("short_sale", "must be unset for a buy")
     has_expiry = request.HasField("expire_time")
@@ -101,15 +101,14 @@ def _check_exits(fields: Fields, order: NewOrder) -> None:
             fields.reject(named, f"must be {'below' if relation == 'above' else 'above'} {other} for a sell")
 
 
-def _check_security(fields: Fields, order: NewOrder) -> None:
-    source = order.security_id_source
+def _check_security(fields: Fields, order: NewOrder, request: order_service_pb2.SubmitOrderRequest) -> None:
     if order.security_id is None:
-        if source is not None:
+        if order.security_id_source is not None:
             fields.reject("security_id", "is required with security_id_source")
-    elif source is None:
+    elif not request.security_id_source:
         fields.reject("security_id_source", "is required with security_id")
-    elif source in ("ISIN", "FIGI", "CUSIP") and not is_valid_security_id(order.security_id, source):
-        fields.reject("security_id", f"must be a {source} with its check digit")
+    elif order.security_id_source and not is_valid_security_id(order.security_id, order.security_id_source):
+        fields.reject("security_id", f"must be {order.security_id_source} with its check digit")
 
 
 def order_key(

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from blotter.audit.v1 import audit_service_pb2, inspection_pb2, ledger_pb2
+from blotter.orders.v1 import cancel_timer_pb2, order_pb2, order_service_pb2, request_pb2, terms_pb2, watch_pb2
 from blotter.orders.v1 import execution_report_pb2 as reports_pb
-from blotter.orders.v1 import order_pb2, order_service_pb2, watch_pb2
 from tests.conftest import ALICE
 from tests.serving import COMPLIANCE, EXECUTION, Blotter, as_trader, order_request, report_request
 
@@ -34,6 +35,12 @@ METHODS = {
     "ListOrders": Method("orders", order_service_pb2.ListOrdersRequest, TRADER),
     "ListFills": Method("orders", order_service_pb2.ListFillsRequest, TRADER),
     "CancelOrder": Method("orders", order_service_pb2.CancelOrderRequest, TRADER),
+    "BatchCancelOrders": Method("orders", order_service_pb2.BatchCancelOrdersRequest, TRADER),
+    "ReplaceOrder": Method("orders", request_pb2.ReplaceOrderRequest, TRADER),
+    "BatchReplaceOrders": Method("orders", request_pb2.BatchReplaceOrdersRequest, TRADER),
+    "ListRequests": Method("orders", request_pb2.ListRequestsRequest, TRADER),
+    "CancelAllAfter": Method("orders", cancel_timer_pb2.CancelAllAfterRequest, TRADER),
+    "GetCancelTimer": Method("orders", cancel_timer_pb2.GetCancelTimerRequest, TRADER),
     "CancelAllOrders": Method("orders", order_service_pb2.CancelAllOrdersRequest, TRADER),
     "WatchOrders": Method("orders", watch_pb2.WatchOrdersRequest, EVERYBODY, streaming=True),
     "ReportExecution": Method("orders", reports_pb.ReportExecutionRequest, ("execution",)),
@@ -55,12 +62,21 @@ def valid_requests(order: order_pb2.Order) -> Mapping[str, Any]:
     """A valid request of each method; those that need an order name this one."""
     fill = reports_pb.FillReport(execution_id=uuid4().hex, quantity=1, price="1")
     report = report_request(order, fill=fill)
+    cancel = order_service_pb2.CancelOrderRequest(order_id=order.order_id, request_key=uuid4().hex)
+    replace = request_pb2.ReplaceOrderRequest(
+        order_id=order.order_id, request_key=uuid4().hex, terms=terms_pb2.OrderTerms(quantity=50)
+    )
     requests: dict[str, Any] = {name: method.request() for name, method in METHODS.items()}
     return requests | {
         "SubmitOrder": order_request(),
         "BatchSubmitOrders": order_service_pb2.BatchSubmitOrdersRequest(orders=[order_request()]),
         "GetOrder": order_service_pb2.GetOrderRequest(order_id=order.order_id),
         "CancelOrder": order_service_pb2.CancelOrderRequest(order_id=order.order_id),
+        "BatchCancelOrders": order_service_pb2.BatchCancelOrdersRequest(requests=[cancel]),
+        "ReplaceOrder": replace,
+        "BatchReplaceOrders": request_pb2.BatchReplaceOrdersRequest(requests=[replace]),
+        "ListRequests": request_pb2.ListRequestsRequest(order_id=order.order_id),
+        "CancelAllAfter": cancel_timer_pb2.CancelAllAfterRequest(timeout=Duration(seconds=3600)),
         "GetOrderAsOf": inspection_pb2.GetOrderAsOfRequest(
             order_id=order.order_id, time=Timestamp(seconds=4_000_000_000)
         ),

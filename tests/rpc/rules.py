@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 
 UNPRINTABLE = ("\0", "a\0b", "a\nb", "a\r", "\x1b[0m", "\x7f", "\u200b", "\u202e", "\u2028", "\ufeff")
@@ -64,6 +65,11 @@ def numbers(last: int) -> Rule:
     return Rule((0, last + 1, 99, -1, 2**31 - 1, -(2**31)), tuple(range(1, last + 1)))
 
 
+def options(*valid: int, last: int) -> Rule:
+    """The rule of an optional enum whose values end at `last`, of which only some fit the request."""
+    return Rule((last + 1, 99, -1, 2**31 - 1, -(2**31)), (0, *valid))
+
+
 def moments(*valid: Timestamp, invalid: Sequence[Timestamp] = ()) -> Rule:
     first, last = -62_135_596_800, 253_402_300_799
     out_of_range = [Timestamp(seconds=first - 1), Timestamp(seconds=last + 1), Timestamp(seconds=-(2**63))]
@@ -88,6 +94,26 @@ def page_sizes(most: int) -> Rule:
     return Rule((-1, -(2**31), most + 1, 2**31 - 1), (0, 1, most))
 
 
+NOT_DURATIONS = (
+    # Not durations at all, although the sum of some lies between 1 and 60 seconds.
+    Duration(seconds=2, nanos=-1),
+    Duration(seconds=1, nanos=1_000_000_000),
+    Duration(seconds=-1, nanos=2**31 - 1),
+    Duration(seconds=61, nanos=-(2**31)),
+    Duration(seconds=2**63 - 1, nanos=2**31 - 1),
+    Duration(seconds=-(2**63), nanos=-(2**31)),
+)
+TIMEOUT = Rule(
+    (
+        Duration(nanos=1),
+        Duration(nanos=999_999_999),
+        Duration(seconds=86_400, nanos=1),
+        Duration(seconds=86_401),
+        Duration(seconds=-1),
+        *NOT_DURATIONS,
+    ),
+    (Duration(), Duration(seconds=1), Duration(seconds=86_399, nanos=999_999_999), Duration(seconds=86_400)),
+)
 HEARTBEAT = Rule(
     (
         Duration(),
@@ -95,28 +121,81 @@ HEARTBEAT = Rule(
         Duration(seconds=60, nanos=1),
         Duration(seconds=61),
         Duration(seconds=-1),
-        # Not durations at all, although the sum of some lies between 1 and 60 seconds.
-        Duration(seconds=2, nanos=-1),
-        Duration(seconds=1, nanos=1_000_000_000),
-        Duration(seconds=-1, nanos=2**31 - 1),
-        Duration(seconds=61, nanos=-(2**31)),
-        Duration(seconds=2**63 - 1, nanos=2**31 - 1),
-        Duration(seconds=-(2**63), nanos=-(2**31)),
+        *NOT_DURATIONS,
     ),
     (Duration(seconds=1), Duration(seconds=59, nanos=999_999_999), Duration(seconds=60)),
 )
 RANGE = {"start_time": MOMENT, "end_time": moments(LAST)}
+OPTIONAL_KEY = Rule(KEY.invalid, ("", *KEY.valid))
+ACCOUNT = Rule(("a" * 65, " A", "A ", " ", "é", *UNPRINTABLE), ("A", "an account", "~" * 64))
+LABELS = Rule(
+    (
+        {"": "a"},
+        {"A": "a"},
+        {"a b": "a"},
+        {"é": "a"},
+        {"k" * 33: "a"},
+        {f"k{number}": "a" for number in range(9)},
+    ),
+    (
+        {},
+        {"desk": "equities"},
+        {"k" * 32: "é" * 64, "a.b-c_0": "two words"},
+        {f"k{number}": "a" for number in range(8)},
+    ),
+)
+FILED_UNDER = {
+    "accounts[0]": Rule(("", *ACCOUNT.invalid), ACCOUNT.valid),
+    "labels": LABELS,
+    "parent_order_ids[0]": REQUIRED_KEY,
+}
 ORDER = {
-    "client_order_id": Rule(KEY.invalid, ("", *KEY.valid)),
+    "client_order_id": OPTIONAL_KEY,
     "symbol": REQUIRED_SYMBOL,
     "side": numbers(2),
-    "order_type": Rule(numbers(3).invalid, (2, 3)),
+    "order_type": Rule(numbers(4).invalid, (2, 3)),
     "quantity": QUANTITY,
     "price": Rule(("", *PRICE.invalid), PRICE.valid),
     "stop_loss": Rule((*PRICE.invalid, "585.33", "585.34"), ("", "0.00000001", "585.32999999", "01")),
     "take_profit": Rule((*PRICE.invalid, "585.33", "585.32"), ("", "9999999999.99999999", "585.33000001")),
     "expire_time": moments(LAST, at(3600), invalid=[at(-1), EXTREMES[0]]),
+    # The valid request is a limit order to buy; test_order_fields.py has the fields that depend on each other.
+    "time_in_force": options(1, 2, 3, 4, last=5),
+    "stop_price": Rule(("1",), ("",)),
+    "account": Rule(ACCOUNT.invalid, ("", *ACCOUNT.valid)),
+    "labels": LABELS,
+    "parent_order_id": OPTIONAL_KEY,
+    "currency": Rule(("usd", "US", "USDX", "US1", "US ", "\uff35SD", *UNPRINTABLE), ("", "USD")),
+    "security_id": Rule((), ("",)),
+    "security_id_source": options(last=3),
+    "short_sale": Rule((1, 2, 3, 99, -1), (0,)),
 }
+REASON = text(500)
+REFUSAL = {"refusal_reason": options(*range(1, 12), last=11), "reason": REASON}
+REPLACE = {
+    "order_id": REQUIRED_UUID,
+    "client_order_id": REQUIRED_KEY,
+    "request_key": OPTIONAL_KEY,
+    # 0 and the empty string are terms that do not change.
+    "terms.quantity": Rule((-1, 2**31, 2**63 - 1), (1, 2**31 - 1)),
+    "terms.price": Rule(PRICE.invalid, ("", *PRICE.valid)),
+    "terms.stop_price": Rule((*PRICE.invalid, "1"), ("",)),
+    "terms.stop_loss": Rule(PRICE.invalid, ("", "0.00000001")),
+    "terms.take_profit": Rule(PRICE.invalid, ("", "9999999999.99999999")),
+    "terms.expire_time": moments(LAST, at(3600), invalid=[at(-1), EXTREMES[0]]),
+    # The others do not fit the expire_time that the order then has.
+    "terms.time_in_force": options(5, last=5),
+    "update_mask": Rule(
+        [FieldMask(paths=paths) for paths in (["x"], ["symbol"], ["*", "price"], ["terms.price"], ["price"] * 8)],
+        [FieldMask(paths=paths) for paths in ([], ["quantity"], ["quantity", "stop_loss", "quantity"])],
+    ),
+    "expected_last_sequence": Rule((0, -1, -(2**63)), (1, 2**63 - 1)),
+    "reason": REASON,
+}
+DATE = Rule(
+    ("2026-1-2", "20260102", "2026-W01-1", "2026-02-30", "0000-01-01", "10000-01-01", "2026-01-02 ", "x", "\0"),
+    ("", "2026-01-02", "2024-02-29", "0001-01-01", "9999-12-31"),
+)
 REPORT = {
     "trader_id": REQUIRED_UUID,
     "order_id": REQUIRED_UUID,
@@ -133,10 +212,32 @@ REPORT = {
     "fill.commission": COMMISSION,
     "rejected.reason": Rule(("", *text(500).invalid), text(500).valid[1:]),
     "rejected.error_code": CODE,
-    "cancelled.reason": text(500),
+    "cancelled.reason": REASON,
+    "replaced.reason": REASON,
+    **{f"cancel_refused.{field}": rule for field, rule in REFUSAL.items()},
+    **{f"replace_refused.{field}": rule for field, rule in REFUSAL.items()},
+    "restated.quantity": Rule((-1, 2**31, 2**63 - 1), (0, 1, 2**31 - 1)),
+    "restated.price": Rule(PRICE.invalid, ("", *PRICE.valid)),
+    "restated.reason": REASON,
+    "done_for_day.reason": REASON,
+    "fill_corrected.execution_id": REQUIRED_KEY,
+    "fill_corrected.ref_execution_id": REQUIRED_KEY,
+    "fill_corrected.ref_trade_date": DATE,
+    "fill_corrected.quantity": QUANTITY,
+    "fill_corrected.price": Rule(("", *PRICE.invalid), PRICE.valid),
+    "fill_corrected.commission": COMMISSION,
+    "fill_corrected.reason": REASON,
+    "fill_busted.execution_id": REQUIRED_KEY,
+    "fill_busted.ref_execution_id": REQUIRED_KEY,
+    "fill_busted.ref_trade_date": DATE,
+    "fill_busted.reason": REASON,
+    "trade_date": DATE,
+    # The valid request is a fill, which answers no request.
+    "request_key": Rule(("k",), ("",)),
 }
-STATUSES, ACTIONS = numbers(5), numbers(7)
+STATUSES, ACTIONS = numbers(5), numbers(16)
 ID = {"order_id": REQUIRED_UUID, "client_order_id": REQUIRED_KEY}
+CANCEL = ID | {"reason": REASON, "request_key": OPTIONAL_KEY}
 TREE_SIZE = Rule((0, -1, -(2**63)), (1, 2**63 - 1))
 RULES: dict[str, dict[str, Rule]] = {
     "SubmitOrder": ORDER,
@@ -145,16 +246,26 @@ RULES: dict[str, dict[str, Rule]] = {
     "GetOrder": ID,
     "ListOrders": {"statuses[0]": STATUSES, "symbols[0]": REQUIRED_SYMBOL}
     | {f"{span}.{end}": rule for span in ("created", "updated") for end, rule in RANGE.items()}
-    | {"page_size": page_sizes(500)},
+    | FILED_UNDER
+    | {"security_ids[0]": REQUIRED_KEY, "page_size": page_sizes(500)},
     "ListFills": ID | {f"traded.{end}": rule for end, rule in RANGE.items()} | {"page_size": page_sizes(500)},
-    "CancelOrder": ID | {"reason": text(500)},
+    "ListRequests": ID | {"page_size": page_sizes(500)},
+    "CancelOrder": CANCEL,
+    "BatchCancelOrders": {f"requests[0].{field}": rule for field, rule in CANCEL.items()}
+    | {"requests[0].request_key": REQUIRED_KEY},
+    "ReplaceOrder": REPLACE,
+    "BatchReplaceOrders": {f"requests[0].{field}": rule for field, rule in REPLACE.items()}
+    | {"requests[0].request_key": REQUIRED_KEY},
+    "CancelAllAfter": {"timeout": TIMEOUT},
+    "GetCancelTimer": {},
     "CancelAllOrders": {"symbol": Rule(SYMBOL.invalid, ("", *SYMBOL.valid)), "reason": text(500)},
     "WatchOrders": {
         "order_ids[0]": REQUIRED_UUID,
         "symbols[0]": REQUIRED_SYMBOL,
         "statuses[0]": STATUSES,
         "heartbeat_interval": HEARTBEAT,
-    },
+    }
+    | FILED_UNDER,
     "ReportExecution": REPORT,
     "BatchReportExecutions": {f"reports[0].{field}": rule for field, rule in REPORT.items()},
     "ListExecutionLogs": {"order_id": Rule(UUID.invalid, ("", *UUID.valid)), "actions[0]": ACTIONS}
@@ -180,7 +291,9 @@ RULES: dict[str, dict[str, Rule]] = {
         "order_ids[0]": REQUIRED_UUID,
         "actions[0]": ACTIONS,
         "heartbeat_interval": HEARTBEAT,
-    },
+    }
+    | FILED_UNDER,
 }
 # Whether traders may be named depends on the caller, tokens on an earlier answer; no flag is invalid.
-ELSEWHERE = {"trader_id", "trader_ids", "page_token", "resume_token", "validate_only", "follow"}
+ELSEWHERE = {"trader_id", "trader_ids", "page_token", "resume_token", "validate_only", "follow", "expired"}
+ELSEWHERE |= {"exempt_from_cancel_timer"}

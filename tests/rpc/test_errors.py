@@ -13,6 +13,7 @@ from blotter.orders.v1 import order_service_pb2
 from service.domain import errors
 from service.domain.errors import BlotterError, FieldViolation
 from service.repositories.inspection import Inspection
+from service.repositories.order_reads import OrderReads
 from service.repositories.orders import Orders
 from service.repositories.proofs import Ledger
 from service.status import INTERNAL, TABLE, status_of
@@ -33,13 +34,13 @@ CODES = {
     "OUT_OF_RANGE": "RESUME_TOKEN_OUT_OF_RANGE TREE_SIZE_OUT_OF_RANGE POSITION_OUT_OF_RANGE",
     "UNAUTHENTICATED": "IDENTITY_MISSING IDENTITY_MALFORMED",
     "PERMISSION_DENIED": "UNKNOWN_TRADER TRADER_DISABLED WRONG_ROLE",
-    "NOT_FOUND": "ORDER_NOT_FOUND LOG_NOT_FOUND CHECKPOINT_NOT_FOUND",
-    "ALREADY_EXISTS": "CLIENT_ORDER_ID_REUSED REPORT_ID_REUSED EXECUTION_ID_REUSED",
-    "FAILED_PRECONDITION": "ORDER_CLOSED OVERFILL",
+    "NOT_FOUND": "ORDER_NOT_FOUND LOG_NOT_FOUND CHECKPOINT_NOT_FOUND FILL_NOT_FOUND",
+    "ALREADY_EXISTS": "CLIENT_ORDER_ID_REUSED REPORT_ID_REUSED EXECUTION_ID_REUSED REQUEST_KEY_REUSED",
+    "FAILED_PRECONDITION": "ORDER_CLOSED OVERFILL REQUEST_PENDING REQUEST_NOT_PENDING",
     "RESOURCE_EXHAUSTED": "SLOW_CONSUMER",
     "UNAVAILABLE": "LOG_NOT_YET_IN_LEDGER DRAINING DATABASE_UNAVAILABLE DATABASE_BUSY",
     "DATA_LOSS": "LEDGER_DAMAGED",
-    "ABORTED": "ABORTED",
+    "ABORTED": "ABORTED ORDER_CHANGED",
     "DEADLINE_EXCEEDED": "DEADLINE_EXCEEDED STATEMENT_TIMEOUT",
 }
 """The reasons of each code, on which programs depend. A copy: the tests check the service's table against it."""
@@ -98,8 +99,10 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> None:
     async def fail(*arguments: Any, **named: Any) -> Any:
         raise ZeroDivisionError(SECRET)
 
-    for name in ("submit", "get", "page", "page_of_fills", "cancel", "cancel_all", "report"):
+    for name in ("submit", "cancel", "replace", "cancel_all", "set_timer", "report"):
         monkeypatch.setattr(Orders, name, fail)
+    for name in ("get", "page", "page_of_requests", "page_of_fills", "timer"):
+        monkeypatch.setattr(OrderReads, name, fail)
     for name in ("checkpoint", "inclusion", "consistency", "range"):
         monkeypatch.setattr(Ledger, name, fail)
     for name in ("as_of", "accesses"):

@@ -15,7 +15,8 @@ from service.domain.errors import Aborted, DatabaseUnavailable
 from service.domain.identity import Caller, CallerKind
 from service.expiry import Expiry
 from service.repositories.database import Database as Pools
-from service.repositories.orders import Orders
+from service.repositories.due import DueCancels, DueTraders
+from service.repositories.orders import Cancelled
 from tests.conftest import ALICE, BOB, Database
 from tests.rpc.methods import ask
 from tests.rpc.test_idempotency import outcome
@@ -65,7 +66,7 @@ async def test_twenty_locked_traders_do_not_delay_the_expiry_of_another(
     database: Database, blotter: Blotter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Waiting this long for even a few of them would fail the test.
-    monkeypatch.setattr("service.repositories.orders.EXPIRY_LOCK_TIMEOUT", "10s")
+    monkeypatch.setattr("service.repositories.due.LOCK_TIMEOUT", "10s")
     locked = [UUID(int=number) for number in range(1, 21)]
     values = ", ".join(f"('{trader}', 'trader {trader.int}')" for trader in locked)
     database.cluster.psql(f"INSERT INTO traders (id, name) VALUES {values}", user="blotter_owner", dbname=database.name)
@@ -91,9 +92,9 @@ async def test_an_order_that_is_locked_does_not_delay_the_expiry_for_long(databa
             # Without its own lock timeout the statement would wait for that of the login, ten seconds.
             async with asyncio.timeout(5):
                 with pytest.raises(Aborted):
-                    await Orders(pools, lambda trader_id: None).expire(EXPIRY, ALICE)
+                    await DueCancels(pools, lambda trader_id: None).expire(EXPIRY, ALICE)
             await holder.rollback()
-        assert len(await Orders(pools, lambda trader_id: None).expire(EXPIRY, ALICE)) == 1
+        assert len(await DueCancels(pools, lambda trader_id: None).expire(EXPIRY, ALICE)) == 1
     finally:
         await pools.close()
 
@@ -101,7 +102,7 @@ async def test_an_order_that_is_locked_does_not_delay_the_expiry_for_long(databa
 async def test_more_orders_expire_than_one_transaction_cancels(
     blotter: Blotter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.repositories.orders.EXPIRED_AT_ONCE", 7)
+    monkeypatch.setattr("service.repositories.due.DUE_AT_ONCE", 7)
     orders = [order_request(expire_time=tomorrow()) for _ in range(30)]
     batch = order_service_pb2.BatchSubmitOrdersRequest(orders=orders)
     await blotter.orders.BatchSubmitOrders(batch, metadata=as_trader(ALICE))
@@ -120,13 +121,13 @@ async def test_expiry_continues_after_a_poll_that_fails() -> None:
     third = asyncio.Event()
 
     class Failing:
-        async def traders_with_expired_orders(self, caller: Caller) -> list[UUID]:
+        async def traders(self, caller: Caller) -> DueTraders:
             polls.append(None)
             if len(polls) == 3:
                 third.set()
             raise (DatabaseUnavailable if len(polls) == 1 else RuntimeError)
 
-    expiry: Any = Expiry(cast("Orders", Failing()), poll_seconds=0)
+    expiry: Any = Expiry(cast("DueCancels", Failing()), poll_seconds=0)
     running = asyncio.create_task(expiry.run())
     await asyncio.wait_for(third.wait(), 10)
     assert not running.done()
@@ -138,18 +139,18 @@ async def test_an_unavailable_database_ends_the_poll_and_a_locked_trader_does_no
     asked: list[UUID] = []
 
     class Failing:
-        async def traders_with_expired_orders(self, caller: Caller) -> list[UUID]:
+        async def traders(self, caller: Caller) -> DueTraders:
             assert caller.deadline is not None
-            return [ALICE, BOB, UUID(int=7)]
+            return DueTraders([ALICE, BOB, UUID(int=7)], [])
 
-        async def expire(self, caller: Caller, trader_id: UUID) -> list[UUID]:
+        async def expire(self, caller: Caller, trader_id: UUID) -> list[Cancelled]:
             assert caller.deadline is not None
             asked.append(trader_id)
             raise (Aborted if trader_id == ALICE else DatabaseUnavailable)
 
-    expiry: Any = Expiry(cast("Orders", Failing()), poll_seconds=0)
+    expiry: Any = Expiry(cast("DueCancels", Failing()), poll_seconds=0)
     with pytest.raises(DatabaseUnavailable):
-        await expiry.expire_due()
+        await expiry.cancel_due()
     assert asked == [ALICE, BOB]
 
 

@@ -12,7 +12,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from blotter.audit.v1 import audit_service_pb2 as audit_pb
 from blotter.orders.v1 import execution_report_pb2 as reports_pb
-from blotter.orders.v1 import order_pb2
+from blotter.orders.v1 import order_pb2, terms_pb2
 from blotter.orders.v1 import order_service_pb2 as pb
 from service.repositories.turns import WRITERS_A_TRADER
 from tests.conftest import ALICE, BOB, Database
@@ -47,11 +47,16 @@ async def test_a_repeat_returns_the_order_as_it_stands_now(blotter: Blotter) -> 
     assert await submit(blotter, request) == (order, True)
     part = await blotter.fill(order, 40)
     assert await submit(blotter, request) == (part, True)
-    await blotter.orders.CancelOrder(pb.CancelOrderRequest(order_id=order.order_id), metadata=A)
-    assert (await submit(blotter, request))[0].status == CANCELLED
+    cancel = pb.CancelOrderRequest(order_id=order.order_id)
+    pending = (await blotter.orders.CancelOrder(cancel, metadata=A)).order
+    assert pending.HasField("pending_request")
+    assert await submit(blotter, request) == (pending, True)
+    closed = await blotter.report(order, cancelled=reports_pb.CancelledReport())
+    assert closed.status == CANCELLED
+    assert await submit(blotter, request) == (closed, True)
     filled = await blotter.fill(order, 60)
     assert await submit(blotter, request) == (filled, True)
-    assert [log.sequence for log in await trail(blotter)] == [1, 2, 3, 4]
+    assert [log.sequence for log in await trail(blotter)] == [1, 2, 3, 4, 5]
 
 
 async def test_a_repeat_is_recognised_by_another_server(blotter: Blotter) -> None:
@@ -70,7 +75,13 @@ async def test_an_expired_order_is_cancelled_once_though_two_servers_poll(databa
         async for requests, orders in expiring(one, count=20):  # noqa: B007  # both are used after the loop
             if (await one.fill(orders[0], 40)).status == PARTIAL:
                 break
-        closed = await asyncio.gather(*(cancelled(other, order) for order in orders))
+        closed = await asyncio.gather(*(cancelled(other, order) for order in orders[1:]))
+        # The venue has the first one: it is asked to cancel it, once.
+        get = pb.GetOrderRequest(order_id=orders[0].order_id)
+        found = (await one.orders.GetOrder(get, metadata=A)).order
+        assert (found.status, found.pending_request.kind) == (PARTIAL, terms_pb2.REQUEST_KIND_CANCEL)
+        closed.insert(0, await one.report(orders[0], cancelled=reports_pb.CancelledReport()))
+        assert closed[0].status_reason == "EXPIRED"
         for order in closed:
             assert order.update_time.ToDatetime() >= order.expire_time.ToDatetime()
         # Its expire_time is past now: a repeat is still replayed, and a new order refused.
@@ -81,7 +92,8 @@ async def test_an_expired_order_is_cancelled_once_though_two_servers_poll(databa
         logs = await trail(one)
     assert [log.sequence for log in logs] == list(range(1, len(logs) + 1))
     ids = {order.order_id for order in orders}
-    expired = [log for log in logs if log.action == order_pb2.ACTION_CANCELLED and log.order_id in ids]
+    by_blotter = (order_pb2.ACTION_CANCELLED, order_pb2.ACTION_CANCEL_REQUESTED)
+    expired = [log for log in logs if log.action in by_blotter and log.order_id in ids and not log.report_id]
     assert sorted(log.order_id for log in expired) == sorted(ids)
     assert {(log.reason, log.actor) for log in expired} == {("EXPIRED", "blotter")}
     assert closed[0].filled_quantity == 40
@@ -131,6 +143,13 @@ OTHER_CONTENT: list[dict[str, Any]] = [
     {"take_profit": ""},
     {"expire_time": Timestamp(seconds=4_000_000_000, nanos=1000)},
     {"expire_time": None},
+    {"time_in_force": terms_pb2.TIME_IN_FORCE_GTD},
+    {"account": "A"},
+    {"labels": {"desk": "one"}},
+    {"parent_order_id": "p"},
+    {"currency": "USD"},
+    {"security_id": "US0378331005", "security_id_source": order_pb2.SECURITY_ID_SOURCE_ISIN},
+    {"exempt_from_cancel_timer": True},
 ]
 TERMS: dict[str, Any] = {"client_order_id": "one", "stop_loss": "500", "take_profit": "600"}
 TERMS |= {"expire_time": Timestamp(seconds=4_000_000_000)}
@@ -180,6 +199,10 @@ OTHER_REPORTS: list[dict[str, Any]] = [
     {"recovered": reports_pb.RecoveredReport()},
     {"rejected": reports_pb.RejectedReport(reason="no")},
     {"cancelled": reports_pb.CancelledReport()},
+    {"trade_date": "2026-01-02", "fill": reports_pb.FillReport(**FILL)},
+    {"replaced": reports_pb.ReplacedReport()},
+    {"restated": reports_pb.RestatedReport()},
+    {"done_for_day": reports_pb.DoneForDayReport()},
 ]
 SAME_REPORTS: list[dict[str, Any]] = [
     {"event_time": Timestamp(seconds=1, nanos=999)},
@@ -273,13 +296,14 @@ async def test_each_report_of_a_batch_is_recorded_or_fails_by_itself(blotter: Bl
         ("done", report_request(bobs, report_id="r", fill=fill)),
         ("done", report_request(order, report_id="r", fill=fill)),
         ("replayed", report_request(order, report_id="r", fill=fill)),
-        ("OVERFILL", report_request(order, report_id="s", fill=more)),
-        ("OVERFILL", report_request(order, report_id="s", fill=more)),
+        ("done", report_request(order, report_id="s", fill=more)),
+        ("replayed", report_request(order, report_id="s", fill=more)),
         ("REPORT_ID_REUSED", report_request(order, report_id="s", fill=fill)),
         ("ORDER_NOT_FOUND", report_request(order, order_id=bobs.order_id, fill=fill)),
         ("ORDER_NOT_FOUND", report_request(order, trader_id=str(uuid4()), fill=fill)),
         ("INVALID_REQUEST", report_request(order, venue="", fill=fill)),
         ("done", report_request(order, report_id="t", cancelled=reports_pb.CancelledReport())),
+        ("ORDER_CLOSED", report_request(order, report_id="u", approved=reports_pb.ApprovedReport())),
         ("ORDER_CLOSED", report_request(order, report_id="u", approved=reports_pb.ApprovedReport())),
         ("done", report_request(bobs, report_id="t", cancelled=reports_pb.CancelledReport())),
     ]

@@ -5,9 +5,7 @@ from typing import Any
 
 import grpc
 import pytest
-from google.protobuf.descriptor import FieldDescriptor
-from google.protobuf.duration_pb2 import Duration
-from google.protobuf.timestamp_pb2 import Timestamp
+from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc import aio
 
@@ -24,24 +22,39 @@ ORDER_SERVICE = "/blotter.orders.v1.OrderService"
 SELL, STOP, MARKET = order_pb2.SIDE_SELL, order_pb2.ORDER_TYPE_STOP, order_pb2.ORDER_TYPE_MARKET
 
 
+NEEDED: dict[str, dict[str, Any]] = {
+    "rejected": {"reason": "required"},
+    "fill_corrected": {"execution_id": "c", "ref_execution_id": "e", "quantity": 1, "price": "1"},
+    "fill_busted": {"execution_id": "c", "ref_execution_id": "e"},
+}
+"""Fields that a report needs besides the one that is changed."""
+
+
 def changed(request: Any, path: str, value: Any) -> Any:
     """A copy of the request with the value at the path."""
     request = copy.deepcopy(request)
     *parents, last = path.split(".")
     target = request
     for name in parents:
+        for field, needed in NEEDED.get(name, {}).items():
+            setattr(getattr(target, name), field, needed)
         target = getattr(target, name.removesuffix("[0]"))
         if name.endswith("[0]"):
             target = target[0]
     if last.endswith("[0]"):
         getattr(target, last.removesuffix("[0]")).append(value)
-    elif path.endswith("rejected.error_code"):
-        target.error_code, target.reason = value, "required"
-    elif isinstance(value, (Timestamp, Duration)):
+    elif isinstance(value, dict):
+        getattr(target, last).update(value)
+    elif isinstance(value, Message):
         getattr(target, last).CopyFrom(value)
     else:
         setattr(target, last, value)
     return request
+
+
+OF_THE_RECORD = {grpc.StatusCode.NOT_FOUND, grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.OUT_OF_RANGE}
+OF_THE_RECORD |= {grpc.StatusCode.ABORTED, grpc.StatusCode.ALREADY_EXISTS}
+"""What a call is refused with for the state of the record, not for a field."""
 
 
 async def violations(blotter: Blotter, name: str, request: Any, metadata: Any = None) -> list[str]:
@@ -49,9 +62,8 @@ async def violations(blotter: Blotter, name: str, request: Any, metadata: Any = 
     try:
         answer = await ask(blotter, name, request, metadata)
     except aio.AioRpcError as error:
-        meant = {grpc.StatusCode.NOT_FOUND, grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.OUT_OF_RANGE}
-        if error.code() in meant:
-            return []  # refused for the state of the record, not for a field
+        if error.code() in OF_THE_RECORD:
+            return []
         return list(fields_of(error))
     return [field for result in getattr(answer, "results", ()) for field in fields_of_result(result.error)]
 
@@ -89,8 +101,10 @@ def fields_in(descriptor: Any, prefix: str = "") -> set[str]:
     paths = set()
     for field in descriptor.fields:
         path = f"{prefix}{field.name}{'[0]' if field.is_repeated else ''}"
-        nested = field.type == FieldDescriptor.TYPE_MESSAGE and field.message_type.file.package.startswith("blotter.")
-        if nested:
+        message = field.message_type
+        if message and message.GetOptions().map_entry:
+            paths.add(f"{prefix}{field.name}")
+        elif message and message.file.package.startswith("blotter."):
             paths |= fields_in(field.message_type, path + ".")
         elif field.name not in ELSEWHERE:
             paths.add(path)
@@ -202,7 +216,9 @@ async def test_a_list_of_filters_is_bounded(blotter: Blotter, name: str, field: 
 
 
 async def test_a_batch_has_1_to_1000_items(blotter: Blotter) -> None:
-    for name, field in (("BatchSubmitOrders", "orders"), ("BatchReportExecutions", "reports")):
+    fields = {"BatchSubmitOrders": "orders", "BatchReportExecutions": "reports"}
+    fields |= {"BatchCancelOrders": "requests", "BatchReplaceOrders": "requests"}
+    for name, field in fields.items():
         request = METHODS[name].request()
         for count in (0, 1001):
             for _ in range(count):
@@ -232,8 +248,14 @@ async def test_a_time_range_does_not_end_before_it_starts(blotter: Blotter, name
 
 async def test_a_missing_oneof_is_named(blotter: Blotter) -> None:
     order = await blotter.submit()
-    for name, field in (("GetOrder", "id"), ("CancelOrder", "id")):
-        assert await violations(blotter, name, METHODS[name].request()) == [field]
+    for name, fields in (
+        ("GetOrder", ["id"]),
+        ("CancelOrder", ["id"]),
+        ("ListRequests", ["id"]),
+        ("ReplaceOrder", ["id", "terms"]),
+        ("CancelAllAfter", ["timeout"]),
+    ):
+        assert await violations(blotter, name, METHODS[name].request()) == fields
     report = report_request(order)
     assert await violations(blotter, "ReportExecution", report) == ["report"]
     batch = reports_pb.BatchReportExecutionsRequest(reports=[report])

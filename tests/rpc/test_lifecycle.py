@@ -48,20 +48,23 @@ async def test_a_late_fill_is_recorded_and_completes_a_cancelled_order(blotter: 
     assert (full.status, full.filled_quantity) == (order_pb2.ORDER_STATUS_FILLED, 100)
 
 
-async def test_an_overfill_is_refused_logged_and_changes_nothing(blotter: Blotter) -> None:
+async def test_an_overfill_is_recorded_as_excess_and_counts_in_the_average(blotter: Blotter) -> None:
     order = await blotter.submit()
-    await blotter.fill(order, 60)
-    request = report_request(order, fill=reports_pb.FillReport(execution_id="big", quantity=41, price="1"))
-    for _ in range(2):  # the same report again is refused in the same way, and logged once
-        error = await refused(blotter.orders.ReportExecution(request, metadata=EXECUTION))
-        assert (error.code(), reason_of(error)) == (grpc.StatusCode.FAILED_PRECONDITION, "OVERFILL")
-    response = await blotter.orders.GetOrder(
-        order_service_pb2.GetOrderRequest(order_id=order.order_id), metadata=as_trader(ALICE)
+    await blotter.fill(order, 60, "1")
+    request = report_request(order, fill=reports_pb.FillReport(execution_id="big", quantity=60, price="2"))
+    for replayed in (False, True):
+        response = await blotter.orders.ReportExecution(request, metadata=EXECUTION)
+        assert response.replayed == replayed
+        order = response.order
+        assert order.status == order_pb2.ORDER_STATUS_FILLED
+        assert (order.filled_quantity, order.excess_quantity, order.leaves_quantity) == (100, 20, 0)
+        assert (order.filled_notional, order.average_fill_price, order.last_sequence) == ("180", "1.5", 3)
+    logs = await blotter.audit.ListExecutionLogs(
+        audit_service_pb2.ListExecutionLogsRequest(), metadata=as_trader(ALICE)
     )
-    assert (response.order.filled_quantity, response.order.last_sequence) == (60, 3)
+    assert [log.reason for log in logs.execution_logs] == ["", "", "OVERFILL"]
 
 
-CLOSED = order_pb2.ORDER_STATUS_FILLED, order_pb2.ORDER_STATUS_REJECTED, order_pb2.ORDER_STATUS_CANCELLED
 REPORTS: dict[str, dict[str, Any]] = {
     "approved": {"approved": reports_pb.ApprovedReport()},
     "executed": {"executed": reports_pb.ExecutedReport(error_code="TIMEOUT")},
@@ -69,6 +72,11 @@ REPORTS: dict[str, dict[str, Any]] = {
     "fill": {"fill": reports_pb.FillReport(execution_id="x", quantity=1, price="1")},
     "rejected": {"rejected": reports_pb.RejectedReport(reason="no")},
     "cancelled": {"cancelled": reports_pb.CancelledReport()},
+    "replaced": {"replaced": reports_pb.ReplacedReport()},
+    "cancel_refused": {"cancel_refused": reports_pb.CancelRefusedReport(refusal_reason=1)},
+    "replace_refused": {"replace_refused": reports_pb.ReplaceRefusedReport(refusal_reason=1)},
+    "restated": {"restated": reports_pb.RestatedReport(quantity=200)},
+    "done_for_day": {"done_for_day": reports_pb.DoneForDayReport()},
 }
 
 
@@ -92,9 +100,14 @@ TABLE = {
     "approved": {"P": "P", "A": "A", "F": "ORDER_CLOSED", "R": "ORDER_CLOSED", "C": "ORDER_CLOSED"},
     "executed": {"P": "P", "A": "A", "F": "F", "R": "R", "C": "C"},
     "recovered": {"P": "P", "A": "A", "F": "F", "R": "R", "C": "C"},
-    "fill": {"P": "A", "A": "A", "F": "OVERFILL", "R": "R", "C": "C"},
+    "fill": {"P": "A", "A": "A", "F": "F", "R": "R", "C": "C"},
     "rejected": {"P": "R", "A": "R", "F": "ORDER_CLOSED", "R": "ORDER_CLOSED", "C": "ORDER_CLOSED"},
-    "cancelled": {"P": "C", "A": "C", "F": "ORDER_CLOSED", "R": "ORDER_CLOSED", "C": "C"},
+    "cancelled": {"P": "C", "A": "C", "F": "F", "R": "ORDER_CLOSED", "C": "C"},
+    "replaced": dict.fromkeys("PAFRC", "REQUEST_NOT_PENDING"),
+    "cancel_refused": {"P": "P", "A": "A", "F": "F", "R": "R", "C": "C"},
+    "replace_refused": {"P": "P", "A": "A", "F": "F", "R": "R", "C": "C"},
+    "restated": {"P": "P", "A": "A", "F": "A", "R": "R", "C": "C"},
+    "done_for_day": {"P": "C", "A": "C", "F": "F", "R": "R", "C": "C"},
 }
 STATUSES = {
     "P": order_pb2.ORDER_STATUS_PENDING,

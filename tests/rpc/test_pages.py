@@ -230,7 +230,7 @@ async def test_fill_filters_select_separately_and_combined(desk: Blotter) -> Non
         ]
         assert read == wanted
         if by and range_ is None:
-            assert sum(fill.quantity for fill in read) == order.filled_quantity
+            assert sum(fill.net_quantity for fill in read) == order.filled_quantity + order.excess_quantity
 
 
 async def test_log_filters_select_separately_and_combined(desk: Blotter) -> None:

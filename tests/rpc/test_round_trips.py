@@ -8,12 +8,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from google.protobuf.duration_pb2 import Duration
 from grpc import aio
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from blotter.audit.v1 import audit_service_pb2, inspection_pb2, ledger_pb2
+from blotter.orders.v1 import cancel_timer_pb2, order_service_pb2, request_pb2, terms_pb2
 from blotter.orders.v1 import execution_report_pb2 as reports_pb
-from blotter.orders.v1 import order_service_pb2
 from service.sequencing import KeyFolder
 from service.server import running
 from tests.conftest import ALICE, BOB, Database
@@ -97,6 +98,12 @@ def trader_call(name: str, request: Callable[[Any], Any], stub: str = "orders") 
     return lambda blotter, order: getattr(getattr(blotter, stub), name)(request(order), metadata=as_trader(ALICE))
 
 
+def replace_of(order: Any, request_key: str = "") -> request_pb2.ReplaceOrderRequest:
+    """A replace of the order's quantity."""
+    terms = terms_pb2.OrderTerms(quantity=50)
+    return request_pb2.ReplaceOrderRequest(order_id=order.order_id, request_key=request_key, terms=terms)
+
+
 pb, audit_pb = order_service_pb2, audit_service_pb2
 CALLS: dict[str, Call] = {
     "SubmitOrder": trader_call("SubmitOrder", lambda order: order_request()),
@@ -113,6 +120,24 @@ CALLS: dict[str, Call] = {
     "ListFills": trader_call("ListFills", lambda order: pb.ListFillsRequest()),
     "ListFills of an order": trader_call("ListFills", lambda order: pb.ListFillsRequest(order_id=order.order_id)),
     "CancelOrder": trader_call("CancelOrder", lambda order: pb.CancelOrderRequest(order_id=order.order_id)),
+    "BatchCancelOrders": trader_call(
+        "BatchCancelOrders",
+        lambda order: pb.BatchCancelOrdersRequest(
+            requests=[pb.CancelOrderRequest(order_id=order.order_id, request_key=f"c{number}") for number in range(100)]
+        ),
+    ),
+    "ReplaceOrder": trader_call("ReplaceOrder", replace_of),
+    "BatchReplaceOrders": trader_call(
+        "BatchReplaceOrders",
+        lambda order: request_pb2.BatchReplaceOrdersRequest(
+            requests=[replace_of(order, f"r{number}") for number in range(100)]
+        ),
+    ),
+    "ListRequests": trader_call("ListRequests", lambda order: request_pb2.ListRequestsRequest(order_id=order.order_id)),
+    "CancelAllAfter": trader_call(
+        "CancelAllAfter", lambda order: cancel_timer_pb2.CancelAllAfterRequest(timeout=Duration(seconds=3600))
+    ),
+    "GetCancelTimer": trader_call("GetCancelTimer", lambda order: cancel_timer_pb2.GetCancelTimerRequest()),
     "CancelAllOrders": trader_call("CancelAllOrders", lambda order: pb.CancelAllOrdersRequest()),
     "ListExecutionLogs": trader_call(
         "ListExecutionLogs", lambda order: audit_pb.ListExecutionLogsRequest(page_size=1), "audit"
