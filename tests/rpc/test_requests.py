@@ -185,6 +185,8 @@ async def test_an_answer_that_names_another_request_settles_nothing(blotter: Blo
     assert second.outcome == request_pb2.REQUEST_OUTCOME_PENDING
     after = await blotter.report(order, **REPORTS["replaced"], request_key="second")
     assert after.quantity == 60
+    answered = [log.answered_key for log in await logs(blotter)]
+    assert answered == ["", "", "", "first", "", "", "", "", "second"], "the stray answers name none"
     second, first = (await get(blotter, order_id=order.order_id)).requests
     assert (second.outcome, first.outcome) == (ACCEPTED, REFUSED)
 
