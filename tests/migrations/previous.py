@@ -76,6 +76,6 @@ def append(database: Database) -> None:
 
         def appended() -> bool:
             sequencer.execute("SELECT append_to_ledger((SELECT size FROM ledger_head), 1000)")
-            return one(sequencer, missing) == 0
+            return bool(one(sequencer, missing) == 0)
 
         until(appended, "the ledger has all logs")
