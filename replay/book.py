@@ -6,20 +6,49 @@ It implements the rules of the contract and shares no code with the service.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Context, Decimal
 from enum import Enum
+from typing import Any
 from uuid import UUID
 
-from blotter_client import Action, OrderStatus
-from replay.flow import Approve, Cancel, CancelAtVenue, Execute, Fill, Recover, Reject, Report, Step, Submit
+from blotter_client import Action, OrderStatus, OrderType, RequestKind, TimeInForce
+from replay.flow import (
+    Answer,
+    Approve,
+    Bust,
+    Cancel,
+    CancelAtVenue,
+    Correct,
+    Correction,
+    EndDay,
+    Execute,
+    Fill,
+    Progress,
+    Recover,
+    RefuseCancel,
+    RefuseReplace,
+    Reject,
+    Replace,
+    ReplaceAtVenue,
+    Report,
+    Request,
+    Restate,
+    Step,
+    Submit,
+    Trade,
+)
 
 OPEN = (OrderStatus.PENDING, OrderStatus.PARTIAL)
+LONGER_THAN_A_DAY = (TimeInForce.GTC, TimeInForce.GTD)
 
 _EXACT = Context(prec=60)
 _CENTIMILLIONTH = Decimal("1E-8")
+
+FillKey = tuple[UUID, str, date, str]
+"""Trader, venue, trade date and execution_id."""
 
 
 class Outcome(Enum):
@@ -27,30 +56,99 @@ class Outcome(Enum):
 
     RECORDED = "recorded"
     REPLAYED = "replayed"
-    OVERFILL = "overfill refused"
     ORDER_CLOSED = "refused, order closed"
+    REQUEST_PENDING = "refused, request pending"
+    REQUEST_NOT_PENDING = "refused, request not pending"
+    FILL_NOT_FOUND = "refused, fill not found"
     CLIENT_ORDER_ID_REUSED = "refused, client_order_id reused"
+    REQUEST_KEY_REUSED = "refused, request_key reused"
     REPORT_ID_REUSED = "refused, report_id reused"
     EXECUTION_ID_REUSED = "refused, execution_id reused"
 
 
 @dataclass(frozen=True, slots=True)
+class Pending:
+    """A request that waits for the venue's answer. `terms` is None for a cancel."""
+
+    kind: RequestKind
+    key: str
+    reason: str = ""
+    terms: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class OrderState:
-    """An order after an event."""
+    """An order after an event.
+
+    Attributes:
+        entered: The order as it was entered.
+        terms: The order with the terms that are in force.
+        executed_quantity: Shares of all fills that stand.
+        filled_notional: Their exact sum of quantity times price.
+        closed_as: What closed the order other than its fills, and `closed_because` its reason.
+        at_venue: Whether a gateway has the order.
+        pending: The request that waits for the venue's answer.
+    """
 
     trader_id: UUID
     entered: Submit
-    status: OrderStatus = OrderStatus.PENDING
-    filled_quantity: int = 0
+    terms: Submit
+    executed_quantity: int = 0
     filled_notional: Decimal = Decimal(0)
+    closed_as: OrderStatus | None = None
+    closed_because: str = ""
+    at_venue: bool = False
+    pending: Pending | None = None
+
+    @property
+    def status(self) -> OrderStatus:
+        """The status, which follows from the quantities and from what closed the order."""
+        if self.filled_quantity == self.terms.quantity:
+            return OrderStatus.FILLED
+        if self.closed_as is not None:
+            return self.closed_as
+        return OrderStatus.PARTIAL if self.filled_quantity else OrderStatus.PENDING
+
+    @property
+    def status_reason(self) -> str:
+        """Why the order is cancelled or rejected; empty for other statuses."""
+        return self.closed_because if self.status is self.closed_as else ""
+
+    @property
+    def filled_quantity(self) -> int:
+        """The executed quantity, but for what exceeds the order."""
+        return min(self.executed_quantity, self.terms.quantity)
+
+    @property
+    def excess_quantity(self) -> int:
+        """The executed quantity that exceeds the order."""
+        return self.executed_quantity - self.filled_quantity
+
+    @property
+    def leaves_quantity(self) -> int:
+        """The quantity that may still be filled."""
+        return self.terms.quantity - self.filled_quantity if self.status in OPEN else 0
 
     @property
     def average_fill_price(self) -> Decimal | None:
-        """The notional divided by the quantity, rounded half up to 8 decimals; None before the first fill."""
-        if not self.filled_quantity:
+        """The notional divided by the quantity, rounded half up to 8 decimals; None while nothing is filled."""
+        if not self.executed_quantity:
             return None
-        average = _EXACT.divide(self.filled_notional, Decimal(self.filled_quantity))
+        average = _EXACT.divide(self.filled_notional, Decimal(self.executed_quantity))
         return average.quantize(_CENTIMILLIONTH, rounding=ROUND_HALF_UP, context=_EXACT)
+
+
+@dataclass(frozen=True, slots=True)
+class BookedFill:
+    """A fill as it was reported, and its corrections, oldest first."""
+
+    reported: Fill
+    corrections: tuple[Correction, ...] = ()
+
+    @property
+    def net(self) -> Trade:
+        """What stands: the newest correction, or the fill."""
+        return self.corrections[-1] if self.corrections else self.reported
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +166,10 @@ class Event:
     venue: str = ""
     event_time: datetime | None = None
     fill: Fill | None = None
+    correction: Correction | None = None
+    request_key: str = ""
+    answered_key: str = ""
+    terms: Mapping[str, Any] | None = None
 
 
 class Book:
@@ -80,9 +182,11 @@ class Book:
         """The order after each recorded step; None for other steps."""
         self.orders: dict[str, OrderState] = {}
         self.events: dict[UUID, list[Event]] = {trader_id: [] for trader_id in self.traders}
+        self._requests: dict[tuple[UUID, str], Request] = {}
         self._reports: dict[tuple[UUID, str], tuple[Report, Outcome]] = {}
-        self._fills: dict[tuple[UUID, str, str], Fill] = {}
-        self._cancelled: set[str] = set()
+        self._fills: dict[FillKey, BookedFill] = {}
+        self._corrections: dict[FillKey, tuple[Correction, FillKey]] = {}
+        """The corrections, and the fill that each is about."""
 
     @classmethod
     def of(cls, steps: Iterable[Step], traders: Sequence[UUID]) -> Book:
@@ -107,10 +211,12 @@ class Book:
             events.setdefault(event.after.entered.order, []).append(event)
         return events
 
-    def fills(self, trader_id: UUID) -> dict[tuple[str, str], Fill]:
-        """Return the trader's fills, by venue and execution_id."""
+    def fills(self, trader_id: UUID) -> dict[tuple[str, date, str], BookedFill]:
+        """Return the trader's fills, by venue, trade date and execution_id."""
         return {
-            (venue, execution): fill for (owner, venue, execution), fill in self._fills.items() if owner == trader_id
+            (venue, day, execution): fill
+            for (owner, venue, day, execution), fill in self._fills.items()
+            if owner == trader_id
         }
 
     def play(self, step: Step) -> Outcome:
@@ -119,8 +225,8 @@ class Book:
             outcome = self._submit(step)
         elif step.order not in self.orders:
             raise ValueError(f"order {step.order} was not entered before")
-        elif isinstance(step, Cancel):
-            outcome = self._cancel(step)
+        elif isinstance(step, Cancel | Replace):
+            outcome = self._request(step)
         else:
             outcome = self._report(step)
         self.outcomes.append(outcome)
@@ -131,18 +237,30 @@ class Book:
         known = self.orders.get(step.order)
         if known is not None:
             return Outcome.REPLAYED if known.entered == step else Outcome.CLIENT_ORDER_ID_REUSED
-        state = OrderState(self.trader_of(step.order), step)
-        self._record(Event(Action.SUBMITTED, state, by_gateway=False))
+        trader_id = self.trader_of(step.order)
+        if (trader_id, step.order) in self._requests:
+            return Outcome.CLIENT_ORDER_ID_REUSED
+        self._record(Event(Action.SUBMITTED, OrderState(trader_id, step, step), by_gateway=False))
         return Outcome.RECORDED
 
-    def _cancel(self, step: Cancel) -> Outcome:
+    def _request(self, step: Request) -> Outcome:
         state = self.orders[step.order]
-        if state.status in OPEN:
-            after = replace(state, status=OrderStatus.CANCELLED)
-            self._record(Event(Action.CANCELLED, after, by_gateway=False, reason=step.reason))
-            return Outcome.RECORDED
-        # A repeated cancel is replayed, even if a late fill has completed the order since.
-        return Outcome.REPLAYED if step.order in self._cancelled else Outcome.ORDER_CLOSED
+        known = self._requests.get((state.trader_id, step.request_key))
+        if known is not None:
+            return Outcome.REPLAYED if known == step else Outcome.REQUEST_KEY_REUSED
+        namesake = self.orders.get(step.request_key)
+        if namesake is not None and namesake.trader_id == state.trader_id:
+            return Outcome.REQUEST_KEY_REUSED
+        if isinstance(step, Cancel) and state.closed_as is OrderStatus.CANCELLED:
+            # A repeated cancel is replayed, even if a late fill has completed the order since.
+            return Outcome.REPLAYED
+        if state.closed_as is not None or (isinstance(step, Cancel) and state.status not in OPEN):
+            return Outcome.ORDER_CLOSED
+        if state.pending is not None:
+            return Outcome.REQUEST_PENDING
+        self._record(_requested(step, state))
+        self._requests[state.trader_id, step.request_key] = step
+        return Outcome.RECORDED
 
     def _report(self, step: Report) -> Outcome:
         state = self.orders[step.order]
@@ -152,93 +270,211 @@ class Book:
             if first != step:
                 return Outcome.REPORT_ID_REUSED
             return Outcome.REPLAYED if outcome is Outcome.RECORDED else outcome
-        if isinstance(step, Fill):
-            booked = self._fills.get((state.trader_id, step.venue, step.execution_id))
-            if booked is not None:
-                same = (booked.order, booked.quantity, booked.price) == (step.order, step.quantity, step.price)
-                return Outcome.REPLAYED if same else Outcome.EXECUTION_ID_REUSED
-        outcome = self._refusal(step, state) or Outcome.RECORDED
-        self._record(_event(step, state) if outcome is Outcome.RECORDED else _refused(step, state, outcome))
+        if isinstance(step, Trade):
+            outcome = self._trade(step, state)
+            if outcome in {Outcome.REPLAYED, Outcome.EXECUTION_ID_REUSED}:
+                return outcome
+        else:
+            outcome = self._apply(step, state, _event(step, state))
         self._reports[state.trader_id, step.report_id] = (step, outcome)
-        if isinstance(step, Fill) and outcome is Outcome.RECORDED:
-            self._fills[state.trader_id, step.venue, step.execution_id] = step
         return outcome
 
-    @staticmethod
-    def _refusal(step: Report, state: OrderState) -> Outcome | None:
-        if isinstance(step, Fill) and step.quantity > state.entered.quantity - state.filled_quantity:
-            return Outcome.OVERFILL
-        if isinstance(step, Approve | Reject) and state.status not in OPEN:
-            return Outcome.ORDER_CLOSED
-        if isinstance(step, CancelAtVenue) and state.status in {OrderStatus.FILLED, OrderStatus.REJECTED}:
-            return Outcome.ORDER_CLOSED
-        return None
+    def _trade(self, step: Trade, state: OrderState) -> Outcome:
+        own = (state.trader_id, step.venue, step.trade_date, step.execution_id)
+        known: Trade | None = self._fills[own].reported if own in self._fills else None
+        if own in self._corrections:
+            known, _ = self._corrections[own]
+        if known is not None:
+            same = replace(known, report_id=step.report_id) == step
+            return Outcome.REPLAYED if same else Outcome.EXECUTION_ID_REUSED
+        if isinstance(step, Fill):
+            self._fills[own] = BookedFill(step)
+            return self._apply(step, state, _filled(step, state))
+        corrected = self._corrected(step, state)
+        if corrected is None or isinstance(self._fills[corrected].net, Bust):
+            return self._apply(step, state, Outcome.FILL_NOT_FOUND)
+        fill = self._fills[corrected]
+        self._fills[corrected] = replace(fill, corrections=(*fill.corrections, step))
+        self._corrections[own] = (step, corrected)
+        after = _traded(_traded(state, fill.net, -1), step, 1)
+        return self._apply(step, state, replace(_reported(step, state), after=after, correction=step))
+
+    def _apply(self, step: Report, state: OrderState, result: Event | Outcome) -> Outcome:
+        """Record an event, or the refusal of the report."""
+        if isinstance(result, Outcome):
+            self._record(_refused(step, state, result))
+            return result
+        self._record(result)
+        return Outcome.RECORDED
+
+    def _corrected(self, step: Correction, state: OrderState) -> FillKey | None:
+        """Return the fill of the order that a correction names, directly or by an earlier correction of it."""
+        key = (state.trader_id, step.venue, step.ref_trade_date, step.ref_execution_id)
+        if key in self._corrections:
+            key = self._corrections[key][1]
+        return key if key in self._fills and self._fills[key].reported.order == step.order else None
 
     def _record(self, event: Event) -> None:
-        order = event.after.entered.order
-        self.orders[order] = event.after
+        self.orders[event.after.entered.order] = event.after
         self.events[event.after.trader_id].append(event)
-        if event.action is Action.CANCELLED:
-            self._cancelled.add(order)
 
 
-def _event(step: Report, state: OrderState) -> Event:
-    event = Event(
-        Action.APPROVED,
+def _requested(step: Request, state: OrderState) -> Event:
+    """Return the event of a request: it waits for the venue, or takes effect at once."""
+    event = Event(Action.CANCELLED, state, by_gateway=False, reason=step.reason, request_key=step.request_key)
+    if isinstance(step, Cancel):
+        if not state.at_venue:
+            return replace(event, after=_closed(state, OrderStatus.CANCELLED, step.reason))
+        pending = Pending(RequestKind.CANCEL, step.request_key, step.reason)
+        return replace(event, action=Action.CANCEL_REQUESTED, after=replace(state, pending=pending))
+    if not state.at_venue:
+        return replace(event, action=Action.REPLACED, after=_with_terms(state, step.terms), terms=step.terms)
+    pending = Pending(RequestKind.REPLACE, step.request_key, step.reason, step.terms)
+    return replace(event, action=Action.REPLACE_REQUESTED, after=replace(state, pending=pending), terms=step.terms)
+
+
+def _reported(step: Report, state: OrderState) -> Event:
+    """Return an event with what all reports have in common; the order is unchanged."""
+    return Event(
+        ACTIONS[type(step)],
         state,
         by_gateway=True,
+        reason=getattr(step, "reason", ""),
         report_id=step.report_id,
         venue=step.venue,
         event_time=step.event_time,
     )
+
+
+def _event(step: Progress | Answer, state: OrderState) -> Event | Outcome:
+    """Return the event of a report that is not about a fill, or its refusal."""
+    event = _reported(step, state)
     match step:
         case Approve():
-            return event
+            return event if state.status in OPEN else Outcome.ORDER_CLOSED
         case Execute():
-            return replace(
-                event,
-                action=Action.EXECUTED,
-                retry_attempt=step.retry_attempt,
-                error_code=step.error_code,
-                reason=step.reason,
-            )
+            after = replace(state, at_venue=True)
+            return replace(event, after=after, retry_attempt=step.retry_attempt, error_code=step.error_code)
         case Recover():
-            return replace(event, action=Action.RECOVERED, retry_attempt=step.retry_attempt)
+            return replace(event, after=replace(state, at_venue=True), retry_attempt=step.retry_attempt)
         case Reject():
-            after = replace(state, status=OrderStatus.REJECTED)
-            return replace(event, action=Action.REJECTED, after=after, reason=step.reason, error_code=step.error_code)
+            if state.status not in OPEN:
+                return Outcome.ORDER_CLOSED
+            return replace(_closing(event, OrderStatus.REJECTED, step.reason), error_code=step.error_code)
+        case Restate():
+            terms = {"quantity": step.quantity, "price": step.price}
+            given = {name: value for name, value in terms.items() if value is not None}
+            return replace(event, after=_with_terms(replace(state, at_venue=True), given), terms=given)
+        case EndDay():
+            event = replace(event, after=replace(state, at_venue=True))
+            return event if _goes_on(state) else _closing(event, OrderStatus.CANCELLED, "DONE_FOR_DAY")
+        case _:
+            return _answered(step, event)
+
+
+def _goes_on(state: OrderState) -> bool:
+    """Return whether the end of the day changes nothing: the order is closed, or in force for longer."""
+    terms = state.terms
+    unstated = terms.time_in_force is None and terms.expire_time is not None
+    return state.status not in OPEN or unstated or terms.time_in_force in LONGER_THAN_A_DAY
+
+
+def _answered(step: Answer, event: Event) -> Event | Outcome:
+    state = event.after
+    pending = state.pending
+    named = pending is not None and step.request_key in {"", pending.key}
+    event = replace(event, answered_key=step.request_key)
+    match step:
         case CancelAtVenue():
-            after = replace(state, status=OrderStatus.CANCELLED)
-            return replace(event, action=Action.CANCELLED, after=after, reason=step.reason)
-        case Fill():
-            late = "" if state.status in OPEN else "LATE_FILL"
-            return replace(event, action=Action.FILLED, after=_filled(step, state), reason=late, fill=step)
+            return _cancelled_at_venue(step, event)
+        case ReplaceAtVenue():
+            if pending is None or pending.terms is None or not named:
+                return Outcome.REQUEST_NOT_PENDING
+            after = replace(_with_terms(state, pending.terms), pending=None)
+            return replace(event, after=after, answered_key=pending.key, terms=pending.terms)
+        case RefuseCancel() | RefuseReplace():
+            event = replace(event, error_code=step.refusal.name)
+            kind = RequestKind.CANCEL if isinstance(step, RefuseCancel) else RequestKind.REPLACE
+            if pending is None or pending.kind is not kind or not named:
+                return event
+            return replace(event, after=replace(state, pending=None), answered_key=pending.key)
 
 
-def _filled(step: Fill, state: OrderState) -> OrderState:
-    filled = state.filled_quantity + step.quantity
-    if filled == state.entered.quantity:
-        status = OrderStatus.FILLED
-    else:
-        status = OrderStatus.PARTIAL if state.status in OPEN else state.status
-    notional = _EXACT.add(state.filled_notional, _EXACT.multiply(step.price, Decimal(step.quantity)))
-    return replace(state, status=status, filled_quantity=filled, filled_notional=notional)
+def _filled(step: Fill, state: OrderState) -> Event:
+    after = replace(_traded(state, step, 1), at_venue=True)
+    grown = after.excess_quantity > state.excess_quantity
+    late = "LATE_FILL" if state.closed_as is not None else ""
+    return replace(_reported(step, state), after=after, reason="OVERFILL" if grown else late, fill=step)
+
+
+def _cancelled_at_venue(step: CancelAtVenue, event: Event) -> Event | Outcome:
+    state = event.after
+    if state.closed_as is OrderStatus.REJECTED:
+        return Outcome.ORDER_CLOSED
+    event = replace(event, reason="EXPIRED" if step.expired else step.reason)
+    if state.closed_as is OrderStatus.CANCELLED:
+        return event
+    requested = state.pending.reason if state.pending and state.pending.kind is RequestKind.CANCEL else ""
+    return _closing(event, OrderStatus.CANCELLED, event.reason or requested)
+
+
+def _closing(event: Event, closed_as: OrderStatus, because: str) -> Event:
+    """Return the event with the order closed, and a pending request settled."""
+    answered = event.after.pending.key if event.after.pending else event.answered_key
+    return replace(event, after=_closed(event.after, closed_as, because), answered_key=answered)
+
+
+def _closed(state: OrderState, closed_as: OrderStatus, because: str) -> OrderState:
+    return replace(state, closed_as=closed_as, closed_because=because, pending=None)
+
+
+def _with_terms(state: OrderState, terms: Mapping[str, Any]) -> OrderState:
+    changed = dict(terms)
+    if "quantity" in changed:
+        changed["quantity"] = max(changed["quantity"], state.filled_quantity)
+    if state.terms.order_type is OrderType.MARKET:
+        changed.pop("price", None)
+    return replace(state, terms=replace(state.terms, **changed))
+
+
+def _traded(state: OrderState, traded: Trade, sign: int) -> OrderState:
+    """Return the order with the quantity and the notional of a fill or a correction added or taken away."""
+    if isinstance(traded, Bust):
+        return state
+    notional = _EXACT.multiply(traded.price, Decimal(sign * traded.quantity))
+    return replace(
+        state,
+        executed_quantity=state.executed_quantity + sign * traded.quantity,
+        filled_notional=_EXACT.add(state.filled_notional, notional),
+    )
 
 
 def _refused(step: Report, state: OrderState, outcome: Outcome) -> Event:
     """Return the REJECTED event of a refusal: it leaves the order unchanged and includes the report."""
-    reported = _event(step, state)
-    if outcome is Outcome.OVERFILL:
-        left = state.entered.quantity - state.filled_quantity
-        reason = f"{reported.action.name} refused: {left} of {state.entered.quantity} left"
-    else:
-        reason = f"{reported.action.name} refused" + (f": {reported.reason}" if reported.reason else "")
+    reported = _reported(step, state)
+    reason = f"{reported.action.name} refused" + (f": {reported.reason}" if reported.reason else "")
     return replace(
         reported,
         action=Action.REJECTED,
-        after=state,
         reason=reason,
         error_code=outcome.name,
         refused=True,
-        fill=step if isinstance(step, Fill) else None,
+        correction=step if isinstance(step, Correct | Bust) else None,
     )
+
+
+ACTIONS: Mapping[type[Report], Action] = {
+    Approve: Action.APPROVED,
+    Execute: Action.EXECUTED,
+    Recover: Action.RECOVERED,
+    Fill: Action.FILLED,
+    Correct: Action.FILL_CORRECTED,
+    Bust: Action.FILL_BUSTED,
+    Reject: Action.REJECTED,
+    CancelAtVenue: Action.CANCELLED,
+    ReplaceAtVenue: Action.REPLACED,
+    RefuseCancel: Action.CANCEL_REFUSED,
+    RefuseReplace: Action.REPLACE_REFUSED,
+    Restate: Action.RESTATED,
+    EndDay: Action.DONE_FOR_DAY,
+}

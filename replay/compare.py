@@ -122,8 +122,8 @@ def _sequences(
 
 
 def _fills(book: Book, trader_id: UUID, fills: Sequence[Fill]) -> Iterator[Difference]:
-    expected = {f"{venue} {execution_id}": fill for (venue, execution_id), fill in book.fills(trader_id).items()}
-    found = {f"{fill.venue} {fill.execution_id}": fill for fill in fills}
+    expected = {" ".join(map(str, key)): fill for key, fill in book.fills(trader_id).items()}
+    found = {f"{fill.venue} {fill.trade_date} {fill.execution_id}": fill for fill in fills}
     yield from _missing("fills", expected, found)
     if len(found) != len(fills):
         yield Difference(f"fills of {trader_id}", "number of fills with different ids", len(fills), len(found))

@@ -3,11 +3,10 @@
 Columns: seconds after midnight in New York with up to 9 decimals, type, order id, shares, price in 1/10,000 dollar,
 direction of the resting order (1 buy, -1 sell). See https://lobsterdata.com/info/DataStructure.php
 
-A new order (type 1) is submitted as a limit order, a deletion (3) is the trader's cancel, an execution (4) is a fill
-that the gateway reports. Partial cancels (2) have no counterpart, because the quantity of an order in the service is
-fixed. They are counted, and their shares are added up: when an order that is not filled has no shares left at the
-exchange, the gateway reports it as cancelled, with the number of shares in the reason. All fills and final statuses
-therefore equal the exchange's; only in between does an order have more open shares.
+A new order (type 1) is submitted as a limit order, a partial cancel (2) is a replace of its quantity by the trader, a
+deletion (3) is the trader's cancel, and an execution (4) is a fill that the gateway reports. After a first fill the
+service knows that a gateway has the order; cancels and replaces are then requests, which the gateway reports as
+accepted. The file does not show requests that the exchange refused.
 
 Hidden executions (5), cross trades (6) and halts (7) do not refer to a visible order. They are counted and not played,
 as are messages about orders that were entered before the file begins.
@@ -24,7 +23,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from blotter_client import OrderType, Side
-from replay.flow import Cancel, CancelAtVenue, Fill, Flow, Step, Submit
+from replay.flow import Cancel, CancelAtVenue, Fill, Flow, Replace, ReplaceAtVenue, Step, Submit
 
 VENUE = "NASDAQ"
 NEW_YORK = ZoneInfo("America/New_York")
@@ -54,11 +53,11 @@ class MalformedFile(ValueError):
 
 @dataclass(slots=True)
 class _Resting:
-    """An order at the exchange: shares entered, open, and removed by partial cancels; number of executions."""
+    """An order at the exchange: its quantity and what is open of it; number of partial cancels and executions."""
 
     quantity: int
     left: int
-    reduced: int = 0
+    replaces: int = 0
     executions: int = 0
 
 
@@ -83,7 +82,7 @@ def read(lines: Iterable[str], symbol: str, day: date, source: str = "messages")
     """Return the flow of the lines. Raises MalformedFile."""
     reader = _Reader(f"{symbol.replace(' ', '_')}-{day:%Y%m%d}", symbol, day)
     steps = tuple(step for line, text in enumerate(lines, start=1) for step in reader.steps(line, text))
-    return Flow(f"{source}: {symbol} on {day}", steps, left_out=dict(reader.left_out), noted=dict(reader.noted))
+    return Flow(f"{source}: {symbol} on {day}", steps, left_out=dict(reader.left_out))
 
 
 class _Reader:
@@ -95,7 +94,6 @@ class _Reader:
         self._midnight = datetime.combine(day, time(), NEW_YORK)
         self._resting: dict[int, _Resting] = {}
         self.left_out: Counter[str] = Counter()
-        self.noted: Counter[str] = Counter()
 
     def steps(self, line: int, text: str) -> Iterator[Step]:
         """Yield the steps of a line, at most two."""
@@ -136,20 +134,23 @@ class _Reader:
             )
         order.left -= message.size
         key = self._key(message)
-        if message.kind == _DELETION:
-            reduced = f", {order.reduced} of {order.quantity} shares before" if order.reduced else ""
-            yield Cancel(key, f"deleted{reduced}")
-            return
-        if message.kind == _PARTIAL_CANCEL:
-            order.reduced += message.size
-            self.noted[_KINDS[_PARTIAL_CANCEL]] += 1
-        else:
+        if message.kind == _EXECUTION:
             order.executions += 1
             report = f"{key}-F{order.executions}"
             yield Fill(key, report, report, message.size, message.price, VENUE, message.moment)
-        if order.left == 0 and order.reduced:
-            reason = f"{order.reduced} of {order.quantity} shares were cancelled in part"
-            yield CancelAtVenue(key, f"{key}-C", reason, VENUE, message.moment)
+            return
+        if order.left == 0:
+            request = f"{key}-D"
+            yield Cancel(key, request, "deleted")
+            if order.executions:
+                yield CancelAtVenue(key, request, "", VENUE, message.moment, request)
+            return
+        order.quantity -= message.size
+        order.replaces += 1
+        request = f"{key}-P{order.replaces}"
+        yield Replace(key, request, {"quantity": order.quantity}, "cancelled in part")
+        if order.executions:
+            yield ReplaceAtVenue(key, request, "", VENUE, message.moment, request)
 
     def _key(self, message: _Message) -> str:
         return f"{self._prefix}-{message.order_id}"

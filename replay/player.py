@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from time import monotonic
 from types import TracebackType
-from typing import Self
+from typing import Self, TypedDict
 from uuid import UUID
 
 from blotter_client import (
@@ -20,27 +21,44 @@ from blotter_client import (
     OrderEvent,
     ReportExecutionRequest,
     approved,
+    cancel_refused,
     cancelled,
+    done_for_day,
     executed,
+    fill_busted,
+    fill_corrected,
     filled,
     open_channel,
     recovered,
     rejected,
+    replace_refused,
+    replaced,
+    restated,
 )
 from replay.book import Book, OrderState, Outcome
 from replay.difference import Difference, order_differences
 from replay.flow import (
+    Answer,
     Approve,
+    Bust,
     Cancel,
     CancelAtVenue,
+    Correct,
+    EndDay,
     Execute,
     Fill,
     Flow,
     Recover,
+    RefuseCancel,
+    RefuseReplace,
     Reject,
+    Replace,
+    ReplaceAtVenue,
     Report,
+    Restate,
     Step,
     Submit,
+    Trade,
 )
 from replay.watcher import Watcher
 
@@ -155,6 +173,23 @@ def play(
     return played
 
 
+class _Origin(TypedDict):
+    """What all reports have in common."""
+
+    report_id: str
+    venue: str
+    event_time: datetime | None
+
+
+class _Trade(TypedDict):
+    """What fills, corrections and busts have in common."""
+
+    report_id: str
+    venue: str
+    event_time: datetime
+    execution_id: str
+
+
 class _Part:
     """One trader's steps in their order, including the gateway's reports about their orders."""
 
@@ -185,7 +220,7 @@ class _Part:
             self.completed += 1
 
     def _play(self, step: Step, expected: Outcome, after: OrderState | None) -> None:
-        if not isinstance(step, Submit | Cancel) and step.order not in self._order_ids:
+        if not isinstance(step, Submit | Cancel | Replace) and step.order not in self._order_ids:
             self._differs(step, "an order for the report", "none: the order was not entered")
             return
         try:
@@ -217,13 +252,30 @@ class _Part:
                 step.price,
                 stop_loss=step.stop_loss,
                 take_profit=step.take_profit,
+                stop_price=step.stop_price,
+                time_in_force=step.time_in_force,
                 expire_time=step.expire_time,
+                account=step.account,
+                labels=step.labels,
+                parent_order_id=step.parent_order_id,
+                currency=step.currency,
+                security_id=step.security_id,
+                security_id_source=step.security_id_source,
+                short_sale=step.short_sale,
+                exempt_from_cancel_timer=step.exempt_from_cancel_timer,
                 client_order_id=step.order,
             )
             return submitted.order, submitted.replayed
         if isinstance(step, Cancel):
-            cancelled_order = self._trader.cancel_order(client_order_id=step.order, reason=step.reason)
-            return cancelled_order.order, cancelled_order.replayed
+            answer = self._trader.cancel_order(
+                client_order_id=step.order, request_key=step.request_key, reason=step.reason
+            )
+            return answer.order, answer.replayed
+        if isinstance(step, Replace):
+            requested = self._trader.replace_order(
+                client_order_id=step.order, request_key=step.request_key, reason=step.reason, **step.terms
+            )
+            return requested.order, requested.replayed
         reported = self._gateway.report_execution(_message(step, self._trader_id, self._order_ids[step.order]))
         return reported.order, reported.replayed
 
@@ -239,49 +291,69 @@ class _Part:
 
 
 def _name(step: Step) -> str:
-    return f"{type(step).__name__} {step.order if isinstance(step, Submit | Cancel) else step.report_id}"
+    if isinstance(step, Submit):
+        return f"Submit {step.order}"
+    return f"{type(step).__name__} {step.request_key if isinstance(step, Cancel | Replace) else step.report_id}"
 
 
 def _message(step: Report, trader_id: UUID, order_id: str) -> ReportExecutionRequest:
     ids = (trader_id, order_id)
+    if isinstance(step, Trade):
+        return _trade(step, *ids)
+    origin = _Origin(report_id=step.report_id, venue=step.venue, event_time=step.event_time)
     match step:
         case Approve():
-            return approved(*ids, report_id=step.report_id, venue=step.venue, event_time=step.event_time)
+            return approved(*ids, **origin)
         case Execute():
             return executed(
-                *ids,
-                retry_attempt=step.retry_attempt,
-                error_code=step.error_code,
-                reason=step.reason,
-                report_id=step.report_id,
-                venue=step.venue,
-                event_time=step.event_time,
+                *ids, retry_attempt=step.retry_attempt, error_code=step.error_code, reason=step.reason, **origin
             )
         case Recover():
-            return recovered(
-                *ids, step.retry_attempt, report_id=step.report_id, venue=step.venue, event_time=step.event_time
-            )
+            return recovered(*ids, step.retry_attempt, **origin)
+        case Reject():
+            return rejected(*ids, step.reason, error_code=step.error_code, **origin)
+        case Restate():
+            return restated(*ids, quantity=step.quantity, price=step.price, reason=step.reason, **origin)
+        case EndDay():
+            return done_for_day(*ids, reason=step.reason, **origin)
+        case _:
+            return _answer(step, *ids, origin)
+
+
+def _answer(step: Answer, trader_id: UUID, order_id: str, origin: _Origin) -> ReportExecutionRequest:
+    ids = (trader_id, order_id)
+    key = step.request_key
+    match step:
+        case CancelAtVenue():
+            return cancelled(*ids, reason=step.reason, expired=step.expired, request_key=key, **origin)
+        case ReplaceAtVenue():
+            return replaced(*ids, reason=step.reason, request_key=key, **origin)
+        case RefuseCancel():
+            return cancel_refused(*ids, step.refusal, reason=step.reason, request_key=key, **origin)
+        case RefuseReplace():
+            return replace_refused(*ids, step.refusal, reason=step.reason, request_key=key, **origin)
+
+
+def _trade(step: Trade, trader_id: UUID, order_id: str) -> ReportExecutionRequest:
+    ids = (trader_id, order_id)
+    traded = _Trade(
+        report_id=step.report_id, venue=step.venue, event_time=step.event_time, execution_id=step.execution_id
+    )
+    match step:
         case Fill():
-            return filled(
+            return filled(*ids, step.quantity, step.price, commission=step.commission, **traded)
+        case Correct():
+            return fill_corrected(
                 *ids,
+                step.ref_execution_id,
                 step.quantity,
                 step.price,
-                execution_id=step.execution_id,
-                venue=step.venue,
-                event_time=step.event_time,
+                ref_trade_date=step.ref_trade_date,
                 commission=step.commission,
-                report_id=step.report_id,
+                reason=step.reason,
+                **traded,
             )
-        case Reject():
-            return rejected(
-                *ids,
-                step.reason,
-                error_code=step.error_code,
-                report_id=step.report_id,
-                venue=step.venue,
-                event_time=step.event_time,
-            )
-        case CancelAtVenue():
-            return cancelled(
-                *ids, reason=step.reason, report_id=step.report_id, venue=step.venue, event_time=step.event_time
+        case Bust():
+            return fill_busted(
+                *ids, step.ref_execution_id, ref_trade_date=step.ref_trade_date, reason=step.reason, **traded
             )

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from blotter_client import Action, OrderEvent, OrderStatus, OrderType, Side
+from blotter_client import Action, OrderEvent, OrderStatus, OrderTerms, OrderType, Side, TimeInForce, moment_of
 from replay.difference import name
 
 _COLOURS = {
@@ -79,7 +79,26 @@ def _action(event: OrderEvent) -> str:
     action = name(Action, event.action)
     if event.HasField("fill"):
         return f"{action} {event.fill.quantity} at {event.fill.price}"
+    if event.HasField("correction"):
+        correction = event.correction
+        stands = f"to {correction.quantity} at {correction.price}" if correction.quantity else ""
+        return f"{action} {correction.ref_execution_id} {stands}".rstrip()
+    if event.HasField("terms"):
+        return f"{action} {_terms(event)}"
     return f"{action} {event.error_code or event.reason}".rstrip()
+
+
+def _terms(event: OrderEvent) -> str:
+    """Return the terms that an event names, such as `quantity 100, stop_loss none`."""
+    return ", ".join(f"{path} {_term(event.terms, path) or 'none'}" for path in event.update_mask.paths)
+
+
+def _term(terms: OrderTerms, path: str) -> str:
+    if path == "expire_time":
+        return f"{moment_of(terms.expire_time):%Y-%m-%d %H:%M}" if terms.HasField("expire_time") else ""
+    if path == "time_in_force":
+        return name(TimeInForce, terms.time_in_force) if terms.time_in_force else ""
+    return str(getattr(terms, path))
 
 
 def _filled(event: OrderEvent) -> str:

@@ -19,13 +19,21 @@ from replay.book import Book, Outcome
 from replay.compare import Comparison, compare
 from replay.flow import (
     Approve,
+    Bust,
     Cancel,
     CancelAtVenue,
+    Correct,
+    EndDay,
     Execute,
     Fill,
     Flow,
     Recover,
+    RefuseCancel,
+    RefuseReplace,
     Reject,
+    Replace,
+    ReplaceAtVenue,
+    Restate,
     Step,
     Submit,
 )
@@ -43,12 +51,20 @@ _LOBSTER_NAME = re.compile(r"(?P<symbol>[^_]+)_(?P<date>\d{4}-\d\d-\d\d)_\d+_\d+
 _KINDS: dict[type[Step], str] = {
     Submit: "submits",
     Cancel: "cancels",
+    Replace: "replaces",
     Approve: "approvals",
     Execute: "attempts to send",
     Recover: "recoveries",
     Fill: "fills",
     Reject: "rejects",
     CancelAtVenue: "cancels at the venue",
+    ReplaceAtVenue: "replaces at the venue",
+    RefuseCancel: "refused cancels",
+    RefuseReplace: "refused replaces",
+    Restate: "restatements",
+    EndDay: "ends of day",
+    Correct: "corrections",
+    Bust: "busts",
 }
 
 _EPILOG = """\b
@@ -125,7 +141,8 @@ def replay(
 def demo(seed: int | None, orders: int, pace: float, trader_ids: tuple[UUID, ...], target: str) -> None:
     """Play a generated order flow, and print the events of its orders.
 
-    The flow includes partial and late fills, rejects, failed attempts to send, refused overfills, and repeated reports.
+    The flow includes partial and late fills, overfills, corrections and busts, cancels that lose the race with a fill,
+    replaces, rejects, failed attempts to send, and repeated requests and reports.
     The checks are those of `replay`. The same --seed and --orders play the same flow again.
     """
     chosen = SystemRandom().randrange(1_000_000) if seed is None else seed
@@ -183,8 +200,6 @@ def _date(text: str | None) -> date | None:
 def _print_flow(flow: Flow, target: str, traders: int) -> None:
     kinds = Counter(_KINDS[type(step)] for step in flow.steps)
     click.echo(f"{flow.source}: {_list_counts(kinds)}")
-    if flow.noted:
-        click.echo(f"Played as a cancel of the remaining quantity: {_list_counts(flow.noted)}")
     if flow.left_out:
         click.echo(f"Not played: {_list_counts(flow.left_out)}")
     click.echo(f"Playing {len(flow.steps)} steps as {traders} {'trader' if traders == 1 else 'traders'} on {target}")

@@ -95,12 +95,18 @@ def correction_of(log: ExecutionLog) -> order_pb2.FillCorrection | None:
         quantity=log.fill_quantity or 0,
         price=decimal(log.fill_price),
         commission=decimal(log.fill_commission or Decimal(0)),
-        reason=log.reason or "",
+        reason=_reported_reason(log),
         event_time=timestamp(log.timestamp),
         record_time=timestamp(log.created_at),
         sequence=log.sequence,
         busted=not log.fill_quantity,
     )
+
+
+def _reported_reason(log: ExecutionLog) -> str:
+    """Return the reason that the gateway gave. The log of a refusal has it after `FILL_BUSTED refused: `."""
+    reason = log.reason or ""
+    return reason.partition(" refused: ")[2] if log.refused else reason
 
 
 def _trade_date(log: ExecutionLog) -> date:

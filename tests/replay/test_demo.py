@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import pairwise
+from typing import get_args
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blotter_client import Action, OrderStatus, OrderType
-from replay.book import OPEN, Book, Outcome
+from blotter_client import Action, OrderStatus, OrderType, TimeInForce
+from replay.book import OPEN, Book, OrderState, Outcome
 from replay.demo import generate
-from replay.flow import Cancel, Submit
+from replay.flow import Cancel, Replace, Report, Request, Submit
 from tests.conftest import ALICE, BOB
 
 SEEDS = st.integers(0, 2**63)
@@ -39,17 +40,32 @@ def test_playing_again_records_nothing(seed: int, orders: int) -> None:
 
 @FEW
 @given(SEEDS, st.integers(1, 40))
-def test_every_order_obeys_the_table_of_transitions(seed: int, orders: int) -> None:
+def test_a_second_play_refuses_what_the_first_one_refused(seed: int, orders: int) -> None:
+    steps = generate(seed, orders).steps
+    book = Book.of(steps, [ALICE])
+    first = list(book.outcomes)
+    for step in steps:
+        book.play(step)
+    for before, again in zip(first, book.outcomes[len(first) :], strict=True):
+        assert again is (Outcome.REPLAYED if before is Outcome.RECORDED else before)
+
+
+@FEW
+@given(SEEDS, st.integers(1, 40))
+def test_every_order_obeys_the_rules_of_the_lifecycle(seed: int, orders: int) -> None:
     book = Book.of(generate(seed, orders).steps, [ALICE])
-    statuses: dict[str, list[OrderStatus]] = {}
+    histories: dict[str, list[OrderState]] = {}
     for event in book.events[ALICE]:
-        statuses.setdefault(event.after.entered.order, []).append(event.after.status)
-        assert 0 <= event.after.filled_quantity <= event.after.entered.quantity
-    for history in statuses.values():
-        assert history[0] is OrderStatus.PENDING
+        histories.setdefault(event.after.entered.order, []).append(event.after)
+    for history in histories.values():
+        assert history[0].status is OrderStatus.PENDING
         for before, after in pairwise(history):
-            assert before == after or before in OPEN or after is OrderStatus.FILLED
-            assert after is not OrderStatus.PENDING or before is OrderStatus.PENDING
+            assert 0 <= after.filled_quantity <= after.terms.quantity
+            assert after.leaves_quantity == 0 or after.status in OPEN
+            assert before.closed_as in {None, after.closed_as}, "what closed an order stays"
+            assert after.at_venue or not before.at_venue, "a gateway keeps the order"
+            if before.pending is not None and after.pending is not None:
+                assert before.pending == after.pending, "one request at a time"
 
 
 @FEW
@@ -57,19 +73,33 @@ def test_every_order_obeys_the_table_of_transitions(seed: int, orders: int) -> N
 def test_its_requests_obey_the_contract(seed: int, orders: int) -> None:
     for step in generate(seed, orders).steps:
         assert len(step.order) <= 64
-        if not isinstance(step, Submit | Cancel):
-            assert len(step.report_id) <= 64
-        if isinstance(step, Submit):
+        if isinstance(step, Cancel | Replace):
+            assert len(step.request_key) <= 64
+        elif isinstance(step, Submit):
             assert (step.price is None) == (step.order_type is OrderType.MARKET)
+            assert (step.stop_price is None) == (step.order_type is not OrderType.STOP_LIMIT)
+            assert (step.time_in_force is TimeInForce.GTD) <= (step.expire_time is not None)
+        else:
+            assert len(step.report_id) <= 64
+
+
+def test_no_order_is_left_with_a_pending_request() -> None:
+    book = Book.of(generate(1, 300).steps, [ALICE])
+    assert not any(state.pending for state in book.orders.values())
 
 
 def test_a_long_flow_covers_all_actions_and_statuses() -> None:
-    book = Book.of(generate(1, 300).steps, [ALICE])
+    flow = generate(1, 300)
+    assert {type(step) for step in flow.steps} == {Submit, *get_args(Request), *get_args(Report)}
+    book = Book.of(flow.steps, [ALICE])
     assert {event.action for event in book.events[ALICE]} == set(Action)
     outcomes = Counter(outcome.name for outcome in book.outcomes)
-    assert set(outcomes) == {"RECORDED", "REPLAYED", "OVERFILL", "ORDER_CLOSED"}
+    assert set(outcomes) == {"RECORDED", "REPLAYED", "ORDER_CLOSED", "REQUEST_NOT_PENDING", "FILL_NOT_FOUND"}
     assert {state.status for state in book.orders.values()} == set(OrderStatus)
-    assert "LATE_FILL" in {event.reason for event in book.events[ALICE]}
+    assert {"LATE_FILL", "OVERFILL", "EXPIRED"} <= {event.reason for event in book.events[ALICE]}
+    reasons = {state.status_reason for state in book.orders.values()}
+    assert {"DONE_FOR_DAY", "EXPIRED", "fat finger"} <= reasons
+    assert any(state.excess_quantity for state in book.orders.values())
     prices = {event.fill.price for event in book.events[ALICE] if event.fill}
     assert min(prices) < 1
     assert any(price != price.quantize(price.__class__("0.01")) for price in prices)

@@ -74,8 +74,8 @@ def falsify_an_order(book: Book) -> None:
 
 def falsify_an_event(book: Book) -> None:
     events = book.events[ALICE]
-    number = next(number for number, event in enumerate(events) if event.action is Action.FILLED)
-    events[number] = replace(events[number], after=replace(events[number].after, status=OrderStatus.REJECTED))
+    number = next(number for number, event in enumerate(events) if event.after.status is OrderStatus.PARTIAL)
+    events[number] = replace(events[number], after=replace(events[number].after, closed_as=OrderStatus.REJECTED))
 
 
 def remove_an_event(book: Book) -> None:
@@ -84,12 +84,24 @@ def remove_an_event(book: Book) -> None:
 
 def falsify_a_fill(book: Book) -> None:
     key, fill = next(iter(book._fills.items()))
-    book._fills[key] = replace(fill, commission=fill.commission + 1)
+    reported = replace(fill.reported, commission=fill.reported.commission + 1)
+    book._fills[key] = replace(fill, reported=reported)
+
+
+def remove_a_correction(book: Book) -> None:
+    key, fill = next((key, fill) for key, fill in book._fills.items() if fill.corrections)
+    book._fills[key] = replace(fill, corrections=())
+
+
+def falsify_a_request(book: Book) -> None:
+    events = book.events[ALICE]
+    number = next(number for number, event in enumerate(events) if event.action is Action.CANCEL_REQUESTED)
+    events[number] = replace(events[number], request_key="another")
 
 
 def add_an_order(book: Book) -> None:
     state = next(iter(book.orders.values()))
-    book.orders["invented"] = replace(state, entered=replace(state.entered, order="invented"))
+    book.orders["invented"] = replace(state, terms=replace(state.terms, order="invented"))
 
 
 @pytest.mark.parametrize(
@@ -99,6 +111,8 @@ def add_an_order(book: Book) -> None:
         (falsify_an_event, {"order.status", "status"}),
         (remove_an_event, {"number of logs", "number of events"}),
         (falsify_a_fill, {"commission"}),
+        (remove_a_correction, {"corrections", "net_price"}),
+        (falsify_a_request, {"request_key"}),
         (add_an_order, {"invented"}),
     ],
 )

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from blotter_client import OrderStatus, OrderType, Side
 from replay.book import Book
-from replay.flow import Cancel, CancelAtVenue, Fill, Flow, Submit
+from replay.flow import Cancel, CancelAtVenue, Fill, Flow, Replace, ReplaceAtVenue, Submit
 from replay.lobster import MalformedFile, read, read_file
 from tests.conftest import ALICE
 
@@ -31,7 +31,18 @@ def test_a_new_order_is_a_limit_order() -> None:
 
 def test_a_deletion_is_the_traders_cancel() -> None:
     steps = flow_of("34200.1,1,7,18,5853300,-1", "34200.2,3,7,18,5853300,-1").steps
-    assert steps[1] == Cancel("AAPL-20120621-7", "deleted")
+    assert steps[1:] == (Cancel("AAPL-20120621-7", "AAPL-20120621-7-D", "deleted"),)
+
+
+def test_after_a_fill_the_gateway_confirms_the_cancel() -> None:
+    steps = flow_of("1,1,7,18,5853300,-1", "2,4,7,10,5853300,-1", "34200,3,7,8,5853300,-1").steps
+    key = "AAPL-20120621-7"
+    opening = datetime(2012, 6, 21, 13, 30, tzinfo=UTC)
+    assert steps[2:] == (
+        Cancel(key, f"{key}-D", "deleted"),
+        CancelAtVenue(key, f"{key}-D", "", "NASDAQ", opening, f"{key}-D"),
+    )
+    assert Book.of(steps, [ALICE]).orders[key].status is OrderStatus.CANCELLED
 
 
 def test_an_execution_is_a_fill_with_the_venues_time_in_microseconds() -> None:
@@ -75,21 +86,33 @@ def test_prices_are_exact(price: int) -> None:
     assert step.price * 10_000 == price
 
 
-def test_a_partial_cancel_is_counted_and_the_quantity_does_not_change() -> None:
-    flow = flow_of("1,1,7,100,5853300,1", "2,2,7,40,5853300,1", "3,3,7,60,5853300,1")
-    assert flow.noted == {"partial cancels": 1}
-    assert flow.steps[1:] == (Cancel("AAPL-20120621-7", "deleted, 40 of 100 shares before"),)
+def test_a_partial_cancel_is_a_replace_of_the_quantity() -> None:
+    flow = flow_of("1,1,7,100,5853300,1", "2,2,7,40,5853300,1", "3,2,7,10,5853300,1", "4,4,7,50,5853300,1")
+    key = "AAPL-20120621-7"
+    assert flow.steps[1:3] == (
+        Replace(key, f"{key}-P1", {"quantity": 60}, "cancelled in part"),
+        Replace(key, f"{key}-P2", {"quantity": 50}, "cancelled in part"),
+    )
+    state = Book.of(flow.steps, [ALICE]).orders[key]
+    assert (state.status, state.filled_quantity, state.terms.quantity) == (OrderStatus.FILLED, 50, 50)
 
 
-@pytest.mark.parametrize("last", ["2,7,60", "4,7,60"])
-def test_a_reduced_order_without_open_shares_is_reported_as_cancelled(last: str) -> None:
-    kind, order_id, size = last.split(",")
-    flow = flow_of("1,1,7,100,5853300,1", "2,2,7,40,5853300,1", f"3,{kind},{order_id},{size},5853300,1")
-    report = flow.steps[-1]
-    assert isinstance(report, CancelAtVenue)
-    assert report.reason == f"{100 if kind == '2' else 40} of 100 shares were cancelled in part"
+def test_after_a_fill_the_gateway_confirms_the_replace() -> None:
+    flow = flow_of("1,1,7,100,5853300,1", "2,4,7,40,5853300,1", "34200,2,7,10,5853300,1", "34201,3,7,50,5853300,1")
+    key = "AAPL-20120621-7"
+    opening = datetime(2012, 6, 21, 13, 30, tzinfo=UTC)
+    assert flow.steps[2:4] == (
+        Replace(key, f"{key}-P1", {"quantity": 90}, "cancelled in part"),
+        ReplaceAtVenue(key, f"{key}-P1", "", "NASDAQ", opening, f"{key}-P1"),
+    )
+    state = Book.of(flow.steps, [ALICE]).orders[key]
+    assert (state.status, state.filled_quantity, state.terms.quantity) == (OrderStatus.CANCELLED, 40, 90)
+
+
+def test_a_partial_cancel_of_all_that_is_left_is_a_cancel() -> None:
+    flow = flow_of("1,1,7,100,5853300,1", "2,4,7,40,5853300,1", "3,2,7,60,5853300,1")
     state = Book.of(flow.steps, [ALICE]).orders["AAPL-20120621-7"]
-    assert (state.status, state.filled_quantity) == (OrderStatus.CANCELLED, 0 if kind == "2" else 60)
+    assert (state.status, state.filled_quantity, state.terms.quantity) == (OrderStatus.CANCELLED, 40, 100)
 
 
 def test_messages_without_a_visible_order_are_counted_by_kind() -> None:

@@ -312,7 +312,7 @@ class OrderCalls:
         return response.cancel_timer if response.HasField("cancel_timer") else None
 
     def get_cancel_timer(self, *, timeout: float | None = None) -> cancel_timer_pb2.CancelTimer | None:
-        """Return the timer of `cancel_all_after`; None when it is off or has fired. For traders."""
+        """Return the timer of `cancel_all_after`; None when it is off. For traders."""
         request = cancel_timer_pb2.GetCancelTimerRequest()
         response = self._calls.unary(self._orders.GetCancelTimer, request, timeout)
         return response.cancel_timer if response.HasField("cancel_timer") else None

@@ -351,7 +351,7 @@ def fill_corrected(
 ) -> reports_pb.ReportExecutionRequest:
     """Return the report that the venue corrected a fill, to what stands from now on.
 
-    `ref_execution_id` and `ref_trade_date` (default: the report's trade date) name the fill or an earlier correction
+    `ref_execution_id` and `ref_trade_date` (default: the newest with that id) name the fill or an earlier correction
     of it; `execution_id` is the correction's own.
     """
     report = _report(trader_id, order_id, report_id, venue, event_time, trade_date=trade_date)
