@@ -596,6 +596,8 @@ CREATE FUNCTION public.apply_event(INOUT state public.orders, INOUT event public
             state.pending_key := NULL;
             state.pending_sequence := NULL;
             state.pending_terms := NULL;
+        ELSE
+            event.answered_key := NULL;  -- the report named a request that is not pending
         END IF;
         v_total := state.filled_quantity + state.excess_quantity + p_quantity;
         state.filled_notional := state.filled_notional + p_notional;

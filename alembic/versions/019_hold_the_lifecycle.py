@@ -3,7 +3,7 @@
 Why: an order could not be replaced, a fill could not be corrected, a cancel took effect although the venue could still
 fill, and a fill beyond the quantity was refused. This revision only makes room: nothing writes the new columns before
 revision 020, so that servers of revisions 017 and 018 keep serving. No table is rewritten: new columns are nullable or
-have a constant default, and a wider numeric keeps its bytes. Each table is locked for the time of its ALTER.
+have a constant default, and a wider numeric keeps its bytes. No call is answered while the revision runs.
 
 - Actions of requests, of their answers, of corrections and of a venue's own changes; the order type STOP_LIMIT.
 - orders: what a desk files an order under, the pending request, what the fills exceed the quantity by, and what closed
@@ -36,8 +36,26 @@ step = "expand"  # servers of 017 and 018 use none of it
 
 
 def upgrade() -> None:
-    """Add types, columns and tables. Tables are locked in the order in which writers lock them."""
+    """Lock the tables that change; add types, columns and tables."""
     op.run_sql("""
+        -- Locks ----------------------------------------------------------------------------------------------------
+        -- Readers lock in any order. If a lock is not free within 100 ms, the others are released: no deadlock is
+        -- detected (after 1 s), which could end a call of a server.
+        SET LOCAL lock_timeout = '100ms';
+        DO $$ BEGIN
+            FOR attempt IN 1..50 LOOP
+                BEGIN
+                    LOCK TABLE traders IN SHARE ROW EXCLUSIVE MODE;
+                    LOCK TABLE orders, fills, execution_logs IN ACCESS EXCLUSIVE MODE;
+                    EXIT;
+                EXCEPTION WHEN lock_not_available THEN
+                    IF attempt = 50 THEN
+                        RAISE;
+                    END IF;
+                    PERFORM pg_sleep(0.05);
+                END;
+            END LOOP;
+        END $$;
         SET LOCAL lock_timeout = '5s';
 
         -- Types ----------------------------------------------------------------------------------------------------
@@ -57,8 +75,6 @@ def upgrade() -> None:
         CREATE TYPE request_kind_enum AS ENUM ('CANCEL', 'REPLACE');
 
         -- Tables ---------------------------------------------------------------------------------------------------
-        LOCK TABLE orders, fills, execution_logs IN ACCESS EXCLUSIVE MODE;
-
         ALTER TABLE orders
             ALTER COLUMN filled_notional TYPE numeric(38,8),
             ADD COLUMN excess_quantity bigint NOT NULL DEFAULT 0,

@@ -73,7 +73,7 @@ def record(position: int, leaf: dict[str, Any]) -> dict[str, Any]:
         "symbol": leaf["symbol"],
         "eventTimestamp": _stamp(leaf["timestamp"]),
         "recordTimestamp": _stamp(leaf["created_at"]),
-        "side": SHORT_SALES.get(leaf.get("short_sale"), SIDES[leaf["side"]]),
+        "side": SHORT_SALES.get(leaf.get("short_sale") or "", SIDES[leaf["side"]]),
         "orderType": ORDER_TYPES[leaf["order_type"]],
         "price": leaf["price"],
         "quantity": leaf["quantity"],

@@ -7,8 +7,9 @@
     0A000    refused: COPY FROM under row level security; TRUNCATE of what foreign keys refer to
     23503    refused: others refer to the row
     23505    refused: the row exists already; reported only to the row's own trader
-    23514    refused by a trigger: a login that does not see the order cannot log about it, nor sign a ledger that
-             it does not see; the counter is not decreased
+    23514    refused by a trigger: a login does not sign a ledger that it does not see, the counter is not decreased
+
+blotter_writer, as which nobody logs in, is a superuser after SET ROLE.
 
 Identities: `own` is ALICE, `other` is BOB; with `none` the setting is never set, with `empty` it is '', with
 `damaged` it is 'not-a-uuid'.
@@ -60,19 +61,27 @@ traders as blotter_owner                own      other    none     empty    dama
     TRUNCATE                            0A000    0A000    0A000    0A000    0A000
     COPY TO                             row      row      row      row      row
     COPY FROM                           0A000    0A000    0A000    0A000    0A000
+traders as blotter_writer               own      other    none     empty    damaged
+    SELECT                              42501    42501    42501    42501    42501
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             42501    42501    42501    42501    42501
+    COPY FROM                           42501    42501    42501    42501    42501
 
 orders as blotter_trader                own      other    none     empty    damaged
     SELECT                              row      nothing  nothing  nothing  22P02
-    INSERT                              row      42501    42501    42501    22P02
-    UPDATE                              row      nothing  nothing  nothing  22P02
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
     DELETE                              42501    42501    42501    42501    42501
     TRUNCATE                            42501    42501    42501    42501    42501
     COPY TO                             row      nothing  nothing  nothing  22P02
-    COPY FROM                           0A000    0A000    0A000    0A000    0A000
+    COPY FROM                           42501    42501    42501    42501    42501
 orders as blotter_execution             own      other    none     empty    damaged
     SELECT                              row      row      row      row      row
     INSERT                              42501    42501    42501    42501    42501
-    UPDATE                              row      nothing  nothing  nothing  22P02
+    UPDATE                              42501    42501    42501    42501    42501
     DELETE                              42501    42501    42501    42501    42501
     TRUNCATE                            42501    42501    42501    42501    42501
     COPY TO                             row      row      row      row      row
@@ -101,6 +110,14 @@ orders as blotter_owner                 own      other    none     empty    dama
     TRUNCATE                            0A000    0A000    0A000    0A000    0A000
     COPY TO                             nothing  nothing  nothing  nothing  nothing
     COPY FROM                           0A000    0A000    0A000    0A000    0A000
+orders as blotter_writer                own      other    none     empty    damaged
+    SELECT                              row      nothing  nothing  nothing  22P02
+    INSERT                              row      42501    42501    42501    22P02
+    UPDATE                              row      nothing  nothing  nothing  22P02
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             row      nothing  nothing  nothing  22P02
+    COPY FROM                           0A000    0A000    0A000    0A000    0A000
 
 fills as blotter_trader                 own      other    none     empty    damaged
     SELECT                              row      nothing  nothing  nothing  22P02
@@ -112,12 +129,12 @@ fills as blotter_trader                 own      other    none     empty    dama
     COPY FROM                           42501    42501    42501    42501    42501
 fills as blotter_execution              own      other    none     empty    damaged
     SELECT                              row      row      row      row      row
-    INSERT                              row      42501    42501    42501    22P02
+    INSERT                              42501    42501    42501    42501    42501
     UPDATE                              42501    42501    42501    42501    42501
     DELETE                              42501    42501    42501    42501    42501
     TRUNCATE                            42501    42501    42501    42501    42501
     COPY TO                             row      row      row      row      row
-    COPY FROM                           0A000    0A000    0A000    0A000    0A000
+    COPY FROM                           42501    42501    42501    42501    42501
 fills as blotter_compliance             own      other    none     empty    damaged
     SELECT                              row      row      row      row      row
     INSERT                              42501    42501    42501    42501    42501
@@ -139,26 +156,83 @@ fills as blotter_owner                  own      other    none     empty    dama
     INSERT                              42501    42501    42501    42501    42501
     UPDATE                              nothing  nothing  nothing  nothing  nothing
     DELETE                              nothing  nothing  nothing  nothing  nothing
-    TRUNCATE                            42501    42501    42501    42501    42501
+    TRUNCATE                            0A000    0A000    0A000    0A000    0A000
     COPY TO                             nothing  nothing  nothing  nothing  nothing
     COPY FROM                           0A000    0A000    0A000    0A000    0A000
-
-execution_logs as blotter_trader        own      other    none     empty    damaged
+fills as blotter_writer                 own      other    none     empty    damaged
     SELECT                              row      nothing  nothing  nothing  22P02
-    INSERT                              row      23514    23514    23514    22P02
+    INSERT                              row      42501    42501    42501    22P02
     UPDATE                              42501    42501    42501    42501    42501
     DELETE                              42501    42501    42501    42501    42501
     TRUNCATE                            42501    42501    42501    42501    42501
     COPY TO                             row      nothing  nothing  nothing  22P02
     COPY FROM                           0A000    0A000    0A000    0A000    0A000
-execution_logs as blotter_execution     own      other    none     empty    damaged
+
+fill_corrections as blotter_trader      own      other    none     empty    damaged
+    SELECT                              row      nothing  nothing  nothing  22P02
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             row      nothing  nothing  nothing  22P02
+    COPY FROM                           42501    42501    42501    42501    42501
+fill_corrections as blotter_execution   own      other    none     empty    damaged
     SELECT                              row      row      row      row      row
-    INSERT                              row      42501    42501    42501    22P02
+    INSERT                              42501    42501    42501    42501    42501
     UPDATE                              42501    42501    42501    42501    42501
     DELETE                              42501    42501    42501    42501    42501
     TRUNCATE                            42501    42501    42501    42501    42501
     COPY TO                             row      row      row      row      row
+    COPY FROM                           42501    42501    42501    42501    42501
+fill_corrections as blotter_compliance  own      other    none     empty    damaged
+    SELECT                              row      row      row      row      row
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             row      row      row      row      row
+    COPY FROM                           42501    42501    42501    42501    42501
+fill_corrections as blotter_sequencer   own      other    none     empty    damaged
+    SELECT                              42501    42501    42501    42501    42501
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             42501    42501    42501    42501    42501
+    COPY FROM                           42501    42501    42501    42501    42501
+fill_corrections as blotter_owner       own      other    none     empty    damaged
+    SELECT                              nothing  nothing  nothing  nothing  nothing
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              nothing  nothing  nothing  nothing  nothing
+    DELETE                              nothing  nothing  nothing  nothing  nothing
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             nothing  nothing  nothing  nothing  nothing
     COPY FROM                           0A000    0A000    0A000    0A000    0A000
+fill_corrections as blotter_writer      own      other    none     empty    damaged
+    SELECT                              row      nothing  nothing  nothing  22P02
+    INSERT                              row      42501    42501    42501    22P02
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             row      nothing  nothing  nothing  22P02
+    COPY FROM                           0A000    0A000    0A000    0A000    0A000
+
+execution_logs as blotter_trader        own      other    none     empty    damaged
+    SELECT                              row      nothing  nothing  nothing  22P02
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             row      nothing  nothing  nothing  22P02
+    COPY FROM                           42501    42501    42501    42501    42501
+execution_logs as blotter_execution     own      other    none     empty    damaged
+    SELECT                              row      row      row      row      row
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             row      row      row      row      row
+    COPY FROM                           42501    42501    42501    42501    42501
 execution_logs as blotter_compliance    own      other    none     empty    damaged
     SELECT                              row      row      row      row      row
     INSERT                              42501    42501    42501    42501    42501
@@ -177,29 +251,37 @@ execution_logs as blotter_sequencer     own      other    none     empty    dama
     COPY FROM                           42501    42501    42501    42501    42501
 execution_logs as blotter_owner         own      other    none     empty    damaged
     SELECT                              nothing  nothing  nothing  nothing  nothing
-    INSERT                              23514    23514    23514    23514    23514
+    INSERT                              42501    42501    42501    42501    42501
     UPDATE                              nothing  nothing  nothing  nothing  nothing
     DELETE                              nothing  nothing  nothing  nothing  nothing
     TRUNCATE                            0A000    0A000    0A000    0A000    0A000
     COPY TO                             nothing  nothing  nothing  nothing  nothing
     COPY FROM                           0A000    0A000    0A000    0A000    0A000
-
-trader_sequences as blotter_trader      own      other    none     empty    damaged
+execution_logs as blotter_writer        own      other    none     empty    damaged
     SELECT                              row      nothing  nothing  nothing  22P02
-    INSERT                              23505    42501    42501    42501    22P02
-    UPDATE                              row      nothing  nothing  nothing  22P02
+    INSERT                              row      42501    42501    42501    22P02
+    UPDATE                              42501    42501    42501    42501    42501
     DELETE                              42501    42501    42501    42501    42501
     TRUNCATE                            42501    42501    42501    42501    42501
     COPY TO                             row      nothing  nothing  nothing  22P02
     COPY FROM                           0A000    0A000    0A000    0A000    0A000
+
+trader_sequences as blotter_trader      own      other    none     empty    damaged
+    SELECT                              row      nothing  nothing  nothing  22P02
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             row      nothing  nothing  nothing  22P02
+    COPY FROM                           42501    42501    42501    42501    42501
 trader_sequences as blotter_execution   own      other    none     empty    damaged
     SELECT                              row      row      row      row      row
-    INSERT                              23505    42501    42501    42501    22P02
-    UPDATE                              row      nothing  nothing  nothing  22P02
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
     DELETE                              42501    42501    42501    42501    42501
     TRUNCATE                            42501    42501    42501    42501    42501
     COPY TO                             row      row      row      row      row
-    COPY FROM                           0A000    0A000    0A000    0A000    0A000
+    COPY FROM                           42501    42501    42501    42501    42501
 trader_sequences as blotter_compliance  own      other    none     empty    damaged
     SELECT                              row      row      row      row      row
     INSERT                              42501    42501    42501    42501    42501
@@ -223,6 +305,63 @@ trader_sequences as blotter_owner       own      other    none     empty    dama
     DELETE                              nothing  nothing  nothing  nothing  nothing
     TRUNCATE                            23514    23514    23514    23514    23514
     COPY TO                             nothing  nothing  nothing  nothing  nothing
+    COPY FROM                           0A000    0A000    0A000    0A000    0A000
+trader_sequences as blotter_writer      own      other    none     empty    damaged
+    SELECT                              row      nothing  nothing  nothing  22P02
+    INSERT                              23505    42501    42501    42501    22P02
+    UPDATE                              row      nothing  nothing  nothing  22P02
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             row      nothing  nothing  nothing  22P02
+    COPY FROM                           0A000    0A000    0A000    0A000    0A000
+
+cancel_timers as blotter_trader         own      other    none     empty    damaged
+    SELECT                              row      nothing  nothing  nothing  22P02
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             row      nothing  nothing  nothing  22P02
+    COPY FROM                           42501    42501    42501    42501    42501
+cancel_timers as blotter_execution      own      other    none     empty    damaged
+    SELECT                              row      row      row      row      row
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             row      row      row      row      row
+    COPY FROM                           42501    42501    42501    42501    42501
+cancel_timers as blotter_compliance     own      other    none     empty    damaged
+    SELECT                              row      row      row      row      row
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             row      row      row      row      row
+    COPY FROM                           42501    42501    42501    42501    42501
+cancel_timers as blotter_sequencer      own      other    none     empty    damaged
+    SELECT                              42501    42501    42501    42501    42501
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             42501    42501    42501    42501    42501
+    COPY FROM                           42501    42501    42501    42501    42501
+cancel_timers as blotter_owner          own      other    none     empty    damaged
+    SELECT                              nothing  nothing  nothing  nothing  nothing
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              nothing  nothing  nothing  nothing  nothing
+    DELETE                              nothing  nothing  nothing  nothing  nothing
+    TRUNCATE                            row      row      row      row      row
+    COPY TO                             nothing  nothing  nothing  nothing  nothing
+    COPY FROM                           0A000    0A000    0A000    0A000    0A000
+cancel_timers as blotter_writer         own      other    none     empty    damaged
+    SELECT                              row      nothing  nothing  nothing  22P02
+    INSERT                              23505    42501    42501    42501    22P02
+    UPDATE                              row      nothing  nothing  nothing  22P02
+    DELETE                              row      nothing  nothing  nothing  22P02
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             row      nothing  nothing  nothing  22P02
     COPY FROM                           0A000    0A000    0A000    0A000    0A000
 
 alembic_version as blotter_trader       own      other    none     empty    damaged
@@ -265,6 +404,15 @@ alembic_version as blotter_owner        own      other    none     empty    dama
     TRUNCATE                            row      row      row      row      row
     COPY TO                             row      row      row      row      row
     COPY FROM                           row      row      row      row      row
+alembic_version as blotter_writer       own      other    none     empty    damaged
+    SELECT                              42501    42501    42501    42501    42501
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             42501    42501    42501    42501    42501
+    COPY FROM                           42501    42501    42501    42501    42501
+
 ledger_entries as blotter_trader        own      other    none     empty    damaged
     SELECT                              42501    42501    42501    42501    42501
     INSERT                              42501    42501    42501    42501    42501
@@ -305,6 +453,15 @@ ledger_entries as blotter_owner         own      other    none     empty    dama
     TRUNCATE                            42501    42501    42501    42501    42501
     COPY TO                             nothing  nothing  nothing  nothing  nothing
     COPY FROM                           0A000    0A000    0A000    0A000    0A000
+ledger_entries as blotter_writer        own      other    none     empty    damaged
+    SELECT                              42501    42501    42501    42501    42501
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             42501    42501    42501    42501    42501
+    COPY FROM                           42501    42501    42501    42501    42501
+
 ledger_tiles as blotter_trader          own      other    none     empty    damaged
     SELECT                              42501    42501    42501    42501    42501
     INSERT                              42501    42501    42501    42501    42501
@@ -345,6 +502,15 @@ ledger_tiles as blotter_owner           own      other    none     empty    dama
     TRUNCATE                            42501    42501    42501    42501    42501
     COPY TO                             nothing  nothing  nothing  nothing  nothing
     COPY FROM                           0A000    0A000    0A000    0A000    0A000
+ledger_tiles as blotter_writer          own      other    none     empty    damaged
+    SELECT                              42501    42501    42501    42501    42501
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             42501    42501    42501    42501    42501
+    COPY FROM                           42501    42501    42501    42501    42501
+
 ledger_checkpoints as blotter_trader    own      other    none     empty    damaged
     SELECT                              42501    42501    42501    42501    42501
     INSERT                              42501    42501    42501    42501    42501
@@ -385,6 +551,15 @@ ledger_checkpoints as blotter_owner     own      other    none     empty    dama
     TRUNCATE                            0A000    0A000    0A000    0A000    0A000
     COPY TO                             nothing  nothing  nothing  nothing  nothing
     COPY FROM                           0A000    0A000    0A000    0A000    0A000
+ledger_checkpoints as blotter_writer    own      other    none     empty    damaged
+    SELECT                              42501    42501    42501    42501    42501
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             42501    42501    42501    42501    42501
+    COPY FROM                           42501    42501    42501    42501    42501
+
 ledger_cosignatures as blotter_trader   own      other    none     empty    damaged
     SELECT                              42501    42501    42501    42501    42501
     INSERT                              42501    42501    42501    42501    42501
@@ -425,6 +600,15 @@ ledger_cosignatures as blotter_owner    own      other    none     empty    dama
     TRUNCATE                            42501    42501    42501    42501    42501
     COPY TO                             nothing  nothing  nothing  nothing  nothing
     COPY FROM                           0A000    0A000    0A000    0A000    0A000
+ledger_cosignatures as blotter_writer   own      other    none     empty    damaged
+    SELECT                              42501    42501    42501    42501    42501
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             42501    42501    42501    42501    42501
+    COPY FROM                           42501    42501    42501    42501    42501
+
 ledger_head as blotter_trader           own      other    none     empty    damaged
     SELECT                              42501    42501    42501    42501    42501
     INSERT                              42501    42501    42501    42501    42501
@@ -465,6 +649,15 @@ ledger_head as blotter_owner            own      other    none     empty    dama
     TRUNCATE                            23514    23514    23514    23514    23514
     COPY TO                             nothing  nothing  nothing  nothing  nothing
     COPY FROM                           0A000    0A000    0A000    0A000    0A000
+ledger_head as blotter_writer           own      other    none     empty    damaged
+    SELECT                              42501    42501    42501    42501    42501
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             42501    42501    42501    42501    42501
+    COPY FROM                           42501    42501    42501    42501    42501
+
 audit_accesses as blotter_trader        own      other    none     empty    damaged
     SELECT                              42501    42501    42501    42501    42501
     INSERT                              42501    42501    42501    42501    42501
@@ -505,6 +698,14 @@ audit_accesses as blotter_owner         own      other    none     empty    dama
     TRUNCATE                            42501    42501    42501    42501    42501
     COPY TO                             nothing  nothing  nothing  nothing  nothing
     COPY FROM                           0A000    0A000    0A000    0A000    0A000
+audit_accesses as blotter_writer        own      other    none     empty    damaged
+    SELECT                              42501    42501    42501    42501    42501
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             42501    42501    42501    42501    42501
+    COPY FROM                           42501    42501    42501    42501    42501
 """
 
 

@@ -1,4 +1,4 @@
-"""The audit trail and the fills are append-only for every login: four barriers, each tested with the others off."""
+"""The audit trail, the fills and their corrections are append-only for all: each barrier with the others off."""
 
 from __future__ import annotations
 
@@ -9,34 +9,47 @@ import psycopg
 import pytest
 
 from tests.conftest import ALICE, Database
-from tests.isolation.desk import LOGINS, Connection, connected, enter, fill, one, refused, run
+from tests.isolation.desk import (
+    LOGINS,
+    WRITER,
+    Connection,
+    connected,
+    connection_of,
+    correct,
+    enter,
+    fill,
+    one,
+    refused,
+    run,
+)
 
-TABLES = ("execution_logs", "fills")
+TABLES = ("execution_logs", "fills", "fill_corrections")
 CHANGES = {
     "UPDATE": {
         "execution_logs": "UPDATE execution_logs SET reason = 'it was not me'",
         "fills": "UPDATE fills SET commission = 0",
+        "fill_corrections": "UPDATE fill_corrections SET commission = 0",
     },
-    "DELETE": {"execution_logs": "DELETE FROM execution_logs", "fills": "DELETE FROM fills"},
-    "TRUNCATE": {"execution_logs": "TRUNCATE execution_logs CASCADE", "fills": "TRUNCATE fills CASCADE"},
+    "DELETE": {table: f"DELETE FROM {table}" for table in TABLES},
+    "TRUNCATE": {table: f"TRUNCATE {table} CASCADE" for table in TABLES},
 }
-EVERY_CHANGE = pytest.mark.parametrize(
-    ("table", "command"), [(table, command) for table in TABLES for command in CHANGES]
-)
 
 
 @pytest.fixture
 def order_id(database: Database) -> UUID:
-    """ALICE's order with a fill: a row in each table."""
+    """ALICE's order with a fill that was corrected: a row in each table."""
     order = enter(database, ALICE)
     fill(database, ALICE, order, 10, "execution-1")
+    correct(database, ALICE, order, "execution-2", "execution-1")
     return order
 
 
-def trail(database: Database) -> tuple[object, ...]:
+def trail(database: Database) -> list[tuple[object, ...]]:
     with connected(database, "postgres") as superuser:
-        logs = superuser.execute("SELECT execution_logs::text FROM execution_logs ORDER BY sequence").fetchall()
-        return (*logs, *superuser.execute("SELECT fills::text FROM fills ORDER BY sequence").fetchall())
+        return superuser.execute(
+            "SELECT execution_logs::text FROM execution_logs UNION ALL SELECT fills::text FROM fills"
+            " UNION ALL SELECT fill_corrections::text FROM fill_corrections ORDER BY 1"
+        ).fetchall()
 
 
 def as_superuser(database: Database, *statements: str) -> None:
@@ -45,57 +58,62 @@ def as_superuser(database: Database, *statements: str) -> None:
             superuser.execute(statement.encode())
 
 
-@EVERY_CHANGE
-@pytest.mark.parametrize("login", [*LOGINS, "blotter_owner", "postgres"])
-def test_nobody_changes_the_trail(database: Database, order_id: UUID, login: str, table: str, command: str) -> None:
+@pytest.mark.parametrize("login", [*LOGINS, WRITER, "blotter_owner", "postgres"])
+def test_nobody_changes_the_trail(database: Database, order_id: UUID, login: str) -> None:
     before = trail(database)
-    with psycopg.connect(database.conninfo(login)) as connection:
-        connection.execute("SELECT set_config('app.trader_id', %s, true)", [str(ALICE)])
-        # The owner has the grant, but forced row level security shows it no row to change.
-        if login == "blotter_owner" and command != "TRUNCATE":
-            assert run(connection, CHANGES[command][table]) == 0
-        else:
-            with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                connection.execute(CHANGES[command][table].encode())
+    with connection_of(database, login) as connection:
+        connection.execute("SELECT set_config('app.trader_id', %s, false)", [str(ALICE)])
+        for command, changes in CHANGES.items():
+            for statement in changes.values():
+                # The owner has the grant, but forced row level security shows it no row to change.
+                if login == "blotter_owner" and command != "TRUNCATE":
+                    assert run(connection, statement) == 0
+                    continue
+                with pytest.raises(psycopg.errors.InsufficientPrivilege), connection.transaction():
+                    connection.execute(statement.encode())
     assert trail(database) == before
 
 
-@EVERY_CHANGE
-@pytest.mark.parametrize("login", LOGINS)
-def test_the_grants_alone_hold(database: Database, order_id: UUID, login: str, table: str, command: str) -> None:
+@pytest.mark.parametrize("table", TABLES)
+def test_the_grants_alone_hold(database: Database, order_id: UUID, table: str) -> None:
     as_superuser(
         database,
         f"ALTER TABLE {table} DISABLE TRIGGER USER",
         f"ALTER TABLE {table} DISABLE ROW LEVEL SECURITY",
     )
-    with connected(database, login) as connection, refused("42501"):
-        connection.execute(CHANGES[command][table].encode())
+    for login in (*LOGINS, WRITER):
+        with connected(database, login) as connection:
+            for changes in CHANGES.values():
+                with refused("42501"), connection.transaction():
+                    connection.execute(changes[table].encode())
 
 
-@pytest.mark.parametrize("command", ["UPDATE", "DELETE"])
-@pytest.mark.parametrize("login", ["blotter_trader", "blotter_execution", "blotter_owner"])
-def test_the_restrictive_policies_alone_hold(database: Database, order_id: UUID, login: str, command: str) -> None:
+@pytest.mark.parametrize("table", ["execution_logs", "fill_corrections"])
+@pytest.mark.parametrize("login", ["blotter_trader", "blotter_execution", "blotter_owner", WRITER])
+def test_the_restrictive_policies_alone_hold(database: Database, order_id: UUID, login: str, table: str) -> None:
     """With a grant and a permissive policy for everything, which an operator might add by mistake."""
     as_superuser(
         database,
-        "ALTER TABLE execution_logs DISABLE TRIGGER USER",
+        f"ALTER TABLE {table} DISABLE TRIGGER USER",
         "ALTER TABLE orders DROP CONSTRAINT fk_orders_last_log",
-        f"GRANT ALL ON execution_logs TO {login}",
-        "CREATE POLICY everything ON execution_logs USING (true) WITH CHECK (true)",
+        f"GRANT ALL ON {table} TO {login}",
+        f"CREATE POLICY everything ON {table} USING (true) WITH CHECK (true)",
     )
     before = trail(database)
     with connected(database, login, ALICE if login != "blotter_owner" else None) as connection:
-        assert one(connection, "SELECT count(*) FROM execution_logs") == 2
-        assert run(connection, CHANGES[command]["execution_logs"]) == 0
+        assert one(connection, f"SELECT count(*) FROM {table}") > 0
+        for command in ("UPDATE", "DELETE"):
+            assert run(connection, CHANGES[command][table]) == 0
     assert trail(database) == before
 
 
 @pytest.mark.parametrize("table", TABLES)
-@pytest.mark.parametrize("command", ["UPDATE", "DELETE"])
-def test_the_row_trigger_alone_holds(database: Database, order_id: UUID, table: str, command: str) -> None:
+def test_the_row_trigger_alone_holds(database: Database, order_id: UUID, table: str) -> None:
     """The superuser has every grant and is subject to no policy."""
-    with connected(database, "postgres") as superuser, refused("42501", f"{table}_refuse_change"):
-        superuser.execute(CHANGES[command][table].encode())
+    with connected(database, "postgres") as superuser:
+        for command in ("UPDATE", "DELETE"):
+            with refused("42501", f"{table}_refuse_change"), superuser.transaction():
+                superuser.execute(CHANGES[command][table].encode())
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -107,7 +125,7 @@ def test_the_truncate_trigger_alone_holds(database: Database, order_id: UUID, ta
         # Each of the tables that CASCADE includes would refuse by itself.
         *(
             f"ALTER TABLE {other} DISABLE TRIGGER USER"
-            for other in ("orders", "fills", "execution_logs", "trader_sequences")
+            for other in ("orders", "fills", "fill_corrections", "execution_logs", "trader_sequences")
             if other != table
         ),
     )
@@ -165,9 +183,8 @@ def test_no_foreign_key_deletes_or_changes_anything_by_itself(database: Database
 @pytest.mark.parametrize("table", TABLES)
 def test_an_upsert_is_an_update_too(database: Database, order_id: UUID, table: str) -> None:
     """With the guards of INSERT off, which would refuse the row before it conflicts."""
-    column = {"execution_logs": "reason", "fills": "venue"}[table]
-    for trigger in {"execution_logs": ("take_state", "words"), "fills": ("guard",)}[table]:
-        as_superuser(database, f"ALTER TABLE {table} DISABLE TRIGGER {table}_{trigger}")
+    column = {"execution_logs": "reason", "fills": "venue", "fill_corrections": "venue"}[table]
+    as_superuser(database, f"ALTER TABLE {table} DISABLE TRIGGER {table}_guard")
     with connected(database, "postgres") as superuser:
         names = one(
             superuser,
@@ -185,7 +202,7 @@ def test_an_upsert_is_an_update_too(database: Database, order_id: UUID, table: s
 
 @pytest.mark.parametrize("table", TABLES)
 def test_a_merge_is_an_update_too(database: Database, order_id: UUID, table: str) -> None:
-    column = {"execution_logs": "reason", "fills": "venue"}[table]
+    column = {"execution_logs": "reason", "fills": "venue", "fill_corrections": "venue"}[table]
     with connected(database, "postgres") as superuser, refused("42501", f"{table}_refuse_change"):
         superuser.execute(
             f"MERGE INTO {table} USING (VALUES (1)) AS one (row) ON true"

@@ -8,8 +8,8 @@ import psycopg
 import pytest
 
 from tests.conftest import ALICE, BOB, Database, cloned
-from tests.isolation.desk import Connection, connected, count, enter, fill, raw_update
-from tests.isolation.matrix import EXPECTED, IDENTITIES
+from tests.isolation.desk import Connection, call, connected, connection_of, correct, enter, fill, one
+from tests.isolation.matrix import COMMANDS, EXPECTED, IDENTITIES
 
 SETTING = {"own": str(ALICE), "other": str(BOB), "none": None, "empty": "", "damaged": "not-a-uuid"}
 
@@ -25,26 +25,40 @@ STATEMENTS = {
     ("traders", "DELETE"): f"DELETE FROM traders WHERE id = '{ALICE}'",
     ("orders", "INSERT"): f"""
         INSERT INTO orders (trader_id, client_order_id, request_digest, symbol, side, order_type, quantity,
-                            last_sequence)
-        VALUES ('{ALICE}', 'second', decode(repeat('5a', 32), 'hex'), 'AAPL', 'BUY', 'MARKET', 1, 4)""",
-    ("orders", "UPDATE"): f"""
-        UPDATE orders SET status = 'CANCELLED', last_sequence = 4 WHERE trader_id = '{ALICE}'""",
+                            last_sequence, created_at, updated_at)
+        VALUES ('{ALICE}', 'second', decode(repeat('5a', 32), 'hex'), 'AAPL', 'BUY', 'MARKET', 1, 4, now(), now())""",
+    ("orders", "UPDATE"): f"UPDATE orders SET last_sequence = 4 WHERE trader_id = '{ALICE}'",
     ("orders", "DELETE"): f"DELETE FROM orders WHERE trader_id = '{ALICE}'",
     ("fills", "INSERT"): f"""
-        INSERT INTO fills (trader_id, order_id, sequence, execution_id, venue, timestamp, quantity_filled,
-                           price_at_fill)
-        VALUES ('{ALICE}', '%(order_id)s', 4, 'execution-2', 'XNAS', now(), 10, 10.25)""",
+        INSERT INTO fills (trader_id, order_id, sequence, execution_id, trade_date, venue, timestamp, quantity_filled,
+                           price_at_fill, created_at)
+        VALUES ('{ALICE}', '%(order_id)s', 4, 'execution-3', '2026-01-02', 'XNAS', now(), 10, 10.25, now())""",
     ("fills", "UPDATE"): f"UPDATE fills SET commission = 1 WHERE trader_id = '{ALICE}'",
     ("fills", "DELETE"): f"DELETE FROM fills WHERE trader_id = '{ALICE}'",
+    ("fill_corrections", "INSERT"): f"""
+        INSERT INTO fill_corrections (trader_id, order_id, fill_id, sequence, execution_id, trade_date, venue,
+                                      timestamp, quantity, price, commission, created_at)
+        VALUES ('{ALICE}', '%(order_id)s', '%(fill_id)s', 4, 'execution-3', '2026-01-02', 'XNAS', now(), 10, 10.25, 0,
+                now())""",
+    ("fill_corrections", "UPDATE"): f"UPDATE fill_corrections SET commission = 1 WHERE trader_id = '{ALICE}'",
+    ("fill_corrections", "DELETE"): f"DELETE FROM fill_corrections WHERE trader_id = '{ALICE}'",
     ("execution_logs", "INSERT"): f"""
-        INSERT INTO execution_logs (trader_id, order_id, sequence, action, actor, request_id)
-        VALUES ('{ALICE}', '%(order_id)s', 3, 'CANCELLED', 'Alice', 'request')""",
+        INSERT INTO execution_logs (trader_id, order_id, sequence, action, actor, request_id, timestamp, created_at,
+                                    status, client_order_id, symbol, side, order_type, quantity, order_created_at,
+                                    filled_quantity, filled_notional)
+        VALUES ('{ALICE}', '%(order_id)s', 4, 'CANCELLED', 'Alice', 'request', now(), now(), 'CANCELLED', 'first',
+                'AAPL', 'BUY', 'MARKET', 100, now(), 0, 0)""",
     ("execution_logs", "UPDATE"): f"UPDATE execution_logs SET reason = 'none' WHERE trader_id = '{ALICE}'",
     ("execution_logs", "DELETE"): f"DELETE FROM execution_logs WHERE trader_id = '{ALICE}'",
     ("trader_sequences", "INSERT"): f"INSERT INTO trader_sequences (trader_id) VALUES ('{ALICE}')",
     ("trader_sequences", "UPDATE"): f"""
         UPDATE trader_sequences SET last_sequence = 4 WHERE trader_id = '{ALICE}'""",
     ("trader_sequences", "DELETE"): f"DELETE FROM trader_sequences WHERE trader_id = '{ALICE}'",
+    ("cancel_timers", "INSERT"): f"""
+        INSERT INTO cancel_timers (trader_id, timeout, fires_at, set_at, actor, request_id)
+        VALUES ('{ALICE}', '1 minute', now(), now(), 'Alice', 'request')""",
+    ("cancel_timers", "UPDATE"): f"UPDATE cancel_timers SET fires_at = now() WHERE trader_id = '{ALICE}'",
+    ("cancel_timers", "DELETE"): f"DELETE FROM cancel_timers WHERE trader_id = '{ALICE}'",
     ("ledger_entries", "INSERT"): f"""
         INSERT INTO ledger_entries (position, kind, trader_id, sequence, leaf)
         VALUES (1, 'EXECUTION_LOG', '{ALICE}', 2, '')""",
@@ -98,17 +112,19 @@ COPIED_VALUE = {
 
 
 @pytest.fixture(scope="module")
-def traded(template: Database) -> Iterator[tuple[Database, str]]:
-    """ALICE's order, half filled, cancelled, without its last log; its id; an order of BOB."""
+def traded(template: Database) -> Iterator[tuple[Database, dict[str, str]]]:
+    """ALICE's order, partly filled, its fill corrected, and a cancel timer; the ids of order and fill; BOB's order."""
     with cloned(template, "blotter_matrix") as database:
         order_id = enter(database, ALICE)
         fill(database, ALICE, order_id, 50, "execution-1")
+        correct(database, ALICE, order_id, "execution-2", "execution-1")
         enter(database, BOB)
+        with connected(database, "blotter_trader", ALICE) as trader:
+            call(trader, "set_cancel_timer")
         with connected(database, "postgres") as superuser:
-            # Without triggers and foreign keys, so that the INSERT of the log can be tried alone.
+            fill_id = str(one(superuser, "SELECT id FROM fills"))
+            # Without triggers and foreign keys, which would ask for a whole ledger.
             superuser.execute("SET session_replication_role = replica")
-            raw_update(superuser, order_id, 3, status="CANCELLED")
-            count(superuser, ALICE, 3)
             for statement in ("ledger_tiles", "ledger_checkpoints", "ledger_cosignatures", "ledger_head"):
                 superuser.execute(STATEMENTS[statement, "INSERT"].encode())
             superuser.execute(
@@ -121,10 +137,10 @@ def traded(template: Database) -> Iterator[tuple[Database, str]]:
             superuser.execute(f"INSERT INTO ledger_tiles VALUES (0, 0, {TILE})".encode())
             superuser.execute(STATEMENTS["audit_accesses", "INSERT"].encode())
             superuser.execute("UPDATE ledger_cosignatures SET witness = 'witness'")
-        yield database, str(order_id)
+        yield database, {"order_id": str(order_id), "fill_id": fill_id}
 
 
-def outcome(connection: Connection, table: str, command: str, order_id: str) -> str:
+def outcome(connection: Connection, table: str, command: str, ids: dict[str, str]) -> str:
     """`row` if the command reached ALICE's row, `nothing` if it ran and reached none, else the SQLSTATE."""
     cursor = connection.cursor()
     try:
@@ -145,26 +161,27 @@ def outcome(connection: Connection, table: str, command: str, order_id: str) -> 
                     copy.write(COPIED_VALUE.get(table, str(ALICE)) + "\n")
                 reached = cursor.rowcount
             case _:
-                statement = STATEMENTS[table, command].replace("%(order_id)s", order_id)
+                statement = STATEMENTS[table, command]
+                for name, value in ids.items():
+                    statement = statement.replace(f"%({name})s", value)
                 reached = cursor.execute(statement.encode()).rowcount
     except psycopg.Error as error:
         return str(error.sqlstate)
     return "row" if reached else "nothing"
 
 
-@pytest.mark.parametrize(
-    ("table", "login", "command"), EXPECTED, ids=lambda part: part.removeprefix("blotter_").replace(" ", "-")
-)
+@pytest.mark.parametrize(("table", "login"), sorted({(table, login) for table, login, _ in EXPECTED}))
 def test_each_command_has_the_outcome_in_the_matrix(
-    traded: tuple[Database, str], table: str, login: str, command: str
+    traded: tuple[Database, dict[str, str]], table: str, login: str
 ) -> None:
-    database, order_id = traded
-    observed = {}
+    database, ids = traded
+    observed: dict[str, dict[str, str]] = {command: {} for command in COMMANDS}
     for identity in IDENTITIES:
         # A new connection each time: once set, the setting of a connection is '' and never unset again.
-        with psycopg.connect(database.conninfo(login)) as connection:
-            if SETTING[identity] is not None:
-                connection.execute("SELECT set_config('app.trader_id', %s, true)", [SETTING[identity]])
-            observed[identity] = outcome(connection, table, command, order_id)
-            connection.rollback()
-    assert observed == EXPECTED[table, login, command]
+        with connection_of(database, login) as connection:
+            for command in COMMANDS:
+                with connection.transaction(force_rollback=True):
+                    if SETTING[identity] is not None:
+                        connection.execute("SELECT set_config('app.trader_id', %s, true)", [SETTING[identity]])
+                    observed[command][identity] = outcome(connection, table, command, ids)
+    assert observed == {command: EXPECTED[table, login, command] for command in COMMANDS}

@@ -98,10 +98,10 @@ async def everything(blotter: Blotter) -> None:
     paths = ["quantity", "price", "take_profit", "expire_time"]
     await replace(order, paths, terms(quantity=90, price="586", expire_time=time))
     await blotter.report(order, replaced=reports_pb.ReplacedReport())
-    corrected = {"ref_execution_id": "E-1", "quantity": 35, "price": "585.1", "commission": "0.2", "reason": "typo"}
-    await blotter.report(
-        order, fill_corrected=reports_pb.FillCorrectedReport(execution_id="E-2", **corrected), trade_date="2012-06-21"
+    corrected = reports_pb.FillCorrectedReport(
+        execution_id="E-2", ref_execution_id="E-1", quantity=35, price="585.1", commission="0.2", reason="typo"
     )
+    await blotter.report(order, fill_corrected=corrected, trade_date="2012-06-21")
     await blotter.report(
         order,
         fill_busted=reports_pb.FillBustedReport(execution_id="E-3", ref_execution_id="E-2", reason="erroneous"),

@@ -337,7 +337,9 @@ async def test_a_record_of_revision_018_reconciles_after_the_upgrade_and_goes_on
         assert report("late", "DONE_FOR_DAY") == "APPLIED"
         with psycopg.connect(database.conninfo("postgres")) as superuser:
             assert await found(superuser) == {}
-            statuses = dict(superuser.execute("SELECT client_order_id, status::text FROM orders").fetchall())
+            statuses: dict[str, str] = dict(
+                superuser.execute("SELECT client_order_id, status::text FROM orders").fetchall()
+            )
         assert statuses == {
             "open": "PENDING",
             "sent": "PENDING",

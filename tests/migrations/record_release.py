@@ -19,14 +19,17 @@ from typing import Any, NamedTuple
 from unittest.mock import patch
 from uuid import UUID
 
+import grpc
 import psycopg
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message as Request
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from blotter.audit.v1 import audit_service_pb2, inspection_pb2, ledger_pb2
+from blotter.orders.v1 import cancel_timer_pb2, order_pb2, request_pb2, terms_pb2, watch_pb2
 from blotter.orders.v1 import execution_report_pb2 as reports_pb
 from blotter.orders.v1 import order_service_pb2 as orders_pb
-from blotter.orders.v1 import watch_pb2
 from service import migrations
 from service.domain.identity import Caller, CallerKind
 from service.embedded import Cluster
@@ -34,7 +37,7 @@ from service.repositories import privileges, traders
 from service.repositories.append import LedgerWriter
 from service.repositories.database import SESSION, login_to
 from service.repositories.database import Database as ServiceDatabase
-from service.repositories.orders import Orders
+from service.repositories.due import DueCancels
 from service.repositories.probe import Probe
 from service.sequencing import KeyFolder
 from service.sequencing.checkpoints import Checkpoints
@@ -162,8 +165,99 @@ class Conversation:
         results = (await self.call("BatchReportExecutions", reports, EXECUTION)).results
         assert all(result.HasField("response") for result in results)
         await self.call("CancelOrder", orders_pb.CancelOrderRequest(client_order_id="cancelled", reason="mine"), desk)
+        ids |= await self.change(trader_id)
         await self.call("CancelAllOrders", orders_pb.CancelAllOrdersRequest(symbol="MSFT"), desk)
         await self.call("CancelAllOrders", orders_pb.CancelAllOrdersRequest(), desk)
+        return ids
+
+    async def change(self, trader_id: UUID) -> dict[str, str]:
+        """Make the calls of a desk that replaces and cancels, and of its venue; return the orders' ids as `trade`."""
+        desk = as_trader(trader_id)
+        ids = {}
+        orders: dict[str, dict[str, Any]] = {
+            "changed": {
+                "order_type": order_pb2.ORDER_TYPE_STOP_LIMIT,
+                "side": order_pb2.SIDE_SELL,
+                "stop_price": "590",
+                "time_in_force": terms_pb2.TIME_IN_FORCE_GTC,
+                "account": "A-1",
+                "labels": {"desk": "one"},
+                "parent_order_id": "parent",
+                "currency": "USD",
+                "security_id": "US0378331005",
+                "security_id_source": order_pb2.SECURITY_ID_SOURCE_ISIN,
+                "short_sale": order_pb2.SHORT_SALE_SELL_SHORT,
+                "exempt_from_cancel_timer": True,
+            },
+            "worked": {},
+            "day": {"time_in_force": terms_pb2.TIME_IN_FORCE_DAY},
+        }
+        for name, changes in orders.items():
+            request = order_request(client_order_id=name, **changes)
+            ids[name] = (await self.call("SubmitOrder", request, desk)).order.order_id
+
+        def replace(name: str, key: str, **terms: Any) -> request_pb2.ReplaceOrderRequest:
+            return request_pb2.ReplaceOrderRequest(
+                client_order_id=name,
+                request_key=key,
+                terms=terms_pb2.OrderTerms(**terms),
+                update_mask=FieldMask(paths=list(terms)),
+                reason="mine",
+            )
+
+        async def report(name: str, number: str, **what: Any) -> None:
+            order = order_pb2.Order(trader_id=str(trader_id), order_id=ids[name])
+            request = report_request(order, report_id=f"report-of-change-{number}", **what)
+            await self.call("ReportExecution", request, EXECUTION)
+
+        first = replace("changed", "replace-1", quantity=50, price="580", stop_price="581")
+        first.expected_last_sequence = (
+            await self.call("GetOrder", orders_pb.GetOrderRequest(client_order_id="changed"), desk)
+        ).order.last_sequence
+        await self.call("ReplaceOrder", first, desk)
+        await report("worked", "1", executed=reports_pb.ExecutedReport())
+        await self.call("ReplaceOrder", replace("worked", "replace-2", price="600", quantity=200), desk)
+        await report("worked", "2", replaced=reports_pb.ReplacedReport(), request_key="replace-2")
+        expiring = replace("worked", "replace-3", expire_time=Timestamp(seconds=4_102_444_800))
+        both = request_pb2.BatchReplaceOrdersRequest(requests=[expiring, replace("day", "replace-4", price="1")])
+        await self.call("BatchReplaceOrders", both, desk)
+        refusal = reports_pb.REFUSAL_REASON_BROKER_OPTION
+        await report("worked", "3", replace_refused=reports_pb.ReplaceRefusedReport(refusal_reason=refusal))
+        cancels = [
+            orders_pb.CancelOrderRequest(client_order_id=name, request_key=f"cancel-{name}")
+            for name in ("worked", "day")
+        ]
+        await self.call("BatchCancelOrders", orders_pb.BatchCancelOrdersRequest(requests=cancels), desk)
+        late = reports_pb.REFUSAL_REASON_TOO_LATE_TO_CANCEL
+        steps: tuple[dict[str, Any], ...] = (
+            {"cancel_refused": reports_pb.CancelRefusedReport(refusal_reason=late), "request_key": "cancel-worked"},
+            {"fill": reports_pb.FillReport(quantity=250, price="599", execution_id="e-3"), "trade_date": "2012-06-22"},
+            {
+                "fill_corrected": reports_pb.FillCorrectedReport(
+                    execution_id="e-4",
+                    ref_execution_id="e-3",
+                    ref_trade_date="2012-06-22",
+                    quantity=150,
+                    price="599.5",
+                    reason="size",
+                )
+            },
+            {"fill_busted": reports_pb.FillBustedReport(execution_id="e-5", ref_execution_id="e-4", reason="error")},
+            {"replaced": reports_pb.ReplacedReport()},
+            {"restated": reports_pb.RestatedReport(quantity=180, price="598")},
+            {"done_for_day": reports_pb.DoneForDayReport()},
+            {"cancelled": reports_pb.CancelledReport(expired=True)},
+        )
+        for number, what in enumerate(steps, 4):
+            try:
+                await report("worked", str(number), **what)
+            except grpc.RpcError:
+                assert "replaced" in what  # refused and recorded: nothing was asked for
+        for key in ("worked", "changed"):
+            await self.call("ListRequests", request_pb2.ListRequestsRequest(client_order_id=key, page_size=1), desk)
+        for duration in (Duration(seconds=60), Duration()):
+            await self.call("CancelAllAfter", cancel_timer_pb2.CancelAllAfterRequest(timeout=duration), desk)
+        await self.call("GetCancelTimer", cancel_timer_pb2.GetCancelTimerRequest(), desk)
         return ids
 
     async def look(self, trader_id: UUID, ids: dict[str, str], signed: int) -> None:
@@ -171,6 +265,11 @@ class Conversation:
         desk = as_trader(trader_id)
         await self.call("GetOrder", orders_pb.GetOrderRequest(order_id=ids["filled"]), desk)
         await self.call("GetOrder", orders_pb.GetOrderRequest(client_order_id="filled"), desk)
+        filed: dict[str, Any] = {"accounts": ["A-1"], "labels": {"desk": "one"}, "parent_order_ids": ["parent"]}
+        await self.call("ListOrders", orders_pb.ListOrdersRequest(security_ids=["US0378331005"], **filed), desk)
+        await self.call("WatchOrders", watch_pb2.WatchOrdersRequest(**filed), desk)
+        filtered = audit_service_pb2.StreamExecutionLogsRequest(**filed)
+        await self.call("StreamExecutionLogs", filtered, COMPLIANCE)
         page = await self.call("ListOrders", orders_pb.ListOrdersRequest(page_size=1, symbols=["AAPL"]), desk)
         more = orders_pb.ListOrdersRequest(page_size=1, symbols=["AAPL"], page_token=page.next_page_token)
         await self.call("ListOrders", more, desk)
@@ -256,7 +355,11 @@ async def converse(database: Database) -> dict[str, str]:
     own = ServiceDatabase(database.conninfo("blotter_execution"), {CallerKind.EXECUTION: 1})
     await own.open()
     try:
-        await Orders(own, lambda _: None).expire(Caller(CallerKind.EXECUTION, None, "blotter", "expiry"), CAROL)
+        due = DueCancels(own, lambda _: None)
+        caller = Caller(CallerKind.EXECUTION, None, "blotter", "due")
+        await due.traders(caller)
+        await due.expire(caller, CAROL)
+        await due.fire_timer(caller, CAROL)
         await Probe(own).write_nothing(DEADLINE)
     finally:
         await own.close()

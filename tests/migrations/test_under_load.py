@@ -1,4 +1,4 @@
-"""Revision 016 is applied while servers of revision 015 write, read and append."""
+"""Revisions 016 and 019 are applied while servers of the revision before write, read and append."""
 
 from __future__ import annotations
 
@@ -12,14 +12,10 @@ import pytest
 
 from service import migrations
 from tests.conftest import ALICE, BOB, Database
-from tests.isolation.desk import DIGEST, Connection, one
+from tests.isolation.desk import Connection, act_as, one
+from tests.migrations import previous
 
-SUBMIT = "SELECT outcome FROM submit_order(%s, %s, %s, 'AAPL', 'BUY', 'LIMIT', 5, 1, NULL, NULL, NULL, false, 'a', 'r')"
-FILL = """
-    SELECT outcome FROM report_execution(
-        %s, (SELECT id FROM orders WHERE trader_id = %s AND status = 'PENDING' LIMIT 1), %s, %s, 'FILLED', now(),
-        'XNAS', NULL, NULL, 0, %s, 5, 1, 0, 'a', 'r')
-"""
+PENDING = "SELECT id FROM orders WHERE trader_id = %s AND status = 'PENDING' LIMIT 1"
 READ = "INSERT INTO audit_accesses (actor, request_id, method, request) VALUES ('ada', 'r', 'm', '{}')"
 
 
@@ -69,24 +65,27 @@ class Load:
 
 def submits(trader_id: UUID) -> Callable[[Connection, str], object]:
     def work(connection: Connection, word: str) -> None:
-        one(connection, "SELECT act_as(%s)", trader_id)
-        assert one(connection, SUBMIT, trader_id, word, DIGEST) == "APPLIED"
+        act_as(connection, trader_id)
+        previous.submit(connection, trader_id, word)
 
     return work
 
 
 def fills(trader_id: UUID) -> Callable[[Connection, str], object]:
     def work(connection: Connection, word: str) -> None:
-        one(connection, "SELECT act_as(%s)", trader_id)
-        one(connection, FILL, trader_id, trader_id, word, DIGEST, word)
+        act_as(connection, trader_id)
+        if found := connection.execute(PENDING, [trader_id]).fetchone():
+            outcome = previous.report(connection, trader_id, found[0], "FILLED", word, quantity=100)
+            assert outcome in {"APPLIED", "OVERFILL"}
 
     return work
 
 
 def reads(connection: Connection, _word: str) -> None:
-    one(connection, "SELECT act_as(NULL)")
+    act_as(connection, None)
     connection.execute(READ)
     one(connection, "SELECT count(*) FROM execution_logs JOIN ledger_entries USING (trader_id, sequence)")
+    one(connection, "SELECT count(*) FROM fills JOIN orders USING (trader_id)")
     one(connection, "SELECT count(*) FROM traders")
 
 
@@ -100,9 +99,10 @@ def appends(connection: Connection, _word: str) -> None:
 
 
 @pytest.mark.parametrize("attempt", range(2))
-def test_revision_016_is_applied_under_load(empty: Database, attempt: int) -> None:
+@pytest.mark.parametrize(("before", "revision"), [("015", "016"), ("018", "019")])
+def test_an_expand_step_is_applied_under_load(empty: Database, before: str, revision: str, attempt: int) -> None:
     owner = empty.conninfo("blotter_owner")
-    migrations.upgrade(owner, "015", quiet=True)
+    migrations.upgrade(owner, before, quiet=True)
     traders = [UUID(int=number) for number in range(1, 3)]
     with psycopg.connect(owner) as connection:
         for trader_id in (ALICE, BOB, *traders):
@@ -117,7 +117,7 @@ def test_revision_016_is_applied_under_load(empty: Database, attempt: int) -> No
         load.start("reads", "blotter_compliance", reads)
         load.start("appends", "blotter_sequencer", appends)
         load.each_did(5 + attempt)
-        migrations.upgrade(owner, "016", quiet=True)
+        migrations.upgrade(owner, revision, quiet=True)
         load.each_did(5)
     finally:
         load.end()
