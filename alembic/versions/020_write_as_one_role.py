@@ -535,8 +535,10 @@ LIFECYCLE = """
             v_answered := state.pending_kind IS NOT NULL;
         END IF;
         IF event.action IN ('CANCEL_REQUESTED', 'REPLACE_REQUESTED') THEN
-            event.request_key := coalesce(event.request_key, gen_random_uuid()::text);
-            event.request_digest := coalesce(event.request_digest, sha256(convert_to(event.request_key, 'UTF8')));
+            IF event.request_key IS NULL THEN
+                event.request_key := gen_random_uuid()::text;
+                event.request_digest := sha256(convert_to(event.request_key, 'UTF8'));
+            END IF;
             state.pending_key := event.request_key;
             state.pending_sequence := event.sequence;
         ELSIF v_answered THEN

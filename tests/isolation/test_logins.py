@@ -1,18 +1,24 @@
-"""What each login may write by raw SQL: a trader enters and cancels, the gateway fills orders by rows of fills."""
+"""What each login may do by raw SQL: read, and call its own functions. Nobody writes rows, and nobody acts unnamed."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator
 from uuid import UUID
 
 import psycopg
 import pytest
 
-from tests.conftest import ALICE, Database
+from tests.conftest import ALICE, BOB, Database, cloned
 from tests.isolation.desk import (
-    cancel,
+    DEFAULTS,
+    ENTRIES,
+    LOGINS,
+    NO_SUCH_ORDER,
+    Connection,
+    call,
     connected,
-    count,
+    connection_of,
+    correct,
     enter,
     fill,
     one,
@@ -23,278 +29,181 @@ from tests.isolation.desk import (
     refused,
 )
 
+TABLES = ("orders", "fills", "fill_corrections", "execution_logs", "trader_sequences", "cancel_timers")
 
-@pytest.fixture
-def order_id(database: Database) -> UUID:
-    """An order of ALICE, PENDING, for 100 at 10.25; its only event has the number 1."""
-    return enter(database, ALICE)
+PEOPLE = (*LOGINS, "blotter_owner")
 
 
-@pytest.mark.parametrize(
-    "columns",
-    [
-        {"id": UUID(int=1)},
-        {"status": "PENDING"},
-        {"filled_quantity": 0},
-        {"filled_notional": 0},
-        {"created_at": "2020-01-01"},
-        {"updated_at": "2020-01-01"},
-    ],
-    ids=lambda columns: next(iter(columns)),
-)
-def test_a_trader_enters_an_order_with_its_terms_and_nothing_else(
-    database: Database, columns: dict[str, object]
-) -> None:
-    with connected(database, "blotter_trader", ALICE) as trader, refused("42501"):
-        raw_order(trader, ALICE, 1, **columns)
+@pytest.fixture(scope="module")
+def traded(template: Database) -> Iterator[tuple[Database, UUID]]:
+    """A row of ALICE in each table, and the id of her order. Every statement on it is refused or rolled back."""
+    with cloned(template, "blotter_logins") as database:
+        order_id = enter(database, ALICE)
+        fill(database, ALICE, order_id, 10, "execution-1")
+        correct(database, ALICE, order_id, "execution-2", "execution-1")
+        with connected(database, "blotter_trader", ALICE) as trader:
+            call(trader, "set_cancel_timer")
+        yield database, order_id
 
 
-@pytest.mark.parametrize(
-    "columns",
-    [
-        {"trader_id": ALICE},
-        {"filled_quantity": 100},
-        {"filled_notional": "1025"},
-        {"quantity": 1000},
-        {"price": "1.00"},
-        {"stop_loss": "1.00"},
-        {"take_profit": "20.00"},
-        {"side": "SELL"},
-        {"symbol": "MSFT"},
-        {"order_type": "MARKET"},
-        {"expires_at": datetime.now(UTC) + timedelta(days=1)},
-        {"created_at": "2020-01-01"},
-        {"updated_at": "2020-01-01"},
-        {"client_order_id": "other"},
-        {"request_digest": b"\0" * 32},
-    ],
-    ids=lambda columns: next(iter(columns)),
-)
-def test_a_trader_changes_nothing_of_an_order_but_its_status(
-    database: Database, order_id: UUID, columns: dict[str, object]
-) -> None:
-    with connected(database, "blotter_trader", ALICE) as trader, refused("42501"):
-        raw_update(trader, order_id, 2, status="CANCELLED", **columns)
+def named(database: Database, login: str) -> Connection:
+    """A connection that acts for ALICE, also of a login that act_as refuses."""
+    connection = connection_of(database, login)
+    connection.execute("SELECT set_config('app.trader_id', %s, false)", [str(ALICE)])
+    return connection
 
 
-@pytest.mark.parametrize(
-    ("status", "sqlstate", "constraint"),
-    [
-        ("PENDING", "42501", None),
-        ("REJECTED", "42501", None),
-        ("PARTIAL", "23514", "orders_follow_their_lifecycle"),
-        ("FILLED", "23514", "orders_follow_their_lifecycle"),
-    ],
-)
-def test_a_trader_gives_an_order_no_status_but_cancelled(
-    database: Database, order_id: UUID, status: str, sqlstate: str, constraint: str | None
-) -> None:
-    with connected(database, "blotter_trader", ALICE) as trader:
-        with refused(sqlstate, constraint):
-            raw_update(trader, order_id, 2, status=status)
-        trader.rollback()
-
-
-def test_a_trader_does_not_un_cancel_an_order(database: Database, order_id: UUID) -> None:
-    with connected(database, "blotter_trader", ALICE) as trader:
-        assert cancel(trader, ALICE, order_id) == "APPLIED"
-    with connected(database, "blotter_trader", ALICE) as trader:
-        with refused("23514", "orders_follow_their_lifecycle"):
-            raw_update(trader, order_id, 3, status="PENDING")
-        trader.rollback()
-
-
-def test_a_trader_does_not_cancel_a_filled_order(database: Database, order_id: UUID) -> None:
-    fill(database, ALICE, order_id, 100, "execution-1")
-    with connected(database, "blotter_trader", ALICE) as trader:
-        with refused("23514", "orders_follow_their_lifecycle"):
-            raw_update(trader, order_id, 3, status="CANCELLED")
-        trader.rollback()
-
-
-def test_a_trader_records_no_fill(database: Database, order_id: UUID) -> None:
-    with connected(database, "blotter_trader", ALICE) as trader, refused("42501"):
-        raw_fill(trader, ALICE, order_id, 2, quantity=10)
-
-
-@pytest.mark.parametrize("action", ["APPROVED", "EXECUTED", "FILLED", "REJECTED", "RECOVERED"])
-def test_a_trader_logs_nothing_but_submitted_and_cancelled(database: Database, order_id: UUID, action: str) -> None:
-    """The order was changed in the one way that a trader may; the log of that change describes another change."""
-    with connected(database, "blotter_trader", ALICE) as trader:
-        raw_update(trader, order_id, 2, status="CANCELLED")
-        count(trader, ALICE, 2)
-        with pytest.raises((psycopg.errors.InsufficientPrivilege, psycopg.errors.CheckViolation)):
-            raw_log(trader, ALICE, order_id, 2, action)
-        trader.rollback()
-
-
-@pytest.mark.parametrize("action", ["APPROVED", "EXECUTED", "RECOVERED"])
-def test_the_policy_alone_denies_a_trader_the_gateway_s_actions(
-    database: Database, order_id: UUID, action: str
-) -> None:
-    """The triggers would accept these actions if the status does not change: they fit any status."""
-    with connected(database, "blotter_trader", ALICE) as trader:
-        raw_update(trader, order_id, 2, status="CANCELLED")
-        count(trader, ALICE, 2)
-        raw_log(trader, ALICE, order_id, 2, "CANCELLED")
-        raw_update(trader, order_id, 3, status="CANCELLED")
-        count(trader, ALICE, 3)
-        with refused("42501"):
-            raw_log(trader, ALICE, order_id, 3, action)
-        trader.rollback()
-
-
-STATE = {
-    "status": "CANCELLED",
-    "symbol": "MSFT",
-    "side": "SELL",
-    "order_type": "MARKET",
-    "quantity": 1,
-    "price": "1",
-    "client_order_id": "other",
-    "order_created_at": "2020-01-01",
-    "filled_quantity": 1,
-    "filled_notional": "1",
-    "created_at": "2020-01-01",
-    "fill_id": UUID(int=1),
-    "id": UUID(int=1),
-}
-REPORTED = {
-    "timestamp": "2020-01-01",
-    "refused": False,
-    "error_code": "NONE",
-    "retry_attempt": 1,
-    "report_id": "report-1",
-    "venue": "XNAS",
-    "execution_id": "execution-1",
-    "fill_quantity": 1,
-    "fill_price": "1",
-    "fill_commission": "1",
-}
-
-
-@pytest.mark.parametrize("column", [*STATE, *REPORTED])
-def test_a_trader_writes_neither_the_state_nor_the_report_in_a_log_and_back_dates_none(
-    database: Database, order_id: UUID, column: str
-) -> None:
-    with connected(database, "blotter_trader", ALICE) as trader, refused("42501"):
-        raw_log(trader, ALICE, order_id, 2, "CANCELLED", **{column: (STATE | REPORTED)[column]})
-
-
-@pytest.mark.parametrize("column", STATE)
-def test_the_gateway_does_not_write_the_state_in_a_log(database: Database, order_id: UUID, column: str) -> None:
-    with connected(database, "blotter_execution", ALICE) as gateway, refused("42501"):
-        raw_log(gateway, ALICE, order_id, 2, "APPROVED", **{column: STATE[column]})
-
-
-def test_the_gateway_enters_no_order(database: Database) -> None:
-    with connected(database, "blotter_execution", ALICE) as gateway, refused("42501"):
-        raw_order(gateway, ALICE, 1)
-
-
-def test_the_gateway_does_not_log_submitted(database: Database) -> None:
-    """Even if the order lacks exactly that log."""
-    with connected(database, "postgres") as superuser:
-        superuser.execute("SET session_replication_role = replica")
-        superuser.execute("INSERT INTO trader_sequences VALUES (%s, 1)", [ALICE])
-        now = datetime.now(UTC)
-        order_id = raw_order(superuser, ALICE, 1, created_at=now, updated_at=now)
-    with connected(database, "blotter_execution", ALICE) as gateway, refused("42501"):
-        raw_log(gateway, ALICE, order_id, 1, "SUBMITTED")
-
-
-@pytest.mark.parametrize("column", ["quantity", "price", "side", "symbol", "expires_at", "created_at"])
-def test_the_gateway_does_not_change_the_terms(database: Database, order_id: UUID, column: str) -> None:
-    with connected(database, "blotter_execution", ALICE) as gateway, refused("42501"):
-        raw_update(gateway, order_id, 2, **{column: None})
-
-
-@pytest.mark.parametrize(
-    ("fill_of", "filled_quantity", "filled_notional"),
-    [
-        (None, 10, "102.5"),
-        (10, 11, "112.75"),
-        (10, 9, "92.25"),
-        (10, 10, "102.49"),
-        (10, 10, "1025"),
-        (10, 9, "102.5"),
-    ],
-    ids=["no fill", "more", "less", "a cent less", "ten times the money", "fewer for the same money"],
-)
-def test_the_filled_quantity_and_notional_move_by_exactly_a_fill(
-    database: Database, order_id: UUID, fill_of: int | None, filled_quantity: int, filled_notional: str
-) -> None:
-    with connected(database, "blotter_execution", ALICE) as gateway:
-        if fill_of:
-            raw_fill(gateway, ALICE, order_id, 2, quantity=fill_of)
-        with refused("23514", "orders_are_filled_by_fills"):
-            raw_update(
-                gateway,
-                order_id,
-                2,
-                status="PARTIAL",
-                filled_quantity=filled_quantity,
-                filled_notional=filled_notional,
-            )
-        gateway.rollback()
-
-
-def test_the_fill_of_another_order_is_not_accepted(database: Database, order_id: UUID) -> None:
-    other = enter(database, ALICE, "second")
-    with connected(database, "blotter_execution", ALICE) as gateway:
-        raw_fill(gateway, ALICE, other, 3, quantity=10)
-        with refused("23514", "orders_are_filled_by_fills"):
-            raw_update(gateway, order_id, 3, status="PARTIAL", filled_quantity=10, filled_notional="102.5")
-        gateway.rollback()
-
-
-def test_a_fill_is_counted_once_and_stays_counted(database: Database, order_id: UUID) -> None:
-    fill(database, ALICE, order_id, 10, "execution-1")
-    with connected(database, "blotter_execution", ALICE) as gateway:
-        for columns in (
-            {"status": "PARTIAL", "filled_quantity": 20, "filled_notional": "205"},
-            {"status": "PENDING", "filled_quantity": 0, "filled_notional": "0"},
+@pytest.mark.parametrize("login", PEOPLE)
+def test_nobody_writes_rows(traded: tuple[Database, UUID], login: str) -> None:
+    database, order_id = traded
+    with named(database, login) as connection:
+        for write in (
+            lambda: raw_order(connection, ALICE, 4),
+            lambda: raw_log(connection, ALICE, order_id, 4, "CANCELLED"),
+            lambda: raw_fill(connection, ALICE, order_id, 4),
         ):
-            with refused("23514", "orders_are_filled_by_fills"), gateway.transaction():
-                raw_update(gateway, order_id, 3, **columns)
-        gateway.rollback()
+            with refused("42501"), connection.transaction():
+                write()
+        for table in TABLES:
+            for statement in (
+                f"INSERT INTO {table} (trader_id) VALUES ('{ALICE}')",
+                f"INSERT INTO {table} (trader_id) VALUES ('{ALICE}') ON CONFLICT DO NOTHING",
+                f"MERGE INTO {table} USING (VALUES (1)) AS one (row) ON true WHEN MATCHED THEN DELETE",
+                f"UPDATE {table} SET trader_id = trader_id",
+                f"DELETE FROM {table}",
+                f"SELECT FROM {table} FOR UPDATE",
+                f"SELECT FROM {table} FOR KEY SHARE",
+            ):
+                if login == "blotter_owner" and not statement.startswith(("INSERT", "MERGE")):
+                    # The owner has the grants, but forced row level security shows it no row.
+                    with connection.transaction(force_rollback=True):
+                        assert connection.execute(statement.encode()).rowcount == 0, statement
+                    continue
+                with refused("42501"), connection.transaction():
+                    connection.execute(statement.encode())
 
 
-def test_a_fill_cannot_use_a_log_that_is_already_written(database: Database, order_id: UUID) -> None:
-    with connected(database, "blotter_execution", ALICE) as gateway:
-        with refused("23514", "fills_precede_their_log"):
-            raw_fill(gateway, ALICE, order_id, 1, quantity=10)
-        gateway.rollback()
+def test_a_login_cannot_change_a_single_column(traded: tuple[Database, UUID]) -> None:
+    database, order_id = traded
+    for login in LOGINS:
+        with named(database, login) as connection:
+            for column, value in (("status", "CANCELLED"), ("filled_quantity", 100), ("quantity", 1)):
+                with refused("42501"), connection.transaction():
+                    raw_update(connection, order_id, 4, **{column: value})
 
 
-def test_a_fill_that_leaves_its_order_as_it_was_cannot_be_logged(database: Database, order_id: UUID) -> None:
-    with connected(database, "blotter_execution", ALICE) as gateway:
-        raw_fill(gateway, ALICE, order_id, 2, quantity=10)
-        raw_update(gateway, order_id, 2)
-        count(gateway, ALICE, 2)
-        for action, constraint in (
-            ("FILLED", "execution_logs_fills_change_the_order"),
-            ("APPROVED", "execution_logs_action_fits_the_state"),
-        ):
-            with refused("23514", constraint), gateway.transaction():
-                raw_log(gateway, ALICE, order_id, 2, action)
-        gateway.rollback()
+@pytest.mark.parametrize("login", PEOPLE)
+def test_a_login_calls_its_own_functions_and_no_other(traded: tuple[Database, UUID], login: str) -> None:
+    database, _ = traded
+    with named(database, login) as connection:
+        for function in DEFAULTS:
+            if function in ENTRIES.get(login, {}):
+                with connection.transaction(force_rollback=True):
+                    call(connection, function)
+            else:
+                with refused("42501"), connection.transaction():
+                    call(connection, function)
 
 
-def test_a_fill_without_a_log_fails_at_commit(database: Database, order_id: UUID) -> None:
-    with refused("23503", "fk_fills_log"), connected(database, "blotter_execution", ALICE) as gateway:
-        raw_fill(gateway, ALICE, order_id, 2, quantity=10)
+INNER = (
+    "order_status(1, 0, NULL)",
+    "terms_violation(NULL)",
+    "canonical_terms('{}')",
+    "with_terms(NULL, '{}')",
+    "apply_event(NULL, NULL, 0, 0)",
+    "record_event(NULL, NULL, 0, 0, NULL)",
+    "lock_sequence()",
+    "lock_sequence_at_once()",
+    "request_order('CANCEL_REQUESTED', NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'a', 'r')",
+    "cancel_orders('{}', 0, NULL, 'a', 'r')",
+    "nfkc('a')",
+)
 
 
-def test_an_order_s_times_are_the_database_s(database: Database) -> None:
+@pytest.mark.parametrize("login", LOGINS)
+def test_no_login_calls_what_the_functions_are_made_of(traded: tuple[Database, UUID], login: str) -> None:
+    database, _ = traded
+    with named(database, login) as connection:
+        for inner in INNER:
+            with refused("42501"), connection.transaction():
+                connection.execute(f"SELECT * FROM {inner}".encode())
+
+
+def test_what_the_functions_are_made_of_is_all_tested(traded: tuple[Database, UUID]) -> None:
+    """What blotter_writer may call and does not own, but what logins may call too."""
+    database, _ = traded
     with connected(database, "postgres") as superuser:
-        superuser.execute("INSERT INTO trader_sequences (trader_id) VALUES (%s)", [ALICE])
-        count(superuser, ALICE, 1)
-        order_id = raw_order(superuser, ALICE, 1, created_at="2020-01-01", updated_at="2020-01-01")
-        raw_log(superuser, ALICE, order_id, 1, "SUBMITTED", created_at="2020-01-01")
-        query = "SELECT min(created_at) > now() - interval '1 hour' FROM "
-        assert one(
-            superuser,
-            query + "(SELECT created_at FROM orders UNION ALL SELECT updated_at FROM orders) AS times (created_at)",
-        )
-        assert one(superuser, query + "execution_logs")
+        granted = superuser.execute(
+            "SELECT proname FROM pg_proc, aclexplode(proacl) WHERE pronamespace = 'public'::regnamespace"
+            " AND grantee = 'blotter_writer'::regrole AND proowner <> grantee"
+        ).fetchall()
+    assert {name for (name,) in granted} - {"acting_trader", "find_order"} == {name.split("(")[0] for name in INNER}
+
+
+@pytest.mark.parametrize("identity", [None, ""], ids=["unset", "empty"])
+def test_no_function_acts_for_nobody(traded: tuple[Database, UUID], identity: str | None) -> None:
+    database, order_id = traded
+    for login, functions in ENTRIES.items():
+        for function, arguments in functions.items():
+            if function == "probe_writing":
+                continue
+            with psycopg.connect(database.conninfo(login)) as connection:
+                if identity is not None:
+                    connection.execute("SELECT set_config('app.trader_id', %s, true)", [identity])
+                by_id = {"p_order_id": order_id} if "p_order_id" in arguments else {}
+                with refused("42501"):
+                    call(connection, function, **by_id)
+
+
+def test_a_malformed_identity_is_an_error_everywhere(traded: tuple[Database, UUID]) -> None:
+    database, order_id = traded
+    for login, functions in ENTRIES.items():
+        for function, arguments in functions.items():
+            if function == "probe_writing":
+                continue
+            with psycopg.connect(database.conninfo(login)) as connection:
+                connection.execute("SELECT set_config('app.trader_id', 'not-a-uuid', true)")
+                by_id = {"p_order_id": order_id} if "p_order_id" in arguments else {}
+                with refused("22P02"):
+                    call(connection, function, **by_id)
+
+
+def test_an_unknown_trader_enters_nothing(traded: tuple[Database, UUID]) -> None:
+    database, _ = traded
+    with connected(database, "blotter_trader", NO_SUCH_ORDER) as trader:
+        with refused("23503", "fk_trader_sequences_trader_id"), trader.transaction():
+            call(trader, "submit_order")
+        with refused("23503", "cancel_timers_trader_id_fkey"):
+            call(trader, "set_cancel_timer")
+        trader.rollback()
+
+
+def test_the_health_check_of_writing_writes_nothing(traded: tuple[Database, UUID]) -> None:
+    database, _ = traded
+    with connected(database, "blotter_execution") as gateway:
+        call(gateway, "probe_writing")
+        assert one(gateway, "SELECT string_agg(last_sequence::text, ' ') FROM trader_sequences") == "3"
+        assert one(gateway, "SELECT pg_current_xact_id_if_assigned() IS NULL")
+
+
+def test_the_login_in_a_log_is_the_session_s_and_not_the_writer_s(traded: tuple[Database, UUID]) -> None:
+    database, _ = traded
+    with connected(database, "blotter_compliance") as compliance:
+        logged = compliance.execute("SELECT DISTINCT action::text, login FROM execution_logs ORDER BY 1").fetchall()
+    assert logged == [
+        ("FILLED", "blotter_execution"),
+        ("FILL_CORRECTED", "blotter_execution"),
+        ("SUBMITTED", "blotter_trader"),
+    ]
+
+
+def test_the_owner_takes_the_writer_s_rights_only_by_naming_them(traded: tuple[Database, UUID]) -> None:
+    """The known limit: the owner gave the functions to the writer, and may act as it. It could drop the walls, too."""
+    database, order_id = traded
+    with named(database, "blotter_owner") as owner:
+        owner.execute("SET ROLE blotter_writer")
+        with owner.transaction(force_rollback=True):
+            assert raw_update(owner, order_id, 4) == 1
+        owner.execute("SELECT set_config('app.trader_id', %s, false)", [str(BOB)])
+        assert raw_update(owner, order_id, 4) == 0
+        owner.rollback()
