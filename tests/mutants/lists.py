@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from tests.mutants import append, orders, streams, verifier
+from tests.mutants import append, lifecycle, orders, streams, verifier
 from tests.mutants.mutant import Mutant
 
-MUTANTS: tuple[Mutant, ...] = (*orders.MUTANTS, *append.MUTANTS, *verifier.MUTANTS, *streams.MUTANTS)
+MUTANTS: tuple[Mutant, ...] = (
+    *orders.MUTANTS,
+    *lifecycle.MUTANTS,
+    *append.MUTANTS,
+    *verifier.MUTANTS,
+    *streams.MUTANTS,
+)
 
 # Never tests/migrations: a snapshot or a digest notices every change and judges none. The same holds for
 # tests/isolation/test_catalogue.py, which compares lists.
