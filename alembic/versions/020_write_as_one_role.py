@@ -1254,7 +1254,7 @@ LEDGER = """
                 || ',"terms":' || coalesce(canonical_object(p_log.terms), 'null')
                 || ',"time_in_force":' || canonical_json(p_log.time_in_force::text)
                 || ',"timestamp":' || canonical_time(p_log.timestamp)
-                || ',"trade_date":' || canonical_json(p_log.trade_date::text)
+                || ',"trade_date":' || canonical_json(to_char(p_log.trade_date::timestamp, 'YYYY-MM-DD'))
                 || ',"trader_id":' || '"' || p_log.trader_id::text || '"'
                 || ',"type":' || '"execution_log"'
                 || ',"venue":' || canonical_json(p_log.venue)

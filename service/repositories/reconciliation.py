@@ -167,7 +167,8 @@ _WRONG_PENDING = f"""
          WHEN {_SETTLES}
               THEN ({_columns("l", _PENDING)}) IS DISTINCT FROM (NULL, NULL, NULL)
                    OR l.answered_key IS DISTINCT FROM p.pending_key
-         ELSE ({_columns("l", _PENDING)}) IS DISTINCT FROM ({_columns("p", _PENDING)}) END
+         ELSE ({_columns("l", _PENDING)}) IS DISTINCT FROM ({_columns("p", _PENDING)})
+              OR l.answered_key IS NOT NULL END
 """
 _WRONG: dict[str, str] = {
     "filled": """

@@ -1,4 +1,4 @@
-"""Mutants of the ledger's functions, guards and walls: revisions 013 and 015."""
+"""Mutants of the ledger's functions, guards and walls: revisions 013, 015 and 020."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from tests.mutants.mutant import Mutant
 
 R013 = "alembic/versions/013_add_the_ledger.py"
 R015 = "alembic/versions/015_append_in_bounded_steps.py"
+R020 = "alembic/versions/020_write_as_one_role.py"
 
 SLOW = ("tests/ledger/test_steps.py -k any_order", "tests/ledger/test_appending.py -k interleaved")
 PORTIONS = ("tests/ledger/test_steps.py -k step_takes or any_order", "tests/ledger/test_appending.py -k portions")
@@ -36,12 +37,39 @@ MUTANTS = (
     Mutant(R013, "HH24:MI:SS.US", "HH24:MI:SS.MS", LEAF),
     Mutant(R013, "AT TIME ZONE 'UTC'", "", LEAF),
     Mutant(R013, "trim_scale(p_value)::text", "p_value::text", LEAF),
+    # 020: the leaves of both versions.
     *(
-        Mutant(R013, f"canonical_json(p_log.{column})", "'null'", LEAF)
+        Mutant(R020, f"canonical_json(p_log.{column})", "'null'", LEAF, nth)
         for column in ("actor", "client_order_id", "error_code", "execution_id", "login", "reason", "report_id", "venue")
+        for nth in (1, 2)
     ),
-    *(Mutant(R013, f"canonical_time(p_log.{column})", "'null'", LEAF) for column in ("created_at", "expires_at")),
-    Mutant(R013, "encode(p_log.report_digest, 'hex')", "''", LEAF),
+    *(
+        Mutant(R020, f"canonical_time(p_log.{column})", "'null'", LEAF, nth)
+        for column in ("created_at", "expires_at")
+        for nth in (1, 2)
+    ),
+    *(Mutant(R020, "encode(p_log.report_digest, 'hex')", "''", LEAF, nth) for nth in (1, 2)),
+    Mutant(R020, "encode(p_log.request_digest, 'hex')", "''", LEAF),
+    *(
+        Mutant(R020, f"canonical_json(p_log.{column})", "'null'", LEAF)
+        for column in (
+            "account", "answered_key", "currency", "parent_order_id", "pending_key", "pending_kind::text",
+            "ref_execution_id", "request_key", "security_id", "security_id_source::text", "short_sale::text",
+            "status_reason", "time_in_force::text",
+        )
+    ),
+    *(
+        Mutant(R020, f"coalesce(canonical_object(p_log.{column}), 'null')", "'null'", LEAF)
+        for column in ("labels", "pending_terms", "terms")
+    ),
+    Mutant(R020, "canonical_decimal(p_log.stop_price)", "'null'", LEAF),
+    Mutant(R020, "to_char(p_log.trade_date::timestamp, 'YYYY-MM-DD')", "p_log.trade_date::text", LEAF),
+    Mutant(R020, "p_log.excess_quantity::text", "'0'", LEAF),
+    Mutant(R020, "p_log.exempt_from_cancel_timer::text", "'false'", LEAF),
+    Mutant(R020, "p_log.at_venue::text", "'false'", LEAF),
+    Mutant(R020, "ORDER BY key COLLATE \"C\"", "ORDER BY key DESC", LEAF),
+    Mutant(R020, "WHEN 'string' THEN canonical_json(value #>> '{}') ELSE value::text END", "ELSE value::text END", LEAF,
+           explained="the text of a JSON string is canonical too"),
     Mutant(R013, "NEW.size >= OLD.size\n", "true\n", DAMAGE,
            explained="an entry stands at any smaller size, which the last condition refuses"),
     Mutant(R013, "AND (NEW.size = OLD.size OR EXISTS (SELECT FROM ledger_entries WHERE position = NEW.size - 1))", "",
@@ -86,42 +114,42 @@ MUTANTS = (
     Mutant(R015, "before_xid := v_next.xid;  --", "before_xid := v_next.xid + 1;  --", ("tests/ledger/test_steps.py -k search_takes",)),
     Mutant(R015, "v_trader_id := v_next.trader_id;\n", "\n", SLOW),
     # 015: a step.
-    Mutant(R015, "IF v_head.size IS DISTINCT FROM p_size THEN", "IF false THEN", TWO),
-    Mutant(R015, "ELSIF v_head.incarnation <> ledger_incarnation()\n               OR", "ELSIF", COPY),
-    Mutant(R015, "OR v_head.next_xid > pg_snapshot_xmax(v_now)::text::bigint THEN", "THEN", COPY),
-    Mutant(R015, "FROM ledger_head FOR UPDATE;", "FROM ledger_head;", TWO),
-    Mutant(R015, "IF v_locked IS DISTINCT FROM v_head THEN", "IF false THEN", TWO),
-    Mutant(R015, "IF v_locked IS DISTINCT FROM v_head THEN", "IF v_locked.size IS DISTINCT FROM v_head.size THEN", ("tests/ledger/test_steps.py -k changed_while",)),
-    Mutant(R015, "IF v_news.traders = '{}' THEN\n                    RETURN;", "IF false THEN\n                    RETURN;",
+    Mutant(R020, "IF v_head.size IS DISTINCT FROM p_size THEN", "IF false THEN", TWO),
+    Mutant(R020, "ELSIF v_head.incarnation <> ledger_incarnation()\n               OR", "ELSIF", COPY),
+    Mutant(R020, "OR v_head.next_xid > pg_snapshot_xmax(v_now)::text::bigint THEN", "THEN", COPY),
+    Mutant(R020, "FROM ledger_head FOR UPDATE;", "FROM ledger_head;", TWO),
+    Mutant(R020, "IF v_locked IS DISTINCT FROM v_head THEN", "IF false THEN", TWO),
+    Mutant(R020, "IF v_locked IS DISTINCT FROM v_head THEN", "IF v_locked.size IS DISTINCT FROM v_head.size THEN", ("tests/ledger/test_steps.py -k changed_while",)),
+    Mutant(R020, "IF v_news.traders = '{}' THEN\n                    RETURN;", "IF false THEN\n                    RETURN;",
            ("tests/ledger/test_steps.py -k without_news",)),
-    Mutant(R015, "ORDER BY ledger_entries.trader_id DESC, sequence DESC LIMIT 1), 0) AS after_sequence) AS kept",
+    Mutant(R020, "ORDER BY ledger_entries.trader_id DESC, sequence DESC LIMIT 1), 0) AS after_sequence) AS kept",
            "ORDER BY ledger_entries.trader_id DESC, sequence LIMIT 1), 0) AS after_sequence) AS kept", SLOW),
-    Mutant(R015, "AND sequence > after_sequence\n                    ORDER", "AND sequence > after_sequence + 1\n"
+    Mutant(R020, "AND sequence > after_sequence\n                    ORDER", "AND sequence > after_sequence + 1\n"
            "                    ORDER", SLOW),
-    Mutant(R015, "LIMIT p_most) AS missing;", ") AS missing;", PORTIONS),
-    Mutant(R015, "greatest(p_most / greatest(cardinality(v_traders), 1), 1)", "p_most", PORTIONS),
-    Mutant(R015, "greatest(p_most / greatest(cardinality(v_traders), 1), 1)", "1", ("tests/ledger/test_steps.py -k all_that_one_trader",)),
-    Mutant(R015, "max(log.xid) OVER (\n                    PARTITION BY log.trader_id ORDER BY log.sequence) AS xid",
+    Mutant(R020, "LIMIT p_most) AS missing;", ") AS missing;", PORTIONS),
+    Mutant(R020, "greatest(p_most / greatest(cardinality(v_traders), 1), 1)", "p_most", PORTIONS),
+    Mutant(R020, "greatest(p_most / greatest(cardinality(v_traders), 1), 1)", "1", ("tests/ledger/test_steps.py -k all_that_one_trader",)),
+    Mutant(R020, "max(log.xid) OVER (\n                    PARTITION BY log.trader_id ORDER BY log.sequence) AS xid",
            "log.xid AS xid", ("tests/ledger/test_steps.py -k lower_transaction_id",)),
-    Mutant(R015, "AND sequence > after_sequence\n                    ORDER BY execution_logs.trader_id, sequence LIMIT "
+    Mutant(R020, "AND sequence > after_sequence\n                    ORDER BY execution_logs.trader_id, sequence LIMIT "
            "v_share", "AND sequence >= after_sequence\n                    ORDER BY execution_logs.trader_id, sequence "
            "LIMIT v_share", SLOW),
-    Mutant(R015, "sequence LIMIT v_share) AS log", "sequence) AS log", PORTIONS),
-    Mutant(R015, "row_number() OVER (ORDER BY xid, trader_id, sequence)",
+    Mutant(R020, "sequence LIMIT v_share) AS log", "sequence) AS log", PORTIONS),
+    Mutant(R020, "row_number() OVER (ORDER BY xid, trader_id, sequence)",
            "row_number() OVER (ORDER BY trader_id, sequence)", ("tests/ledger/test_steps.py -k order_of_their_transactions",)),
-    Mutant(R015, "row_number() OVER (ORDER BY xid, trader_id, sequence)",
+    Mutant(R020, "row_number() OVER (ORDER BY xid, trader_id, sequence)",
            "row_number() OVER (ORDER BY xid, sequence DESC, trader_id)", SLOW),
-    Mutant(R015, "IF cardinality(v_traders) >= p_most OR EXISTS", "IF EXISTS", PORTIONS),
-    Mutant(R015, "IF cardinality(v_traders) >= p_most OR EXISTS", "IF cardinality(v_traders) > p_most OR EXISTS", PORTIONS),
-    Mutant(R015, "AND sequence > after_sequence + v_share", "AND false", PORTIONS),
-    Mutant(R015, "AND sequence > after_sequence + v_share", "AND sequence > after_sequence + v_share + 1", PORTIONS),
-    Mutant(R015, "next_xid = greatest(v_head.next_xid, v_news.before_xid),",
+    Mutant(R020, "IF cardinality(v_traders) >= p_most OR EXISTS", "IF EXISTS", PORTIONS),
+    Mutant(R020, "IF cardinality(v_traders) >= p_most OR EXISTS", "IF cardinality(v_traders) > p_most OR EXISTS", PORTIONS),
+    Mutant(R020, "AND sequence > after_sequence + v_share", "AND false", PORTIONS),
+    Mutant(R020, "AND sequence > after_sequence + v_share", "AND sequence > after_sequence + v_share + 1", PORTIONS),
+    Mutant(R020, "next_xid = greatest(v_head.next_xid, v_news.before_xid),",
            "next_xid = pg_snapshot_xmax(v_now)::text::bigint,", PORTIONS),
-    Mutant(R015, "SELECT xid FROM unnest(v_head.open_xids) AS xid WHERE xid >= v_news.before_xid\n"
+    Mutant(R020, "SELECT xid FROM unnest(v_head.open_xids) AS xid WHERE xid >= v_news.before_xid\n"
            "                        UNION\n", "", ("tests/ledger/test_steps.py -k not_looked_at",)),
-    Mutant(R015, "UNION\n                        SELECT xid::text::bigint FROM pg_snapshot_xip(v_now) AS xid\n"
+    Mutant(R020, "UNION\n                        SELECT xid::text::bigint FROM pg_snapshot_xip(v_now) AS xid\n"
            "                        WHERE xid::text::bigint < greatest(v_head.next_xid, v_news.before_xid)", "", SLOW),
-    Mutant(R015, "WHERE xid::text::bigint < greatest(v_head.next_xid, v_news.before_xid)", "WHERE false", SLOW),
+    Mutant(R020, "WHERE xid::text::bigint < greatest(v_head.next_xid, v_news.before_xid)", "WHERE false", SLOW),
     # 015: the entries' own guard.
     Mutant(R015, "IF NEW.position > 0 AND NOT EXISTS (SELECT FROM ledger_entries WHERE position = NEW.position - 1) THEN",
            "IF false THEN", DAMAGE),
