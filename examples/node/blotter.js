@@ -60,7 +60,7 @@ class Trader {
     });
   }
 
-  /** Make one call, and retry it for up to a minute if the error allows it. A submit needs a `client_order_id`. */
+  /** Make one call, and retry it for up to a minute if the error allows it. A submit needs a `client_order_id`, a replace a `request_key`. */
   async callWithRetry(method, request) {
     const end = Date.now() + 60_000;
     for (let attempt = 0; ; attempt += 1) {

@@ -38,7 +38,10 @@ async function main() {
   const { replayed } = await trader.callWithRetry('SubmitOrder', order(1));
   console.log(`submitted again: replayed ${replayed}`);
   await trader.callWithRetry('SubmitOrder', { ...order(1), quantity: 200 }).catch(show);
-  await trader.callWithRetry('CancelOrder', { client_order_id: `${run}-${count}`, reason: 'the last one' });
+  // No gateway has the order, so that it is cancelled at once; else the cancel would be a request to the venue.
+  await trader.callWithRetry('CancelOrder', {
+    client_order_id: `${run}-${count}`, request_key: `${run}-cancel`, reason: 'the last one',
+  });
   console.log(`${await watching} events, each once and in order`);
   trader.close();
 }

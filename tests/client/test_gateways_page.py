@@ -36,7 +36,7 @@ def test_every_report_but_the_gateways_own_comes_from_a_fix_message() -> None:
 
 
 def test_refusal_reasons_have_the_values_of_the_contract() -> None:
-    shown = {}
+    shown: dict[str, str] = {}
     for row in rows("FIX to reports"):
         if len(row) == 5:
             pairs = ((row[0], row[1]), (row[3], row[4]))

@@ -15,6 +15,7 @@ from tests.serving import Server
 
 SECONDS = 60
 EXAMPLES = sorted(path.name for path in (ROOT / "examples" / "python").glob("*.py"))
+WATCHES = ["watch_and_submit.py", "watch_and_submit_async.py"]
 README = (ROOT / "packages" / "client" / "README.md").read_text("utf-8")
 SNIPPETS = re.findall(r"^```python\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
 
@@ -33,8 +34,8 @@ def run(*arguments: str) -> str:
     return ended.stdout
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
-def test_an_example(name: str, server: Server) -> None:
+@pytest.mark.parametrize("name", WATCHES)
+def test_an_example_of_a_trader(name: str, server: Server) -> None:
     printed = run(str(ROOT / "examples" / "python" / name), server.target, str(ALICE)).splitlines()
     assert printed[0] == "snapshot of 0 orders"
     assert [line.split()[:3] for line in printed[1:3]] == [
@@ -45,6 +46,19 @@ def test_an_example(name: str, server: Server) -> None:
     assert {line.split(":")[0].strip() for line in printed[4:]} == {"quantity", "price"}
 
 
+def test_the_example_of_a_gateway(server: Server) -> None:
+    printed = run(str(ROOT / "examples" / "python" / "gateway.py"), server.target, str(ALICE))
+    assert printed.splitlines() == [
+        "SUBMITTED PENDING 0 100",
+        "EXECUTED PENDING 0 100",
+        "FILLED PARTIAL 40 100",
+        "REPLACE_REQUESTED PARTIAL 40 100",
+        "REPLACED PARTIAL 40 150",
+        "CANCEL_REQUESTED PARTIAL 40 150",
+        "CANCELLED CANCELLED 40 150",
+    ]
+
+
 @pytest.mark.parametrize("number", range(len(SNIPPETS)))
 def test_a_snippet_of_the_readme(number: int, server: Server) -> None:
     program = SNIPPETS[number].replace("localhost:50051", server.target)
@@ -53,5 +67,5 @@ def test_a_snippet_of_the_readme(number: int, server: Server) -> None:
 
 
 def test_there_are_examples_of_both_clients() -> None:
-    assert EXAMPLES == ["watch_and_submit.py", "watch_and_submit_async.py"]
+    assert set(EXAMPLES) == {"gateway.py", *WATCHES}
     assert ["AsyncClient" in snippet for snippet in SNIPPETS] == [False, True]

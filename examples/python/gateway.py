@@ -1,0 +1,102 @@
+"""Sends a trader's orders to a venue, which is simulated here, and reports what the venue answers.
+
+python gateway.py [TARGET [TRADER_ID]]
+
+The program is also the trader, who enters an order, replaces it after a fill, and cancels it.
+"""
+
+from __future__ import annotations
+
+import sys
+from decimal import Decimal
+
+from blotter_client import (
+    Action,
+    Client,
+    Order,
+    OrderEvent,
+    OrderStatus,
+    OrderType,
+    Side,
+    cancelled,
+    executed,
+    filled,
+    moment_of,
+    replaced,
+)
+
+ADA = "11111111-0000-4000-8000-000000000000"
+OPEN = (OrderStatus.PENDING, OrderStatus.PARTIAL)
+
+
+class Gateway:
+    """Handles the events of all traders' orders. Report ids depend on the event only: handling it again is safe."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def handle(self, event: OrderEvent) -> None:
+        """Send what the event asks for to the venue, and report the answer. Other events need no action."""
+        order = event.order
+        ids = (order.trader_id, order.order_id)
+        match Action(event.action):
+            case Action.SUBMITTED:
+                # Before the order is sent: a cancel that comes before this report takes effect without the venue.
+                report = executed(*ids, report_id=f"{order.order_id}-sent")
+                current = self._client.report_execution(report).order
+                if OrderStatus(current.status) in OPEN:
+                    self._send(current, event)
+            case Action.REPLACE_REQUESTED:
+                # Here the venue accepts it. Else: replace_refused, with the reason.
+                report = replaced(*ids, request_key=event.request_key, report_id=f"{event.log_id}-accepted")
+                self._client.report_execution(report)
+            case Action.CANCEL_REQUESTED:
+                # Here the venue accepts it. Else: cancel_refused, with the reason.
+                report = cancelled(*ids, request_key=event.request_key, report_id=f"{event.log_id}-accepted")
+                self._client.report_execution(report)
+
+    def _send(self, order: Order, event: OrderEvent) -> None:
+        """Send the order. The venue fills 40 shares; a real one states its own id and time of the fill."""
+        fill = filled(
+            order.trader_id,
+            order.order_id,
+            40,
+            Decimal(order.price),
+            execution_id=f"{order.order_id}-1",
+            venue="EXAMPLE",
+            event_time=moment_of(event.record_time),
+            report_id=f"{order.order_id}-fill-1",
+        )
+        self._client.report_execution(fill)
+
+
+def main(target: str = "127.0.0.1:50051", trader_id: str = ADA) -> None:
+    """Run the example until the order is cancelled."""
+    with (
+        Client(target, role="execution", actor="example-gateway") as client,
+        Client(target, trader_id=trader_id, actor="example-trader") as trader,
+        client.watch_orders(trader_ids=[trader_id]) as watch,
+    ):
+        gateway = Gateway(client)
+        for message in watch:
+            if message.HasField("snapshot_complete"):
+                break
+        order_id = trader.submit_order("AAPL", Side.BUY, OrderType.LIMIT, 100, Decimal("585.33")).order.order_id
+        for message in watch:
+            for event in message.events.events:
+                if event.order.order_id != order_id:  # a gateway handles the orders of all traders; the example its own
+                    continue
+                order = event.order
+                print(Action(event.action).name, OrderStatus(order.status).name, order.filled_quantity, order.quantity)
+                gateway.handle(event)
+                match Action(event.action):
+                    case Action.FILLED:
+                        trader.replace_order(order_id, quantity=150)
+                    case Action.REPLACED:
+                        trader.cancel_order(order_id)
+                    case Action.CANCELLED:
+                        return
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
