@@ -32,6 +32,7 @@ from service.domain.errors import (
 
 BY_CONSTRAINT: dict[str, Callable[[], BlotterError]] = {
     "fk_trader_sequences_trader_id": UnknownTrader,
+    "cancel_timers_trader_id_fkey": UnknownTrader,
     "traders_are_enabled": TraderDisabled,
 }
 

@@ -16,10 +16,16 @@ from tests.serving import EXECUTION, Blotter, as_trader, order_request, report_r
 from tests.streams.watching import watching
 
 
+def hold(holder: psycopg.Connection[Any]) -> None:
+    """Lock Alice's counter until the end of the transaction, as a call of hers does: a cancel of no order."""
+    holder.execute("SELECT act_as(%s)", (ALICE,))
+    holder.execute("SELECT cancel_open_orders(NULL, NULL, 'raw', 'raw', 0)")
+
+
 async def test_a_trader_whose_calls_wait_does_not_block_the_connections_for_others(blotter: Blotter) -> None:
     mine, other = await blotter.submit(ALICE), await blotter.submit(BOB)
     with psycopg.connect(blotter.database.conninfo("blotter_trader")) as holder:
-        holder.execute("SELECT act_as(%s), lock_trader_sequence(%s)", (ALICE, ALICE))
+        hold(holder)
         waiting = [asyncio.create_task(blotter.submit(ALICE)) for _ in range(30)]
         waiting += [asyncio.create_task(blotter.report(mine, executed={})) for _ in range(30)]
         await asyncio.to_thread(until_waiting, blotter.database, 2)
@@ -50,7 +56,7 @@ def until_waiting(database: Database, count: int) -> None:
 async def test_a_statement_that_a_dba_cancels_is_not_reported_as_the_clients_deadline(blotter: Blotter) -> None:
     await blotter.submit(ALICE)
     with psycopg.connect(blotter.database.conninfo("blotter_trader")) as holder:
-        holder.execute("SELECT act_as(%s), lock_trader_sequence(%s)", (ALICE, ALICE))
+        hold(holder)
         waiting = asyncio.create_task(refused(blotter.submit(ALICE)))
         await asyncio.to_thread(until_waiting, blotter.database, 1)
         cancel = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
