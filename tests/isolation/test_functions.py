@@ -4,53 +4,76 @@ from concurrent.futures import ThreadPoolExecutor
 from time import monotonic, sleep
 from uuid import UUID
 
+import pytest
+
 from tests.conftest import ALICE, Database
-from tests.isolation.desk import DIGEST, cancel, connected, enter, fill, one, report, submit
+from tests.isolation.desk import (
+    DIGEST,
+    call,
+    cancel,
+    connected,
+    enter,
+    fill,
+    filling,
+    one,
+    outcome,
+    refused,
+    report,
+    submit,
+)
 
-FILL = """SELECT outcome FROM report_execution(%s, %s, %s, %s, 'FILLED', '2012-06-21Z', %s, NULL, NULL, 0,
-    'execution-1', 10, 10.25, 0, 'gateway', 'request')"""
 
-
-def test_a_partly_filled_order_is_cancelled(database: Database) -> None:
+def test_a_partly_filled_order_asks_its_venue_to_cancel(database: Database) -> None:
     order_id = enter(database, ALICE)
     fill(database, ALICE, order_id, 40, "execution-1")
     with connected(database, "blotter_trader", ALICE) as trader:
-        assert cancel(trader, ALICE, order_id) == "APPLIED"
-        assert one(trader, "SELECT status::text FROM orders") == "CANCELLED"
+        assert cancel(trader, order_id) == "APPLIED"
+        assert trader.execute("SELECT status::text, pending_kind::text FROM orders").fetchone() == ("PARTIAL", "CANCEL")
+        assert cancel(trader, order_id) == "REPLAYED"
+    assert events(database, order_id) == ["SUBMITTED", "FILLED", "CANCEL_REQUESTED"]
 
 
-def test_an_execution_id_is_one_venue_s_and_one_order_s(database: Database) -> None:
+def test_an_execution_id_is_one_venue_s_one_day_s_and_one_order_s(database: Database) -> None:
     first, second = enter(database, ALICE, "first"), enter(database, ALICE, "second")
     with connected(database, "blotter_execution", ALICE) as gateway:
-        assert one(gateway, FILL, ALICE, first, "report-1", DIGEST, "XNAS") == "APPLIED"
-        assert one(gateway, FILL, ALICE, first, "report-2", DIGEST, "XNAS") == "REPLAYED"
-        assert one(gateway, FILL, ALICE, second, "report-3", DIGEST, "XNAS") == "EXECUTION_ID_REUSED"
-        assert one(gateway, FILL, ALICE, first, "report-4", DIGEST, "XNYS") == "APPLIED"
-        assert one(gateway, "SELECT filled_quantity FROM orders WHERE id = %s", first) == 20
+        for number, order_id, columns, expected in (
+            (1, first, {}, "APPLIED"),
+            (2, first, {}, "REPLAYED"),
+            (3, second, {}, "EXECUTION_ID_REUSED"),
+            (4, first, {"p_venue": "XNYS"}, "APPLIED"),
+            (5, first, {"p_trade_date": "2026-01-03"}, "APPLIED"),
+            (6, first, {"p_price": "10.26"}, "EXECUTION_ID_REUSED"),
+        ):
+            arguments = filling() | columns
+            assert report(gateway, order_id, "FILLED", f"report-{number}", **arguments) == expected, number
+        assert one(gateway, "SELECT filled_quantity FROM orders WHERE id = %s", first) == 30
 
 
 def test_the_log_of_a_refused_report_names_the_action_that_was_refused(database: Database) -> None:
     order_id = enter(database, ALICE)
     with connected(database, "blotter_execution", ALICE) as gateway:
-        assert report(gateway, ALICE, order_id, "REJECTED", report_id="report-1") == "APPLIED"
-        assert report(gateway, ALICE, order_id, "APPROVED", report_id="report-2") == "ORDER_CLOSED"
-        assert one(gateway, "SELECT reason FROM execution_logs WHERE refused") == "APPROVED refused"
+        assert report(gateway, order_id, "REJECTED", "report-1") == "APPLIED"
+        assert report(gateway, order_id, "APPROVED", "report-2") == "ORDER_CLOSED"
+        assert report(gateway, order_id, "APPROVED", "report-2") == "ORDER_CLOSED"
+        assert one(gateway, "SELECT string_agg(reason, ' ') FROM execution_logs WHERE refused") == "APPROVED refused"
 
 
-def test_cancels_that_wait_for_one_lock_are_one_event(database: Database) -> None:
+@pytest.mark.parametrize("function", ["cancel_order", "replace_order"])
+def test_requests_that_wait_for_one_lock_are_one_event(database: Database, function: str) -> None:
     order_id = enter(database, ALICE)
+    keys = {"p_request_key": "key", "p_request_digest": DIGEST}
 
-    def try_cancel(_: int) -> str:
+    def request(_: int) -> str:
         with connected(database, "blotter_trader", ALICE) as trader:
-            return cancel(trader, ALICE, order_id)
+            return outcome(trader, function, p_order_id=order_id, **keys)
 
     with ThreadPoolExecutor(3) as threads:
-        with connected(database, "blotter_trader", ALICE) as holder:
-            one(holder, "SELECT lock_trader_sequence(%s)", ALICE)
-            outcomes = [threads.submit(try_cancel, number) for number in range(3)]
+        with connected(database, "postgres") as holder:
+            one(holder, "SELECT last_sequence FROM trader_sequences FOR NO KEY UPDATE")
+            outcomes = [threads.submit(request, number) for number in range(3)]
             until_waiting(database, 3)
         assert sorted(outcome.result(30) for outcome in outcomes) == ["APPLIED", "REPLAYED", "REPLAYED"]
-    assert events(database, order_id) == ["SUBMITTED", "CANCELLED"]
+    assert events(database, order_id) == ["SUBMITTED", "CANCELLED" if function == "cancel_order" else "REPLACED"]
 
 
 def test_a_cancel_of_all_that_waits_for_the_lock_includes_what_was_committed_meanwhile(database: Database) -> None:
@@ -58,14 +81,39 @@ def test_a_cancel_of_all_that_waits_for_the_lock_includes_what_was_committed_mea
 
     def cancel_all() -> int:
         with connected(database, "blotter_trader", ALICE) as trader:
-            return int(one(trader, "SELECT count(*) FROM cancel_open_orders(%s, NULL, false, NULL, 'a', 'r')", ALICE))
+            return len(call(trader, "cancel_open_orders"))
 
     with ThreadPoolExecutor(1) as threads:
         with connected(database, "blotter_trader", ALICE) as holder:
-            submit(holder, ALICE, "meanwhile")
+            submit(holder, "meanwhile")
             cancelled = threads.submit(cancel_all)
             until_waiting(database, 1)
         assert cancelled.result(30) == 2
+
+
+@pytest.mark.parametrize("function", ["expire_orders", "fire_cancel_timer"])
+def test_what_runs_by_itself_does_not_wait_for_a_trader(database: Database, function: str) -> None:
+    enter(database, ALICE)
+    with (
+        connected(database, "blotter_trader", ALICE) as trader,
+        connected(database, "blotter_execution", ALICE) as gateway,
+    ):
+        submit(trader, "second")
+        with refused("55P03"), gateway.transaction():
+            call(gateway, function)
+
+
+def test_a_snapshot_from_before_another_s_event_writes_nothing(database: Database) -> None:
+    """A session chooses its isolation level: what it read before the lock may be old, and the lock tells it."""
+    order_id = enter(database, ALICE)
+    with connected(database, "blotter_trader") as trader:
+        trader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        one(trader, "SELECT act_as(%s)", ALICE)
+        fill(database, ALICE, order_id, 100, "execution-1")
+        with refused("40001"):
+            cancel(trader, order_id)
+        trader.rollback()
+    assert events(database, order_id) == ["SUBMITTED", "FILLED"]
 
 
 def until_waiting(database: Database, count: int) -> None:
@@ -89,15 +137,14 @@ def events(database: Database, order_id: UUID) -> list[str]:
 def test_open_orders_are_cancelled_the_oldest_first_and_no_more_than_asked(database: Database) -> None:
     orders = [enter(database, ALICE, str(number)) for number in range(4)]
     fill(database, ALICE, orders[0], 40, "execution-1")
-    some = """SELECT array_agg(id ORDER BY place)
-        FROM cancel_open_orders(%s, NULL, %s, NULL, 'desk', 'request', %s) WITH ORDINALITY AS _ (id, place)"""
     with connected(database, "blotter_trader", ALICE) as trader:
-        assert one(trader, some, ALICE, True, None) is None, "none of them expires"
-        assert one(trader, some, ALICE, False, 1) == orders[:1]
+        assert call(trader, "cancel_open_orders", p_most=1) == [(orders[0], True)]
     # An update moves an order's row in the table; the result must be in the order of entry with any plan.
-    fill(database, ALICE, orders[1], 40, "execution-2")
+    with connected(database, "blotter_execution", ALICE) as gateway:
+        assert report(gateway, orders[1], "APPROVED") == "APPLIED"
     with connected(database, "blotter_trader", ALICE) as trader:
         trader.execute("SET LOCAL enable_indexscan = off")
         trader.execute("SET LOCAL enable_bitmapscan = off")
-        assert one(trader, some, ALICE, False, 2) == orders[1:3]
-        assert one(trader, some, ALICE, False, None) == orders[3:]
+        assert call(trader, "cancel_open_orders", p_most=2) == [(orders[1], False), (orders[2], False)]
+        assert call(trader, "cancel_open_orders") == [(orders[3], False)]
+        assert call(trader, "cancel_open_orders") == []

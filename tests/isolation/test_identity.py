@@ -107,7 +107,7 @@ def test_orders_of_two_traders_in_one_transaction_are_each_checked_under_their_o
     with connected(database, "blotter_trader") as trader:
         for trader_id in (ALICE, BOB):
             act_as(trader, trader_id)
-            submit(trader, trader_id)
+            submit(trader)
     with connected(database, "blotter_compliance") as compliance:
         assert seen(compliance) == {ALICE, BOB}
 
@@ -143,15 +143,15 @@ def test_the_functions_kept_plans_work_for_each_trader_in_turn(database: Databas
         for number in range(8):
             for trader_id in (ALICE, BOB):
                 act_as(trader, trader_id)
-                orders.append((trader_id, submit(trader, trader_id, f"order-{number}")))
+                orders.append((trader_id, submit(trader, f"order-{number}")))
                 trader.commit()
         for trader_id, order_id in orders:
             stranger = BOB if trader_id == ALICE else ALICE
             act_as(trader, stranger)
-            assert cancel(trader, stranger, order_id) == "ORDER_NOT_FOUND"
+            assert cancel(trader, order_id) == "ORDER_NOT_FOUND"
             trader.commit()
             act_as(trader, trader_id)
-            assert cancel(trader, trader_id, order_id) == "APPLIED"
+            assert cancel(trader, order_id) == "APPLIED"
             trader.commit()
 
 
@@ -161,11 +161,33 @@ def test_the_gateway_s_kept_plans_write_for_the_named_trader_only(both: Database
         for number in range(8):
             for trader_id, order_id in orders.items():
                 act_as(gateway, trader_id)
-                assert report(gateway, trader_id, order_id, "APPROVED", report_id=f"r-{number}") == "APPLIED"
+                assert report(gateway, order_id, "APPROVED", f"r-{number}") == "APPLIED"
                 gateway.commit()
         act_as(gateway, BOB)
-        with refused("42501"):
-            report(gateway, ALICE, orders[ALICE], "APPROVED", report_id="foreign")
+        assert report(gateway, orders[ALICE], "APPROVED", "foreign") == "ORDER_NOT_FOUND"
+
+
+def test_a_function_in_a_cursor_acts_for_the_trader_who_is_named_when_it_is_read(both: Database) -> None:
+    with connected(both, "blotter_trader", ALICE) as trader:
+        trader.execute("DECLARE cancelled CURSOR FOR SELECT * FROM cancel_open_orders(NULL, NULL, 'desk', 'r', NULL)")
+        act_as(trader, BOB)
+        assert len(trader.execute("FETCH ALL FROM cancelled").fetchall()) == 1
+    with connected(both, "blotter_compliance") as compliance:
+        assert seen(compliance, b"SELECT trader_id FROM orders WHERE status = 'CANCELLED'") == {BOB}
+
+
+def test_functions_in_one_statement_act_each_for_the_trader_who_was_named_last(both: Database) -> None:
+    with connected(both, "blotter_trader") as trader:
+        trader.execute(
+            "SELECT act_as(%s), set_cancel_timer('1 minute', 'first', 'r'),"
+            " act_as(%s), set_cancel_timer('1 minute', 'second', 'r')",
+            [ALICE, BOB],
+        )
+    with connected(both, "blotter_compliance") as compliance:
+        assert compliance.execute("SELECT trader_id, actor FROM cancel_timers ORDER BY actor").fetchall() == [
+            (ALICE, "first"),
+            (BOB, "second"),
+        ]
 
 
 def test_a_cursor_ends_with_the_transaction_of_its_trader(both: Database) -> None:

@@ -18,7 +18,7 @@ from service.repositories.privileges import (
     check_settings,
 )
 from tests.conftest import ALICE, Database
-from tests.isolation.desk import Connection, one
+from tests.isolation.desk import WRITER, Connection, call, one
 from tests.paths import ROOT
 
 EVERY_LOGIN = pytest.mark.parametrize("login", LOGINS)
@@ -32,7 +32,7 @@ def superuser(database: Database) -> Iterator[Connection]:
     """Settings that a login has made on itself are reset at the end: roles outlive the test's database."""
     with psycopg.connect(database.conninfo("postgres"), autocommit=True) as connection:
         yield connection
-        for login in LOGINS:
+        for login in (*LOGINS, WRITER):
             connection.execute(f"ALTER ROLE {login} IN DATABASE {database.name} RESET ALL".encode())
             connection.execute(f"ALTER ROLE {login} NOSUPERUSER NOBYPASSRLS NOREPLICATION NOCREATEROLE".encode())
             for (role,) in connection.execute(MEMBERSHIPS, [login]).fetchall():
@@ -73,19 +73,20 @@ def test_a_login_that_may_create_keeps_the_service_from_starting(
     assert check(conninfos(database))
 
 
-@EVERY_LOGIN
-@pytest.mark.parametrize("attribute", ["SUPERUSER", "BYPASSRLS", "REPLICATION", "CREATEROLE"])
-def test_a_login_that_is_not_bound_by_row_level_security_keeps_the_service_from_starting(
-    database: Database, superuser: Connection, login: str, attribute: str
+@pytest.mark.parametrize("login", [*LOGINS, WRITER])
+def test_a_role_that_is_not_bound_by_row_level_security_keeps_the_service_from_starting(
+    database: Database, superuser: Connection, login: str
 ) -> None:
-    superuser.execute(f"ALTER ROLE {login} {attribute}".encode())
-    refuses(database, superuser, f"ALTER ROLE {login} NO{attribute}")
+    for attribute in ("SUPERUSER", "BYPASSRLS", "REPLICATION", "CREATEROLE"):
+        superuser.execute(f"ALTER ROLE {login} {attribute}".encode())
+        refuses(database, superuser, f"ALTER ROLE {login} NO{attribute}")
 
 
 @pytest.mark.parametrize(
     ("role", "login"),
     [
         ("blotter_owner", "blotter_trader"),
+        ("blotter_writer", "blotter_trader"),
         ("blotter_compliance", "blotter_trader"),
         ("blotter_execution", "blotter_compliance"),
         ("pg_write_all_data", "blotter_trader"),
@@ -180,7 +181,16 @@ def test_without_any_part_of_harden_sql_the_service_is_warned(
         "ALTER POLICY orders_compliance_reads_all ON orders TO blotter_trader",
         "ALTER TABLE fills DISABLE ROW LEVEL SECURITY",
         "ALTER TABLE fills NO FORCE ROW LEVEL SECURITY",
-        "REVOKE INSERT (price) ON orders FROM blotter_trader",
+        "REVOKE INSERT ON orders FROM blotter_writer",
+        "GRANT DELETE ON orders TO blotter_writer",
+        "ALTER POLICY fills_writer_named ON fills TO blotter_trader",
+        "GRANT EXECUTE ON FUNCTION record_event TO blotter_trader",
+        "REVOKE EXECUTE ON FUNCTION report_execution FROM blotter_execution",
+        "ALTER FUNCTION submit_order OWNER TO postgres",
+        "ALTER FUNCTION submit_order OWNER TO blotter_owner",
+        "ALTER FUNCTION cancel_order SECURITY INVOKER",
+        "ALTER FUNCTION find_order SECURITY DEFINER",
+        "ALTER TABLE cancel_timers NO FORCE ROW LEVEL SECURITY",
         "REVOKE EXECUTE ON FUNCTION act_as FROM blotter_execution",
         "GRANT UPDATE ON orders TO blotter_trader",
     ],
@@ -214,7 +224,7 @@ def put_back(database: Database) -> None:
     """As alembic/README.md describes."""
     text = (ROOT / "sql" / "policies" / "order_execution_rls.sql").read_text("utf-8")
     with psycopg.connect(database.conninfo("blotter_owner"), autocommit=True) as owner:
-        for statement in re.findall(r"^(?:CREATE POLICY|GRANT) [^;]*;", text, re.MULTILINE):
+        for statement in re.findall(r"^(?:CREATE POLICY|GRANT|SET ROLE|RESET ROLE)[^;]*;", text, re.MULTILINE):
             with suppress(psycopg.errors.DuplicateObject):
                 owner.execute(statement.encode())
 
@@ -273,10 +283,6 @@ def test_no_other_setting_that_a_login_makes_on_itself_takes_effect_or_blocks_it
             return
         connection.execute("SELECT act_as(%s), pg_sleep(0.02)", [ALICE])
         if login == "blotter_trader":
-            submit = (
-                "SELECT act_as(%s); SELECT outcome FROM submit_order(%s, 'c', sha256('x'), 'AAPL', 'BUY', 'LIMIT', 1,"
-                " 1, NULL, NULL, NULL, false, 'a', 'r')"
-            )
-            cursor = connection.execute(submit.encode(), [ALICE, ALICE])
-            assert cursor.nextset()
-            assert cursor.fetchone() == ("APPLIED",)
+            with connection.transaction():
+                connection.execute("SELECT act_as(%s)", [ALICE])
+                assert call(connection, "submit_order")[0][0] == "APPLIED"

@@ -9,10 +9,10 @@ import psycopg
 import pytest
 
 from tests.conftest import ALICE, BOB, Database, cloned
-from tests.isolation.desk import LOGINS, connected, enter, fill, one, refused, run
+from tests.isolation.desk import LOGINS, WRITER, call, connected, enter, fill, one, refused, run
 
 EVERY_LOGIN = pytest.mark.parametrize("login", LOGINS)
-OTHERS = ("blotter_owner", "postgres", "pg_read_all_data", "pg_write_all_data", "pg_database_owner")
+OTHERS = (WRITER, "blotter_owner", "postgres", "pg_read_all_data", "pg_write_all_data", "pg_database_owner")
 
 
 @pytest.fixture(scope="module")
@@ -46,10 +46,17 @@ def test_no_login_becomes_another(intact: Database, login: str, other: str) -> N
         "DROP POLICY orders_trader_isolation ON orders",
         "CREATE POLICY all_of_it ON orders USING (true)",
         "DROP TRIGGER execution_logs_refuse_change ON execution_logs",
+        "ALTER FUNCTION submit_order SECURITY INVOKER",
+        "ALTER FUNCTION report_execution OWNER TO blotter_trader",
+        "ALTER FUNCTION apply_event SET search_path = pg_temp",
+        "DROP FUNCTION cancel_order",
+        "GRANT EXECUTE ON FUNCTION record_event TO PUBLIC",
         "ALTER TABLE execution_logs DROP CONSTRAINT uq_execution_logs_sequence",
         "ALTER ROLE blotter_trader BYPASSRLS",
         "ALTER ROLE blotter_trader SUPERUSER",
         "GRANT blotter_compliance TO blotter_trader",
+        "GRANT blotter_writer TO blotter_trader",
+        "ALTER ROLE blotter_writer LOGIN",
         "ALTER SYSTEM SET row_security = off",
         "DO 'BEGIN LOCK TABLE orders IN ACCESS EXCLUSIVE MODE; END'",
     ],
@@ -135,52 +142,25 @@ def test_a_condition_that_reveals_its_arguments_reads_own_rows_only(database: Da
         assert one(trader, query) == 0
 
 
-def test_a_trader_cannot_lock_or_wait_for_another_s_order(database: Database) -> None:
-    order_id = enter(database, BOB)
-    with (
-        connected(database, "blotter_trader", BOB) as bob,
-        connected(database, "blotter_trader", ALICE) as alice,
-    ):
-        assert run(bob, "SELECT FROM orders WHERE id = %s FOR UPDATE", order_id) == 1
-        alice.execute("SET LOCAL lock_timeout = '2s'")
-        for strength in ("UPDATE", "NO KEY UPDATE", "SHARE", "KEY SHARE"):
-            assert run(alice, f"SELECT FROM orders WHERE id = %s FOR {strength}", order_id) == 0
-
-
-def test_the_gateway_reads_but_does_not_lock_the_orders_of_a_trader_it_did_not_name(
-    database: Database,
-) -> None:
-    order_id = enter(database, BOB)
-    with connected(database, "blotter_execution", ALICE) as gateway:
-        assert run(gateway, "SELECT FROM orders WHERE id = %s", order_id) == 1
-        assert run(gateway, "SELECT FROM orders WHERE id = %s FOR UPDATE", order_id) == 0
-
-
-def test_compliance_cannot_lock_what_it_reads(database: Database) -> None:
-    enter(database, ALICE)
-    with connected(database, "blotter_compliance") as compliance, refused("42501"):
-        compliance.execute("SELECT FROM orders FOR SHARE")
-
-
-def test_returning_and_using_show_no_other_trader_s_rows(database: Database) -> None:
-    enter(database, ALICE)
-    enter(database, BOB)
+def test_a_condition_inside_a_function_reveals_nothing_either(database: Database) -> None:
+    """The functions' arguments are values: none of them is evaluated on a row."""
+    enter(database, BOB, "secret")
     with connected(database, "blotter_trader", ALICE) as trader:
-        rows = trader.execute(
-            "UPDATE orders SET status = 'CANCELLED', last_sequence = 2 FROM orders AS others"
-            " RETURNING orders.trader_id, others.trader_id"
-        ).fetchall()
-        assert rows == [(ALICE, ALICE)]
-        trader.rollback()
+        for key in ("secret", "%", "' OR true --", "secret' AND '1"):
+            assert call(trader, "cancel_order", p_client_order_id=key)[0][0] == "ORDER_NOT_FOUND"
+            assert call(trader, "cancel_open_orders", p_symbol=key) == []
 
 
-def test_trader_id_cannot_be_changed_to_give_an_order_away(database: Database) -> None:
-    order_id = enter(database, ALICE)
-    for login in ("blotter_trader", "blotter_execution"):
-        with connected(database, login, ALICE) as connection, refused("42501"):
-            run(connection, "UPDATE orders SET trader_id = %s WHERE id = %s", BOB, order_id)
-    with connected(database, "postgres") as superuser, refused("23514", "orders_terms_are_final"):
-        run(superuser, "UPDATE orders SET trader_id = %s, last_sequence = 2 WHERE id = %s", BOB, order_id)
+@pytest.mark.parametrize("login", LOGINS)
+def test_no_login_locks_rows_or_waits_for_them(database: Database, login: str) -> None:
+    """A lock on the counter would stop all writes of the trader for as long as a session likes."""
+    enter(database, BOB)
+    with connected(database, login) as connection:
+        connection.execute("SELECT set_config('app.trader_id', %s, true)", [str(BOB)])
+        for table in ("orders", "fills", "execution_logs", "trader_sequences", "cancel_timers", "traders"):
+            for strength in ("UPDATE", "NO KEY UPDATE", "SHARE", "KEY SHARE"):
+                with refused("42501"), connection.transaction():
+                    run(connection, f"SELECT FROM {table} FOR {strength}")
 
 
 def test_the_planner_s_statistics_of_hidden_rows_are_hidden(database: Database) -> None:
