@@ -11,6 +11,7 @@ from blotter.orders.v1 import execution_report_pb2 as reports_pb
 from blotter.orders.v1 import order_pb2, order_service_pb2
 from tests.conftest import ALICE, BOB
 from tests.rpc.errors import reason_of, refused
+from tests.rpc.requests import TOO_LATE
 from tests.serving import EXECUTION, Blotter, as_trader, order_request, report_request
 
 
@@ -73,8 +74,8 @@ REPORTS: dict[str, dict[str, Any]] = {
     "rejected": {"rejected": reports_pb.RejectedReport(reason="no")},
     "cancelled": {"cancelled": reports_pb.CancelledReport()},
     "replaced": {"replaced": reports_pb.ReplacedReport()},
-    "cancel_refused": {"cancel_refused": reports_pb.CancelRefusedReport(refusal_reason=1)},
-    "replace_refused": {"replace_refused": reports_pb.ReplaceRefusedReport(refusal_reason=1)},
+    "cancel_refused": {"cancel_refused": reports_pb.CancelRefusedReport(refusal_reason=TOO_LATE)},
+    "replace_refused": {"replace_refused": reports_pb.ReplaceRefusedReport(refusal_reason=TOO_LATE)},
     "restated": {"restated": reports_pb.RestatedReport(quantity=200)},
     "done_for_day": {"done_for_day": reports_pb.DoneForDayReport()},
 }

@@ -98,7 +98,12 @@ async def test_at_a_venue_a_cancel_waits_for_the_answer_and_fills_go_on(blotter:
 async def test_at_a_venue_the_old_terms_are_in_force_until_a_replace_is_accepted(blotter: Blotter) -> None:
     order = await at_venue(blotter, expire_time=at(3600))
     moment = Timestamp(seconds=4_000_000_000, nanos=5000)
-    terms = {"quantity": 50, "price": "590.5", "expire_time": moment, "time_in_force": terms_pb2.TIME_IN_FORCE_GTD}
+    terms: dict[str, Any] = {
+        "quantity": 50,
+        "price": "590.5",
+        "expire_time": moment,
+        "time_in_force": terms_pb2.TIME_IN_FORCE_GTD,
+    }
     pending = (await replace(blotter, order, None, "r", **terms)).order
     assert (pending.quantity, pending.price, pending.expire_time) == (100, "585.33", order.expire_time)
     assert pending.pending_request.terms == terms_pb2.OrderTerms(**terms)
