@@ -18,7 +18,7 @@ MUTANTS: tuple[Mutant, ...] = (
 BROADER = {
     "alembic": (
         "tests/isolation/test_guards.py", "tests/isolation/test_lifecycle.py", "tests/isolation/test_logins.py",
-        "tests/isolation/test_false_records.py", "tests/isolation/test_keys.py", "tests/isolation/test_append_only.py",
+        "tests/isolation/test_keys.py", "tests/isolation/test_append_only.py",
         "tests/isolation/test_matrix.py", "tests/rpc/test_lifecycle.py", "tests/rpc/test_idempotency.py",
         "tests/ledger/test_appending.py", "tests/ledger/test_crashes.py",
     ),
