@@ -803,7 +803,9 @@ WRITING = """
                 recorded.closed_as = 'CANCELLED' OR p_request_key IS NULL AND recorded.pending_kind = 'CANCEL') THEN
             outcome := 'REPLAYED';
             RETURN;
-        ELSIF p_expected_sequence <> recorded.last_sequence THEN
+        ELSIF p_expected_sequence <> recorded.last_sequence
+              -- These say more to the caller, and come from apply_event.
+              AND recorded.closed_as IS NULL AND recorded.pending_kind IS NULL THEN
             outcome := 'ORDER_CHANGED';
             RETURN;
         END IF;

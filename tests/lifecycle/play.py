@@ -91,12 +91,12 @@ class Play:
 
     async def refuse_cancel(self, request_key: str = "", cause: str = "OTHER") -> None:
         """Report that the venue refused a cancel."""
-        refused = reports_pb.CancelRefusedReport(refusal_reason=REFUSAL_REASONS[cause])  # type: ignore[arg-type]
+        refused = reports_pb.CancelRefusedReport(refusal_reason=REFUSAL_REASONS[cause])
         await self.report(cancel_refused=refused, request_key=request_key)
 
     async def refuse_replace(self, request_key: str = "", cause: str = "OTHER") -> None:
         """Report that the venue refused a replace."""
-        refused = reports_pb.ReplaceRefusedReport(refusal_reason=REFUSAL_REASONS[cause])  # type: ignore[arg-type]
+        refused = reports_pb.ReplaceRefusedReport(refusal_reason=REFUSAL_REASONS[cause])
         await self.report(replace_refused=refused, request_key=request_key)
 
     async def report(self, **report: Any) -> None:
@@ -140,7 +140,7 @@ class Play:
         found = [step.discrepancy.kind async for step in stream if step.HasField("discrepancy")]
         return [inspection_pb2.DiscrepancyKind.Name(kind).removeprefix("DISCREPANCY_KIND_") for kind in found]
 
-    def _named(self, key: str) -> Mapping[str, str]:
+    def _named(self, key: str) -> dict[str, Any]:
         return {"client_order_id": key} if key else {"order_id": self.order.order_id}
 
     async def _take(self, call: Any) -> None:
