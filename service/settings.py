@@ -60,7 +60,12 @@ class Settings(BaseSettings):
     feed_poll_ms: int = Field(
         100, ge=10, description="Interval at which a process polls for the commits of other processes."
     )
-    expiry_poll_ms: int = Field(250, ge=10, le=1000, description="Interval at which expired orders are cancelled.")
+    expiry_poll_ms: int = Field(
+        250,
+        ge=10,
+        le=1000,
+        description="Interval at which orders are cancelled that have expired or whose timer has run out.",
+    )
     health_seconds: float = Field(
         4, ge=0.5, description="Time without an answer of the database after which health is NOT_SERVING."
     )

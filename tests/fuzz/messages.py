@@ -64,6 +64,8 @@ TEXTS += (
 )
 TEXTS += (
     "blotter",
+    "*",
+    "DISCONNECTED",
     "EXPIRED",
     "EXPIRED ",
     "LATE_FILL",
@@ -84,13 +86,27 @@ PLAUSIBLE: dict[str, tuple[str, ...]] = {
     "reason": ("", "changed my mind", "na\u00efve \u2602"),
     "error_code": ("", "TIMEOUT"),
     "actor": ("", "ada"),
+    "stop_price": ("", "", "", "580"),
+    "account": ("", "Fund 7"),
+    "accounts": ("Fund 7",),
+    "key": ("desk", "team"),
+    "value": ("equities", "one"),
+    "currency": ("", "USD"),
+    "security_id": ("", "", "US0378331005", "037833100"),
+    "security_ids": ("US0378331005",),
+    "parent_order_id": ("", "parent"),
+    "parent_order_ids": ("parent",),
+    "trade_date": ("", "", "2012-06-21", "2012-06-22"),
+    "ref_trade_date": ("", "", "2012-06-21"),
+    "paths": ("quantity", "price", "stop_loss", "expire_time"),
 }
 # Fields that need a value that the service has returned or a request has sent, to reach existing rows.
 REMEMBERED = {
     "trader_ids": "trader_id", "order_ids": "order_id", "page_token": "next_page_token",
     "client_order_id": "client_order_id",
     "order_id": "order_id", "trader_id": "trader_id", "log_id": "log_id", "resume_token": "resume_token",
-    "report_id": "key", "execution_id": "key",
+    "report_id": "key", "execution_id": "execution_id", "ref_execution_id": "execution_id",
+    "request_key": "client_order_id",
 }  # fmt: skip
 MOST_REMEMBERED = 300
 
@@ -166,8 +182,11 @@ class Messages:
             )
         for _ in range(count):
             if field.message_type is not None:
-                one = self.message(field.message_type, boundary_share if count < 10 else 1.0, depth + 1)
-                (target.append if field.is_repeated else target.CopyFrom)(one)
+                one: Any = self.message(field.message_type, boundary_share if count < 10 else 1.0, depth + 1)
+                if field.message_type.GetOptions().map_entry:
+                    target[one.key] = one.value
+                else:
+                    (target.append if field.is_repeated else target.CopyFrom)(one)
             elif field.is_repeated:
                 target.append(self._value(field, boundary_share))
             else:
@@ -206,7 +225,7 @@ class Messages:
         if name in PLAUSIBLE:
             return rng.choice(PLAUSIBLE[name])
         made = str(UUID(int=rng.getrandbits(128), version=4))
-        if REMEMBERED.get(name) in {"client_order_id", "key"}:
+        if REMEMBERED.get(name) in {"client_order_id", "key", "execution_id"}:
             self.remember(REMEMBERED[name], made)
         return made
 

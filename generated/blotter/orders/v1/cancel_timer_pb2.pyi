@@ -33,9 +33,7 @@ class CancelTimer(_message.Message):
 
     @_builtins.property
     def fire_time(self) -> _timestamp_pb2.Timestamp:
-        """When the orders are to be cancelled, by the database's clock. The blotter looks at least as often as it looks for
-        expired orders, a second by default.
-        """
+        """When the orders are to be cancelled, by the database's clock. The blotter looks at least once a second."""
 
     @_builtins.property
     def set_time(self) -> _timestamp_pb2.Timestamp:
