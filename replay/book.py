@@ -14,7 +14,7 @@ from enum import Enum
 from typing import Any
 from uuid import UUID
 
-from blotter_client import Action, OrderStatus, OrderType, RequestKind, TimeInForce
+from blotter_client import Action, OrderStatus, OrderType, RequestKind, RequestOutcome, TimeInForce
 from replay.flow import (
     Answer,
     Approve,
@@ -172,6 +172,18 @@ class Event:
     terms: Mapping[str, Any] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class PastRequest:
+    """A request about an order, and what became of it. `terms` is None for a cancel."""
+
+    key: str
+    kind: RequestKind
+    outcome: RequestOutcome
+    reason: str = ""
+    terms: Mapping[str, Any] | None = None
+    outcome_code: str = ""
+
+
 class Book:
     """Executes steps. `outcomes` has one entry per step, `orders` the final states, `events` each trader's events."""
 
@@ -319,6 +331,26 @@ class Book:
         self.events[event.after.trader_id].append(event)
 
 
+def past_requests(events: Sequence[Event]) -> list[PastRequest]:
+    """Return the requests that an order's events record and settle, oldest first."""
+    answers = {event.answered_key: event for event in events if event.answered_key}
+    return [_past(event, answers.get(event.request_key)) for event in events if event.request_key]
+
+
+def _past(asked: Event, answer: Event | None) -> PastRequest:
+    kind = RequestKind.CANCEL if asked.terms is None else RequestKind.REPLACE
+    done = Action.CANCELLED if kind is RequestKind.CANCEL else Action.REPLACED
+    if asked.action is done or (answer is not None and answer.action is done):
+        outcome = RequestOutcome.ACCEPTED
+    elif answer is None:
+        outcome = RequestOutcome.PENDING
+    elif answer.action in {Action.CANCEL_REFUSED, Action.REPLACE_REFUSED}:
+        outcome = RequestOutcome.REFUSED
+    else:
+        outcome = RequestOutcome.SUPERSEDED
+    return PastRequest(asked.request_key, kind, outcome, asked.reason, asked.terms, answer.error_code if answer else "")
+
+
 def _requested(step: Request, state: OrderState) -> Event:
     """Return the event of a request: it waits for the venue, or takes effect at once."""
     event = Event(Action.CANCELLED, state, by_gateway=False, reason=step.reason, request_key=step.request_key)
@@ -383,7 +415,6 @@ def _answered(step: Answer, event: Event) -> Event | Outcome:
     state = event.after
     pending = state.pending
     named = pending is not None and step.request_key in {"", pending.key}
-    event = replace(event, answered_key=step.request_key)
     match step:
         case CancelAtVenue():
             return _cancelled_at_venue(step, event)
@@ -420,7 +451,7 @@ def _cancelled_at_venue(step: CancelAtVenue, event: Event) -> Event | Outcome:
 
 def _closing(event: Event, closed_as: OrderStatus, because: str) -> Event:
     """Return the event with the order closed, and a pending request settled."""
-    answered = event.after.pending.key if event.after.pending else event.answered_key
+    answered = event.after.pending.key if event.after.pending else ""
     return replace(event, after=_closed(event.after, closed_as, because), answered_key=answered)
 
 

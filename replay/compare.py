@@ -9,13 +9,14 @@ from uuid import UUID
 
 from blotter_client import Client, ExecutionLog, Fill, Order, OrderEvent
 from replay import exports
-from replay.book import Book, Event, OrderState
+from replay.book import Book, Event, OrderState, PastRequest, past_requests
 from replay.difference import (
     Difference,
     event_differences,
     fill_differences,
     log_differences,
     order_differences,
+    request_differences,
 )
 from replay.player import GATEWAY_ACTOR, PATIENCE, TRADER_ACTOR, Desk
 from replay.watcher import Watcher
@@ -57,6 +58,8 @@ def compare(book: Book, desk: Desk, watchers: Mapping[UUID, Watcher]) -> Compari
         orders = _own_orders(states, client)
         comparison.add("orders", len(orders), _orders(states, orders))
         events = book.events_by_order(trader_id)
+        requested = {order: past for order in orders if (past := past_requests(events.get(order, ())))}
+        comparison.add("requests", sum(map(len, requested.values())), _requests(requested, client))
         trail = list(client.list_execution_logs())
         for kind, logs in (
             ("audit trail, as the trader", trail),
@@ -101,6 +104,15 @@ def _orders(states: Mapping[str, OrderState], orders: Mapping[str, Order]) -> It
     for order, state in states.items():
         if order in orders:
             yield from order_differences(f"order {order}", state, orders[order])
+
+
+def _requests(expected: Mapping[str, Sequence[PastRequest]], client: Client) -> Iterator[Difference]:
+    for order, requests in expected.items():
+        found = list(client.list_requests(client_order_id=order))[::-1]
+        if len(found) != len(requests):
+            yield Difference(f"requests of {order}", "number of requests", len(requests), len(found))
+        for past, request in zip(requests, found, strict=False):
+            yield from request_differences(f"request {past.key}", past, request)
 
 
 def _own(states: Mapping[str, OrderState], logs: Iterable[ExecutionLog]) -> list[ExecutionLog]:

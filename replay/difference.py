@@ -18,7 +18,9 @@ from blotter_client import (
     OrderStatus,
     OrderTerms,
     OrderType,
+    Request,
     RequestKind,
+    RequestOutcome,
     SecurityIdSource,
     ShortSale,
     Side,
@@ -29,7 +31,7 @@ from blotter_client import (
 from blotter_client import (
     Fill as FillMessage,
 )
-from replay.book import BookedFill, Event, OrderState
+from replay.book import BookedFill, Event, OrderState, PastRequest
 from replay.flow import Bust, Correction, Fill
 
 Fields = Mapping[str, object]
@@ -69,6 +71,27 @@ def fill_differences(where: str, fill: BookedFill, found: FillMessage) -> list[D
         "net_commission": found.net_commission,
         "busted": found.busted,
         "corrections": [_correction_found(correction) for correction in found.corrections],
+    }
+    return list(_differences(where, expected, values))
+
+
+def request_differences(where: str, past: PastRequest, found: Request) -> list[Difference]:
+    """Return the differences between a request, with its outcome, and the one in the book."""
+    expected = {
+        "request_key": past.key,
+        "kind": past.kind.name,
+        "outcome": past.outcome.name,
+        "reason": past.reason,
+        "terms": _terms_expected(past.terms),
+        "outcome_code": past.outcome_code,
+    }
+    values = {
+        "request_key": found.request_key,
+        "kind": name(RequestKind, found.kind),
+        "outcome": name(RequestOutcome, found.outcome),
+        "reason": found.reason,
+        "terms": _terms_found(found.terms, found.update_mask.paths),
+        "outcome_code": found.outcome_code,
     }
     return list(_differences(where, expected, values))
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blotter_client import Action, OrderStatus, RefusalReason, RequestKind, Side, TimeInForce
-from replay.book import Book, Outcome, Pending
+from blotter_client import Action, OrderStatus, RefusalReason, RequestKind, RequestOutcome, Side, TimeInForce
+from replay.book import Book, Outcome, PastRequest, Pending, past_requests
 from replay.flow import (
     Approve,
     Bust,
@@ -148,6 +148,7 @@ def test_an_answer_to_another_request_settles_nothing() -> None:
     book = book_of(submit(), Execute("A", "S"), Cancel("A", "X"), refusal)
     assert book.outcomes[-1] is Outcome.RECORDED
     assert book.orders["A"].pending is not None
+    assert book.events[ALICE][-1].answered_key == ""
     book.play(RefuseReplace("A", "2", RefusalReason.OTHER))
     assert book.orders["A"].pending is not None, "no replace is pending"
     assert book.play(ReplaceAtVenue("A", "3", "odd")) is Outcome.REQUEST_NOT_PENDING
@@ -199,6 +200,36 @@ def test_what_closes_an_order_settles_its_request() -> None:
     book = book_of(submit(), Execute("A", "S"), Replace("A", "X", {"quantity": 50}), Reject("A", "1", "halted"))
     event = book.events[ALICE][-1]
     assert (event.answered_key, event.after.pending, event.after.terms.quantity) == ("X", None, 100)
+
+
+def test_the_outcomes_of_requests() -> None:
+    book = book_of(
+        submit(),
+        Replace("A", "Q1", {"quantity": 110}, "more"),
+        Execute("A", "1"),
+        Replace("A", "Q2", {"quantity": 120}),
+        RefuseReplace("A", "2", RefusalReason.BROKER_OPTION),
+        Cancel("A", "Q3"),
+        RefuseCancel("A", "3", RefusalReason.OTHER),
+        Replace("A", "Q4", {"quantity": 130}),
+        ReplaceAtVenue("A", "4"),
+        Cancel("A", "Q5", "flat"),
+    )
+    assert past_requests(book.events[ALICE])[-1] == PastRequest(
+        "Q5", RequestKind.CANCEL, RequestOutcome.PENDING, "flat"
+    )
+    book.play(EndDay("A", "5"))
+    assert [
+        (request.key, request.outcome.name, request.outcome_code) for request in past_requests(book.events[ALICE])
+    ] == [
+        ("Q1", "ACCEPTED", ""),
+        ("Q2", "REFUSED", "BROKER_OPTION"),
+        ("Q3", "REFUSED", "OTHER"),
+        ("Q4", "ACCEPTED", ""),
+        ("Q5", "SUPERSEDED", ""),
+    ]
+    more = PastRequest("Q1", RequestKind.REPLACE, RequestOutcome.ACCEPTED, "more", {"quantity": 110})
+    assert past_requests(book.events[ALICE])[0] == more
 
 
 def test_a_restatement_needs_no_request() -> None:
