@@ -212,12 +212,12 @@ def timer_to_proto(timer: CancelTimer | None) -> cancel_timer_pb2.CancelTimer | 
 
 
 def _time_in_force(label: str | None) -> terms_pb2.TimeInForce.ValueType:
-    return terms_pb2.TimeInForce.Value(f"TIME_IN_FORCE_{label or 'UNSPECIFIED'}")
+    return terms_pb2.TimeInForce.Value(f"TIME_IN_FORCE_{label}") if label else terms_pb2.TIME_IN_FORCE_UNSPECIFIED
 
 
 def _security_id_source(label: str | None) -> order_pb2.SecurityIdSource.ValueType:
-    return order_pb2.SecurityIdSource.Value(f"SECURITY_ID_SOURCE_{label or 'UNSPECIFIED'}")
+    return order_pb2.SecurityIdSource.Value(f"SECURITY_ID_SOURCE_{label}") if label else order_pb2.SECURITY_ID_SOURCE_UNSPECIFIED
 
 
 def _short_sale(label: str | None) -> order_pb2.ShortSale.ValueType:
-    return order_pb2.ShortSale.Value(f"SHORT_SALE_{label or 'UNSPECIFIED'}")
+    return order_pb2.ShortSale.Value(f"SHORT_SALE_{label}") if label else order_pb2.SHORT_SALE_UNSPECIFIED
