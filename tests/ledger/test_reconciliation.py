@@ -8,12 +8,16 @@ import json
 from collections.abc import Iterator
 from contextlib import aclosing
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.timestamp_pb2 import Timestamp
 from psycopg import Connection
 
+from blotter.orders.v1 import execution_report_pb2 as reports_pb
+from blotter.orders.v1 import order_pb2, request_pb2, terms_pb2
 from service import migrations
 from service.domain.discrepancies import Discrepancy
 from service.embedded import Cluster
@@ -21,7 +25,8 @@ from service.repositories.reconciliation import Reconciliation
 from tests.conftest import ALICE, Database, cloned, created
 from tests.ledger.test_adversary import CALLER, Inside
 from tests.ledger.test_leaves import everything
-from tests.serving import serving
+from tests.rpc.errors import refused
+from tests.serving import EXECUTION, Blotter, as_trader, report_request, serving
 
 
 @pytest.fixture(scope="module")
@@ -31,10 +36,62 @@ def traded(template: Database) -> Iterator[Database]:
     async def trade() -> None:
         async with serving(database) as blotter:
             await everything(blotter)
+            await more(blotter)
 
     with cloned(template, "blotter_reconciled") as database:
         asyncio.run(trade())
         yield database
+
+
+async def more(blotter: Blotter) -> None:
+    """Further orders of which the checks have to know something."""
+    refusable = blotter.orders.ReportExecution
+    busted, closed = reports_pb.FillBustedReport, reports_pb.DoneForDayReport()
+
+    async def request(order: order_pb2.Order, quantity: int) -> None:
+        asked = request_pb2.ReplaceOrderRequest(
+            order_id=order.order_id,
+            request_key=uuid4().hex,
+            terms=terms_pb2.OrderTerms(quantity=quantity),
+            update_mask=FieldMask(paths=["quantity"]),
+        )
+        await blotter.orders.ReplaceOrder(asked, metadata=as_trader(ALICE))
+
+    market = await blotter.submit(order_type=order_pb2.ORDER_TYPE_MARKET, price="")
+    await blotter.report(market, restated=reports_pb.RestatedReport(quantity=50, price="3"))
+    await blotter.report(market, rejected=reports_pb.RejectedReport(reason="no"))
+    await blotter.fill(market, 50)
+    await refused(refusable(report_request(market, cancelled=reports_pb.CancelledReport()), metadata=EXECUTION))
+
+    day = await blotter.submit()
+    await blotter.fill(day, 30)
+    await request(day, 20)
+    await blotter.report(day, done_for_day=closed)
+    await blotter.report(day, cancelled=reports_pb.CancelledReport(reason="after the close"))
+
+    filled = await blotter.submit()
+    await blotter.fill(filled, 100, execution_id="F-1")
+    await blotter.report(filled, done_for_day=closed)
+    bust = busted(execution_id="F-2", ref_execution_id="F-1")
+    await blotter.report(filled, fill_busted=bust)
+    await blotter.fill(filled, 30)
+    await request(filled, 20)
+    await blotter.report(filled, replaced=reports_pb.ReplacedReport())
+
+    cancelled = await blotter.submit()
+    await blotter.fill(cancelled, 100, execution_id="G-1")
+    await blotter.report(cancelled, cancelled=reports_pb.CancelledReport(reason="by the venue"))
+    await blotter.report(cancelled, fill_busted=busted(execution_id="G-2", ref_execution_id="G-1"))
+
+    later = await blotter.submit(
+        expire_time=Timestamp(seconds=4_000_000_000), time_in_force=terms_pb2.TIME_IN_FORCE_GTD
+    )
+    await request(later, 20)
+    await blotter.report(later, executed=reports_pb.ExecutedReport())
+    await request(later, 30)
+    await blotter.report(later, done_for_day=closed)
+    late = reports_pb.CancelRefusedReport(refusal_reason=reports_pb.REFUSAL_REASON_UNKNOWN_ORDER)
+    await blotter.report(later, cancel_refused=late)
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.mutants import append, lifecycle, orders, streams, verifier
+from tests.mutants import append, lifecycle, orders, reconciliation, streams, verifier
 from tests.mutants.mutant import Mutant
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -10,6 +10,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *lifecycle.MUTANTS,
     *append.MUTANTS,
     *verifier.MUTANTS,
+    *reconciliation.MUTANTS,
     *streams.MUTANTS,
 )
 
