@@ -278,8 +278,7 @@ CHECKS: list[tuple[DiscrepancyKind, str]] = [
             LEFT JOIN execution_logs AS l ON (l.trader_id, l.sequence) = (c.trader_id, c.sequence)
             LEFT JOIN fills AS f ON (f.trader_id, f.id, f.order_id) = (c.trader_id, c.fill_id, c.order_id)
         WHERE {_CORRECTIONS} AND (
-            f.id IS NULL
-            OR (c.order_id, c.fill_id, c.execution_id, c.trade_date, c.venue, c.timestamp, c.quantity, c.price,
+            (c.order_id, c.fill_id, c.execution_id, c.trade_date, c.venue, c.timestamp, c.quantity, c.price,
                 c.commission, c.reason, c.created_at,
                 CASE c.quantity WHEN 0 THEN 'FILL_BUSTED' ELSE 'FILL_CORRECTED' END)
               IS DISTINCT FROM (

@@ -61,7 +61,7 @@ def where(table: str, row: dict[str, Any]) -> sql.Composed:
     )
 
 
-def changed(table: str, name: str, value: Any, kind: str, nullable: bool, chance: random.Random) -> sql.Composable:
+def changed(name: str, value: Any, kind: str, nullable: bool, chance: random.Random) -> sql.Composable:
     """Another value for a column."""
     column = sql.Identifier(name)
     if value is not None and nullable and chance.random() < 0.1:
@@ -96,9 +96,9 @@ def changed(table: str, name: str, value: Any, kind: str, nullable: bool, chance
     return sql.SQL(chance.choice(by_type[kind])).format(column)
 
 
-def change_a_column(connection: Connection[Any], chance: random.Random) -> str:
-    table = chance.choice(TABLES)
-    columns = [
+def columns_of(connection: Connection[Any], table: str) -> list[tuple[str, str, bool]]:
+    """The names and types of a table's columns, and whether they may be null; without those that nothing covers."""
+    return [
         (name, kind, nullable == "YES")
         for name, kind, nullable, generated in connection.execute(
             "SELECT column_name, CASE data_type WHEN 'USER-DEFINED' THEN udt_name ELSE data_type END, is_nullable, "
@@ -107,9 +107,14 @@ def change_a_column(connection: Connection[Any], chance: random.Random) -> str:
         )
         if generated == "NEVER" and (table, name) not in BOOKKEEPING
     ]
+
+
+def change_a_column(connection: Connection[Any], chance: random.Random) -> str:
+    table = chance.choice(TABLES)
+    columns = columns_of(connection, table)
     name, kind, nullable = chance.choice(columns)
     row = chance.choice(rows_of(connection, table))
-    value = changed(table, name, row[name], kind, nullable, chance)
+    value = changed(name, row[name], kind, nullable, chance)
     query = sql.SQL("UPDATE {} SET {} = {} WHERE {} AND {} IS DISTINCT FROM {}").format(
         sql.Identifier(table), sql.Identifier(name), value, where(table, row), sql.Identifier(name), value
     )

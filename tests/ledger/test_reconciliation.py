@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import random
 from collections.abc import Iterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -14,7 +15,7 @@ import psycopg
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
-from psycopg import Connection
+from psycopg import Connection, sql
 
 from blotter.orders.v1 import execution_report_pb2 as reports_pb
 from blotter.orders.v1 import order_pb2, request_pb2, terms_pb2
@@ -23,6 +24,7 @@ from service.domain.discrepancies import Discrepancy
 from service.embedded import Cluster
 from service.repositories.reconciliation import Reconciliation
 from tests.conftest import ALICE, Database, cloned, created
+from tests.ledger.tampering import changed, columns_of, rows_of, where
 from tests.ledger.test_adversary import CALLER, Inside
 from tests.ledger.test_leaves import everything
 from tests.rpc.errors import refused
@@ -63,11 +65,13 @@ async def more(blotter: Blotter) -> None:
     await blotter.fill(market, 50)
     await refused(refusable(report_request(market, cancelled=reports_pb.CancelledReport()), metadata=EXECUTION))
 
-    day = await blotter.submit()
-    await blotter.fill(day, 30)
-    await request(day, 20)
-    await blotter.report(day, done_for_day=closed)
-    await blotter.report(day, cancelled=reports_pb.CancelledReport(reason="after the close"))
+    for also_cancelled in (False, True):
+        day = await blotter.submit()
+        await blotter.fill(day, 30)
+        await request(day, 20)
+        await blotter.report(day, done_for_day=closed)
+        if also_cancelled:
+            await blotter.report(day, cancelled=reports_pb.CancelledReport(reason="after the close"))
 
     filled = await blotter.submit()
     await blotter.fill(filled, 100, execution_id="F-1")
@@ -267,6 +271,21 @@ async def test_what_was_altered_is_reported(superuser: Connection[Any], statemen
     assert superuser.execute(statement.encode()).rowcount > 0
     reported = await found(superuser)
     assert detail in reported.get(kind, set()), reported
+
+
+@pytest.mark.parametrize("table", ["orders", "fills", "fill_corrections"])
+async def test_a_change_of_any_column_is_reported(superuser: Connection[Any], table: str) -> None:
+    chance = random.Random(1)
+    [row, *_] = [row for row in rows_of(superuser, table) if row.get("account", "A-1") == "A-1"]
+    for name, kind, _ in columns_of(superuser, table):
+        value = changed(name, row[name], kind, nullable=False, chance=chance)
+        query = sql.SQL("UPDATE {} SET {} = {} WHERE {}").format(
+            sql.Identifier(table), sql.Identifier(name), value, where(table, row)
+        )
+        with suppress(psycopg.IntegrityError):  # of the checks on rows
+            superuser.execute(query)
+            assert await found(superuser) != OVERFILLED, name
+        superuser.rollback()
 
 
 class Desk:

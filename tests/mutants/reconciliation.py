@@ -39,7 +39,6 @@ MUTANTS = (
         for old, new in (
             ("ELSE (l.timestamp AT TIME ZONE 'UTC')::date END", "ELSE f.trade_date END"),
             ("CASE WHEN l.leaf_version > 1 THEN l.trade_date\n", "CASE WHEN l.leaf_version > 1 THEN f.trade_date\n"),
-            ("            f.id IS NULL\n            OR (c.order_id", "            (c.order_id"),
             ("AND sequence < c.sequence AND execution_id = l.ref_execution_id", "AND sequence < c.sequence"),
             ("l.action IN ('FILL_CORRECTED', 'FILL_BUSTED') AND c.id IS NULL", "false"),
             ("<= (f.id, {LAST})\n                ORDER BY fill_id DESC, sequence DESC LIMIT 1",
