@@ -1,187 +1,352 @@
-"""Every transition of an order by raw SQL of the superuser, to whom only triggers apply, not grants or policies."""
+"""What each event does to an order in each state, by the functions of the logins: LIFECYCLE is the whole answer.
+
+A cell has the status after the event, with `+` and the request that waits then, or the refusal. Refused requests write
+nothing; refused reports are recorded and change nothing.
+"""
 
 from __future__ import annotations
 
-import itertools
+from collections.abc import Iterator
 from typing import NamedTuple
 from uuid import UUID
 
-import psycopg
 import pytest
 
-from tests.conftest import ALICE, Database
-from tests.isolation.desk import (
-    cancel,
-    connected,
-    count,
-    enter,
-    fill,
-    one,
-    raw_fill,
-    raw_log,
-    raw_order,
-    raw_update,
-    refused,
-    report,
-)
+from tests.conftest import ALICE, Database, cloned
+from tests.isolation.desk import DIGEST, Connection, connected, enter, filling, one, outcome, report
 
-STATUSES = ("PENDING", "PARTIAL", "FILLED", "REJECTED", "CANCELLED")
+LIFECYCLE = """
+at the desk
+    cancel                      CANCELLED
+    replace, 60 shares          PENDING
+    approved                    PENDING
+    executed                    PENDING
+    recovered                   PENDING
+    rejected                    REJECTED
+    cancelled                   CANCELLED
+    replaced                    REQUEST_NOT_PENDING
+    replaced, other key         REQUEST_NOT_PENDING
+    cancel refused              PENDING
+    cancel refused, other key   PENDING
+    replace refused             PENDING
+    restated, 60 shares         PENDING
+    done for day                CANCELLED
+    filled, 60 shares           PARTIAL
+    filled, 100 shares          FILLED
+    corrected, 10 shares        FILL_NOT_FOUND
+    busted                      FILL_NOT_FOUND
+at a venue
+    cancel                      PENDING+CANCEL
+    replace, 60 shares          PENDING+REPLACE
+    approved                    PENDING
+    executed                    PENDING
+    recovered                   PENDING
+    rejected                    REJECTED
+    cancelled                   CANCELLED
+    replaced                    REQUEST_NOT_PENDING
+    replaced, other key         REQUEST_NOT_PENDING
+    cancel refused              PENDING
+    cancel refused, other key   PENDING
+    replace refused             PENDING
+    restated, 60 shares         PENDING
+    done for day                CANCELLED
+    filled, 60 shares           PARTIAL
+    filled, 100 shares          FILLED
+    corrected, 10 shares        FILL_NOT_FOUND
+    busted                      FILL_NOT_FOUND
+partly filled
+    cancel                      PARTIAL+CANCEL
+    replace, 60 shares          PARTIAL+REPLACE
+    approved                    PARTIAL
+    executed                    PARTIAL
+    recovered                   PARTIAL
+    rejected                    REJECTED
+    cancelled                   CANCELLED
+    replaced                    REQUEST_NOT_PENDING
+    replaced, other key         REQUEST_NOT_PENDING
+    cancel refused              PARTIAL
+    cancel refused, other key   PARTIAL
+    replace refused             PARTIAL
+    restated, 60 shares         PARTIAL
+    done for day                CANCELLED
+    filled, 60 shares           FILLED
+    filled, 100 shares          FILLED
+    corrected, 10 shares        PARTIAL
+    busted                      PENDING
+filled
+    cancel                      ORDER_CLOSED
+    replace, 60 shares          FILLED+REPLACE
+    approved                    ORDER_CLOSED
+    executed                    FILLED
+    recovered                   FILLED
+    rejected                    ORDER_CLOSED
+    cancelled                   FILLED
+    replaced                    REQUEST_NOT_PENDING
+    replaced, other key         REQUEST_NOT_PENDING
+    cancel refused              FILLED
+    cancel refused, other key   FILLED
+    replace refused             FILLED
+    restated, 60 shares         FILLED
+    done for day                FILLED
+    filled, 60 shares           FILLED
+    filled, 100 shares          FILLED
+    corrected, 10 shares        PARTIAL
+    busted                      PENDING
+overfilled
+    cancel                      ORDER_CLOSED
+    replace, 60 shares          FILLED+REPLACE
+    approved                    ORDER_CLOSED
+    executed                    FILLED
+    recovered                   FILLED
+    rejected                    ORDER_CLOSED
+    cancelled                   FILLED
+    replaced                    REQUEST_NOT_PENDING
+    replaced, other key         REQUEST_NOT_PENDING
+    cancel refused              FILLED
+    cancel refused, other key   FILLED
+    replace refused             FILLED
+    restated, 60 shares         FILLED
+    done for day                FILLED
+    filled, 60 shares           FILLED
+    filled, 100 shares          FILLED
+    corrected, 10 shares        PARTIAL
+    busted                      PENDING
+cancelled
+    cancel                      REPLAYED
+    replace, 60 shares          ORDER_CLOSED
+    approved                    ORDER_CLOSED
+    executed                    CANCELLED
+    recovered                   CANCELLED
+    rejected                    ORDER_CLOSED
+    cancelled                   CANCELLED
+    replaced                    REQUEST_NOT_PENDING
+    replaced, other key         REQUEST_NOT_PENDING
+    cancel refused              CANCELLED
+    cancel refused, other key   CANCELLED
+    replace refused             CANCELLED
+    restated, 60 shares         CANCELLED
+    done for day                CANCELLED
+    filled, 60 shares           CANCELLED
+    filled, 100 shares          FILLED
+    corrected, 10 shares        FILL_NOT_FOUND
+    busted                      FILL_NOT_FOUND
+cancelled, partly filled
+    cancel                      REPLAYED
+    replace, 60 shares          ORDER_CLOSED
+    approved                    ORDER_CLOSED
+    executed                    CANCELLED
+    recovered                   CANCELLED
+    rejected                    ORDER_CLOSED
+    cancelled                   CANCELLED
+    replaced                    REQUEST_NOT_PENDING
+    replaced, other key         REQUEST_NOT_PENDING
+    cancel refused              CANCELLED
+    cancel refused, other key   CANCELLED
+    replace refused             CANCELLED
+    restated, 60 shares         CANCELLED
+    done for day                CANCELLED
+    filled, 60 shares           FILLED
+    filled, 100 shares          FILLED
+    corrected, 10 shares        CANCELLED
+    busted                      CANCELLED
+cancelled, then filled
+    cancel                      REPLAYED
+    replace, 60 shares          ORDER_CLOSED
+    approved                    ORDER_CLOSED
+    executed                    FILLED
+    recovered                   FILLED
+    rejected                    ORDER_CLOSED
+    cancelled                   FILLED
+    replaced                    REQUEST_NOT_PENDING
+    replaced, other key         REQUEST_NOT_PENDING
+    cancel refused              FILLED
+    cancel refused, other key   FILLED
+    replace refused             FILLED
+    restated, 60 shares         FILLED
+    done for day                FILLED
+    filled, 60 shares           FILLED
+    filled, 100 shares          FILLED
+    corrected, 10 shares        CANCELLED
+    busted                      CANCELLED
+rejected
+    cancel                      ORDER_CLOSED
+    replace, 60 shares          ORDER_CLOSED
+    approved                    ORDER_CLOSED
+    executed                    REJECTED
+    recovered                   REJECTED
+    rejected                    ORDER_CLOSED
+    cancelled                   ORDER_CLOSED
+    replaced                    REQUEST_NOT_PENDING
+    replaced, other key         REQUEST_NOT_PENDING
+    cancel refused              REJECTED
+    cancel refused, other key   REJECTED
+    replace refused             REJECTED
+    restated, 60 shares         REJECTED
+    done for day                REJECTED
+    filled, 60 shares           REJECTED
+    filled, 100 shares          FILLED
+    corrected, 10 shares        FILL_NOT_FOUND
+    busted                      FILL_NOT_FOUND
+cancel waits
+    cancel                      REPLAYED
+    replace, 60 shares          REQUEST_PENDING
+    approved                    PARTIAL+CANCEL
+    executed                    PARTIAL+CANCEL
+    recovered                   PARTIAL+CANCEL
+    rejected                    REJECTED
+    cancelled                   CANCELLED
+    replaced                    REQUEST_NOT_PENDING
+    replaced, other key         REQUEST_NOT_PENDING
+    cancel refused              PARTIAL
+    cancel refused, other key   PARTIAL+CANCEL
+    replace refused             PARTIAL+CANCEL
+    restated, 60 shares         PARTIAL+CANCEL
+    done for day                CANCELLED
+    filled, 60 shares           FILLED+CANCEL
+    filled, 100 shares          FILLED+CANCEL
+    corrected, 10 shares        PARTIAL+CANCEL
+    busted                      PENDING+CANCEL
+replace waits
+    cancel                      REQUEST_PENDING
+    replace, 60 shares          REQUEST_PENDING
+    approved                    PARTIAL+REPLACE
+    executed                    PARTIAL+REPLACE
+    recovered                   PARTIAL+REPLACE
+    rejected                    REJECTED
+    cancelled                   CANCELLED
+    replaced                    PARTIAL
+    replaced, other key         REQUEST_NOT_PENDING
+    cancel refused              PARTIAL+REPLACE
+    cancel refused, other key   PARTIAL+REPLACE
+    replace refused             PARTIAL
+    restated, 60 shares         PARTIAL+REPLACE
+    done for day                CANCELLED
+    filled, 60 shares           FILLED+REPLACE
+    filled, 100 shares          FILLED+REPLACE
+    corrected, 10 shares        PARTIAL+REPLACE
+    busted                      PENDING+REPLACE
+"""
 
-# The permitted next statuses from each status: without a fill, with a partial fill, with a fill of the rest.
-ALLOWED = {
-    ("PENDING", "none"): {"PENDING", "REJECTED", "CANCELLED"},
-    ("PENDING", "some"): {"PARTIAL"},
-    ("PENDING", "rest"): {"FILLED"},
-    ("PARTIAL", "none"): {"PARTIAL", "REJECTED", "CANCELLED"},
-    ("PARTIAL", "some"): {"PARTIAL"},
-    ("PARTIAL", "rest"): {"FILLED"},
-    ("FILLED", "none"): {"FILLED"},
-    ("REJECTED", "none"): {"REJECTED"},
-    ("REJECTED", "some"): {"REJECTED"},
-    ("REJECTED", "rest"): {"FILLED"},
-    ("CANCELLED", "none"): {"CANCELLED"},
-    ("CANCELLED", "some"): {"CANCELLED"},
-    ("CANCELLED", "rest"): {"FILLED"},
+REQUESTS = {
+    "cancel": ("cancel_order", {}),
+    "replace, 60 shares": ("replace_order", {"p_request_key": "new", "p_terms": '{"quantity": 60}'}),
+}
+
+KEY = {"p_request_key": "key"}
+
+REPORTS: dict[str, tuple[str, dict[str, object]]] = {
+    "approved": ("APPROVED", {}),
+    "executed": ("EXECUTED", {}),
+    "recovered": ("RECOVERED", {}),
+    "rejected": ("REJECTED", {}),
+    "cancelled": ("CANCELLED", {}),
+    "replaced": ("REPLACED", {}),
+    "replaced, other key": ("REPLACED", {"p_request_key": "other"}),
+    "cancel refused": ("CANCEL_REFUSED", {}),
+    "cancel refused, other key": ("CANCEL_REFUSED", {"p_request_key": "other"}),
+    "replace refused": ("REPLACE_REFUSED", {}),
+    "restated, 60 shares": ("RESTATED", {"p_quantity": 60}),
+    "done for day": ("DONE_FOR_DAY", {}),
+    "filled, 60 shares": ("FILLED", filling("new", 60)),
+    "filled, 100 shares": ("FILLED", filling("new", 100)),
+    "corrected, 10 shares": ("FILL_CORRECTED", filling("new", 10) | {"p_ref_execution_id": "old"}),
+    "busted": ("FILL_BUSTED", {"p_execution_id": "new", "p_ref_execution_id": "old"}),
+}
+
+CANCEL = ("cancel_order", {"p_request_key": "key", "p_request_digest": DIGEST})
+REPLACE = ("replace_order", {"p_request_key": "key", "p_terms": '{"quantity": 80}'})
+
+# What brings an order for 100 shares into the state.
+STATES: dict[str, list[tuple[str, dict[str, object]]]] = {
+    "at the desk": [],
+    "at a venue": [("EXECUTED", {})],
+    "partly filled": [("FILLED", filling("old", 40))],
+    "filled": [("FILLED", filling("old", 100))],
+    "overfilled": [("FILLED", filling("old", 120))],
+    "cancelled": [CANCEL],
+    "cancelled, partly filled": [("FILLED", filling("old", 40)), ("CANCELLED", {})],
+    "cancelled, then filled": [CANCEL, ("FILLED", filling("old", 100))],
+    "rejected": [("REJECTED", {})],
+    "cancel waits": [("FILLED", filling("old", 40)), CANCEL],
+    "replace waits": [("FILLED", filling("old", 40)), REPLACE],
 }
 
 
 class Standing(NamedTuple):
-    """The state of an order."""
+    """A database with an order in each state, and their ids."""
 
-    order_id: UUID
-    last_sequence: int
-    filled: int
-
-
-def order_in(database: Database, status: str) -> Standing:
-    """ALICE's order for 100, brought to a status by the functions."""
-    order_id = enter(database, ALICE)
-    if status in {"PARTIAL", "FILLED"}:
-        quantity = 40 if status == "PARTIAL" else 100
-        fill(database, ALICE, order_id, quantity, "execution-1")
-        return Standing(order_id, 2, quantity)
-    if status == "CANCELLED":
-        with connected(database, "blotter_trader", ALICE) as trader:
-            assert cancel(trader, ALICE, order_id) == "APPLIED"
-    if status == "REJECTED":
-        with connected(database, "blotter_execution", ALICE) as gateway:
-            assert report(gateway, ALICE, order_id, "REJECTED") == "APPLIED"
-    return Standing(order_id, 1 if status == "PENDING" else 2, 0)
+    database: Database
+    orders: dict[str, UUID]
 
 
-@pytest.mark.parametrize(
-    ("old", "filled", "new"),
-    [(old, filled, new) for (old, filled), new in itertools.product(ALLOWED, STATUSES)],
-)
-def test_an_order_changes_only_to_a_status_that_the_lifecycle_allows(
-    database: Database, old: str, filled: str, new: str
-) -> None:
-    order = order_in(database, old)
-    sequence = order.last_sequence + 1
-    quantity = {"none": 0, "some": 10, "rest": 100 - order.filled}[filled]
-    total = order.filled + quantity
-    with connected(database, "postgres") as superuser:
-        if quantity:
-            raw_fill(superuser, ALICE, order.order_id, sequence, quantity=quantity)
-        columns = {"status": new, "filled_quantity": total, "filled_notional": f"{total * 10.25}"}
-        if new not in ALLOWED[old, filled]:
-            with refused("23514", "orders_follow_their_lifecycle"):
-                raw_update(superuser, order.order_id, sequence, **columns)
-            superuser.rollback()
-            return
-        raw_update(superuser, order.order_id, sequence, **columns)
-        count(superuser, ALICE, sequence)
-        action = "FILLED" if quantity else new if new != old and new in {"REJECTED", "CANCELLED"} else "APPROVED"
-        late = {"reason": "LATE_FILL"} if quantity and old in {"REJECTED", "CANCELLED"} else {}
-        raw_log(superuser, ALICE, order.order_id, sequence, action, **late)
-    with connected(database, "blotter_compliance") as compliance:
-        assert one(compliance, "SELECT status FROM orders") == new
+def bring(connection: Connection, order_id: UUID, report_id: str, step: tuple[str, dict[str, object]]) -> str:
+    """Request or report something of an order; return the outcome."""
+    name, arguments = step
+    if name.isupper():
+        return report(connection, order_id, name, report_id, **arguments)
+    return outcome(connection, name, p_order_id=order_id, **arguments)
 
 
-@pytest.mark.parametrize("old", STATUSES)
-def test_no_status_takes_a_fill_beyond_the_quantity(database: Database, old: str) -> None:
-    order = order_in(database, old)
-    sequence = order.last_sequence + 1
-    quantity = 101 - order.filled
-    with connected(database, "postgres") as superuser:
-        raw_fill(superuser, ALICE, order.order_id, sequence, quantity=quantity)
-        for status in STATUSES:
-            with pytest.raises(psycopg.errors.CheckViolation), superuser.transaction():
-                raw_update(
-                    superuser,
-                    order.order_id,
-                    sequence,
-                    status=status,
-                    filled_quantity=101,
-                    filled_notional="1035.25",
-                )
-        superuser.rollback()
+@pytest.fixture(scope="module")
+def standing(template: Database) -> Iterator[Standing]:
+    with cloned(template, "blotter_lifecycle") as database:
+        orders = {}
+        for number, (state, steps) in enumerate(STATES.items()):
+            orders[state] = enter(database, ALICE, f"order-{number}")
+            for place, step in enumerate(steps):
+                name, arguments = step
+                login = "blotter_execution" if name.isupper() else "blotter_trader"
+                venue = {"p_venue": f"VENUE{number}"} if name.isupper() else {}
+                keyed = {"p_request_key": f"key-{number}"} if "p_request_key" in arguments else {}
+                with connected(database, login, ALICE) as connection:
+                    answered = bring(connection, orders[state], f"{number}-{place}", (name, arguments | venue | keyed))
+                assert answered == "APPLIED"
+        yield Standing(database, orders)
 
 
-@pytest.mark.parametrize(
-    ("status", "columns"),
-    [
-        ("REJECTED", {}),
-        ("CANCELLED", {}),
-        ("FILLED", {"filled_quantity": 100, "filled_notional": "1025"}),
-        ("PARTIAL", {"filled_quantity": 10, "filled_notional": "102.5"}),
-    ],
-)
-def test_an_order_begins_pending_and_unfilled(database: Database, status: str, columns: dict[str, object]) -> None:
-    with connected(database, "postgres") as superuser:
-        superuser.execute("INSERT INTO trader_sequences (trader_id) VALUES (%s)", [ALICE])
-        count(superuser, ALICE, 1)
-        order_id = raw_order(superuser, ALICE, 1, status=status, **columns)
-        with refused("23514", "execution_logs_action_fits_the_state"):
-            raw_log(superuser, ALICE, order_id, 1, "SUBMITTED")
-        superuser.rollback()
+def cell(connection: Connection, order_id: UUID, step: tuple[str, dict[str, object]]) -> str:
+    """What an event does to an order, as in LIFECYCLE."""
+    query = "SELECT orders::text FROM orders WHERE id = %s"
+    numbers = "SELECT last_sequence FROM trader_sequences"
+    before, last = one(connection, query, order_id), one(connection, numbers)
+    answered = bring(connection, order_id, "new", step)
+    if answered != "APPLIED":
+        recorded = step[0].isupper() and answered != "REPLAYED"
+        assert one(connection, numbers) == last + recorded
+        if recorded:
+            logged = connection.execute(
+                "SELECT action::text, refused, error_code FROM execution_logs WHERE sequence = %s", [last + 1]
+            ).fetchone()
+            assert logged == ("REJECTED", True, answered)
+        else:
+            assert one(connection, query, order_id) == before
+        return answered
+    assert one(connection, numbers) == last + 1
+    return str(one(connection, "SELECT concat_ws('+', status, pending_kind) FROM orders WHERE id = %s", order_id))
 
 
-@pytest.mark.parametrize(
-    "terms",
-    [
-        {"quantity": 1000},
-        {"quantity": 1},
-        {"price": "1.00"},
-        {"price": None},
-        {"side": "SELL"},
-        {"symbol": "MSFT"},
-        {"order_type": "STOP"},
-        {"stop_loss": "9"},
-        {"take_profit": "20"},
-        {"expires_at": "2099-01-01"},
-        {"created_at": "2020-01-01"},
-        {"client_order_id": "other"},
-        {"request_digest": b"\0" * 32},
-        {"id": UUID(int=1)},
-    ],
-    ids=lambda terms: next(iter(terms)),
-)
-def test_the_terms_of_an_order_are_final(database: Database, terms: dict[str, object]) -> None:
-    order_id = enter(database, ALICE)
-    with connected(database, "postgres") as superuser, refused("23514", "orders_terms_are_final"):
-        raw_update(superuser, order_id, 2, **terms)
+def expected() -> dict[str, dict[str, str]]:
+    """LIFECYCLE by state and event."""
+    cells: dict[str, dict[str, str]] = {}
+    state = ""
+    for line in LIFECYCLE.strip().split("\n"):
+        if line.startswith(" "):
+            event, answer = line[4:32].strip(), line[32:]
+            cells[state][event] = answer
+        else:
+            state = line
+            cells[state] = {}
+    return cells
 
 
-def test_a_late_fill_through_the_function_completes_or_leaves_a_cancelled_order(database: Database) -> None:
-    order = order_in(database, "CANCELLED")
-    with connected(database, "blotter_execution", ALICE) as gateway:
-        for number, quantity, status in ((1, 40, "CANCELLED"), (2, 60, "FILLED")):
-            ids = {"report_id": f"late-{number}", "execution_id": f"late-{number}"}
-            assert report(gateway, ALICE, order.order_id, "FILLED", quantity=quantity, **ids) == "APPLIED"
-            assert one(gateway, "SELECT status FROM orders") == status
-        assert one(gateway, "SELECT string_agg(reason, ' ') FROM execution_logs WHERE sequence > 2") == (
-            "LATE_FILL LATE_FILL"
-        )
-
-
-def test_a_refused_overfill_is_logged_and_changes_nothing(database: Database) -> None:
-    order = order_in(database, "PARTIAL")
-    with connected(database, "blotter_execution", ALICE) as gateway:
-        report_of_too_much = {"report_id": "report-2", "execution_id": "execution-2", "quantity": 61}
-        outcome = report(gateway, ALICE, order.order_id, "FILLED", **report_of_too_much)  # type: ignore[arg-type]
-        assert outcome == "OVERFILL"
-        assert gateway.execute("SELECT status::text, filled_quantity FROM orders").fetchone() == ("PARTIAL", 40)
-        assert gateway.execute(
-            "SELECT action::text, refused, error_code, fill_quantity, fill_id FROM execution_logs WHERE sequence = 3"
-        ).fetchone() == ("REJECTED", True, "OVERFILL", 61, None)
+@pytest.mark.parametrize("state", STATES)
+def test_each_event_has_its_effect_in_each_state(standing: Standing, state: str) -> None:
+    number = list(STATES).index(state)
+    found = {}
+    for events, login in ((REQUESTS, "blotter_trader"), (REPORTS, "blotter_execution")):
+        for event, (name, arguments) in events.items():
+            venue = {"p_venue": f"VENUE{number}"} if name.isupper() else {}
+            with connected(standing.database, login, ALICE) as connection:
+                found[event] = cell(connection, standing.orders[state], (name, arguments | venue))
+                connection.rollback()
+    assert found == expected()[state]

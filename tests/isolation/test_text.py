@@ -1,5 +1,6 @@
 """The database accepts all text that the service accepts: its rules are the part that SQL can express."""
 
+import json
 from collections.abc import Callable
 from uuid import uuid4
 
@@ -14,7 +15,7 @@ from service.domain.text import KEY, RESERVED_ACTORS, RESERVED_REASONS, is_reser
 from service.interceptors.identity import caller_from
 from service.servicers.fields import Fields
 from tests.conftest import ALICE, Database
-from tests.isolation.desk import DIGEST, connected, one
+from tests.isolation.desk import call, cancel, connected, filling, outcome, report, submit
 
 ANY = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60)
 ASCII = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=1, max_size=60)
@@ -29,18 +30,19 @@ NEAR = st.builds(
     st.sampled_from([str, str.lower, str.title, lambda word: "".join(chr(ord(letter) + 0xFEE0) for letter in word)]),
 )
 TEXT = ANY | ASCII | NEAR
-SUBMIT = """SELECT outcome FROM submit_order(
-    %s, %s, %s, %s, 'BUY', 'LIMIT', 100, 10.25, NULL, NULL, NULL, false, %s, %s)"""
-CANCEL = "SELECT outcome FROM cancel_order(%s, %s, NULL, %s, %s, %s)"
-REPORT = """SELECT outcome FROM report_execution(
-    %s, (SELECT id FROM orders WHERE client_order_id = %s), %s, %s, %s, '2012-06-21Z', %s, %s, %s, 0, %s, %s, %s, %s,
-    'execution', 'request')"""
 
 
 def accepts(check: Callable[[Fields, str], object], text: str) -> bool:
     """Whether the service accepts the text."""
     fields = Fields()
     check(fields, text)
+    return fields.valid
+
+
+def accepts_labels(labels: dict[str, str]) -> bool:
+    """Whether the service accepts the labels of an order."""
+    fields = Fields()
+    fields.order_labels("labels", labels)
     return fields.valid
 
 
@@ -63,24 +65,35 @@ def test_what_the_service_accepts_the_database_accepts(database: Database, texts
     key = chosen(lambda fields, text: fields.key("key", text))
     symbol = chosen(lambda fields, text: fields.symbol("symbol", text))
     reason = chosen(lambda fields, text: fields.reason("reason", text))
-    venue = chosen(lambda fields, text: fields.venue("venue", text, required=True))
+    venue = chosen(lambda fields, text: fields.name("venue", text, most=50, required=True))
     code = chosen(lambda fields, text: fields.code("code", text))
     actor = next(filter(accepts_actor, texts), "desk")
     request_id = next(filter(KEY.fullmatch, texts), "request")
+    account = chosen(lambda fields, text: fields.account("account", text))
+    labels = next((labels for labels in ({"l": text} for text in texts) if accepts_labels(labels)), {"l": "x"})
+    said = {"p_actor": actor, "p_request_id": request_id}
+    filed = {"p_account": account, "p_labels": json.dumps(labels), "p_parent_order_id": key, "p_security_id": key}
+    entered = said | filed | {"p_symbol": symbol, "p_security_id_source": "FIGI"}
     with connected(database, "blotter_trader", ALICE) as trader:
-        client_order_id = uuid4().hex
-        values = (ALICE, client_order_id, DIGEST, symbol, actor, request_id)
-        assert one(trader, SUBMIT, *values) == "APPLIED"
-        assert one(trader, SUBMIT, *(ALICE, key, *values[2:])) in {"APPLIED", "REPLAYED", "CLIENT_ORDER_ID_REUSED"}
+        order_id = submit(trader, uuid4().hex, **entered)
+        keyed = outcome(trader, "submit_order", p_client_order_id=key, **entered)
+        assert keyed in {"APPLIED", "REPLAYED", "CLIENT_ORDER_ID_REUSED"}
+        asked = {"p_order_id": order_id, "p_request_key": uuid4().hex, "p_reason": reason}
+        assert outcome(trader, "replace_order", **asked, **said) == "APPLIED"
+        call(trader, "set_cancel_timer", **said)
+    said["p_actor"] = "execution"
     with connected(database, "blotter_execution", ALICE) as gateway:
-        executed = ("EXECUTED", venue, reason, code, None, None, None, None)
-        assert one(gateway, REPORT, ALICE, client_order_id, uuid4().hex, DIGEST, *executed) == "APPLIED"
-        filled = ("FILLED", venue, None, None, key, 1, "1", "0")
-        outcome = one(gateway, REPORT, ALICE, client_order_id, key, DIGEST, *filled)
-        assert outcome in {"APPLIED", "EXECUTION_ID_REUSED", "REPLAYED"}
+        words = {"p_venue": venue, "p_reason": reason, "p_error_code": code}
+        assert report(gateway, order_id, "EXECUTED", uuid4().hex, **words, **said) == "APPLIED"
+        filled = filling(key, 1) | {"p_venue": venue}
+        outcomes = {"APPLIED", "EXECUTION_ID_REUSED", "REPLAYED", "REPORT_ID_REUSED"}
+        assert report(gateway, order_id, "FILLED", key, **filled, **said) in outcomes
+        busted = {"p_venue": venue, "p_execution_id": uuid4().hex, "p_ref_execution_id": key, "p_reason": reason}
+        outcomes = {"APPLIED", "FILL_NOT_FOUND"}
+        assert report(gateway, order_id, "FILL_BUSTED", uuid4().hex, **busted, **said) in outcomes
+    said["p_actor"] = actor
     with connected(database, "blotter_trader", ALICE) as trader:
-        order_id = one(trader, "SELECT id FROM orders WHERE client_order_id = %s", client_order_id)
-        assert one(trader, CANCEL, ALICE, order_id, reason, actor, request_id) == "APPLIED"
+        assert cancel(trader, order_id, p_reason=reason, **said) == "APPLIED"
 
 
 @given(NEAR)
@@ -92,16 +105,14 @@ def test_a_reserved_word_that_the_service_refuses_the_database_refuses(database:
     if "\u0131" in text or not is_visible(text):
         return  # the upper case of a dotless i depends on the locale of the database
     with connected(database, "blotter_trader", ALICE) as trader:
-        client_order_id = uuid4().hex
-        one(trader, SUBMIT, ALICE, client_order_id, DIGEST, "AAPL", "desk", "request")
-        order_id = one(trader, "SELECT id FROM orders WHERE client_order_id = %s", client_order_id)
+        order_id = submit(trader, uuid4().hex)
         for reason, actor in ((text, "desk"), ("changed my mind", text)):
             savepoint = trader.transaction(force_rollback=True)
             reserved = is_reserved(reason, RESERVED_REASONS)
             reserved |= actor.isascii() and actor == actor.strip() and not accepts_actor(actor)
             if reserved:
                 with pytest.raises(CheckViolation), savepoint:
-                    one(trader, CANCEL, ALICE, order_id, reason, actor, "request")
+                    cancel(trader, order_id, p_reason=reason, p_actor=actor)
 
 
 @pytest.mark.parametrize("actor", sorted(RESERVED_ACTORS - {"trader"}))
