@@ -741,7 +741,7 @@ CREATE FUNCTION public.canonical_terms(p_terms jsonb) RETURNS jsonb
             END IF;
             v_terms := v_terms || jsonb_build_object(v_name, v_canonical);
         END LOOP;
-        RETURN v_terms;
+        RETURN nullif(v_terms, '{}');
     END $$;
 
 COMMENT ON FUNCTION public.canonical_terms(p_terms jsonb) IS 'The terms of a request, each in its one spelling';

@@ -399,7 +399,7 @@ LIFECYCLE = """
             END IF;
             v_terms := v_terms || jsonb_build_object(v_name, v_canonical);
         END LOOP;
-        RETURN v_terms;
+        RETURN nullif(v_terms, '{}');
     END $$;
     COMMENT ON FUNCTION canonical_terms IS 'The terms of a request, each in its one spelling';
 
