@@ -1,4 +1,4 @@
-"""The Python examples, and those of the client's README, run against a real server."""
+"""The Python examples, those of the client's README, and that of docs/gateways.md, run against a real server."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from tests.serving import Server
 SECONDS = 60
 EXAMPLES = sorted(path.name for path in (ROOT / "examples" / "python").glob("*.py"))
 WATCHES = ["watch_and_submit.py", "watch_and_submit_async.py"]
+GATEWAYS = (ROOT / "docs" / "gateways.md").read_text("utf-8")
 README = (ROOT / "packages" / "client" / "README.md").read_text("utf-8")
-SNIPPETS = re.findall(r"^```python\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+SNIPPETS = PYTHON.findall(README)
 
 
 def run(*arguments: str) -> str:
@@ -59,11 +61,30 @@ def test_the_example_of_a_gateway(server: Server) -> None:
     ]
 
 
+def run_snippet(program: str, server: Server) -> str:
+    """Run a program of a page as another trader, on another server; return its output."""
+    program = program.replace("localhost:50051", server.target)
+    return run("-c", program.replace("11111111-0000-4000-8000-000000000000", str(ALICE)))
+
+
+def test_the_sequences_of_calls_for_the_author_of_a_gateway(server: Server) -> None:
+    [program] = PYTHON.findall(GATEWAYS)
+    printed = [line.split()[:3] for line in run_snippet(program, server).splitlines()]
+    assert printed == [
+        ["PENDING", "0", "100"],
+        ["PARTIAL", "40", "60"],
+        ["FILLED", "100", "0"],
+        ["FILLED", "100", "0"],
+        ["PARTIAL", "100", "50"],
+        ["PARTIAL", "40", "110"],
+    ]
+    shown = re.findall(r"(\w+), (\d+) filled, (\d+) open", GATEWAYS)
+    assert shown == [tuple(printed[index]) for index in (1, 4, 5)], "the table of the page says the same"
+
+
 @pytest.mark.parametrize("number", range(len(SNIPPETS)))
 def test_a_snippet_of_the_readme(number: int, server: Server) -> None:
-    program = SNIPPETS[number].replace("localhost:50051", server.target)
-    program = program.replace("11111111-0000-4000-8000-000000000000", str(ALICE))
-    assert "SUBMITTED PENDING" in run("-c", program)
+    assert "SUBMITTED PENDING" in run_snippet(SNIPPETS[number], server)
 
 
 def test_there_are_examples_of_both_clients() -> None:

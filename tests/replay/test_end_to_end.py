@@ -12,6 +12,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
+from blotter.audit.v1 import inspection_pb2
 from blotter_client import Action, Client, OrderStatus, OrderType, Side
 from replay import lobster
 from replay.book import Book
@@ -44,6 +45,23 @@ def test_the_demo_flow_is_recorded_exactly_and_once(server: Server) -> None:
     again, compared = played(flow, book, server)
     assert [str(difference) for difference in again.differences + compared.differences] == []
     assert compared.counts["events of streams"] == 0
+
+
+def test_the_demo_flow_reconciles_but_for_orders_with_an_excess(server: Server) -> None:
+    flow = generate(11, 120)
+    book = Book.of(flow.steps, TRADERS)
+    played(flow, book, server)
+    overfilled = {order for order, state in book.orders.items() if state.excess_quantity}
+    assert overfilled
+    ids: dict[str, str] = {}
+    for trader_id in TRADERS:
+        with Client(server.target, trader_id=trader_id) as trader:
+            ids |= {order.order_id: order.client_order_id for order in trader.list_orders()}
+    with Client(server.target, role="compliance") as auditor:
+        found = [message.discrepancy for message in auditor.reconcile_orders() if message.HasField("discrepancy")]
+    kinds = {inspection_pb2.DiscrepancyKind.Name(discrepancy.kind) for discrepancy in found}
+    assert kinds == {"DISCREPANCY_KIND_ORDER_OVERFILLED"}
+    assert {ids[discrepancy.order_id] for discrepancy in found} == overfilled
 
 
 def test_a_flow_that_was_played_in_part_resumes(server: Server) -> None:

@@ -20,7 +20,7 @@ from tests.serving import Server
 
 PYTHON = [
     program
-    for file in ("README.md", "docs/contract.md", "docs/gateways.md")
+    for file in ("README.md", "docs/contract.md")
     for program in re.findall(r"^```python\n(.*?)^```", (ROOT / file).read_text("utf-8"), re.MULTILINE | re.DOTALL)
 ]
 ERRORS = (ROOT / "docs" / "errors.md").read_text("utf-8")
