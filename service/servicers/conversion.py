@@ -216,7 +216,11 @@ def _time_in_force(label: str | None) -> terms_pb2.TimeInForce.ValueType:
 
 
 def _security_id_source(label: str | None) -> order_pb2.SecurityIdSource.ValueType:
-    return order_pb2.SecurityIdSource.Value(f"SECURITY_ID_SOURCE_{label}") if label else order_pb2.SECURITY_ID_SOURCE_UNSPECIFIED
+    return (
+        order_pb2.SecurityIdSource.Value(f"SECURITY_ID_SOURCE_{label}")
+        if label
+        else order_pb2.SECURITY_ID_SOURCE_UNSPECIFIED
+    )
 
 
 def _short_sale(label: str | None) -> order_pb2.ShortSale.ValueType:
