@@ -27,7 +27,7 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 
 SAID_BY_ALL = {"p_actor": "desk", "p_request_id": "request"}
 
-ENTRIES: dict[str, dict[str, dict[str, object]]] = {
+ENTRIES: dict[str, dict[str, dict[str, Any]]] = {
     "blotter_trader": {
         "submit_order": {
             "p_client_order_id": "first",
@@ -187,7 +187,7 @@ def report(
     return outcome(connection, "report_execution", **values)
 
 
-def filling(execution_id: str = "execution-1", quantity: int = 10) -> dict[str, object]:
+def filling(execution_id: str = "execution-1", quantity: int = 10) -> dict[str, Any]:
     """The arguments of a report of a fill."""
     return {"p_execution_id": execution_id, "p_quantity": quantity, "p_price": "10.25", "p_commission": "0"}
 
@@ -212,7 +212,7 @@ def correct(database: Database, trader_id: UUID, order_id: UUID, execution_id: s
         assert report(gateway, order_id, "FILL_CORRECTED", f"report-{execution_id}", **corrected) == "APPLIED"
 
 
-def insert(connection: Connection, table: str, row: dict[str, object]) -> None:
+def insert(connection: Connection, table: str, row: dict[str, Any]) -> None:
     """Insert a row by hand."""
     statement = sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(
         sql.Identifier(table),
@@ -227,7 +227,7 @@ RAW_ORDER_ID = UUID("00000000-0000-4000-8000-00000000000a")
 
 def raw_order(connection: Connection, trader_id: UUID, sequence: int, **columns: object) -> UUID:
     """Insert into orders by hand, also with other columns; return the order's id."""
-    row: dict[str, object] = {
+    row: dict[str, Any] = {
         "id": RAW_ORDER_ID,
         "trader_id": trader_id,
         "client_order_id": f"raw-{sequence}",
@@ -248,7 +248,7 @@ def raw_log(
     connection: Connection, trader_id: UUID, order_id: UUID, sequence: int, action: str, **columns: object
 ) -> None:
     """Insert into execution_logs by hand."""
-    row: dict[str, object] = {
+    row: dict[str, Any] = {
         "trader_id": trader_id,
         "order_id": order_id,
         "sequence": sequence,
@@ -272,7 +272,7 @@ def raw_log(
 
 def raw_fill(connection: Connection, trader_id: UUID, order_id: UUID, sequence: int, **columns: object) -> None:
     """Insert into fills by hand."""
-    row: dict[str, object] = {
+    row: dict[str, Any] = {
         "trader_id": trader_id,
         "order_id": order_id,
         "sequence": sequence,
@@ -289,7 +289,7 @@ def raw_fill(connection: Connection, trader_id: UUID, order_id: UUID, sequence: 
 
 def raw_update(connection: Connection, order_id: UUID, sequence: int, **columns: object) -> int:
     """Update an order by hand; return the number of rows."""
-    assigned: dict[str, object] = {"last_sequence": sequence} | columns
+    assigned: dict[str, Any] = {"last_sequence": sequence} | columns
     assignments = sql.SQL(", ").join(
         sql.SQL("{} = {}").format(sql.Identifier(name), sql.Placeholder()) for name in assigned
     )

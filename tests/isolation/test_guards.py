@@ -6,6 +6,7 @@ The statements are those of blotter_writer, which the functions run as and nobod
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -96,7 +97,7 @@ def test_a_fill_or_correction_without_its_log_fails_at_commit(database: Database
             insert(writer, table, correction(one(writer, "SELECT id FROM fills"), order_id))
 
 
-def correction(fill_id: UUID, order_id: UUID, **columns: object) -> dict[str, object]:
+def correction(fill_id: UUID, order_id: UUID, **columns: object) -> dict[str, Any]:
     """A row of fill_corrections."""
     return {
         "trader_id": ALICE,
@@ -197,7 +198,7 @@ def test_a_log_or_fill_of_another_trader_s_order_is_refused(database: Database) 
     ],
     ids=lambda columns: next(iter(columns)),
 )
-def test_an_order_stays_what_it_was_entered_as(standing: tuple[Database, UUID], columns: dict[str, object]) -> None:
+def test_an_order_stays_what_it_was_entered_as(standing: tuple[Database, UUID], columns: dict[str, Any]) -> None:
     database, order_id = standing
     with connected(database, WRITER, ALICE) as writer, refused("23514", "orders_keep_what_they_are"):
         raw_update(writer, order_id, 3, **columns)
@@ -237,7 +238,7 @@ def test_an_order_is_not_given_to_another_trader(standing: tuple[Database, UUID]
     ids=lambda part: "-".join(part) if isinstance(part, dict) else None,
 )
 def test_an_order_does_not_contradict_itself(
-    standing: tuple[Database, UUID], columns: dict[str, object], constraint: str
+    standing: tuple[Database, UUID], columns: dict[str, Any], constraint: str
 ) -> None:
     database, order_id = standing
     with connected(database, WRITER, ALICE) as writer, refused("23514", constraint):
@@ -267,7 +268,7 @@ def test_an_order_does_not_contradict_itself(
     ],
 )
 def test_an_order_s_words_are_readable(
-    standing: tuple[Database, UUID], columns: dict[str, object], constraint: str
+    standing: tuple[Database, UUID], columns: dict[str, Any], constraint: str
 ) -> None:
     database = standing[0]
     with connected(database, WRITER, ALICE) as writer, refused("23514", constraint):
@@ -309,7 +310,7 @@ def test_an_order_s_words_are_readable(
     ],
 )
 def test_a_log_is_readable_and_takes_no_reserved_word(
-    standing: tuple[Database, UUID], columns: dict[str, object], constraint: str
+    standing: tuple[Database, UUID], columns: dict[str, Any], constraint: str
 ) -> None:
     database, order_id = standing
     with connected(database, WRITER, ALICE) as writer, refused("23514", constraint):
@@ -331,7 +332,7 @@ def test_a_log_is_readable_and_takes_no_reserved_word(
         ({"commission": "NaN"}, "ck_fills_amounts_are_numbers"),
     ],
 )
-def test_a_fill_is_readable(standing: tuple[Database, UUID], columns: dict[str, object], constraint: str) -> None:
+def test_a_fill_is_readable(standing: tuple[Database, UUID], columns: dict[str, Any], constraint: str) -> None:
     database, order_id = standing
     with connected(database, WRITER, ALICE) as writer, refused("23514", constraint):
         raw_fill(writer, ALICE, order_id, 3, **columns)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -50,7 +51,7 @@ def state(connection: Connection) -> tuple[object, ...] | None:
     return connection.execute(STATE.encode()).fetchone()
 
 
-def writes_nothing(connection: Connection, function: str, arguments: dict[str, object], *, error: bool = True) -> None:
+def writes_nothing(connection: Connection, function: str, arguments: dict[str, Any], *, error: bool = True) -> None:
     """The call fails, or answers with an outcome that is none of success, and all rows stay as they are."""
     before = state(connection)
     if error:
@@ -63,7 +64,7 @@ def writes_nothing(connection: Connection, function: str, arguments: dict[str, o
     assert state(connection) == before
 
 
-SUBMITS: list[dict[str, object]] = [
+SUBMITS: list[dict[str, Any]] = [
     *({name: None} for name in ("p_client_order_id", "p_request_digest", "p_symbol", "p_side", "p_order_type")),
     *({name: None} for name in ("p_quantity", "p_actor", "p_request_id", "p_validate_only")),
     {"p_quantity": 0},
@@ -92,7 +93,7 @@ SUBMITS: list[dict[str, object]] = [
     {"p_labels": "[" * 100_000 + "]" * 100_000},
 ]
 
-REFUSED_SUBMITS: list[dict[str, object]] = [
+REFUSED_SUBMITS: list[dict[str, Any]] = [
     *({name: "NaN"} for name in ("p_price", "p_stop_price", "p_stop_loss", "p_take_profit")),
     *({name: "-1"} for name in ("p_price", "p_stop_loss", "p_take_profit")),
     {"p_price": "0"},
@@ -128,6 +129,20 @@ TERMS = [
 ]
 
 
+REPLACES: list[dict[str, Any]] = [
+    {"p_terms": None},
+    {"p_request_key": None},
+    {"p_request_key": ""},
+    {"p_request_key": HUGE},
+    {"p_request_digest": None},
+    {"p_request_digest": b"short"},
+    {"p_reason": HUGE},
+    {"p_actor": None},
+    {"p_actor": HUGE},
+    {"p_request_id": None},
+]
+
+
 @pytest.mark.parametrize("at", ["desk", "venue"])
 def test_hostile_terms_are_not_asked_for(standing: tuple[Database, UUID, UUID], at: str) -> None:
     database, desk, venue = standing
@@ -135,49 +150,41 @@ def test_hostile_terms_are_not_asked_for(standing: tuple[Database, UUID, UUID], 
     with connected(database, "blotter_trader", ALICE) as trader:
         for terms in TERMS:
             writes_nothing(trader, "replace_order", {"p_order_id": order_id, "p_terms": terms})
-        for arguments in (
-            {"p_terms": None},
-            {"p_request_key": None},
-            {"p_request_key": ""},
-            {"p_request_key": HUGE},
-            {"p_request_digest": None},
-            {"p_request_digest": b"short"},
-            {"p_reason": HUGE},
-            {"p_actor": None},
-            {"p_actor": HUGE},
-            {"p_request_id": None},
-        ):
+        for arguments in REPLACES:
             writes_nothing(trader, "replace_order", {"p_order_id": order_id} | arguments)
         for terms in ('{"price": null}', '{"stop_price": "1"}', '{"time_in_force": "GTD"}', '{"stop_loss": "11"}'):
             arguments = {"p_order_id": order_id, "p_terms": terms}
             writes_nothing(trader, "replace_order", arguments, error=False)
 
 
+CANCELS: list[dict[str, Any]] = [
+    {"p_request_key": "key"},
+    {"p_request_key": "key", "p_request_digest": b"short"},
+    {"p_request_key": "", "p_request_digest": b"\0" * 32},
+    {"p_request_key": HUGE, "p_request_digest": b"\0" * 32},
+    {"p_reason": HUGE},
+    {"p_actor": None},
+    {"p_actor": ""},
+    {"p_request_id": None},
+    {"p_request_id": HUGE},
+]
+
+
 def test_a_hostile_cancel_is_refused(standing: tuple[Database, UUID, UUID]) -> None:
     database, desk, venue = standing
     with connected(database, "blotter_trader", ALICE) as trader:
         for order_id in (desk, venue):
-            for arguments in (
-                {"p_request_key": "key"},
-                {"p_request_key": "key", "p_request_digest": b"short"},
-                {"p_request_key": "", "p_request_digest": b"\0" * 32},
-                {"p_request_key": HUGE, "p_request_digest": b"\0" * 32},
-                {"p_reason": HUGE},
-                {"p_actor": None},
-                {"p_actor": ""},
-                {"p_request_id": None},
-                {"p_request_id": HUGE},
-            ):
+            for arguments in CANCELS:
                 writes_nothing(trader, "cancel_order", {"p_order_id": order_id} | arguments)
-        for arguments in ({}, {"p_client_order_id": HUGE}, {"p_client_order_id": ""}):
-            writes_nothing(trader, "cancel_order", arguments, error=False)
-        for arguments in ({"p_most": -1}, {"p_actor": None}, {"p_request_id": HUGE}, {"p_reason": HUGE}):
-            writes_nothing(trader, "cancel_open_orders", arguments)
+        for key in (None, HUGE, ""):
+            writes_nothing(trader, "cancel_order", {"p_client_order_id": key}, error=False)
+        for name, value in (("p_most", -1), ("p_actor", None), ("p_request_id", HUGE), ("p_reason", HUGE)):
+            writes_nothing(trader, "cancel_open_orders", {name: value})
 
 
 def test_a_hostile_cancel_timer_is_not_set(standing: tuple[Database, UUID, UUID]) -> None:
     database, _, _ = standing
-    hostile: list[dict[str, object]] = [
+    hostile: list[dict[str, Any]] = [
         *({"p_timeout": timeout} for timeout in (None, "infinity", "-infinity", "-1 second", "2 days", "1 month")),
         *({"p_actor": actor} for actor in (None, "", HUGE, "Blotter", "execution")),
         *({"p_request_id": request_id} for request_id in (None, "", HUGE, "a b")),
@@ -187,7 +194,7 @@ def test_a_hostile_cancel_timer_is_not_set(standing: tuple[Database, UUID, UUID]
             writes_nothing(trader, "set_cancel_timer", arguments)
 
 
-REPORTS: list[tuple[str | None, dict[str, object]]] = [
+REPORTS: list[tuple[str | None, dict[str, Any]]] = [
     (None, {}),
     ("SUBMITTED", {}),
     ("CANCEL_REQUESTED", {}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -73,7 +74,7 @@ BY_ID = [
 ]
 
 
-def answers(connection: Connection, function: str, arguments: dict[str, object]) -> tuple[object, ...]:
+def answers(connection: Connection, function: str, arguments: dict[str, Any]) -> tuple[object, ...]:
     """The whole row that a function returns."""
     [row] = call(connection, function, **arguments)
     return row
@@ -81,7 +82,7 @@ def answers(connection: Connection, function: str, arguments: dict[str, object])
 
 @pytest.mark.parametrize(("function", "arguments"), BY_ID)
 def test_a_trader_gets_the_same_answer_for_another_s_order_as_for_none(
-    foreign: tuple[Database, UUID], function: str, arguments: dict[str, object]
+    foreign: tuple[Database, UUID], function: str, arguments: dict[str, Any]
 ) -> None:
     database, order_id = foreign
     with connected(database, "blotter_trader", ALICE) as alice:
@@ -117,7 +118,7 @@ def test_a_trader_finds_no_order_of_another_by_its_keys(foreign: tuple[Database,
     ids=lambda part: part if isinstance(part, str) else "",
 )
 def test_a_gateway_that_acts_for_another_trader_does_not_reach_an_order(
-    foreign: tuple[Database, UUID], action: str, arguments: dict[str, object]
+    foreign: tuple[Database, UUID], action: str, arguments: dict[str, Any]
 ) -> None:
     database, order_id = foreign
     with connected(database, "blotter_execution", ALICE) as gateway:
@@ -220,7 +221,7 @@ def answer(error: psycopg.Error, order_id: UUID) -> tuple[str | None, ...]:
     return tuple(text and text.replace(str(order_id), "<id>") for text in shown)
 
 
-CORRECTION: dict[str, object] = {
+CORRECTION: dict[str, Any] = {
     "trader_id": ALICE,
     "sequence": 1,
     "execution_id": "execution",

@@ -7,7 +7,7 @@ nothing; refused reports are recorded and change nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import pytest
@@ -234,7 +234,7 @@ REQUESTS = {
 
 KEY = {"p_request_key": "key"}
 
-REPORTS: dict[str, tuple[str, dict[str, object]]] = {
+REPORTS: dict[str, tuple[str, dict[str, Any]]] = {
     "approved": ("APPROVED", {}),
     "executed": ("EXECUTED", {}),
     "recovered": ("RECOVERED", {}),
@@ -257,7 +257,7 @@ CANCEL = ("cancel_order", {"p_request_key": "key", "p_request_digest": DIGEST})
 REPLACE = ("replace_order", {"p_request_key": "key", "p_terms": '{"quantity": 80}'})
 
 # What brings an order for 100 shares into the state.
-STATES: dict[str, list[tuple[str, dict[str, object]]]] = {
+STATES: dict[str, list[tuple[str, dict[str, Any]]]] = {
     "at the desk": [],
     "at a venue": [("EXECUTED", {})],
     "partly filled": [("FILLED", filling("old", 40))],
@@ -279,7 +279,7 @@ class Standing(NamedTuple):
     orders: dict[str, UUID]
 
 
-def bring(connection: Connection, order_id: UUID, report_id: str, step: tuple[str, dict[str, object]]) -> str:
+def bring(connection: Connection, order_id: UUID, report_id: str, step: tuple[str, dict[str, Any]]) -> str:
     """Request or report something of an order; return the outcome."""
     name, arguments = step
     if name.isupper():
@@ -304,7 +304,7 @@ def standing(template: Database) -> Iterator[Standing]:
         yield Standing(database, orders)
 
 
-def cell(connection: Connection, order_id: UUID, step: tuple[str, dict[str, object]]) -> str:
+def cell(connection: Connection, order_id: UUID, step: tuple[str, dict[str, Any]]) -> str:
     """What an event does to an order, as in LIFECYCLE."""
     query = "SELECT orders::text FROM orders WHERE id = %s"
     numbers = "SELECT last_sequence FROM trader_sequences"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from tests.conftest import ALICE, Database
@@ -19,7 +20,7 @@ STATE = (
 NOT_LOGGED = {"request_digest", "updated_at", "last_sequence", "closed_as", "pending_sequence", "expiry_requested"}
 """What no reader of a log needs; created_at and id have other names there."""
 
-FULL: dict[str, object] = {
+FULL: dict[str, Any] = {
     "p_order_type": "STOP_LIMIT",
     "p_side": "SELL",
     "p_price": "10.25",
