@@ -171,20 +171,20 @@ _WRONG_PENDING = f"""
               OR l.answered_key IS NOT NULL END
 """
 _WRONG: dict[str, str] = {
-    "filled": """
+    "filled quantity": """
         (l.filled_quantity + l.excess_quantity, l.filled_notional) IS DISTINCT FROM (
             coalesce(p.filled_quantity + p.excess_quantity, 0) + expected.shares,
             coalesce(p.filled_notional, 0) + expected.notional)
         OR l.filled_quantity IS DISTINCT FROM least(l.filled_quantity + l.excess_quantity, l.quantity)
     """,
-    "the first event": "l.leaf_version > 1 AND (p.id IS NULL) IS DISTINCT FROM (l.action = 'SUBMITTED')",
+    "action": "l.leaf_version > 1 AND (p.id IS NULL) IS DISTINCT FROM (l.action = 'SUBMITTED')",
     "status": f"l.leaf_version > 1 AND l.status::text IS DISTINCT FROM {_STATUS_OF_LOG}",
     "quantity": "p.id IS NOT NULL AND l.quantity IS DISTINCT FROM expected.quantity",
     "terms": f"p.id IS NOT NULL AND {_WRONG_TERMS}",
-    "what was entered": f"p.id IS NOT NULL AND ({_columns('l', (*_ENTERED, 'order_created_at'))}) IS DISTINCT FROM "
+    "entered columns": f"p.id IS NOT NULL AND ({_columns('l', (*_ENTERED, 'order_created_at'))}) IS DISTINCT FROM "
     f"({_columns('p', (*_ENTERED, 'order_created_at'))})",
     "at_venue": f"p.leaf_version > 1 AND l.at_venue IS DISTINCT FROM (p.at_venue OR l.{_MAKES_AT_VENUE})",
-    "the pending request": _WRONG_PENDING,
+    "pending request": _WRONG_PENDING,
 }
 
 CHECKS: list[tuple[DiscrepancyKind, str]] = [
@@ -344,7 +344,7 @@ CHECKS: list[tuple[DiscrepancyKind, str]] = [
         "LOG_DOES_NOT_FOLLOW",
         f"""
         SELECT l.trader_id, l.order_id, l.id, l.fill_id, l.sequence, NULL::bigint,
-               'after ' || coalesce(p.sequence::text, 'none') || ' it has another ' || concat_ws(', ', {
+               'unexpected after ' || coalesce('event ' || p.sequence, 'no event') || ': ' || concat_ws(', ', {
             ", ".join(f"CASE WHEN {wrong} THEN '{name}' END" for name, wrong in _WRONG.items())
         })
         FROM execution_logs AS l {_LOG_BEFORE} {_EXPECTED}

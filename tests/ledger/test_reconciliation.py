@@ -22,10 +22,12 @@ from blotter.orders.v1 import order_pb2, request_pb2, terms_pb2
 from service import migrations
 from service.domain.discrepancies import Discrepancy
 from service.embedded import Cluster
+from service.repositories.append import LedgerWriter
 from service.repositories.reconciliation import Reconciliation
 from tests.conftest import ALICE, Database, cloned, created
 from tests.ledger.tampering import changed, columns_of, rows_of, where
 from tests.ledger.test_adversary import CALLER, Inside
+from tests.ledger.test_appending import all_of
 from tests.ledger.test_leaves import everything
 from tests.rpc.errors import refused
 from tests.serving import EXECUTION, Blotter, as_trader, report_request, serving
@@ -33,12 +35,14 @@ from tests.serving import EXECUTION, Blotter, as_trader, report_request, serving
 
 @pytest.fixture(scope="module")
 def traded(template: Database) -> Iterator[Database]:
-    """A database with events of every kind, and one order that is overfilled."""
+    """A database with events of every kind, all in the ledger, and one order that is overfilled."""
 
     async def trade() -> None:
         async with serving(database) as blotter:
             await everything(blotter)
             await more(blotter)
+        async with LedgerWriter.connected(database.conninfo("postgres"), None) as writer:
+            await all_of(writer, await writer.edge())
 
     with cloned(template, "blotter_reconciled") as database:
         asyncio.run(trade())
@@ -109,7 +113,7 @@ def superuser(traded: Database) -> Iterator[Connection[Any]]:
 
 
 async def found(connection: Connection[Any]) -> dict[str, set[str]]:
-    """The details of the discrepancies by kind, as the transaction sees the record; the ledger is not compared."""
+    """The details of the discrepancies by kind, as the transaction sees the record; the tree is not rebuilt."""
     inside: Any = Inside(connection)
     kinds: dict[str, set[str]] = {}
     async with aclosing(Reconciliation(inside).run(CALLER, ALICE, None, None)) as steps:
@@ -206,62 +210,78 @@ ALTERED = [
     (
         "UPDATE execution_logs SET excess_quantity = 1 WHERE action = 'APPROVED'",
         "LOG_DOES_NOT_FOLLOW",
-        "after 17 it has another filled",
+        "unexpected after event 17: filled quantity",
     ),
     (
         "UPDATE execution_logs SET fill_quantity = 1 WHERE action = 'FILL_BUSTED'",
         "LOG_DOES_NOT_FOLLOW",
-        "after 8 it has another filled",
+        "unexpected after event 8: filled quantity",
     ),
     (
         "UPDATE execution_logs SET fill_price = 1 WHERE action = 'FILL_CORRECTED'",
         "LOG_DOES_NOT_FOLLOW",
-        "after 7 it has another filled",
+        "unexpected after event 7: filled quantity",
     ),
     (
         "UPDATE execution_logs SET quantity = 79 WHERE action = 'RESTATED'",
         "LOG_DOES_NOT_FOLLOW",
-        "after 9 it has another quantity",
+        "unexpected after event 9: quantity",
     ),
     (
         """UPDATE execution_logs SET terms = terms || '{"price": "587"}' WHERE sequence = 7""",
         "LOG_DOES_NOT_FOLLOW",
-        "after 6 it has another terms",
+        "unexpected after event 6: terms",
     ),
     (
         "UPDATE execution_logs SET stop_price = 1 WHERE action = 'RECOVERED'",
         "LOG_DOES_NOT_FOLLOW",
-        "after 3 it has another terms",
+        "unexpected after event 3: terms",
     ),
     (
         "UPDATE execution_logs SET account = 'B' WHERE action = 'RECOVERED'",
         "LOG_DOES_NOT_FOLLOW",
-        "after 3 it has another what was entered",
+        "unexpected after event 3: entered columns",
     ),
     (
         "UPDATE execution_logs SET at_venue = false WHERE action = 'RESTATED'",
         "LOG_DOES_NOT_FOLLOW",
-        "after 9 it has another at_venue",
+        "unexpected after event 9: at_venue",
     ),
     (
         "UPDATE execution_logs SET answered_key = 'x' WHERE action = 'CANCEL_REFUSED'",
         "LOG_DOES_NOT_FOLLOW",
-        "after 13 it has another the pending request",
+        "unexpected after event 13: pending request",
     ),
     (
         "UPDATE execution_logs SET pending_key = 'x' WHERE action = 'CANCEL_REQUESTED'",
         "LOG_DOES_NOT_FOLLOW",
-        "after 12 it has another the pending request",
+        "unexpected after event 12: pending request",
     ),
+    (
+        "UPDATE execution_logs SET pending_terms = '{}' WHERE action = 'REPLACE_REQUESTED'",
+        "LOG_DOES_NOT_FOLLOW",
+        "unexpected after event 5: pending request",
+    ),
+    (
+        "UPDATE execution_logs SET answered_key = NULL WHERE action = 'DONE_FOR_DAY'",
+        "LOG_DOES_NOT_FOLLOW",
+        "unexpected after event 28: pending request",
+    ),
+    (
+        "UPDATE execution_logs SET answered_key = 'x' WHERE action = 'EXECUTED'",
+        "LOG_DOES_NOT_FOLLOW",
+        "unexpected after event 2: pending request",
+    ),
+    ("UPDATE execution_logs SET leaf_version = 3 WHERE sequence = 3", "LOG_DIFFERS_FROM_LEDGER", ""),
     (
         "UPDATE execution_logs SET status = 'PARTIAL' WHERE action = 'APPROVED'",
         "LOG_DOES_NOT_FOLLOW",
-        "after 17 it has another status",
+        "unexpected after event 17: status",
     ),
     (
         "UPDATE execution_logs SET action = 'APPROVED' WHERE action = 'SUBMITTED' AND account = 'A-1'",
         "LOG_DOES_NOT_FOLLOW",
-        "after none it has another the first event",
+        "unexpected after no event: action",
     ),
 ]
 

@@ -79,7 +79,6 @@ MUTANTS = (
             ('"REPLACED": "MEOM", ', ""),
             ('"DONE_FOR_DAY" if leaf["status"] == "CANCELLED"', '"DONE_FOR_DAY"'),
             ('"RESTATED" if leaf["terms"]', '"RESTATED"'),
-            ('"" if refused else _type(leaf)', "_type(leaf)"),
             ('left if kind == "MEOC" else None', 'left if action == "CANCELLED" else None'),
             ('action == "FILL_BUSTED" and not refused', "trade and not refused"),
             ('SHORT_SALES.get(leaf.get("short_sale") or "", SIDES[leaf["side"]])', 'SIDES[leaf["side"]]'),
@@ -89,4 +88,6 @@ MUTANTS = (
             ("ensure_ascii=False, sort_keys=True)", "sort_keys=True)"),
         )
     ),
+    Mutant(CAT, '"" if refused else _type(leaf)', "_type(leaf)", FLAT,
+           explained="a refused report has the action REJECTED, which has no type"),
 )  # fmt: skip
