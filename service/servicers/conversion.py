@@ -42,13 +42,12 @@ def average_price(notional: Decimal, quantity: int) -> str:
 
 def order_to_proto(order: Order) -> order_pb2.Order:
     """Return the message of an order."""
-    return _order(order, order.id, order.created_at, order.updated_at, order.last_sequence, order.pending_sequence or 0)
+    return _order(order, order.id, order.created_at, order.updated_at, order.last_sequence)
 
 
 def order_after(log: ExecutionLog) -> order_pb2.Order:
     """Return the order as the event left it."""
-    pending_sequence = log.sequence if log.pending_key and log.pending_key == log.request_key else 0
-    return _order(log, log.order_id, log.order_created_at, log.created_at, log.sequence, pending_sequence)
+    return _order(log, log.order_id, log.order_created_at, log.created_at, log.sequence)
 
 
 def _order(
@@ -57,7 +56,6 @@ def _order(
     created_at: datetime,
     updated_at: datetime,
     last_sequence: int,
-    pending_sequence: int,
 ) -> order_pb2.Order:
     """Return the message of an order, of which a row of either table holds the state."""
     return order_pb2.Order(
@@ -93,17 +91,16 @@ def _order(
         exempt_from_cancel_timer=state.exempt_from_cancel_timer,
         at_venue=state.at_venue,
         status_reason=(state.status_reason or "") if state.status in ("CANCELLED", "REJECTED") else "",
-        pending_request=_pending(state, pending_sequence) if state.pending_kind else None,
+        pending_request=_pending(state) if state.pending_kind else None,
     )
 
 
-def _pending(state: Order | ExecutionLog, sequence: int) -> terms_pb2.PendingRequest:
+def _pending(state: Order | ExecutionLog) -> terms_pb2.PendingRequest:
     return terms_pb2.PendingRequest(
         request_key=state.pending_key or "",
         kind=terms_pb2.RequestKind.Value(f"REQUEST_KIND_{state.pending_kind}"),
         terms=terms_to_proto(state.pending_terms),
         update_mask=mask_of(state.pending_terms),
-        sequence=sequence,
     )
 
 

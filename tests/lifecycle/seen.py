@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -14,9 +14,13 @@ TERMS = ("quantity", "price", "stop_price", "stop_loss", "take_profit", "expire_
 
 
 class Names:
-    """The model's names of orders and keys: numbers, and for a key that the blotter made `*` and its sequence."""
+    """The model's names of orders and keys: numbers, and for a key that the blotter made `*` and its sequence.
 
-    def __init__(self) -> None:
+    `sequence_of` returns the sequence of a pending request by its key.
+    """
+
+    def __init__(self, sequence_of: Callable[[str], int]) -> None:
+        self._sequence_of = sequence_of
         self.orders: dict[str, int] = {}
         self.keys: set[str] = {""}
         self._made: dict[str, str] = {}
@@ -25,13 +29,19 @@ class Names:
         """Return the name of a key of the request with this sequence."""
         return key if key in self.keys else self._made.setdefault(key, f"*{sequence}")
 
+    def pending_key(self, key: str) -> str:
+        """Return the name of the key of a pending request."""
+        if key in self.keys or key in self._made:
+            return self.key(key, 0)
+        return self.key(key, self._sequence_of(key))
+
     def order(self, order: order_pb2.Order) -> dict[str, Any]:
         """Return an order as Order.view() does."""
         pending = None
         if order.HasField("pending_request"):
             asked = order.pending_request
             kind = terms_pb2.RequestKind.Name(asked.kind).removeprefix("REQUEST_KIND_")
-            pending = self.key(asked.request_key, asked.sequence), kind, terms_of(asked)
+            pending = self.pending_key(asked.request_key), kind, terms_of(asked)
         return {
             "order": self.orders[order.order_id],
             "client_order_id": order.client_order_id,

@@ -72,7 +72,7 @@ async def test_at_a_venue_a_cancel_waits_for_the_answer_and_fills_go_on(blotter:
     assert order.at_venue
     pending = (await cancel(blotter, order, request_key="c", reason="changed my mind")).order
     assert (pending.status, pending.leaves_quantity) == (PENDING, 100)
-    assert pending.pending_request == terms_pb2.PendingRequest(request_key="c", kind=CANCEL, sequence=3)
+    assert pending.pending_request == terms_pb2.PendingRequest(request_key="c", kind=CANCEL)
     part = await blotter.fill(order, 40)
     assert (part.status, part.pending_request.request_key) == (PARTIAL, "c")
     [request] = (await get(blotter, client_order_id="c")).requests

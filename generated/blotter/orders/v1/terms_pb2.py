@@ -26,19 +26,19 @@ from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mas
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x62lotter/orders/v1/terms.proto\x12\x11\x62lotter.orders.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd1\x01\n\nOrderTerms\x12\x10\n\x08quantity\x18\x01 \x01(\x03\x12\r\n\x05price\x18\x02 \x01(\t\x12\x12\n\nstop_price\x18\x03 \x01(\t\x12\x11\n\tstop_loss\x18\x04 \x01(\t\x12\x13\n\x0btake_profit\x18\x05 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\rtime_in_force\x18\x07 \x01(\x0e\x32\x1e.blotter.orders.v1.TimeInForce\"\xc4\x01\n\x0ePendingRequest\x12\x13\n\x0brequest_key\x18\x01 \x01(\t\x12,\n\x04kind\x18\x02 \x01(\x0e\x32\x1e.blotter.orders.v1.RequestKind\x12,\n\x05terms\x18\x03 \x01(\x0b\x32\x1d.blotter.orders.v1.OrderTerms\x12/\n\x0bupdate_mask\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x10\n\x08sequence\x18\x05 \x01(\x03*\x9f\x01\n\x0bTimeInForce\x12\x1d\n\x19TIME_IN_FORCE_UNSPECIFIED\x10\x00\x12\x15\n\x11TIME_IN_FORCE_DAY\x10\x01\x12\x15\n\x11TIME_IN_FORCE_GTC\x10\x02\x12\x15\n\x11TIME_IN_FORCE_IOC\x10\x03\x12\x15\n\x11TIME_IN_FORCE_FOK\x10\x04\x12\x15\n\x11TIME_IN_FORCE_GTD\x10\x05*^\n\x0bRequestKind\x12\x1c\n\x18REQUEST_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13REQUEST_KIND_CANCEL\x10\x01\x12\x18\n\x14REQUEST_KIND_REPLACE\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x62lotter/orders/v1/terms.proto\x12\x11\x62lotter.orders.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd1\x01\n\nOrderTerms\x12\x10\n\x08quantity\x18\x01 \x01(\x03\x12\r\n\x05price\x18\x02 \x01(\t\x12\x12\n\nstop_price\x18\x03 \x01(\t\x12\x11\n\tstop_loss\x18\x04 \x01(\t\x12\x13\n\x0btake_profit\x18\x05 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\rtime_in_force\x18\x07 \x01(\x0e\x32\x1e.blotter.orders.v1.TimeInForce\"\xb2\x01\n\x0ePendingRequest\x12\x13\n\x0brequest_key\x18\x01 \x01(\t\x12,\n\x04kind\x18\x02 \x01(\x0e\x32\x1e.blotter.orders.v1.RequestKind\x12,\n\x05terms\x18\x03 \x01(\x0b\x32\x1d.blotter.orders.v1.OrderTerms\x12/\n\x0bupdate_mask\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.FieldMask*\x9f\x01\n\x0bTimeInForce\x12\x1d\n\x19TIME_IN_FORCE_UNSPECIFIED\x10\x00\x12\x15\n\x11TIME_IN_FORCE_DAY\x10\x01\x12\x15\n\x11TIME_IN_FORCE_GTC\x10\x02\x12\x15\n\x11TIME_IN_FORCE_IOC\x10\x03\x12\x15\n\x11TIME_IN_FORCE_FOK\x10\x04\x12\x15\n\x11TIME_IN_FORCE_GTD\x10\x05*^\n\x0bRequestKind\x12\x1c\n\x18REQUEST_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13REQUEST_KIND_CANCEL\x10\x01\x12\x18\n\x14REQUEST_KIND_REPLACE\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'blotter.orders.v1.terms_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TIMEINFORCE']._serialized_start=531
-  _globals['_TIMEINFORCE']._serialized_end=690
-  _globals['_REQUESTKIND']._serialized_start=692
-  _globals['_REQUESTKIND']._serialized_end=786
+  _globals['_TIMEINFORCE']._serialized_start=513
+  _globals['_TIMEINFORCE']._serialized_end=672
+  _globals['_REQUESTKIND']._serialized_start=674
+  _globals['_REQUESTKIND']._serialized_end=768
   _globals['_ORDERTERMS']._serialized_start=120
   _globals['_ORDERTERMS']._serialized_end=329
   _globals['_PENDINGREQUEST']._serialized_start=332
-  _globals['_PENDINGREQUEST']._serialized_end=528
+  _globals['_PENDINGREQUEST']._serialized_end=510
 # @@protoc_insertion_point(module_scope)

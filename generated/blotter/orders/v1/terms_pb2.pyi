@@ -144,15 +144,10 @@ class PendingRequest(_message.Message):
     KIND_FIELD_NUMBER: _builtins.int
     TERMS_FIELD_NUMBER: _builtins.int
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
-    SEQUENCE_FIELD_NUMBER: _builtins.int
     request_key: _builtins.str
     """The key of the request."""
     kind: Global___RequestKind.ValueType
     """Cancel or replace."""
-    sequence: _builtins.int
-    """Sequence of the event that recorded the request. In the order of an event that came after the request, 0: the
-    request's own event has it.
-    """
     @_builtins.property
     def terms(self) -> Global___OrderTerms:
         """The terms asked for; absent for a cancel. Until the venue has answered, the order's own terms are in force."""
@@ -168,11 +163,10 @@ class PendingRequest(_message.Message):
         kind: Global___RequestKind.ValueType = ...,
         terms: Global___OrderTerms | None = ...,
         update_mask: _field_mask_pb2.FieldMask | None = ...,
-        sequence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["terms", b"terms", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "request_key", b"request_key", "sequence", b"sequence", "terms", b"terms", "update_mask", b"update_mask"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "request_key", b"request_key", "terms", b"terms", "update_mask", b"update_mask"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
