@@ -40,6 +40,7 @@ _REFUSED: LiteralString = """
     JOIN pg_auth_members AS membership ON membership.member = given.oid
     JOIN pg_roles AS taken ON taken.oid = membership.roleid
     WHERE login.rolname = ANY (%(logins)s::text[]) AND NOT login.rolsuper
+      AND (given.rolname, taken.rolname) <> ('blotter_owner', 'blotter_writer')
       AND (taken.rolname ~ '^(pg|blotter)_'
         OR taken.rolsuper OR taken.rolbypassrls OR taken.rolreplication OR taken.rolcreaterole
         OR taken.oid IN (SELECT datdba FROM pg_database WHERE datname = current_database())
