@@ -108,6 +108,24 @@ REMEMBERED = {
     "report_id": "key", "execution_id": "execution_id", "ref_execution_id": "execution_id",
     "request_key": "client_order_id",
 }  # fmt: skip
+# What must be unset, and what must be set, so that a request is valid; the rest is plausible. Most of the requests.
+VALID: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
+    "blotter.orders.v1.SubmitOrderRequest": (
+        ("stop_price", "stop_loss", "take_profit", "expire_time", "time_in_force", "security_id", "security_id_source",
+         "short_sale", "validate_only"),
+        {"side": 1, "order_type": 2, "price": "585.33"},
+    ),
+    "blotter.orders.v1.ReplaceOrderRequest": (("update_mask", "expected_last_sequence"), {}),
+    "blotter.orders.v1.OrderTerms": (
+        ("stop_price", "stop_loss", "take_profit", "expire_time", "time_in_force"), {"quantity": 50, "price": "585.34"}
+    ),
+    "blotter.orders.v1.ReportExecutionRequest": (("request_key", "trade_date"), {"venue": "NASDAQ"}),
+    "blotter.orders.v1.RejectedReport": ((), {"reason": "no"}),
+    "blotter.orders.v1.CancelledReport": (("expired",), {}),
+    "blotter.orders.v1.FillReport": ((), {"quantity": 30}),
+    "blotter.orders.v1.FillCorrectedReport": (("ref_trade_date",), {}),
+    "blotter.orders.v1.FillBustedReport": (("ref_trade_date",), {}),
+}  # fmt: skip
 MOST_REMEMBERED = 300
 
 
@@ -117,6 +135,7 @@ class Messages:
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
         self._seen: defaultdict[str, list[str]] = defaultdict(list)
+        self._orders: list[tuple[str, str]] = []
 
     def remember(self, name: str, value: str) -> None:
         """Keep a value of a response for later requests."""
@@ -125,6 +144,10 @@ class Messages:
             kept.append(value)
         elif value:
             kept[self._rng.randrange(MOST_REMEMBERED)] = value
+
+    def remember_order(self, order_id: str, trader_id: str) -> None:
+        """Keep an order of a response, which reports name together with its trader."""
+        self._orders = [*self._orders[-MOST_REMEMBERED:], (order_id, trader_id)]
 
     def request(self, descriptor: Descriptor) -> bytes:
         """Return the bytes of a request, of which one in six is damaged."""
@@ -147,6 +170,15 @@ class Messages:
             if optional and oneof is None and self._rng.random() < 0.4:
                 continue
             self._set(message, field, boundary_share, depth)
+        if descriptor.full_name in VALID and self._rng.random() < 0.7:
+            unset, values = VALID[descriptor.full_name]
+            for name in unset:
+                message.ClearField(name)
+            for name, value in values.items():
+                setattr(message, name, value)
+            if "trader_id" in descriptor.fields_by_name and self._orders:
+                values = dict(zip(("order_id", "trader_id"), self._rng.choice(self._orders), strict=True))
+                message.MergeFrom(GetMessageClass(descriptor)(**values))
         return message
 
     def damaged(self, raw: bytes) -> bytes:
