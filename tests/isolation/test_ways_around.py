@@ -9,7 +9,19 @@ import psycopg
 import pytest
 
 from tests.conftest import ALICE, BOB, Database, cloned
-from tests.isolation.desk import LOGINS, WRITER, call, connected, enter, fill, one, refused, run
+from tests.isolation.desk import (
+    LOGINS,
+    WRITER,
+    call,
+    connected,
+    enter,
+    fill,
+    filling,
+    one,
+    refused,
+    report,
+    run,
+)
 
 EVERY_LOGIN = pytest.mark.parametrize("login", LOGINS)
 OTHERS = (WRITER, "blotter_owner", "postgres", "pg_read_all_data", "pg_write_all_data", "pg_database_owner")
@@ -184,3 +196,31 @@ def test_no_login_sees_another_login_s_statements(database: Database) -> None:
                 assert one(connection, query, trader.info.backend_pid) == "<insufficient privilege>"
                 with refused("42501"):
                     connection.execute("SELECT pg_terminate_backend(%s)", [trader.info.backend_pid])
+
+
+def test_a_temporary_table_does_not_replace_a_table_in_a_function(database: Database) -> None:
+    """With TEMPORARY granted, as after a plain dump and restore, and where sql/harden.sql was not run."""
+    order_id = enter(database, ALICE)
+    with connected(database, "postgres") as superuser:
+        superuser.execute("DROP EVENT TRIGGER blotter_refuse_definitions")
+        superuser.execute(f"GRANT TEMPORARY ON DATABASE {database.name} TO PUBLIC".encode())
+    tables = ("orders", "execution_logs", "trader_sequences", "fills", "fill_corrections", "cancel_timers")
+    for login in ("blotter_trader", "blotter_execution"):
+        with connected(database, login, ALICE) as connection:
+            connection.execute("SET search_path = pg_temp, public")
+            for table in tables:
+                connection.execute(f"CREATE TEMPORARY TABLE {table} AS SELECT * FROM public.{table}".encode())
+            connection.execute("UPDATE pg_temp.orders SET symbol = 'FORGED', quantity = 1")
+            connection.execute("CREATE DOMAIN pg_temp.order_status_enum AS text")
+            if login == "blotter_trader":
+                second = {"p_client_order_id": "second", "p_symbol": "MSFT"}
+                assert call(connection, "submit_order", **second)[0][0] == "APPLIED"
+                assert call(connection, "cancel_order", p_order_id=order_id)[0][0] == "APPLIED"
+            else:
+                late = filling(quantity=100)
+                assert report(connection, order_id, "FILLED", **late) == "APPLIED"
+            assert one(connection, "SELECT count(*) FROM public.execution_logs") == (
+                3 if login == "blotter_trader" else 4
+            )
+            assert one(connection, "SELECT string_agg(DISTINCT symbol, ' ') FROM pg_temp.orders") == "FORGED"
+            assert one(connection, "SELECT string_agg(symbol, ' ' ORDER BY symbol) FROM public.orders") == "AAPL MSFT"
