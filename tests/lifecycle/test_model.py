@@ -24,6 +24,7 @@ import psycopg
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
+from google.rpc import error_details_pb2, status_pb2
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
@@ -32,7 +33,7 @@ from blotter.audit.v1 import audit_service_pb2, audit_service_pb2_grpc, inspecti
 from blotter.orders.v1 import execution_report_pb2 as reports_pb
 from blotter.orders.v1 import order_pb2, order_service_pb2, order_service_pb2_grpc, request_pb2, terms_pb2, watch_pb2
 from tests.conftest import Database
-from tests.lifecycle.model import APPLIED, Book, Event, Execution, Fill, Order
+from tests.lifecycle.model import APPLIED, REPLAYED, Book, Event, Execution, Fill, Order
 from tests.lifecycle.play import FIRST_DAY, REFUSAL_REASONS, TIMES_IN_FORCE
 from tests.lifecycle.seen import TERMS, Names, correction_of, moment, terms_of
 from tests.rpc.errors import reason_of
@@ -78,6 +79,13 @@ NEW_TERMS = st.fixed_dictionaries(
 ANSWERS = {
     "accepts": {"CANCEL": "CANCELLED", "REPLACE": "REPLACED"},
     "refuses": {"CANCEL": "CANCEL_REFUSED", "REPLACE": "REPLACE_REFUSED"},
+}
+
+CALLS: dict[type[Any], tuple[str, type[Any], str]] = {
+    order_service_pb2.SubmitOrderRequest: ("SubmitOrder", order_service_pb2.BatchSubmitOrdersRequest, "orders"),
+    order_service_pb2.CancelOrderRequest: ("CancelOrder", order_service_pb2.BatchCancelOrdersRequest, "requests"),
+    request_pb2.ReplaceOrderRequest: ("ReplaceOrder", request_pb2.BatchReplaceOrdersRequest, "requests"),
+    reports_pb.ReportExecutionRequest: ("ReportExecution", reports_pb.BatchReportExecutionsRequest, "reports"),
 }
 
 WEIGHTS: dict[str, int] = {}
@@ -201,21 +209,34 @@ class Lifecycle(RuleBasedStateMachine):
             self.failed = True
         assert found == expected
 
-    def outcome(self, name: str, call: Callable[[], Any]) -> tuple[str, Any]:
-        """Return `applied`, `replayed` or the reason of the refusal, and the answer."""
-        try:
-            answer = call()
-        except grpc.RpcError as error:
-            outcome: str = reason_of(error)  # type: ignore[arg-type]  # a call that has failed
-            self.counted[f"{name} {outcome}"] += 1
-            return outcome, None
-        outcome = "replayed" if answer.replayed else APPLIED
-        self.counted[f"{name} {outcome}"] += 1
-        return outcome, answer.order
+    def outcome(self, request: Any, name: str = "") -> tuple[str, Any]:
+        """Make a call. Returns `applied`, `replayed` or the reason of the refusal, and the order that is shown.
 
-    def compare(self, name: str, call: Callable[[], Any], expected: str, order: Order | None) -> None:
+        Every third call is made as a batch of one, where the request has the key that a batch requires.
+        """
+        method, batch, field = CALLS[type(request)]
+        metadata = EXECUTION if method == "ReportExecution" else self.as_trader
+        keyed = method in {"SubmitOrder", "ReportExecution"} or request.request_key != ""
+        as_batch = keyed and len(self.book.trail) % 3 == 0
+        try:
+            if as_batch:
+                [result] = getattr(self.desk.orders, batch.__name__.removesuffix("Request"))(
+                    batch(**{field: [request]}), metadata=metadata
+                ).results
+                outcome, order = reason_in(result.error), None
+                if result.HasField("response"):
+                    outcome, order = REPLAYED if result.response.replayed else APPLIED, result.response.order
+            else:
+                answer = getattr(self.desk.orders, method)(request, metadata=metadata)
+                outcome, order = REPLAYED if answer.replayed else APPLIED, answer.order
+        except grpc.RpcError as error:
+            outcome, order = reason_of(error), None  # type: ignore[arg-type]  # a call that has failed
+        self.counted[f"{name or method} {outcome}"] += 1
+        return outcome, order
+
+    def compare(self, request: Any, expected: str, order: Order | None, name: str = "") -> None:
         """Make a call, and compare its outcome and the order that it shows."""
-        self.check_answer(self.outcome(name, call), expected, order)
+        self.check_answer(self.outcome(request, name), expected, order)
 
     def check_answer(self, answer: tuple[str, Any], expected: str, order: Order | None) -> None:
         """Compare an outcome and the order that the answer shows."""
@@ -296,7 +317,7 @@ class Lifecycle(RuleBasedStateMachine):
             exempt_from_cancel_timer=exempt,
             **in_message(terms),
         )
-        answer = self.outcome("SubmitOrder", lambda: self.desk.orders.SubmitOrder(request, metadata=self.as_trader))
+        answer = self.outcome(request)
         if self.was_slow(answer, terms):
             return
         expected = self.book.submit(key, side, order_type, terms, exempt=exempt)
@@ -312,17 +333,14 @@ class Lifecycle(RuleBasedStateMachine):
         terms = terms | {"quantity": again.quantity}
         expected = self.book.submit(request.client_order_id, side, order_type, terms, exempt=exempt)
         order = next(order for order in self.book.orders if order.key == request.client_order_id)
-        self.compare(
-            "SubmitOrder", lambda: self.desk.orders.SubmitOrder(again, metadata=self.as_trader), expected, order
-        )
+        self.compare(again, expected, order)
 
     def submit_under_the_key_of_a_request(self, number: int) -> None:
         _, key, *_ = self.asked[number % len(self.asked)]
         request = order_service_pb2.SubmitOrderRequest()
         request.CopyFrom(self.entered[0][0])
         request.client_order_id = key
-        call = self.desk.orders.SubmitOrder
-        self.compare("SubmitOrder", lambda: call(request, metadata=self.as_trader), "CLIENT_ORDER_ID_REUSED", None)
+        self.compare(request, "CLIENT_ORDER_ID_REUSED", None)
 
     @step(2, number=NUMBER, keyed=KEYED, other=NUMBER, reason=REASON)
     def cancel(self, number: int, keyed: str, other: int, reason: str) -> None:
@@ -338,8 +356,7 @@ class Lifecycle(RuleBasedStateMachine):
         expected = self.book.cancel(order, key, reason)
         if expected == APPLIED and key:
             self.asked.append((order, key, "CANCEL", reason, None))
-        call = self.desk.orders.CancelOrder
-        self.compare("CancelOrder", lambda: call(request, metadata=self.as_trader), expected, order)
+        self.compare(request, expected, order)
 
     @step(
         2,
@@ -377,7 +394,7 @@ class Lifecycle(RuleBasedStateMachine):
             update_mask=FieldMask(paths=list(terms)),
             expected_last_sequence=expected,
         )
-        answer = self.outcome("ReplaceOrder", lambda: self.desk.orders.ReplaceOrder(request, metadata=self.as_trader))
+        answer = self.outcome(request)
         if self.was_slow(answer, terms):
             return
         outcome = self.book.replace(order, key, terms, expected, past=past)
@@ -577,8 +594,7 @@ class Lifecycle(RuleBasedStateMachine):
             again.CopyFrom(request)
             again.venue = "BATS"
             request, expected = again, "REPORT_ID_REUSED"
-        call = self.desk.orders.ReportExecution
-        self.compare("ReportExecution again", lambda: call(request, metadata=EXECUTION), expected, order)
+        self.compare(request, expected, order, "ReportExecution again")
 
     def report(self, order: Order, action: str, **more: Any) -> None:
         """Report in the model and on the server."""
@@ -597,9 +613,7 @@ class Lifecycle(RuleBasedStateMachine):
             self.reported.append(request)
         if expected == APPLIED and execution:
             self.executed.append((order, action, execution))
-        call = self.desk.orders.ReportExecution
-        name = f"ReportExecution {action}"
-        self.compare(name, lambda: call(request, metadata=EXECUTION), expected, order)
+        self.compare(request, expected, order, f"ReportExecution {action}")
 
     # The end ----------------------------------------------------------------------------------------------------------
 
@@ -702,6 +716,12 @@ def in_message(terms: Mapping[str, Any]) -> dict[str, Any]:
         else:
             values[name] = value if name == "quantity" else f"{value:f}"
     return values
+
+
+def reason_in(status: status_pb2.Status) -> str:
+    """Return the reason of an error in a batch; empty without one."""
+    info = error_details_pb2.ErrorInfo()
+    return info.reason if any(detail.Unpack(info) for detail in status.details) else ""
 
 
 def report_message(
