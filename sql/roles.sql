@@ -1,4 +1,5 @@
--- The five logins of Blotter, and the role that its writing functions run as. Run once per server as a superuser (or a role with CREATEROLE):
+-- The five logins of Blotter, and the role that its writing functions run as. Run once per server as a superuser (or a
+-- role with CREATEROLE):
 --
 --     psql -d postgres -f sql/roles.sql
 --     psql -d postgres -c 'CREATE DATABASE blotter OWNER blotter_owner'
@@ -27,7 +28,8 @@ SELECT 'CREATE ROLE blotter_writer' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE
 ALTER ROLE blotter_writer NOLOGIN NOINHERIT NOCREATEDB NOCREATEROLE;
 -- Without INHERIT, the policies for the writer do not count for the owner. PostgreSQL 15 cannot separate the two.
 SELECT 'GRANT blotter_writer TO blotter_owner'
-    || CASE WHEN current_setting('server_version_num')::integer >= 160000 THEN ' WITH INHERIT FALSE, SET TRUE' ELSE '' END
+    || CASE WHEN current_setting('server_version_num')::integer >= 160000
+            THEN ' WITH INHERIT FALSE, SET TRUE' ELSE '' END
 \gexec
 
 -- The owner of a database is by that a member of pg_database_owner, to whom schema public belongs; before PostgreSQL 16 a
