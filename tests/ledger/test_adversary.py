@@ -84,7 +84,7 @@ def signer() -> Signer:
 def scene(
     template: Database, signer: Signer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Database, Note]]:
-    """A database with a ledger of some 300 signed entries, and a checkpoint of the first half that is kept outside."""
+    """A database with a ledger of some 260 signed entries, and a checkpoint of the first half that is kept outside."""
     keys = KeyFolder(tmp_path_factory.mktemp("keys"))
     (keys.folder / "it.key").write_text(signer.secret)
     with cloned(template, "blotter_adversary") as database:
@@ -106,7 +106,7 @@ async def build(database: Database, keys: KeyFolder) -> Note:
             older = await checkpoints.sign(writer, tree)
             assert older is not None
             for trader_id in (ALICE, BOB):
-                placed = await trade(orders, trader_id, [f"order-{number}" for number in range(95)])
+                placed = await trade(orders, trader_id, [f"order-{number}" for number in range(80)])
                 await fill(orders, placed[7], 100, "execution-3")
                 await live(orders, trader_id, "second")
             await all_of(writer, tree)

@@ -17,6 +17,7 @@ from psycopg.types.json import Jsonb
 from blotter.orders.v1 import execution_report_pb2 as reports_pb
 from blotter.orders.v1 import order_pb2, order_service_pb2, request_pb2, terms_pb2
 from service.repositories.append import LedgerWriter
+from service.servicers import cat
 from tests.conftest import Database
 from tests.ledger.test_appending import all_of
 from tests.paths import ROOT
@@ -145,6 +146,10 @@ async def test_each_column_of_a_log_is_in_its_leaf(database: Database, writer: L
     columns = set(logs[0]) - {"xid", "previous_sequence", "leaf_version"}
     assert {name for name in columns if all(log[name] is None for log in logs)} == set(), "each has a value in one log"
     assert {log["action"] for log in logs} == actions
+    records = [cat.record(position, json.loads(leaf)) for position, leaf in enumerate(leaves)]
+    types = {record["type"] for record in records}
+    assert types == {"MENO", "MEOR", "MEOT", "MEOC", "MEOM", "MEOCR", "MEOMR", ""}
+    assert set().union(*records) == set(cat.COLUMNS), "each column has a value in one record"
 
 
 def test_a_log_of_version_1_has_the_leaf_that_0_2_0_signed(database: Database) -> None:
