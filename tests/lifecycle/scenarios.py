@@ -1,12 +1,12 @@
 """Order state changes as tables, and a player that drives each row through the contract.
 
 The columns are those of the order state change matrices of FIX (volume 4, appendix D): a row is a message that the desk
-received or sent, with the order's status and quantities after it. What a row is in Blotter:
+received or sent, with the order's status and quantities after it. What a row is in Blotter, as docs/gateways.md has it:
 
 =============================  =======================================================================================
 New(X)                         SubmitOrder, and the report `executed` of the gateway that sends it
 Cancel(Y,X), Replace(Y,X)      CancelOrder, ReplaceOrder with request key Y, about the order with the key X
-Exec New                       report `approved`
+Exec New                       no report: the order is with the gateway already
 Exec Pending Cancel, Replace   no report: the order shows the request since it was made
 Exec Canceled, Replaced, ...   the reports of these names
 CancelReject(Y,X)              report `cancel_refused` or `replace_refused` with request key Y
@@ -43,8 +43,6 @@ STATUSES = {
     "Rejected": "REJECTED",
 }
 REPORTS: dict[str, dict[str, Any]] = {
-    "New": {"approved": reports_pb.ApprovedReport()},
-    "Canceled": {"cancelled": reports_pb.CancelledReport()},
     "Rejected": {"rejected": reports_pb.RejectedReport(reason="no")},
     "Done for Day": {"done_for_day": reports_pb.DoneForDayReport()},
 }
@@ -199,14 +197,17 @@ class Player:
 
     async def _exec(self, row: Row, key: str, _about: str, more: str) -> None:
         assert more in {"", "as it stands"}
-        if more or row.exec_type.startswith("Pending "):
-            return  # the answer to an order that was sent again, or a request that the order has shown all along
+        if row.exec_type == "New" or row.exec_type.startswith("Pending "):
+            return
         if row.exec_type.startswith("Trade"):
             await self._trade(row)
         elif row.exec_type == "Restated":
             # A quantity that is the same is not stated: the venue confirms the order as it is.
             quantity = int(row.order_qty) if int(row.order_qty) != self.expected.quantity else 0
             await self.play.report(restated=reports_pb.RestatedReport(quantity=quantity))
+        elif row.exec_type == "Canceled":
+            await self.play.cancelled(request_key=key if key in self.kinds else "")
+            self.expected.pending = None
         elif row.exec_type == "Replaced":
             await self.play.report(replaced=reports_pb.ReplacedReport(), request_key=key)
             self.expected.pending = None

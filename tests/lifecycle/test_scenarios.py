@@ -37,12 +37,14 @@ async def blotter(shared: Database) -> AsyncIterator[Blotter]:
 async def played(blotter: Blotter, scenario: Scenario) -> int:
     """Play a scenario, print its table, and return the number of its own steps that were checked."""
     player = Player(Play(blotter, new_trader(blotter.database)))
-    print(f"\n{scenario.name}")  # noqa: T201  # shown with -s, and where the test fails
+    # Shown with -s, and where the test fails: message, ExecType and OrdStatus, and the order that was compared.
+    print(f"\n{scenario.name}")  # noqa: T201
     checked = 0
     for number, row in enumerate(scenario.rows):
         shown, average = await player.step(row)
         checked += number >= len(scenario.rows) - scenario.own
-        print(f"  {row.step:>2}  {row.received or row.sent:32} {row.exec_type:16} {shown:44} {average}")  # noqa: T201
+        message = f"{row.step:>2}  {row.received or row.sent:32} {row.exec_type:16} {row.ord_status:16}"
+        print(f"  {message}  {shown:36} {average}")  # noqa: T201
     overfilled = player.play.order.excess_quantity > 0
     assert await player.play.discrepancies() == ["ORDER_OVERFILLED"] * overfilled
     return checked
