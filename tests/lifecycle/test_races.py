@@ -11,6 +11,7 @@ import os
 import random
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -19,6 +20,7 @@ from grpc import aio
 from blotter.audit.v1 import audit_service_pb2, inspection_pb2
 from blotter.orders.v1 import cancel_timer_pb2, order_pb2, order_service_pb2, request_pb2, terms_pb2
 from blotter.orders.v1 import execution_report_pb2 as reports_pb
+from service.sequencing import KeyFolder
 from tests.conftest import ALICE, Database
 from tests.rpc.errors import reason_of
 from tests.rpc.test_outages import until
@@ -237,11 +239,14 @@ def check_requests(logs: list[Any]) -> None:
 
 
 async def test_gateways_the_trader_and_the_timer_race_on_one_order(
-    database: Database, record_property: Callable[[str, object], None]
+    database: Database, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
+    keys = KeyFolder(tmp_path / "keys")
+    keys.generate("log.example")
+    ledger = {"sequencer": True, "ledger_keys": keys.folder, "ledger_origin": "log.example"}
     print(f"RACE_SEED={SEED} RACE_ROUNDS={ROUNDS}")  # noqa: T201  # shown where the test fails
     async with (
-        serving(database, expiry_poll_ms=10) as first,
+        serving(database, expiry_poll_ms=10, **ledger) as first,
         serving(database, expiry_poll_ms=10) as second,
         await psycopg.AsyncConnection.connect(database.conninfo("blotter_trader"), autocommit=True) as timer,
     ):
