@@ -60,7 +60,7 @@ EXITS = st.one_of(st.just((None, None)), st.tuples(MAYBE_PRICE, MAYBE_PRICE))
 REASON = st.sampled_from(["", "no"])
 KEYED = st.sampled_from(["own", "own", "none", "of another request", "of an order"])
 EXECUTION_ID = st.integers(0, 25).map("e{}".format)
-DAY = st.integers(0, 1)
+DAY = st.sampled_from([1, 0])
 VENUE = st.sampled_from(["XNAS", "XNAS", "ARCX"])
 NEW_TERMS = st.fixed_dictionaries(
     {},
@@ -521,7 +521,8 @@ class Lifecycle(RuleBasedStateMachine):
         if named == "pending" and order.pending:
             more["request_key"] = order.pending.key
         elif named == "other":
-            more["request_key"] = self.asked[other % len(self.asked)][1] if self.asked else "unknown"
+            key = self.asked[other % len(self.asked)][1] if self.asked else "unknown"
+            more["request_key"] = "unknown" if order.pending and order.pending.key == key else key
         self.report(order, action, **more)
 
     @step(1, number=NUMBER, quantity=st.one_of(st.none(), QUANTITY), price=MAYBE_PRICE, reason=REASON)
@@ -534,16 +535,20 @@ class Lifecycle(RuleBasedStateMachine):
     @step(4, number=NUMBER, execution_id=EXECUTION_ID, quantity=QUANTITY, price=PRICE)
     def fill(self, number: int, execution_id: str, quantity: int, price: Decimal) -> None:
         """Report a fill of the first day; its id may be that of an earlier one."""
-        self.fill_elsewhere(number, execution_id, 0, "XNAS", quantity, price)
+        self.report_fill(self.order(number), execution_id, 0, "XNAS", quantity, price)
 
-    @step(1, number=NUMBER, execution_id=EXECUTION_ID, day=DAY, venue=VENUE, quantity=QUANTITY, price=PRICE)
-    def fill_elsewhere(
-        self, number: int, execution_id: str, day: int, venue: str, quantity: int, price: Decimal
-    ) -> None:
-        """Report a fill on either day, at either venue."""
+    @step(2, number=NUMBER, day=DAY, venue=VENUE, quantity=QUANTITY, price=PRICE)
+    def fill_under_a_known_id(self, number: int, day: int, venue: str, quantity: int, price: Decimal) -> None:
+        """Report a fill of an order under the id of an earlier one: on the other day, or at the other venue."""
+        fills = [fill for order in self.book.orders for fill in order.fills]
+        if fills:
+            fill = fills[number % len(fills)]
+            self.report_fill(fill.order, fill.said[0].execution_id, day, venue, quantity, price)
+
+    def report_fill(self, order: Order, execution_id: str, day: int, venue: str, quantity: int, price: Decimal) -> None:
         commission = Decimal(quantity) / 100
         execution = Execution(execution_id, date(2012, 6, 21 + day), venue, quantity, price, commission)
-        self.report(self.order(number), "FILLED", execution=execution)
+        self.report(order, "FILLED", execution=execution)
 
     @step(
         4,
@@ -554,7 +559,7 @@ class Lifecycle(RuleBasedStateMachine):
         quantity=st.one_of(st.just(0), st.integers(0, 12)),
         price=PRICE,
         reason=REASON,
-        how=st.sampled_from(["dated"] * 4 + ["undated", "wrong date", "wrong order", "unknown"]),
+        how=st.sampled_from(["dated"] * 3 + ["undated"] * 2 + ["wrong date", "wrong order", "unknown"]),
     )
     def correct(
         self, number: int, said: int, execution_id: str, day: int, quantity: int, price: Decimal, reason: str, how: str
@@ -563,6 +568,11 @@ class Lifecycle(RuleBasedStateMachine):
         fills: list[Fill] = [fill for order in self.book.orders for fill in order.fills]
         if not fills:
             return
+        if how == "undated":  # best one of two that have the same id
+            shared = Counter((fill.order.number, fill.said[0].venue, fill.said[0].execution_id) for fill in fills)
+            [(named, _)] = shared.most_common(1)
+            fills = [f for f in fills if (f.order.number, f.said[0].venue, f.said[0].execution_id) == named]
+            said = 0
         fill = fills[number % len(fills)]
         of = fill.said[said % len(fill.said)]
         execution = Execution(
