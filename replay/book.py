@@ -408,7 +408,7 @@ def _goes_on(state: OrderState) -> bool:
     """Return whether the end of the day changes nothing: the order is closed, or in force for longer."""
     terms = state.terms
     unstated = terms.time_in_force is None and terms.expire_time is not None
-    return state.status not in OPEN or unstated or terms.time_in_force in LONGER_THAN_A_DAY
+    return state.closed_as is not None or unstated or terms.time_in_force in LONGER_THAN_A_DAY
 
 
 def _answered(step: Answer, event: Event) -> Event | Outcome:
@@ -446,7 +446,8 @@ def _cancelled_at_venue(step: CancelAtVenue, event: Event) -> Event | Outcome:
     if state.closed_as is OrderStatus.CANCELLED:
         return event
     requested = state.pending.reason if state.pending and state.pending.kind is RequestKind.CANCEL else ""
-    return _closing(event, OrderStatus.CANCELLED, event.reason or requested)
+    because = requested if requested in {"EXPIRED", "DISCONNECTED"} else event.reason or requested
+    return _closing(event, OrderStatus.CANCELLED, because)
 
 
 def _closing(event: Event, closed_as: OrderStatus, because: str) -> Event:
@@ -483,7 +484,8 @@ def _traded(state: OrderState, traded: Trade, sign: int) -> OrderState:
 def _refused(step: Report, state: OrderState, outcome: Outcome) -> Event:
     """Return the REJECTED event of a refusal: it leaves the order unchanged and includes the report."""
     reported = _reported(step, state)
-    reason = f"{reported.action.name} refused" + (f": {reported.reason}" if reported.reason else "")
+    named = f" for {step.request_key}" if isinstance(step, ReplaceAtVenue) and step.request_key else ""
+    reason = f"{reported.action.name} refused{named}" + (f": {reported.reason}" if reported.reason else "")
     return replace(
         reported,
         action=Action.REJECTED,

@@ -59,8 +59,8 @@ _INVALID_TERMS: dict[str, tuple[str, str]] = {
     "STOP_PRICE_REQUIRED": ("stop_price", "is required for a stop limit order"),
     "STOP_PRICE_NOT_ALLOWED": ("stop_price", "must be empty except for a stop limit order"),
     "EXITS_ON_WRONG_SIDE": (
-        "price",
-        "must lie between stop_loss and take_profit: above stop_loss for a buy, below it for a sell",
+        "stop_loss",
+        "and price and take_profit, where the order has them, must ascend for a buy and descend for a sell",
     ),
     "EXPIRE_TIME_REQUIRED": ("expire_time", "is required for time in force GTD"),
     "EXPIRE_TIME_NOT_ALLOWED": ("expire_time", "must be absent for time in force DAY, GTC, IOC and FOK"),

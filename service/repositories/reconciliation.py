@@ -85,7 +85,11 @@ _LOG_BEFORE = """
     ) AS p ON p.order_id = l.order_id
 """
 _MAKES_AT_VENUE = "action IN ('EXECUTED', 'RECOVERED', 'FILLED', 'RESTATED', 'DONE_FOR_DAY')"
-_CLOSES = "(action IN ('CANCELLED', 'REJECTED') AND NOT refused OR action = 'DONE_FOR_DAY' AND status = 'CANCELLED')"
+_ENDS_WITH_THE_DAY = "NOT coalesce({0}time_in_force IN ('GTC', 'GTD'), {0}expires_at IS NOT NULL)"
+_CLOSES = f"""
+    (action IN ('CANCELLED', 'REJECTED') AND NOT refused
+     OR action = 'DONE_FOR_DAY' AND {_ENDS_WITH_THE_DAY.format("")})
+"""
 _HISTORY = f"""
     CROSS JOIN LATERAL (
         SELECT (array_agg(CASE action WHEN 'REJECTED' THEN 'REJECTED'::order_status_enum ELSE 'CANCELLED' END
@@ -151,12 +155,12 @@ _WRONG_TERMS = f"""
          THEN {_json_terms("l")} IS DISTINCT FROM {_json_terms("p")} || ({_NEW_TERMS})
          ELSE ({_columns("l", _TERMS[1:])}) IS DISTINCT FROM ({_columns("p", _TERMS[1:])}) END
 """
-_SETTLES = """
+_SETTLES = f"""
     NOT l.refused AND CASE
         WHEN l.action IN ('REPLACED', 'REPLACE_REFUSED')
              THEN p.pending_kind = 'REPLACE' AND l.answered_key = p.pending_key
         WHEN l.action = 'CANCEL_REFUSED' THEN p.pending_kind = 'CANCEL' AND l.answered_key = p.pending_key
-        WHEN l.action = 'DONE_FOR_DAY' THEN l.status = 'CANCELLED'
+        WHEN l.action = 'DONE_FOR_DAY' THEN {_ENDS_WITH_THE_DAY.format("l.")}
         ELSE l.action IN ('CANCELLED', 'REJECTED') END
 """
 _WRONG_PENDING = f"""

@@ -77,7 +77,7 @@ async def more(blotter: Blotter) -> None:
         if also_cancelled:
             await blotter.report(day, cancelled=reports_pb.CancelledReport(reason="after the close"))
 
-    filled = await blotter.submit()
+    filled = await blotter.submit(time_in_force=terms_pb2.TIME_IN_FORCE_GTC)
     await blotter.fill(filled, 100, execution_id="F-1")
     await blotter.report(filled, done_for_day=closed)
     bust = busted(execution_id="F-2", ref_execution_id="F-1")
@@ -100,6 +100,11 @@ async def more(blotter: Blotter) -> None:
     await blotter.report(later, done_for_day=closed)
     late = reports_pb.CancelRefusedReport(refusal_reason=reports_pb.REFUSAL_REASON_UNKNOWN_ORDER)
     await blotter.report(later, cancel_refused=late)
+
+    ended = await blotter.submit()
+    await blotter.fill(ended, 100, execution_id="H-1")
+    await blotter.report(ended, done_for_day=closed)
+    await blotter.report(ended, fill_busted=busted(execution_id="H-2", ref_execution_id="H-1"))
 
 
 @pytest.fixture

@@ -236,7 +236,7 @@ class Book:
             return []
         fired = self.timer
         concerned = [o for o in self.orders if o.is_open and not o.exempt and o.entered < fired]
-        waiting = any(order.pending and order.pending.kind == "REPLACE" for order in concerned)
+        waiting = any(order.pending and order.pending.reason != "DISCONNECTED" for order in concerned)
         orders = [
             order
             for order in concerned
@@ -266,7 +266,8 @@ class Book:
         handler: Callable[..., str] = getattr(self, f"_report_{action.lower()}")
         outcome = handler(order, **more)
         if outcome != APPLIED:
-            reason = f"{action} refused" + (f": {more['reason']}" if more.get("reason") else "")
+            named = f" for {more['request_key']}" if action == "REPLACED" and more.get("request_key") else ""
+            reason = f"{action} refused{named}" + (f": {more['reason']}" if more.get("reason") else "")
             self._record(order, "REJECTED", reason=reason, error_code=outcome, refused=True, execution=execution)
         elif execution and identity:
             self._executions[identity] = (action, execution._replace(of_date=None)), order
@@ -305,12 +306,13 @@ class Book:
         if order.closed_as:
             return self._record(order, "CANCELLED", reason=reason)
         asked = order.pending.reason if order.pending and order.pending.kind == "CANCEL" else ""
-        return self._close(order, "CANCELLED", "CANCELLED", reason or asked, reason)
+        because = asked if asked in {"EXPIRED", "DISCONNECTED"} else reason or asked
+        return self._close(order, "CANCELLED", "CANCELLED", because, reason)
 
     def _report_done_for_day(self, order: Order, reason: str = "") -> str:
         order.at_venue = True
         in_force = order.terms["time_in_force"] or ("GTD" if order.terms["expire_time"] else "DAY")
-        if in_force in {"GTC", "GTD"} or not order.is_open:
+        if in_force in {"GTC", "GTD"} or order.closed_as:
             return self._record(order, "DONE_FOR_DAY", reason=reason)
         return self._close(order, "DONE_FOR_DAY", "CANCELLED", "DONE_FOR_DAY", reason)
 

@@ -35,6 +35,12 @@ class Names:
             return self.key(key, 0)
         return self.key(key, self._sequence_of(key))
 
+    def reason(self, reason: str) -> str:
+        """Return the reason of a refusal, which may name the key of a request."""
+        for made, name in self._made.items():
+            reason = reason.replace(made, name)
+        return reason
+
     def order(self, order: order_pb2.Order) -> dict[str, Any]:
         """Return an order as Order.view() does."""
         pending = None
@@ -65,7 +71,7 @@ class Names:
         return Event(
             sequence=event.sequence,
             action=order_pb2.Action.Name(event.action).removeprefix("ACTION_"),
-            reason=event.reason,
+            reason=self.reason(event.reason) if event.refused else event.reason,
             error_code=event.error_code,
             refused=event.refused,
             request_key=self.key(event.request_key, event.sequence),

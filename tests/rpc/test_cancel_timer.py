@@ -67,7 +67,6 @@ async def test_a_timer_that_has_run_out_cancels_or_requests_and_spares_who_is_ex
     desk, exempt = await blotter.submit(), await blotter.submit(exempt_from_cancel_timer=True)
     venue, bobs = await at_venue(blotter), await blotter.submit(BOB)
     filled = await blotter.fill(await blotter.submit(), 100)
-    asked = (await cancel(blotter, await at_venue(blotter), request_key="mine")).order
     assert exempt.exempt_from_cancel_timer
     await set_timer(blotter, 3600)
     run_out(blotter.database)
@@ -79,7 +78,7 @@ async def test_a_timer_that_has_run_out_cancels_or_requests_and_spares_who_is_ex
     assert [request.reason for request in found.requests] == ["DISCONNECTED"]
     closed = await blotter.report(venue, cancelled=reports_pb.CancelledReport())
     assert (closed.status, closed.status_reason) == (CANCELLED, "DISCONNECTED")
-    for order in (exempt, filled, asked):
+    for order in (exempt, filled):
         assert (await get(blotter, order_id=order.order_id)).order == order
     [by_timer, requested] = [log for log in await logs(blotter) if log.reason == "DISCONNECTED"]
     assert {(log.actor, log.login) for log in (by_timer, requested)} == {("blotter", "blotter_execution")}
@@ -105,6 +104,26 @@ async def test_a_timer_waits_for_the_answer_to_a_replace(blotter: Blotter) -> No
     newest, oldest = (await get(blotter, order_id=order.order_id)).requests
     assert (newest.kind, newest.reason) == (terms_pb2.REQUEST_KIND_CANCEL, "DISCONNECTED")
     assert oldest.kind == terms_pb2.REQUEST_KIND_REPLACE
+
+
+async def test_a_timer_asks_again_for_an_order_whose_own_cancel_the_venue_refuses(blotter: Blotter) -> None:
+    order = (await cancel(blotter, await at_venue(blotter), request_key="mine")).order
+    desk = await blotter.submit()
+    await set_timer(blotter, 3600)
+    run_out(blotter.database)
+
+    async def has_fired() -> bool:
+        return (await get(blotter, order_id=desk.order_id)).order.status == CANCELLED
+
+    await until(has_fired)
+    assert (await get(blotter, order_id=order.order_id)).order == order
+    await blotter.report(order, cancel_refused=reports_pb.CancelRefusedReport())
+    await until_off(blotter)
+    newest, oldest = (await get(blotter, order_id=order.order_id)).requests
+    assert (newest.reason, oldest.request_key) == ("DISCONNECTED", "mine")
+    # The venue's words do not replace the blotter's own reason.
+    closed = await blotter.report(order, cancelled=reports_pb.CancelledReport(reason="UR OUT"))
+    assert (closed.status, closed.status_reason) == (CANCELLED, "DISCONNECTED")
 
 
 async def test_a_timer_survives_the_service_and_is_set_again_in_time(database: Database) -> None:
