@@ -516,9 +516,11 @@ CREATE FUNCTION public.apply_event(INOUT state public.orders, INOUT event public
                 refusal := 'ORDER_CLOSED';
             ELSIF state.closed_as IS NULL THEN
                 v_closes := 'CANCELLED';
-                IF v_reason IS NULL AND state.pending_kind = 'CANCEL' THEN
-                    SELECT reason INTO v_reason FROM execution_logs
-                    WHERE trader_id = state.trader_id AND sequence = state.pending_sequence;
+                IF state.pending_kind = 'CANCEL' THEN
+                    -- Why the blotter asked for it is why it is cancelled, whatever the venue adds.
+                    SELECT CASE WHEN reason IN ('EXPIRED', 'DISCONNECTED') THEN reason ELSE coalesce(v_reason, reason)
+                           END INTO v_reason
+                    FROM execution_logs WHERE trader_id = state.trader_id AND sequence = state.pending_sequence;
                 END IF;
             END IF;
         WHEN 'CANCEL_REQUESTED' THEN
@@ -569,8 +571,9 @@ CREATE FUNCTION public.apply_event(INOUT state public.orders, INOUT event public
                                                              ELSE event.terms END);
         WHEN 'DONE_FOR_DAY' THEN
             state.at_venue := true;
-            -- As in FIX, an order without a time in force is a day order.
-            IF v_open AND (state.time_in_force NOT IN ('GTC', 'GTD')
+            -- As in FIX, an order without a time in force is a day order. A filled one is closed too: a bust does not
+            -- open it again.
+            IF state.closed_as IS NULL AND (state.time_in_force NOT IN ('GTC', 'GTD')
                            OR state.time_in_force IS NULL AND state.expires_at IS NULL) THEN
                 v_closes := 'CANCELLED';
                 v_reason := 'DONE_FOR_DAY';
@@ -866,11 +869,12 @@ CREATE FUNCTION public.expire_orders(p_request_id text, p_most integer) RETURNS 
     DECLARE
         v_trader_id uuid := acting_trader();
         v_sequence bigint := lock_sequence_at_once();
+        v_now timestamptz := clock_timestamp();
     BEGIN
         RETURN QUERY SELECT * FROM cancel_orders(ARRAY(
             SELECT id FROM orders
             WHERE trader_id = v_trader_id AND status IN ('PENDING', 'PARTIAL') AND pending_kind IS NULL
-              AND NOT expiry_requested AND expires_at <= clock_timestamp()
+              AND NOT expiry_requested AND expires_at <= v_now
             ORDER BY created_at, id LIMIT p_most), v_sequence, 'EXPIRED', 'blotter', p_request_id);
     END $$;
 
@@ -913,16 +917,22 @@ CREATE FUNCTION public.fire_cancel_timer(p_request_id text, p_most integer) RETU
             SELECT id FROM orders
             WHERE trader_id = v_trader_id AND status IN ('PENDING', 'PARTIAL') AND pending_kind IS NULL
               AND NOT exempt_from_cancel_timer AND created_at <= v_fires_at
-              AND NOT EXISTS (
+              -- The comparison of rows makes the index the only way to plan it: without statistics of ids, a plan for
+              -- equal ids may read all logs of the trader.
+              AND (updated_at < v_fires_at OR NOT EXISTS (
                 SELECT FROM execution_logs AS log
-                WHERE log.trader_id = orders.trader_id AND log.order_id = orders.id
-                  AND log.action = 'CANCEL_REQUESTED' AND log.reason = 'DISCONNECTED' AND log.created_at >= v_fires_at)
+                WHERE log.trader_id = v_trader_id AND (log.order_id, log.sequence) >= (orders.id, 0)
+                  AND log.order_id = orders.id
+                  AND log.action = 'CANCEL_REQUESTED' AND log.reason = 'DISCONNECTED' AND log.created_at >= v_fires_at))
             ORDER BY created_at, id LIMIT p_most);
-        -- An order whose replace is pending comes again, when the venue has answered.
+        -- An order with another pending request comes again, when the venue has answered.
         IF cardinality(v_order_ids) < p_most AND NOT EXISTS (
                 SELECT FROM orders
-                WHERE trader_id = v_trader_id AND status IN ('PENDING', 'PARTIAL') AND pending_kind = 'REPLACE'
-                  AND NOT exempt_from_cancel_timer AND created_at <= v_fires_at) THEN
+                WHERE trader_id = v_trader_id AND status IN ('PENDING', 'PARTIAL') AND pending_kind IS NOT NULL
+                  AND NOT exempt_from_cancel_timer AND created_at <= v_fires_at
+                  AND (SELECT log.reason FROM execution_logs AS log
+                       WHERE log.trader_id = v_trader_id AND log.sequence = orders.pending_sequence)
+                      IS DISTINCT FROM 'DISCONNECTED') THEN
             DELETE FROM cancel_timers WHERE trader_id = v_trader_id;
         END IF;
         RETURN QUERY SELECT * FROM cancel_orders(v_order_ids, v_sequence, 'DISCONNECTED', 'blotter', p_request_id);
@@ -1306,7 +1316,8 @@ CREATE FUNCTION public.record_event(p_state public.orders, p_event public.execut
             v_event.answered_key := NULL;
             v_event.error_code := outcome;
             -- Cut where the prefix made it too long. A reason that is too long itself is refused with the log.
-            v_event.reason := left(concat_ws(': ', p_event.action || ' refused', p_event.reason),
+            v_event.reason := left(concat_ws(': ', p_event.action || ' refused' || coalesce(
+                                       ' for ' || p_event.answered_key, ''), p_event.reason),
                                    greatest(600, length(p_event.reason)));
         END IF;
 
@@ -1435,7 +1446,7 @@ CREATE FUNCTION public.report_execution(p_order_id uuid, p_report_id text, p_rep
         IF p_action IN ('FILLED', 'FILL_CORRECTED', 'FILL_BUSTED') THEN
             v_event.execution_id := p_execution_id;
             v_event.trade_date := coalesce(p_trade_date, (v_event.timestamp AT TIME ZONE 'UTC')::date);
-            v_event.ref_execution_id := p_ref_execution_id;
+            v_event.ref_execution_id := CASE WHEN p_action <> 'FILLED' THEN p_ref_execution_id END;
             v_event.fill_quantity := CASE p_action WHEN 'FILL_BUSTED' THEN 0 ELSE p_quantity END;
             v_event.fill_price := CASE p_action WHEN 'FILL_BUSTED' THEN NULL ELSE p_price END;
             v_event.fill_commission := CASE p_action WHEN 'FILL_BUSTED' THEN 0 ELSE coalesce(p_commission, 0) END;
@@ -1475,12 +1486,12 @@ CREATE FUNCTION public.report_execution(p_order_id uuid, p_report_id text, p_rep
             SELECT fills.* INTO v_fill FROM fills
             WHERE trader_id = v_trader_id AND order_id = p_order_id AND venue = p_venue AND id IN (
                 SELECT id FROM fills
-                WHERE trader_id = v_trader_id AND venue = p_venue AND execution_id = p_ref_execution_id
-                  AND (p_ref_trade_date IS NULL OR trade_date = p_ref_trade_date)
+                WHERE trader_id = v_trader_id AND order_id = p_order_id AND venue = p_venue
+                  AND execution_id = p_ref_execution_id AND (p_ref_trade_date IS NULL OR trade_date = p_ref_trade_date)
                 UNION ALL
                 SELECT fill_id FROM fill_corrections
-                WHERE trader_id = v_trader_id AND venue = p_venue AND execution_id = p_ref_execution_id
-                  AND (p_ref_trade_date IS NULL OR trade_date = p_ref_trade_date))
+                WHERE trader_id = v_trader_id AND order_id = p_order_id AND venue = p_venue
+                  AND execution_id = p_ref_execution_id AND (p_ref_trade_date IS NULL OR trade_date = p_ref_trade_date))
             ORDER BY sequence DESC LIMIT 1;
             SELECT quantity, price INTO v_standing FROM (
                 SELECT quantity, price, sequence FROM fill_corrections
@@ -1719,11 +1730,15 @@ CREATE FUNCTION public.terms_violation(p_order public.orders) RETURNS text
             RETURN 'STOP_PRICE_REQUIRED';
         ELSIF p_order.order_type <> 'STOP_LIMIT' AND p_order.stop_price IS NOT NULL THEN
             RETURN 'STOP_PRICE_NOT_ALLOWED';
-        ELSIF p_order.side = 'BUY' AND (p_order.stop_loss >= p_order.price OR p_order.price >= p_order.take_profit
-                OR p_order.stop_loss >= p_order.take_profit)
-           OR p_order.side = 'SELL' AND (p_order.stop_loss <= p_order.price OR p_order.price <= p_order.take_profit
-                OR p_order.stop_loss <= p_order.take_profit) THEN
-            RETURN 'EXITS_ON_WRONG_SIDE';
+        ELSIF p_order.side = 'BUY' AND p_order.stop_loss >= p_order.price
+           OR p_order.side = 'SELL' AND p_order.stop_loss <= p_order.price THEN
+            RETURN 'STOP_LOSS_BEYOND_PRICE';
+        ELSIF p_order.side = 'BUY' AND p_order.take_profit <= p_order.price
+           OR p_order.side = 'SELL' AND p_order.take_profit >= p_order.price THEN
+            RETURN 'TAKE_PROFIT_BEYOND_PRICE';
+        ELSIF p_order.side = 'BUY' AND p_order.stop_loss >= p_order.take_profit
+           OR p_order.side = 'SELL' AND p_order.stop_loss <= p_order.take_profit THEN
+            RETURN 'STOP_LOSS_BEYOND_TAKE_PROFIT';
         ELSIF p_order.time_in_force = 'GTD' AND p_order.expires_at IS NULL THEN
             RETURN 'EXPIRE_TIME_REQUIRED';
         ELSIF p_order.time_in_force <> 'GTD' AND p_order.expires_at IS NOT NULL THEN

@@ -343,11 +343,15 @@ LIFECYCLE = """
             RETURN 'STOP_PRICE_REQUIRED';
         ELSIF p_order.order_type <> 'STOP_LIMIT' AND p_order.stop_price IS NOT NULL THEN
             RETURN 'STOP_PRICE_NOT_ALLOWED';
-        ELSIF p_order.side = 'BUY' AND (p_order.stop_loss >= p_order.price OR p_order.price >= p_order.take_profit
-                OR p_order.stop_loss >= p_order.take_profit)
-           OR p_order.side = 'SELL' AND (p_order.stop_loss <= p_order.price OR p_order.price <= p_order.take_profit
-                OR p_order.stop_loss <= p_order.take_profit) THEN
-            RETURN 'EXITS_ON_WRONG_SIDE';
+        ELSIF p_order.side = 'BUY' AND p_order.stop_loss >= p_order.price
+           OR p_order.side = 'SELL' AND p_order.stop_loss <= p_order.price THEN
+            RETURN 'STOP_LOSS_BEYOND_PRICE';
+        ELSIF p_order.side = 'BUY' AND p_order.take_profit <= p_order.price
+           OR p_order.side = 'SELL' AND p_order.take_profit >= p_order.price THEN
+            RETURN 'TAKE_PROFIT_BEYOND_PRICE';
+        ELSIF p_order.side = 'BUY' AND p_order.stop_loss >= p_order.take_profit
+           OR p_order.side = 'SELL' AND p_order.stop_loss <= p_order.take_profit THEN
+            RETURN 'STOP_LOSS_BEYOND_TAKE_PROFIT';
         ELSIF p_order.time_in_force = 'GTD' AND p_order.expires_at IS NULL THEN
             RETURN 'EXPIRE_TIME_REQUIRED';
         ELSIF p_order.time_in_force <> 'GTD' AND p_order.expires_at IS NOT NULL THEN

@@ -58,10 +58,9 @@ _INVALID_TERMS: dict[str, tuple[str, str]] = {
     "PRICE_NOT_ALLOWED": ("price", "must be empty for a market order"),
     "STOP_PRICE_REQUIRED": ("stop_price", "is required for a stop limit order"),
     "STOP_PRICE_NOT_ALLOWED": ("stop_price", "must be empty except for a stop limit order"),
-    "EXITS_ON_WRONG_SIDE": (
-        "stop_loss",
-        "and price and take_profit, where the order has them, must ascend for a buy and descend for a sell",
-    ),
+    "STOP_LOSS_BEYOND_PRICE": ("stop_loss", "must be below price for a buy, above it for a sell"),
+    "TAKE_PROFIT_BEYOND_PRICE": ("take_profit", "must be above price for a buy, below it for a sell"),
+    "STOP_LOSS_BEYOND_TAKE_PROFIT": ("stop_loss", "must be below take_profit for a buy, above it for a sell"),
     "EXPIRE_TIME_REQUIRED": ("expire_time", "is required for time in force GTD"),
     "EXPIRE_TIME_NOT_ALLOWED": ("expire_time", "must be absent for time in force DAY, GTC, IOC and FOK"),
     "EXPIRE_TIME_PAST": ("expire_time", "must be in the future"),
