@@ -53,7 +53,9 @@ MAYBE_PRICE = st.one_of(st.none(), PRICE)
 IN_FORCE = st.sampled_from([None, "DAY", "GTC", "IOC", "GTD"])
 EXPIRY = st.sampled_from(["", "later", "soon"])
 LIFE = st.one_of(
-    st.sampled_from([(None, ""), ("GTC", ""), (None, "soon"), ("GTD", "soon"), (None, "soon"), ("GTD", "later")]),
+    st.sampled_from(
+        [(None, ""), ("GTC", ""), (None, "soon"), ("GTD", "soon"), (None, "soon"), (None, "later"), ("GTD", "later")]
+    ),
     st.tuples(IN_FORCE, EXPIRY),
 )
 EXITS = st.one_of(st.just((None, None)), st.tuples(MAYBE_PRICE, MAYBE_PRICE))
@@ -485,7 +487,9 @@ class Lifecycle(RuleBasedStateMachine):
     @step(
         3,
         number=NUMBER,
-        action=st.sampled_from(["EXECUTED"] * 5 + ["APPROVED", "RECOVERED", "REJECTED", "DONE_FOR_DAY"]),
+        action=st.sampled_from(
+            ["EXECUTED"] * 5 + ["APPROVED", "RECOVERED", "REJECTED", "DONE_FOR_DAY", "DONE_FOR_DAY"]
+        ),
         reason=REASON,
     )
     def report_on_the_order(self, number: int, action: str, reason: str) -> None:
