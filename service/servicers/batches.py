@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
+from google.protobuf.message import Message
+
 from service.domain.errors import BlotterError, FieldViolation, InvalidRequest
+from service.domain.identity import Caller
 from service.domain.portions import in_portions
 from service.repositories.orders import Recorded
+from service.status import status_of
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
+Result = TypeVar("Result")
 
 
 async def each(
@@ -27,6 +32,22 @@ async def each(
     recorded = iter(await record([value for value in checked if not isinstance(value, InvalidRequest)]))
     results = (value if isinstance(value, InvalidRequest) else next(recorded) for value in checked)
     return [_with_prefix(result, f"{field}[{index}].") for index, result in enumerate(results)]
+
+
+async def to_proto(
+    caller: Caller,
+    results: list[Recorded | BlotterError],
+    message: Callable[..., Result],
+    response: Callable[[Recorded], Message],
+) -> list[Result]:
+    """Return one `message` per result, whose field `response` or `error` is set."""
+
+    def convert(result: Recorded | BlotterError) -> Result:
+        if isinstance(result, BlotterError):
+            return message(error=status_of(result, caller.request_id))
+        return message(response=response(result))
+
+    return await in_portions(convert, results)
 
 
 def _checked(check: Callable[[Item], Value], item: Item) -> Value | InvalidRequest:

@@ -8,15 +8,12 @@ from grpc import aio
 
 from blotter.orders.v1 import execution_report_pb2 as pb
 from blotter.orders.v1 import order_service_pb2_grpc
-from service.domain.errors import BlotterError
 from service.domain.identity import CallerKind, require_caller
-from service.domain.portions import in_portions
 from service.repositories.orders import Orders, Recorded, or_raise
-from service.servicers.batches import each
+from service.servicers.batches import each, to_proto
 from service.servicers.conversion import order_to_proto
 from service.servicers.order_validation import batch
 from service.servicers.report_validation import report
-from service.status import status_of
 
 Context = aio.ServicerContext[Any, Any]
 
@@ -37,13 +34,9 @@ class ExecutionReportServicer(order_service_pb2_grpc.OrderServiceServicer):
         caller = require_caller(CallerKind.EXECUTION)
         batch("reports", request.reports)
         results = await each("reports", request.reports, report, lambda reports: self._orders.report(caller, reports))
-
-        def to_proto(result: Recorded | BlotterError) -> pb.ReportExecutionResult:
-            if isinstance(result, BlotterError):
-                return pb.ReportExecutionResult(error=status_of(result, caller.request_id))
-            return pb.ReportExecutionResult(response=_reported(result))
-
-        return pb.BatchReportExecutionsResponse(results=await in_portions(to_proto, results))
+        return pb.BatchReportExecutionsResponse(
+            results=await to_proto(caller, results, pb.ReportExecutionResult, _reported)
+        )
 
 
 def _reported(recorded: Recorded) -> pb.ReportExecutionResponse:

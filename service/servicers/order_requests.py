@@ -8,15 +8,12 @@ from grpc import aio
 
 from blotter.orders.v1 import cancel_timer_pb2, order_service_pb2_grpc, request_pb2
 from blotter.orders.v1 import order_service_pb2 as pb
-from service.domain.errors import BlotterError
 from service.domain.identity import require_trader
-from service.domain.portions import in_portions
 from service.repositories.order_reads import OrderReads
 from service.repositories.orders import Orders, Recorded, or_raise
 from service.servicers import order_validation, validation
-from service.servicers.batches import each
+from service.servicers.batches import each, to_proto
 from service.servicers.conversion import order_to_proto, request_to_proto, timer_to_proto
-from service.status import status_of
 from service.streams import tokens
 
 MAX_CANCELLED_IDS = 10_000
@@ -46,13 +43,7 @@ class OrderRequestServicer(order_service_pb2_grpc.OrderServiceServicer):
             lambda cancel: order_validation.cancel_order(cancel, batch=True),
             lambda cancels: self._orders.cancel(caller, trader_id, cancels),
         )
-
-        def to_proto(result: Recorded | BlotterError) -> pb.CancelOrderResult:
-            if isinstance(result, BlotterError):
-                return pb.CancelOrderResult(error=status_of(result, caller.request_id))
-            return pb.CancelOrderResult(response=_cancelled(result))
-
-        return pb.BatchCancelOrdersResponse(results=await in_portions(to_proto, results))
+        return pb.BatchCancelOrdersResponse(results=await to_proto(caller, results, pb.CancelOrderResult, _cancelled))
 
     async def ReplaceOrder(
         self, request: request_pb2.ReplaceOrderRequest, context: Context
@@ -72,13 +63,9 @@ class OrderRequestServicer(order_service_pb2_grpc.OrderServiceServicer):
             lambda replace: order_validation.replace_order(replace, batch=True),
             lambda replaces: self._orders.replace(caller, trader_id, replaces),
         )
-
-        def to_proto(result: Recorded | BlotterError) -> request_pb2.ReplaceOrderResult:
-            if isinstance(result, BlotterError):
-                return request_pb2.ReplaceOrderResult(error=status_of(result, caller.request_id))
-            return request_pb2.ReplaceOrderResult(response=_replaced(result))
-
-        return request_pb2.BatchReplaceOrdersResponse(results=await in_portions(to_proto, results))
+        return request_pb2.BatchReplaceOrdersResponse(
+            results=await to_proto(caller, results, request_pb2.ReplaceOrderResult, _replaced)
+        )
 
     async def ListRequests(
         self, request: request_pb2.ListRequestsRequest, context: Context

@@ -12,7 +12,6 @@ from grpc import aio
 
 from blotter.orders.v1 import order_service_pb2 as pb
 from blotter.orders.v1 import watch_pb2
-from service.domain.errors import BlotterError
 from service.domain.identity import CALLER, Caller, require_trader
 from service.domain.orders import Order
 from service.domain.portions import in_portions
@@ -20,7 +19,7 @@ from service.repositories.events import Events
 from service.repositories.order_reads import OrderReads
 from service.repositories.orders import Orders, Recorded, or_raise
 from service.servicers import order_validation, validation
-from service.servicers.batches import each
+from service.servicers.batches import each, to_proto
 from service.servicers.conversion import (
     event_to_proto,
     order_to_proto,
@@ -30,7 +29,6 @@ from service.servicers.conversion import (
 from service.servicers.execution_reports import ExecutionReportServicer
 from service.servicers.fill_conversion import fill_to_proto
 from service.servicers.order_requests import OrderRequestServicer
-from service.status import status_of
 from service.streams import Feed, tokens
 from service.streams.follow import StreamRequest, follow
 
@@ -69,13 +67,7 @@ class OrderServicer(OrderRequestServicer, ExecutionReportServicer):
             lambda order: order_validation.new_order(order, batch=True),
             lambda orders: self._orders.submit(caller, trader_id, orders),
         )
-
-        def to_proto(result: Recorded | BlotterError) -> pb.SubmitOrderResult:
-            if isinstance(result, BlotterError):
-                return pb.SubmitOrderResult(error=status_of(result, caller.request_id))
-            return pb.SubmitOrderResult(response=_submitted(result))
-
-        return pb.BatchSubmitOrdersResponse(results=await in_portions(to_proto, results))
+        return pb.BatchSubmitOrdersResponse(results=await to_proto(caller, results, pb.SubmitOrderResult, _submitted))
 
     async def GetOrder(self, request: pb.GetOrderRequest, context: Context) -> pb.GetOrderResponse:
         caller, trader_id = require_trader()
