@@ -58,6 +58,7 @@ def record(position: int, leaf: dict[str, Any]) -> dict[str, Any]:
     """Return the record of one leaf of either version, without the fields that its event does not have."""
     action, refused = leaf["action"], leaf["refused"]
     left = leaf["quantity"] - leaf["filled_quantity"]
+    excess = leaf.get("excess_quantity")
     trade = action in TRADES and not refused
     busted = action == "FILL_BUSTED" and not refused
     kind = "" if refused else _type(leaf)
@@ -103,7 +104,7 @@ def record(position: int, leaf: dict[str, Any]) -> dict[str, Any]:
         "cancelFlag": True if busted else None,
         "cancelTimestamp": _stamp(leaf["timestamp"]) if busted else None,
         "stopPrice": leaf.get("stop_price"),
-        "excessQty": leaf.get("excess_quantity"),
+        "excessQty": None if excess is None else int(excess),  # a bigint, which leaves hold as text
         "tradeDate": leaf.get("trade_date"),
         "priorTradeID": leaf.get("ref_execution_id"),
         "requestKey": leaf.get("request_key"),

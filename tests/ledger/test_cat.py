@@ -154,6 +154,7 @@ def test_what_the_desk_filed_the_order_under_is_exported() -> None:
     assert {name: row[name] for name in expected} == expected
     line = cat.lines(ledger_pb2.EXPORT_FORMAT_CAT_JSON, 7, [json.dumps(leaf).encode()])
     assert json.loads(line)["labels"] == {"book": "7", "desk": "\u00e9"}
+    assert json.loads(line)["excessQty"] == 5
 
 
 @pytest.mark.parametrize(
