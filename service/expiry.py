@@ -49,16 +49,16 @@ class Expiry:
         """
         due = await self._due.traders(_caller("due"))
         for trader_id in due.firing:
-            await self._cancel(trader_id, self._due.fire_timer, "timer", "%d orders cancelled by the cancel timer")
+            await self._cancel(trader_id, self._due.fire_timer, "timer", "Cancel timer")
         for trader_id in due.expired:
-            await self._cancel(trader_id, self._due.expire, "expiry", "%d orders expired")
+            await self._cancel(trader_id, self._due.expire, "expiry", "Expiry")
 
     async def _cancel(
         self,
         trader_id: UUID,
         cancel: Callable[[Caller, UUID], Awaitable[list[Cancelled]]],
         name: str,
-        message: str,
+        cause: str,
     ) -> None:
         try:
             cancelled = await cancel(_caller(name), trader_id)
@@ -68,7 +68,14 @@ class Expiry:
             log.info("Due cancels are left for the next poll: %s", error, extra={"trader_id": str(trader_id)})
         else:
             if cancelled:
-                log.info(message, len(cancelled), extra={"trader_id": str(trader_id)})
+                requested = sum(order.requested for order in cancelled)
+                log.info(
+                    "%s: %d orders cancelled, %d cancels requested",
+                    cause,
+                    len(cancelled) - requested,
+                    requested,
+                    extra={"trader_id": str(trader_id)},
+                )
 
 
 def _caller(name: str) -> Caller:

@@ -36,7 +36,7 @@ class DueCancels:
     """The repository of due cancels, for the execution login. Calls `committed(trader_id)` after a commit of events.
 
     A write raises Aborted: at once if another transaction has locked the trader's counter, after a short wait if one
-    has locked an order of theirs.
+    has locked the trader's row of cancel_timers, as a call that sets the timer does.
     """
 
     def __init__(self, database: Database, committed: Callable[[UUID], None]) -> None:
