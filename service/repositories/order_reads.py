@@ -53,8 +53,6 @@ _LIST = f"""
     LIMIT %(limit)s::bigint
 """
 
-# A log that names the key of a request that it does not settle, such as a second refusal, is no answer to it: of what
-# came after the request, the answer is the first after which it is not pending.
 _REQUESTS = f"""
     SELECT asked.request_key, asked.action, asked.terms, asked.reason, asked.sequence, asked.created_at,
         answer.action, answer.sequence, answer.created_at, answer.reason, answer.error_code
@@ -62,8 +60,7 @@ _REQUESTS = f"""
         SELECT log.action, log.sequence, log.created_at, log.reason, log.error_code
         FROM execution_logs AS log
         WHERE log.trader_id = asked.trader_id AND log.order_id = asked.order_id AND log.sequence > asked.sequence
-            AND log.answered_key = asked.request_key AND NOT log.refused
-            AND log.pending_key IS DISTINCT FROM asked.request_key
+            AND log.answered_key = asked.request_key
         ORDER BY log.trader_id, log.order_id, log.sequence
         LIMIT 1
     ) AS answer ON asked.action IN ('CANCEL_REQUESTED', 'REPLACE_REQUESTED')
@@ -97,7 +94,10 @@ _FILLS = f"""
 _LIST_FILLS = _FILLS.format(of_order="true")
 _LIST_FILLS_OF_ORDER = _FILLS.format(of_order=f"fills.order_id = ({_FIND})")
 
-_TIMER = "SELECT trader_id, timeout, fires_at, set_at FROM cancel_timers WHERE trader_id = %(trader_id)s::uuid"
+_TIMER = f"""
+    SELECT {columns(CancelTimer, "cancel_timers")} FROM cancel_timers
+    WHERE cancel_timers.trader_id = %(trader_id)s::uuid
+"""
 
 
 class OrderReads:

@@ -17,7 +17,7 @@ from service.domain.portions import in_portions
 from service.domain.writes import Cancel, NewOrder, Replace, Report, content_digest
 from service.repositories.database import Database, Rows, Statement, act_as
 from service.repositories.errors import error_of
-from service.repositories.statements import call
+from service.repositories.statements import call, columns
 
 _SUBMIT = call(
     "submit_order",
@@ -53,8 +53,8 @@ _REPORT = call(
 _CANCEL_OPEN = """
     SELECT order_id, requested FROM cancel_open_orders(%(symbol)s, %(reason)s, %(actor)s, %(request_id)s, %(most)s)
 """
-_SET_TIMER = """
-    SELECT trader_id, timeout, fires_at, set_at FROM set_cancel_timer(%(timeout)s, %(actor)s, %(request_id)s)
+_SET_TIMER = f"""
+    SELECT {columns(CancelTimer, "timer")} FROM set_cancel_timer(%(timeout)s, %(actor)s, %(request_id)s) AS timer
 """
 
 CANCELLED_AT_ONCE = 10_000
