@@ -1,7 +1,7 @@
 """The rules of text that enters the record: which characters it may contain, and which words are reserved.
 
-Triggers of revision 016 enforce the part of these rules that SQL can express, against raw SQL. They accept all text
-that passes here; tests/isolation/test_text.py compares the two.
+Triggers of revisions 016 and 020 enforce the part of these rules that SQL can express, against raw SQL. They accept all
+text that passes here; tests/isolation/test_text.py compares the two.
 """
 
 from __future__ import annotations
