@@ -66,7 +66,9 @@ class ExecutionLog(_message.Message):
     status: _order_pb2.OrderStatus.ValueType
     """Where the order stood after it."""
     reason: _builtins.str
-    """Why, in words; empty when none. EXPIRED, DISCONNECTED, LATE_FILL and OVERFILL are the blotter's own."""
+    """Why, in words; empty when none. EXPIRED, DISCONNECTED, LATE_FILL and OVERFILL are the blotter's own. See
+    blotter.orders.v1.OrderEvent.reason.
+    """
     retry_attempt: _builtins.int
     """Which attempt at sending the order this was: 0 the first, 1 the first retry."""
     error_code: _builtins.str

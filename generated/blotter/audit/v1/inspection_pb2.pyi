@@ -57,7 +57,9 @@ class _DiscrepancyKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Discr
     DISCREPANCY_KIND_TREE_DIFFERS_FROM_CHECKPOINT: _DiscrepancyKind.ValueType  # 13
     """The tree of the ledger, built anew from its leaves, is not the one that was signed."""
     DISCREPANCY_KIND_LOG_DOES_NOT_FOLLOW: _DiscrepancyKind.ValueType  # 14
-    """The status or the filled quantity of a log does not follow from the log before it."""
+    """The log does not follow from the order's log before it: its action (only the first is SUBMITTED), status,
+    quantities, notional, terms, what was entered, at_venue or pending request. `detail` names what is unexpected.
+    """
     DISCREPANCY_KIND_ORDER_OVERFILLED: _DiscrepancyKind.ValueType  # 15
     """The venue has filled more than the order's quantity: excess_quantity is above 0. The record agrees with itself; the
     order is listed until a correction, a bust or a larger quantity has removed the excess.
@@ -97,7 +99,9 @@ DISCREPANCY_KIND_POSITION_GAP: DiscrepancyKind.ValueType  # 12
 DISCREPANCY_KIND_TREE_DIFFERS_FROM_CHECKPOINT: DiscrepancyKind.ValueType  # 13
 """The tree of the ledger, built anew from its leaves, is not the one that was signed."""
 DISCREPANCY_KIND_LOG_DOES_NOT_FOLLOW: DiscrepancyKind.ValueType  # 14
-"""The status or the filled quantity of a log does not follow from the log before it."""
+"""The log does not follow from the order's log before it: its action (only the first is SUBMITTED), status,
+quantities, notional, terms, what was entered, at_venue or pending request. `detail` names what is unexpected.
+"""
 DISCREPANCY_KIND_ORDER_OVERFILLED: DiscrepancyKind.ValueType  # 15
 """The venue has filled more than the order's quantity: excess_quantity is above 0. The record agrees with itself; the
 order is listed until a correction, a bust or a larger quantity has removed the excess.
@@ -274,7 +278,7 @@ class ReconciliationProgress(_message.Message):
     traders_total: _builtins.int
     """Traders to look at."""
     compared_count: _builtins.int
-    """Orders, logs and fills that were compared so far."""
+    """Orders, logs, fills and corrections that were compared so far."""
     discrepancy_count: _builtins.int
     """Discrepancies so far."""
     def __init__(

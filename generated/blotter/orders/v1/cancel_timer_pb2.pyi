@@ -128,7 +128,9 @@ class GetCancelTimerResponse(_message.Message):
     CANCEL_TIMER_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def cancel_timer(self) -> Global___CancelTimer:
-        """The timer; absent: it is off, or it has fired."""
+        """The timer; absent: it is off, or it has fired. One whose fire_time has passed still waits for the venue's answer to
+        another request of an order.
+        """
 
     def __init__(
         self,

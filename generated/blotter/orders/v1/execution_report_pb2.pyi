@@ -172,7 +172,7 @@ class ReportExecutionRequest(_message.Message):
     @_builtins.property
     def replaced(self) -> Global___ReplacedReport:
         """The venue accepted the pending replace: its terms take effect. FAILED_PRECONDITION, reason REQUEST_NOT_PENDING,
-        when no replace is pending, or another one than `request_key`.
+        when no replace is pending, or another one than `request_key`; the reason of the recorded refusal names that key.
         """
 
     @_builtins.property
@@ -192,7 +192,7 @@ class ReportExecutionRequest(_message.Message):
     @_builtins.property
     def done_for_day(self) -> Global___DoneForDayReport:
         """The venue is done with the order for the day. Closes an order that is in force for the day only, and then settles
-        a pending request; accepted in every status.
+        a pending request; a FILLED one stays FILLED, and a bust makes it CANCELLED. Accepted in every status.
         """
 
     @_builtins.property
@@ -384,9 +384,11 @@ class CancelledReport(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     EXPIRED_FIELD_NUMBER: _builtins.int
     reason: _builtins.str
-    """Why, in words, up to 500 characters. Empty: the order's status_reason is that of the pending cancel."""
+    """Why, in words, up to 500 characters; the event keeps it. The order's status_reason is that of the pending cancel
+    where this is empty, and also where the blotter itself requested the cancel (EXPIRED, DISCONNECTED).
+    """
     expired: _builtins.bool
-    """True: the venue let the order expire (FIX ExecType C); the reason is then EXPIRED, and `reason` must be empty."""
+    """True: the venue let the order expire (FIX ExecType C); its reason is then EXPIRED, and `reason` must be empty."""
     def __init__(
         self,
         *,
@@ -557,7 +559,7 @@ class FillCorrectedReport(_message.Message):
     price: _builtins.str
     """Price per share that stands from now on, above 0. Required."""
     commission: _builtins.str
-    """Commission that stands from now on, 0 or more; empty means 0."""
+    """Commission that stands from now on, 0 or more; empty means 0: repeat the fill's commission where it stands."""
     reason: _builtins.str
     """Why, in words, up to 500 characters."""
     def __init__(

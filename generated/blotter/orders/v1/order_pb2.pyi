@@ -164,8 +164,8 @@ class OrderStatus(_OrderStatus, metaclass=_OrderStatusEnumTypeWrapper):
 
     The status follows from the quantities and from what closed the order: FILLED whenever filled_quantity = quantity;
     else CANCELLED or REJECTED once the order was closed, also when a late fill follows; else PARTIAL or PENDING. So a
-    bust or a larger quantity makes a FILLED order PARTIAL or PENDING again, or CANCELLED if it had been cancelled. A
-    request that waits for the venue's answer is no status: see Order.pending_request.
+    bust or a larger quantity makes a FILLED order PARTIAL or PENDING again, or CANCELLED if it had been cancelled or its
+    day had ended. A request that waits for the venue's answer is no status: see Order.pending_request.
     """
 
 ORDER_STATUS_UNSPECIFIED: OrderStatus.ValueType  # 0
@@ -226,7 +226,8 @@ class _ActionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Action.ValueTy
     """
     ACTION_DONE_FOR_DAY: _Action.ValueType  # 14
     """The venue is done with the order for the day. It closes an order that is in force for the day (status CANCELLED,
-    status_reason DONE_FOR_DAY) and changes nothing of one that is in force for longer.
+    status_reason DONE_FOR_DAY), also a FILLED one, which stays FILLED unless a fill is busted, and changes nothing of
+    one that is in force for longer.
     """
     ACTION_FILL_CORRECTED: _Action.ValueType  # 15
     """The venue corrected an earlier fill."""
@@ -274,7 +275,8 @@ is carried into the next day.
 """
 ACTION_DONE_FOR_DAY: Action.ValueType  # 14
 """The venue is done with the order for the day. It closes an order that is in force for the day (status CANCELLED,
-status_reason DONE_FOR_DAY) and changes nothing of one that is in force for longer.
+status_reason DONE_FOR_DAY), also a FILLED one, which stays FILLED unless a fill is busted, and changes nothing of
+one that is in force for longer.
 """
 ACTION_FILL_CORRECTED: Action.ValueType  # 15
 """The venue corrected an earlier fill."""
@@ -410,8 +412,9 @@ class Order(_message.Message):
     cancels and replaces are requests that the venue answers.
     """
     status_reason: _builtins.str
-    """Why the order is CANCELLED or REJECTED, in words; EXPIRED, DISCONNECTED and DONE_FOR_DAY are the blotter's own.
-    Empty when no reason was given, and for other statuses.
+    """Why the order is CANCELLED or REJECTED, in words; EXPIRED, DISCONNECTED and DONE_FOR_DAY are the blotter's own. A
+    cancel that the blotter requested (EXPIRED, DISCONNECTED) keeps that reason here, whatever text the venue sends;
+    the event has the venue's text. Empty when no reason was given, and for other statuses.
     """
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
@@ -675,8 +678,10 @@ class OrderEvent(_message.Message):
     """What happened."""
     reason: _builtins.str
     """Why, in words: of a cancel, a reject, a request or its answer; EXPIRED for an order past its expire_time;
-    DISCONNECTED by the cancel timer; OVERFILL for a fill that exceeds the order; LATE_FILL for another fill of an
-    order that was already cancelled or rejected. Empty when none.
+    DISCONNECTED by the cancel timer; OVERFILL for a fill that exceeds the order (a correction that makes an excess
+    keeps its own reason); LATE_FILL for another fill of an order that was already cancelled or rejected. Of a report
+    that was refused: the action, the request key that a `replaced` named, and the report's reason, such as "REPLACED
+    refused for K: accepted". Empty when none.
     """
     error_code: _builtins.str
     """Machine-readable code of a failure: the venue's; of a refused request the name of a RefusalReason without its

@@ -200,9 +200,10 @@ class OrderServiceServicer:
         it; fills go on until then. WatchOrders shows the outcome, and ListRequests keeps it.
 
         Repeatable: by `request_key`; and without one, an order that is cancelled, or whose cancel is pending, is returned
-        as it stands. Refused are: while another request is pending, FAILED_PRECONDITION, reason REQUEST_PENDING; for an
-        order that is filled or rejected, FAILED_PRECONDITION, reason ORDER_CLOSED; a request_key that was used for
-        something else, ALREADY_EXISTS, reason REQUEST_KEY_REUSED.
+        as it stands. An order that is cancelled is so returned under any new key too, and the key is not recorded: the
+        order is not found under it, and another request may use it. Refused are: while another request is pending,
+        FAILED_PRECONDITION, reason REQUEST_PENDING; for an order that is filled or rejected, FAILED_PRECONDITION, reason
+        ORDER_CLOSED; a request_key that was used for something else, ALREADY_EXISTS, reason REQUEST_KEY_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -259,8 +260,10 @@ class OrderServiceServicer:
     def CancelAllAfter(self, request, context):
         """The dead-man's switch: unless it is called again within `timeout`, all open orders of the trader are cancelled, or
         requested to be, with reason DISCONNECTED and actor "blotter", but for those with exempt_from_cancel_timer. Call it
-        at a third of the timeout or more often. It survives a restart of the service. A timeout of 0 switches it off; once
-        it has fired, and no replace that it waits for is pending, it is off. For traders.
+        at a third of the timeout or more often. It survives a restart of the service. A timeout of 0 switches it off.
+
+        Once it has run out, it stays due while an order has another pending request, a replace or the trader's own cancel:
+        when the venue has refused that, or accepted the replace, it requests the cancel. Then it is off. For traders.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

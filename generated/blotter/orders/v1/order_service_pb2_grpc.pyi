@@ -78,9 +78,10 @@ class OrderServiceStub:
     it; fills go on until then. WatchOrders shows the outcome, and ListRequests keeps it.
 
     Repeatable: by `request_key`; and without one, an order that is cancelled, or whose cancel is pending, is returned
-    as it stands. Refused are: while another request is pending, FAILED_PRECONDITION, reason REQUEST_PENDING; for an
-    order that is filled or rejected, FAILED_PRECONDITION, reason ORDER_CLOSED; a request_key that was used for
-    something else, ALREADY_EXISTS, reason REQUEST_KEY_REUSED.
+    as it stands. An order that is cancelled is so returned under any new key too, and the key is not recorded: the
+    order is not found under it, and another request may use it. Refused are: while another request is pending,
+    FAILED_PRECONDITION, reason REQUEST_PENDING; for an order that is filled or rejected, FAILED_PRECONDITION, reason
+    ORDER_CLOSED; a request_key that was used for something else, ALREADY_EXISTS, reason REQUEST_KEY_REUSED.
     """
     BatchCancelOrders: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.BatchCancelOrdersRequest, _order_service_pb2.BatchCancelOrdersResponse]
     """Cancels up to 1,000 orders in one transaction, as CancelOrder does. Each succeeds or fails by itself; the results
@@ -117,8 +118,10 @@ class OrderServiceStub:
     CancelAllAfter: _grpc.UnaryUnaryMultiCallable[_cancel_timer_pb2.CancelAllAfterRequest, _cancel_timer_pb2.CancelAllAfterResponse]
     """The dead-man's switch: unless it is called again within `timeout`, all open orders of the trader are cancelled, or
     requested to be, with reason DISCONNECTED and actor "blotter", but for those with exempt_from_cancel_timer. Call it
-    at a third of the timeout or more often. It survives a restart of the service. A timeout of 0 switches it off; once
-    it has fired, and no replace that it waits for is pending, it is off. For traders.
+    at a third of the timeout or more often. It survives a restart of the service. A timeout of 0 switches it off.
+
+    Once it has run out, it stays due while an order has another pending request, a replace or the trader's own cancel:
+    when the venue has refused that, or accepted the replace, it requests the cancel. Then it is off. For traders.
     """
     GetCancelTimer: _grpc.UnaryUnaryMultiCallable[_cancel_timer_pb2.GetCancelTimerRequest, _cancel_timer_pb2.GetCancelTimerResponse]
     """Returns the trader's cancel timer. For traders."""
@@ -187,9 +190,10 @@ class OrderServiceAsyncStub(OrderServiceStub):
     it; fills go on until then. WatchOrders shows the outcome, and ListRequests keeps it.
 
     Repeatable: by `request_key`; and without one, an order that is cancelled, or whose cancel is pending, is returned
-    as it stands. Refused are: while another request is pending, FAILED_PRECONDITION, reason REQUEST_PENDING; for an
-    order that is filled or rejected, FAILED_PRECONDITION, reason ORDER_CLOSED; a request_key that was used for
-    something else, ALREADY_EXISTS, reason REQUEST_KEY_REUSED.
+    as it stands. An order that is cancelled is so returned under any new key too, and the key is not recorded: the
+    order is not found under it, and another request may use it. Refused are: while another request is pending,
+    FAILED_PRECONDITION, reason REQUEST_PENDING; for an order that is filled or rejected, FAILED_PRECONDITION, reason
+    ORDER_CLOSED; a request_key that was used for something else, ALREADY_EXISTS, reason REQUEST_KEY_REUSED.
     """
     BatchCancelOrders: _aio.UnaryUnaryMultiCallable[_order_service_pb2.BatchCancelOrdersRequest, _order_service_pb2.BatchCancelOrdersResponse]  # type: ignore[assignment]
     """Cancels up to 1,000 orders in one transaction, as CancelOrder does. Each succeeds or fails by itself; the results
@@ -226,8 +230,10 @@ class OrderServiceAsyncStub(OrderServiceStub):
     CancelAllAfter: _aio.UnaryUnaryMultiCallable[_cancel_timer_pb2.CancelAllAfterRequest, _cancel_timer_pb2.CancelAllAfterResponse]  # type: ignore[assignment]
     """The dead-man's switch: unless it is called again within `timeout`, all open orders of the trader are cancelled, or
     requested to be, with reason DISCONNECTED and actor "blotter", but for those with exempt_from_cancel_timer. Call it
-    at a third of the timeout or more often. It survives a restart of the service. A timeout of 0 switches it off; once
-    it has fired, and no replace that it waits for is pending, it is off. For traders.
+    at a third of the timeout or more often. It survives a restart of the service. A timeout of 0 switches it off.
+
+    Once it has run out, it stays due while an order has another pending request, a replace or the trader's own cancel:
+    when the venue has refused that, or accepted the replace, it requests the cancel. Then it is off. For traders.
     """
     GetCancelTimer: _aio.UnaryUnaryMultiCallable[_cancel_timer_pb2.GetCancelTimerRequest, _cancel_timer_pb2.GetCancelTimerResponse]  # type: ignore[assignment]
     """Returns the trader's cancel timer. For traders."""
@@ -335,9 +341,10 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         it; fills go on until then. WatchOrders shows the outcome, and ListRequests keeps it.
 
         Repeatable: by `request_key`; and without one, an order that is cancelled, or whose cancel is pending, is returned
-        as it stands. Refused are: while another request is pending, FAILED_PRECONDITION, reason REQUEST_PENDING; for an
-        order that is filled or rejected, FAILED_PRECONDITION, reason ORDER_CLOSED; a request_key that was used for
-        something else, ALREADY_EXISTS, reason REQUEST_KEY_REUSED.
+        as it stands. An order that is cancelled is so returned under any new key too, and the key is not recorded: the
+        order is not found under it, and another request may use it. Refused are: while another request is pending,
+        FAILED_PRECONDITION, reason REQUEST_PENDING; for an order that is filled or rejected, FAILED_PRECONDITION, reason
+        ORDER_CLOSED; a request_key that was used for something else, ALREADY_EXISTS, reason REQUEST_KEY_REUSED.
         """
 
     @_abc_1.abstractmethod
@@ -404,8 +411,10 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_cancel_timer_pb2.CancelAllAfterResponse, _abc.Awaitable[_cancel_timer_pb2.CancelAllAfterResponse]]:
         """The dead-man's switch: unless it is called again within `timeout`, all open orders of the trader are cancelled, or
         requested to be, with reason DISCONNECTED and actor "blotter", but for those with exempt_from_cancel_timer. Call it
-        at a third of the timeout or more often. It survives a restart of the service. A timeout of 0 switches it off; once
-        it has fired, and no replace that it waits for is pending, it is off. For traders.
+        at a third of the timeout or more often. It survives a restart of the service. A timeout of 0 switches it off.
+
+        Once it has run out, it stays due while an order has another pending request, a replace or the trader's own cancel:
+        when the venue has refused that, or accepted the replace, it requests the cancel. Then it is off. For traders.
         """
 
     @_abc_1.abstractmethod

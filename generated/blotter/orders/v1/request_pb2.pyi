@@ -39,8 +39,8 @@ class _RequestOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reques
     REQUEST_OUTCOME_REFUSED: _RequestOutcome.ValueType  # 3
     """The venue refused it; the order went on as before."""
     REQUEST_OUTCOME_SUPERSEDED: _RequestOutcome.ValueType  # 4
-    """The order was closed by something else before the request was answered: a replace by a cancel or a reject, a cancel
-    by a reject or the end of the day.
+    """The order was closed by something else before the request was answered: a replace by a cancel, a reject or the end
+    of the day, a cancel by a reject or the end of the day.
     """
 
 class RequestOutcome(_RequestOutcome, metaclass=_RequestOutcomeEnumTypeWrapper):
@@ -55,8 +55,8 @@ REQUEST_OUTCOME_ACCEPTED: RequestOutcome.ValueType  # 2
 REQUEST_OUTCOME_REFUSED: RequestOutcome.ValueType  # 3
 """The venue refused it; the order went on as before."""
 REQUEST_OUTCOME_SUPERSEDED: RequestOutcome.ValueType  # 4
-"""The order was closed by something else before the request was answered: a replace by a cancel or a reject, a cancel
-by a reject or the end of the day.
+"""The order was closed by something else before the request was answered: a replace by a cancel, a reject or the end
+of the day, a cancel by a reject or the end of the day.
 """
 Global___RequestOutcome: _TypeAlias = RequestOutcome  # noqa: Y015
 
