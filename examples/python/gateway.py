@@ -29,11 +29,27 @@ ADA = "11111111-0000-4000-8000-000000000000"
 OPEN = (OrderStatus.PENDING, OrderStatus.PARTIAL)
 
 
-class Gateway:
-    """Handles the events of all traders' orders. Report ids depend on the event only: handling it again is safe."""
+class Venue:
+    """Stands for the session with a venue."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self) -> None:
+        self._orders: set[str] = set()
+
+    def send(self, order: Order) -> None:
+        """Send a new order (35=D)."""
+        self._orders.add(order.order_id)
+
+    def knows(self, order: Order) -> bool:
+        """Ask for the status of an order (35=H)."""
+        return order.order_id in self._orders
+
+
+class Gateway:
+    """Handles the events of all traders' orders. Handling one again is safe: it makes the same reports."""
+
+    def __init__(self, client: Client, venue: Venue) -> None:
         self._client = client
+        self._venue = venue
 
     def handle(self, event: OrderEvent) -> None:
         """Send what the event asks for to the venue, and report the answer. Other events need no action."""
@@ -43,9 +59,11 @@ class Gateway:
             case Action.SUBMITTED:
                 # Before the order is sent: a cancel that comes before this report takes effect without the venue.
                 report = executed(*ids, report_id=f"{order.order_id}-sent")
-                current = self._client.report_execution(report).order
-                if OrderStatus(current.status) in OPEN:
-                    self._send(current, event)
+                answer = self._client.report_execution(report)
+                # An order that was reported before may have been sent before: ask the venue.
+                sent = answer.replayed and self._venue.knows(answer.order)
+                if OrderStatus(answer.order.status) in OPEN and not sent:
+                    self._send(answer.order, event)
             case Action.REPLACE_REQUESTED:
                 # Here the venue accepts it. Else: replace_refused, with the reason.
                 report = replaced(*ids, request_key=event.request_key, report_id=f"{event.log_id}-accepted")
@@ -57,6 +75,7 @@ class Gateway:
 
     def _send(self, order: Order, event: OrderEvent) -> None:
         """Send the order. The venue fills 40 shares; a real one states its own id and time of the fill."""
+        self._venue.send(order)
         fill = filled(
             order.trader_id,
             order.order_id,
@@ -77,7 +96,7 @@ def main(target: str = "127.0.0.1:50051", trader_id: str = ADA) -> None:
         Client(target, trader_id=trader_id, actor="example-trader") as trader,
         client.watch_orders(trader_ids=[trader_id]) as watch,
     ):
-        gateway = Gateway(client)
+        gateway = Gateway(client, Venue())
         for message in watch:
             if message.HasField("snapshot_complete"):
                 break

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import subprocess
 import sys
+from decimal import Decimal
 
 import pytest
 
+from blotter_client import Action, Client, Order, OrderEvent, OrderType, Side
 from tests.conftest import ALICE
 from tests.paths import PYTHONPATH, ROOT
 from tests.serving import Server
@@ -46,6 +49,32 @@ def test_an_example_of_a_trader(name: str, server: Server) -> None:
     ]
     assert printed[3].startswith("INVALID_ARGUMENT INVALID_REQUEST request ")
     assert {line.split(":")[0].strip() for line in printed[4:]} == {"quantity", "price"}
+
+
+def test_the_example_of_a_gateway_sends_an_order_once(server: Server) -> None:
+    example = runpy.run_path(str(ROOT / "examples" / "python" / "gateway.py"))
+    sent: list[str] = []
+
+    class Venue:
+        def __init__(self) -> None:
+            self.known: set[str] = set()
+
+        def send(self, order: Order) -> None:
+            self.known.add(order.order_id)
+            sent.append(order.order_id)
+
+        def knows(self, order: Order) -> bool:
+            return order.order_id in self.known
+
+    with Client(server.target, trader_id=ALICE) as trader, Client(server.target, role="execution") as client:
+        order = trader.submit_order("AAPL", Side.BUY, OrderType.LIMIT, 100, Decimal(9)).order
+        event = OrderEvent(action=Action.SUBMITTED.value, order=order, record_time=order.create_time)
+        venue = Venue()
+        for _ in range(2):
+            example["Gateway"](client, venue).handle(event)
+        assert sent == [order.order_id]
+        example["Gateway"](client, Venue()).handle(event)  # it stopped between the report and the send
+        assert sent == [order.order_id] * 2
 
 
 def test_the_example_of_a_gateway(server: Server) -> None:
