@@ -107,7 +107,7 @@ class AsyncOrderCalls:
         client_order_id: str | None = None,
         timeout: float | None = None,
     ) -> order_pb2.Order:
-        """Return the current state of an order. For traders."""
+        """Return the current state of an order. For traders. `list_requests` yields its requests."""
         request = pb.GetOrderRequest(**requests.order_name(order_id, client_order_id))
         response = await self._calls.unary(self._orders.GetOrder, request, timeout)
         return response.order
