@@ -1,5 +1,5 @@
--- The five logins of Blotter, and the role that its writing functions run as. Run once per server as a superuser (or a
--- role with CREATEROLE):
+-- The five logins of Blotter, and the role that its writing functions run as. Run once per server as a superuser (or
+-- a role with CREATEROLE):
 --
 --     psql -d postgres -f sql/roles.sql
 --     psql -d postgres -c 'CREATE DATABASE blotter OWNER blotter_owner'
@@ -14,7 +14,7 @@
 SELECT format('CREATE ROLE %I LOGIN', name)
 FROM unnest(ARRAY[
     'blotter_owner',       -- owns the schema and runs migrations; the service never connects as it
-    'blotter_trader',      -- enters and cancels orders; sees one trader's rows
+    'blotter_trader',      -- enters, replaces and cancels orders, sets the cancel timer; sees one trader's rows
     'blotter_execution',   -- records fills and reports; sees all, writes the rows of the trader it names
     'blotter_compliance',  -- reads everything, writes only that it has read
     'blotter_sequencer'    -- builds the ledger
