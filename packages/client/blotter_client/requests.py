@@ -352,7 +352,7 @@ def fill_corrected(
     """Return the report that the venue corrected a fill, to what stands from now on.
 
     `ref_execution_id` and `ref_trade_date` (default: the newest with that id) name the fill or an earlier correction
-    of it; `execution_id` is the correction's own.
+    of it; `execution_id` is the correction's own. Without `commission`, none stands: repeat that of the fill.
     """
     report = _report(trader_id, order_id, report_id, venue, event_time, trade_date=trade_date)
     report.fill_corrected.CopyFrom(
