@@ -256,8 +256,9 @@ async def test_gateways_the_trader_and_the_timer_race_on_one_order(
             await race.round()
             if not await race.is_open():
                 await race.enter()
-        # A timer waits for the answer to a replace.
-        await race.report(0, "replace_refused", replace_refused=REPORTS["replace_refused"])
+        # A timer waits for the answer to a pending request.
+        for answer in ("cancel_refused", "replace_refused"):
+            await race.report(0, answer, **{answer: REPORTS[answer]})
         await until(race.timer_is_off)
         logs = await trail(first)
         check_trail(race, logs)
