@@ -2295,7 +2295,7 @@ CREATE POLICY cancel_timers_execution_reads_all ON public.cancel_timers FOR SELE
 
 CREATE POLICY cancel_timers_trader_isolation ON public.cancel_timers FOR SELECT TO blotter_trader USING ((trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid));
 
-CREATE POLICY cancel_timers_writer_named ON public.cancel_timers TO blotter_writer USING ((trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid));
+CREATE POLICY cancel_timers_writer_named ON public.cancel_timers TO blotter_writer USING (((CURRENT_USER = 'blotter_writer'::name) AND (trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid)));
 
 ALTER TABLE public.execution_logs ENABLE ROW LEVEL SECURITY;
 
@@ -2311,7 +2311,7 @@ CREATE POLICY execution_logs_sequencer_reads_all ON public.execution_logs FOR SE
 
 CREATE POLICY execution_logs_trader_isolation ON public.execution_logs FOR SELECT TO blotter_trader USING ((trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid));
 
-CREATE POLICY execution_logs_writer_named ON public.execution_logs TO blotter_writer USING ((trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid));
+CREATE POLICY execution_logs_writer_named ON public.execution_logs TO blotter_writer USING (((CURRENT_USER = 'blotter_writer'::name) AND (trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid)));
 
 ALTER TABLE public.fill_corrections ENABLE ROW LEVEL SECURITY;
 
@@ -2325,7 +2325,7 @@ CREATE POLICY fill_corrections_immutable_update ON public.fill_corrections AS RE
 
 CREATE POLICY fill_corrections_trader_isolation ON public.fill_corrections FOR SELECT TO blotter_trader USING ((trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid));
 
-CREATE POLICY fill_corrections_writer_named ON public.fill_corrections TO blotter_writer USING ((trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid));
+CREATE POLICY fill_corrections_writer_named ON public.fill_corrections TO blotter_writer USING (((CURRENT_USER = 'blotter_writer'::name) AND (trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid)));
 
 ALTER TABLE public.fills ENABLE ROW LEVEL SECURITY;
 
@@ -2335,7 +2335,7 @@ CREATE POLICY fills_execution_reads_all ON public.fills FOR SELECT TO blotter_ex
 
 CREATE POLICY fills_trader_isolation ON public.fills FOR SELECT TO blotter_trader USING ((trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid));
 
-CREATE POLICY fills_writer_named ON public.fills TO blotter_writer USING ((trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid));
+CREATE POLICY fills_writer_named ON public.fills TO blotter_writer USING (((CURRENT_USER = 'blotter_writer'::name) AND (trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid)));
 
 ALTER TABLE public.ledger_checkpoints ENABLE ROW LEVEL SECURITY;
 
@@ -2401,7 +2401,7 @@ CREATE POLICY orders_execution_reads_all ON public.orders FOR SELECT TO blotter_
 
 CREATE POLICY orders_trader_isolation ON public.orders FOR SELECT TO blotter_trader USING ((trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid));
 
-CREATE POLICY orders_writer_named ON public.orders TO blotter_writer USING ((trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid));
+CREATE POLICY orders_writer_named ON public.orders TO blotter_writer USING (((CURRENT_USER = 'blotter_writer'::name) AND (trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid)));
 
 ALTER TABLE public.trader_sequences ENABLE ROW LEVEL SECURITY;
 
@@ -2413,7 +2413,7 @@ CREATE POLICY trader_sequences_sequencer_reads_all ON public.trader_sequences FO
 
 CREATE POLICY trader_sequences_trader_isolation ON public.trader_sequences FOR SELECT TO blotter_trader USING ((trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid));
 
-CREATE POLICY trader_sequences_writer_named ON public.trader_sequences TO blotter_writer USING ((trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid));
+CREATE POLICY trader_sequences_writer_named ON public.trader_sequences TO blotter_writer USING (((CURRENT_USER = 'blotter_writer'::name) AND (trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid)));
 
 ALTER TABLE public.traders ENABLE ROW LEVEL SECURITY;
 

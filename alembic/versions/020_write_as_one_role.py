@@ -1433,19 +1433,25 @@ PRIVILEGES = """
     GRANT SELECT, INSERT, UPDATE ON orders, trader_sequences TO blotter_writer;
     GRANT SELECT, INSERT ON fills, fill_corrections, execution_logs TO blotter_writer;
     GRANT SELECT, INSERT, UPDATE, DELETE ON cancel_timers TO blotter_writer;
+    -- Before PostgreSQL 16 the owner, as a member of the role, has its policies too: they name the current user.
     CREATE POLICY orders_writer_named ON orders TO blotter_writer
-        USING (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
+        USING (current_user = 'blotter_writer'
+            AND trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
     CREATE POLICY trader_sequences_writer_named ON trader_sequences TO blotter_writer
-        USING (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
+        USING (current_user = 'blotter_writer'
+            AND trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
     CREATE POLICY fills_writer_named ON fills TO blotter_writer
-        USING (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
+        USING (current_user = 'blotter_writer'
+            AND trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
     CREATE POLICY execution_logs_writer_named ON execution_logs TO blotter_writer
-        USING (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
+        USING (current_user = 'blotter_writer'
+            AND trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
 
     ALTER TABLE fill_corrections ENABLE ROW LEVEL SECURITY;
     ALTER TABLE fill_corrections FORCE ROW LEVEL SECURITY;
     CREATE POLICY fill_corrections_writer_named ON fill_corrections TO blotter_writer
-        USING (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
+        USING (current_user = 'blotter_writer'
+            AND trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
     CREATE POLICY fill_corrections_trader_isolation ON fill_corrections FOR SELECT TO blotter_trader
         USING (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
     CREATE POLICY fill_corrections_execution_reads_all ON fill_corrections FOR SELECT TO blotter_execution
@@ -1459,7 +1465,8 @@ PRIVILEGES = """
     ALTER TABLE cancel_timers ENABLE ROW LEVEL SECURITY;
     ALTER TABLE cancel_timers FORCE ROW LEVEL SECURITY;
     CREATE POLICY cancel_timers_writer_named ON cancel_timers TO blotter_writer
-        USING (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
+        USING (current_user = 'blotter_writer'
+            AND trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
     CREATE POLICY cancel_timers_trader_isolation ON cancel_timers FOR SELECT TO blotter_trader
         USING (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
     CREATE POLICY cancel_timers_execution_reads_all ON cancel_timers FOR SELECT TO blotter_execution USING (true);

@@ -138,7 +138,8 @@ CREATE POLICY orders_execution_reads_all ON orders FOR SELECT TO blotter_executi
 CREATE POLICY orders_compliance_reads_all ON orders FOR SELECT TO blotter_compliance
     USING (true);
 CREATE POLICY orders_writer_named ON orders TO blotter_writer
-    USING (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
+    USING (current_user = 'blotter_writer'
+        AND trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
 
 GRANT SELECT ON orders TO blotter_trader, blotter_execution, blotter_compliance;
 GRANT SELECT, INSERT, UPDATE ON orders TO blotter_writer;
@@ -158,7 +159,8 @@ CREATE POLICY fills_execution_reads_all ON fills FOR SELECT TO blotter_execution
 CREATE POLICY fills_compliance_reads_all ON fills FOR SELECT TO blotter_compliance
     USING (true);
 CREATE POLICY fills_writer_named ON fills TO blotter_writer
-    USING (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
+    USING (current_user = 'blotter_writer'
+        AND trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
 
 GRANT SELECT ON fills TO blotter_trader, blotter_execution, blotter_compliance;
 GRANT SELECT, INSERT ON fills TO blotter_writer;
@@ -173,7 +175,8 @@ CREATE POLICY fill_corrections_execution_reads_all ON fill_corrections FOR SELEC
 CREATE POLICY fill_corrections_compliance_reads_all ON fill_corrections FOR SELECT TO blotter_compliance
     USING (true);
 CREATE POLICY fill_corrections_writer_named ON fill_corrections TO blotter_writer
-    USING (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
+    USING (current_user = 'blotter_writer'
+        AND trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
 CREATE POLICY fill_corrections_immutable_update ON fill_corrections AS RESTRICTIVE FOR UPDATE
     USING (false);
 CREATE POLICY fill_corrections_immutable_delete ON fill_corrections AS RESTRICTIVE FOR DELETE
@@ -198,7 +201,8 @@ CREATE POLICY execution_logs_execution_reads_all ON execution_logs FOR SELECT TO
 CREATE POLICY execution_logs_compliance_reads_all ON execution_logs FOR SELECT TO blotter_compliance
     USING (true);
 CREATE POLICY execution_logs_writer_named ON execution_logs TO blotter_writer
-    USING (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
+    USING (current_user = 'blotter_writer'
+        AND trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
 CREATE POLICY execution_logs_immutable ON execution_logs AS RESTRICTIVE FOR UPDATE
     USING (false);
 CREATE POLICY execution_logs_immutable_delete ON execution_logs AS RESTRICTIVE FOR DELETE
@@ -221,7 +225,8 @@ CREATE POLICY trader_sequences_execution_reads_all ON trader_sequences FOR SELEC
 CREATE POLICY trader_sequences_compliance_reads_all ON trader_sequences FOR SELECT TO blotter_compliance
     USING (true);
 CREATE POLICY trader_sequences_writer_named ON trader_sequences TO blotter_writer
-    USING (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
+    USING (current_user = 'blotter_writer'
+        AND trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
 
 GRANT SELECT ON trader_sequences TO blotter_trader, blotter_execution, blotter_compliance;
 GRANT SELECT, INSERT, UPDATE ON trader_sequences TO blotter_writer;
@@ -240,7 +245,8 @@ CREATE POLICY cancel_timers_execution_reads_all ON cancel_timers FOR SELECT TO b
 CREATE POLICY cancel_timers_compliance_reads_all ON cancel_timers FOR SELECT TO blotter_compliance
     USING (true);
 CREATE POLICY cancel_timers_writer_named ON cancel_timers TO blotter_writer
-    USING (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
+    USING (current_user = 'blotter_writer'
+        AND trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
 
 GRANT SELECT ON cancel_timers TO blotter_trader, blotter_execution, blotter_compliance;
 GRANT SELECT, INSERT, UPDATE, DELETE ON cancel_timers TO blotter_writer;

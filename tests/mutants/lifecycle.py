@@ -133,7 +133,8 @@ MUTANTS = (
            " orders FROM", ("tests/isolation/test_matrix.py",),
            explained="the grants were by column, which the block after it revokes"),
     Mutant(R020, "CREATE POLICY orders_writer_named ON orders TO blotter_writer\n"
-           "        USING (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);",
+           "        USING (current_user = 'blotter_writer'\n"
+           "            AND trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);",
            "CREATE POLICY orders_writer_named ON orders TO blotter_writer USING (true);",
            ("tests/isolation/test_keys.py", "tests/isolation/test_functions.py")),
 )  # fmt: skip
