@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from tests.mutants.mutant import Mutant
 
-RECONCILIATION = "service/repositories/reconciliation.py"
+RECONCILIATION = "service/repositories/reconciliation_checks.py"
+RUN = "service/repositories/reconciliation.py"
 CAT = "service/servicers/cat.py"
 
 COMPARED = ("tests/ledger/test_reconciliation.py", "tests/ledger/test_audit_calls.py -k reported")
 FLAT = ("tests/ledger/test_cat.py",)
 
 MUTANTS = (
+    *(
+        Mutant(RUN, old, new, COMPARED)
+        for old, new in (
+            ("if content_digest(NewOrder(*terms)) != digest:", "if False:"),
+            (') AS o {FIRST_LOG_OF_ORDER}', ') AS o {_LOG_OF_ORDER}'),
+        )
+    ),
     # Orders and their logs.
     *(
         Mutant(RECONCILIATION, old, new, COMPARED)
@@ -29,8 +37,6 @@ MUTANTS = (
             ("'REJECTED') AND NOT refused\n", "'REJECTED')\n"),
             ("o.excess_quantity > 0", "o.excess_quantity < 0"),
             ("'FILLED' WHEN {1} THEN {2}", "'FILLED' WHEN false THEN {2}"),
-            ("if content_digest(NewOrder(*terms)) != digest:", "if False:"),
-            (') AS o {_FIRST_LOG_OF_ORDER}', ') AS o {_LOG_OF_ORDER}'),
         )
     ),
     # Fills and corrections.
