@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from decimal import Decimal
+from uuid import UUID, uuid5
 
 from blotter_client import (
     Action,
@@ -17,6 +18,7 @@ from blotter_client import (
     OrderEvent,
     OrderStatus,
     OrderType,
+    RequestKind,
     Side,
     cancelled,
     executed,
@@ -52,26 +54,27 @@ class Gateway:
         self._venue = venue
 
     def handle(self, event: OrderEvent) -> None:
-        """Send what the event asks for to the venue, and report the answer. Other events need no action."""
+        """Send what the order needs to the venue, and report the answer.
+
+        The order decides, not the action: the first event after a snapshot may be any event of an order.
+        """
         order = event.order
         ids = (order.trader_id, order.order_id)
-        match Action(event.action):
-            case Action.SUBMITTED:
-                # Before the order is sent: a cancel that comes before this report takes effect without the venue.
-                report = executed(*ids, report_id=f"{order.order_id}-sent")
-                answer = self._client.report_execution(report)
-                # An order that was reported before may have been sent before: ask the venue.
-                sent = answer.replayed and self._venue.knows(answer.order)
-                if OrderStatus(answer.order.status) in OPEN and not sent:
-                    self._send(answer.order, event)
-            case Action.REPLACE_REQUESTED:
-                # Here the venue accepts it. Else: replace_refused, with the reason.
-                report = replaced(*ids, request_key=event.request_key, report_id=f"{event.log_id}-accepted")
-                self._client.report_execution(report)
-            case Action.CANCEL_REQUESTED:
-                # Here the venue accepts it. Else: cancel_refused, with the reason.
-                report = cancelled(*ids, request_key=event.request_key, report_id=f"{event.log_id}-accepted")
-                self._client.report_execution(report)
+        if OrderStatus(order.status) in OPEN and not order.at_venue:
+            # Before the order is sent: a cancel that comes before this report takes effect without the venue.
+            report = executed(*ids, report_id=f"{order.order_id}-sent")
+            answer = self._client.report_execution(report)
+            # An order that was reported before may have been sent before: ask the venue.
+            sent = answer.replayed and self._venue.knows(answer.order)
+            if OrderStatus(answer.order.status) in OPEN and not sent:
+                self._send(answer.order, event)
+        elif order.HasField("pending_request"):
+            # Here the venue accepts it. Else: cancel_refused or replace_refused, with the reason.
+            accepted = cancelled if order.pending_request.kind == RequestKind.CANCEL else replaced
+            key = order.pending_request.request_key
+            # The same for each event that shows this request; a key may be as long as a report_id.
+            report_id = str(uuid5(UUID(order.order_id), key))
+            self._client.report_execution(accepted(*ids, request_key=key, report_id=report_id))
 
     def _send(self, order: Order, event: OrderEvent) -> None:
         """Send the order. The venue fills 40 shares; a real one states its own id and time of the fill."""

@@ -117,7 +117,9 @@ class ExecutionLog(_message.Message):
 
     @_builtins.property
     def terms(self) -> _terms_pb2.OrderTerms:
-        """The terms asked for by REPLACE_REQUESTED and REPLACED, set by RESTATED; absent otherwise."""
+        """The terms asked for by REPLACE_REQUESTED and REPLACED, set by RESTATED; absent otherwise. A restated price of a
+        MARKET order is in them and is not applied.
+        """
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:

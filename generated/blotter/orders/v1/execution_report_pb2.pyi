@@ -132,8 +132,8 @@ class ReportExecutionRequest(_message.Message):
     """
     request_key: _builtins.str
     """The key of the request that the venue answered, for cancelled, replaced, cancel_refused and replace_refused (FIX
-    tag 11 of its message). With it, an answer that comes late cannot settle a newer request. Empty: the pending one.
-    Refused with other reports.
+    tag 11 of its message). With it, a refusal or a replaced that comes late cannot settle a newer request; cancelled
+    settles the pending one, whatever key it names. Empty: the pending one. Refused with other reports.
     """
     @_builtins.property
     def event_time(self) -> _timestamp_pb2.Timestamp:
@@ -493,7 +493,9 @@ class RestatedReport(_message.Message):
     filled, as with a replace.
     """
     price: _builtins.str
-    """The price per share from now on; empty: unchanged. A market order has none."""
+    """The price per share from now on; empty: unchanged. A MARKET order has none: the event's terms record the price, and
+    it is not applied.
+    """
     reason: _builtins.str
     """Why, in words, up to 500 characters."""
     def __init__(

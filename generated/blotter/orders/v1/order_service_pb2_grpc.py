@@ -227,10 +227,11 @@ class OrderServiceServicer:
         FILLED order that was not closed otherwise may be replaced to more, and is PARTIAL again.
 
         Repeatable by `request_key`: the same key with the same content returns the order as it stands now. Refused are: an
-        order that is cancelled or rejected, FAILED_PRECONDITION, reason ORDER_CLOSED; while another request is pending,
-        FAILED_PRECONDITION, reason REQUEST_PENDING; an order with another last_sequence than expected, ABORTED, reason
-        ORDER_CHANGED; a request_key that was used for something else, ALREADY_EXISTS, reason REQUEST_KEY_REUSED; and terms
-        that are not valid together with the order's other terms, INVALID_ARGUMENT.
+        order that is cancelled or rejected, and a filled one that the venue has cancelled or whose day has ended,
+        FAILED_PRECONDITION, reason ORDER_CLOSED; while another request is pending, FAILED_PRECONDITION, reason
+        REQUEST_PENDING; an order with another last_sequence than expected, ABORTED, reason ORDER_CHANGED; a request_key
+        that was used for something else, ALREADY_EXISTS, reason REQUEST_KEY_REUSED; and terms that are not valid together
+        with the order's other terms, INVALID_ARGUMENT.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

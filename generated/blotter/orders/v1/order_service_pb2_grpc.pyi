@@ -97,10 +97,11 @@ class OrderServiceStub:
     FILLED order that was not closed otherwise may be replaced to more, and is PARTIAL again.
 
     Repeatable by `request_key`: the same key with the same content returns the order as it stands now. Refused are: an
-    order that is cancelled or rejected, FAILED_PRECONDITION, reason ORDER_CLOSED; while another request is pending,
-    FAILED_PRECONDITION, reason REQUEST_PENDING; an order with another last_sequence than expected, ABORTED, reason
-    ORDER_CHANGED; a request_key that was used for something else, ALREADY_EXISTS, reason REQUEST_KEY_REUSED; and terms
-    that are not valid together with the order's other terms, INVALID_ARGUMENT.
+    order that is cancelled or rejected, and a filled one that the venue has cancelled or whose day has ended,
+    FAILED_PRECONDITION, reason ORDER_CLOSED; while another request is pending, FAILED_PRECONDITION, reason
+    REQUEST_PENDING; an order with another last_sequence than expected, ABORTED, reason ORDER_CHANGED; a request_key
+    that was used for something else, ALREADY_EXISTS, reason REQUEST_KEY_REUSED; and terms that are not valid together
+    with the order's other terms, INVALID_ARGUMENT.
     """
     BatchReplaceOrders: _grpc.UnaryUnaryMultiCallable[_request_pb2.BatchReplaceOrdersRequest, _request_pb2.BatchReplaceOrdersResponse]
     """Replaces up to 1,000 orders in one transaction, as ReplaceOrder does. Each succeeds or fails by itself; the results
@@ -209,10 +210,11 @@ class OrderServiceAsyncStub(OrderServiceStub):
     FILLED order that was not closed otherwise may be replaced to more, and is PARTIAL again.
 
     Repeatable by `request_key`: the same key with the same content returns the order as it stands now. Refused are: an
-    order that is cancelled or rejected, FAILED_PRECONDITION, reason ORDER_CLOSED; while another request is pending,
-    FAILED_PRECONDITION, reason REQUEST_PENDING; an order with another last_sequence than expected, ABORTED, reason
-    ORDER_CHANGED; a request_key that was used for something else, ALREADY_EXISTS, reason REQUEST_KEY_REUSED; and terms
-    that are not valid together with the order's other terms, INVALID_ARGUMENT.
+    order that is cancelled or rejected, and a filled one that the venue has cancelled or whose day has ended,
+    FAILED_PRECONDITION, reason ORDER_CLOSED; while another request is pending, FAILED_PRECONDITION, reason
+    REQUEST_PENDING; an order with another last_sequence than expected, ABORTED, reason ORDER_CHANGED; a request_key
+    that was used for something else, ALREADY_EXISTS, reason REQUEST_KEY_REUSED; and terms that are not valid together
+    with the order's other terms, INVALID_ARGUMENT.
     """
     BatchReplaceOrders: _aio.UnaryUnaryMultiCallable[_request_pb2.BatchReplaceOrdersRequest, _request_pb2.BatchReplaceOrdersResponse]  # type: ignore[assignment]
     """Replaces up to 1,000 orders in one transaction, as ReplaceOrder does. Each succeeds or fails by itself; the results
@@ -372,10 +374,11 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         FILLED order that was not closed otherwise may be replaced to more, and is PARTIAL again.
 
         Repeatable by `request_key`: the same key with the same content returns the order as it stands now. Refused are: an
-        order that is cancelled or rejected, FAILED_PRECONDITION, reason ORDER_CLOSED; while another request is pending,
-        FAILED_PRECONDITION, reason REQUEST_PENDING; an order with another last_sequence than expected, ABORTED, reason
-        ORDER_CHANGED; a request_key that was used for something else, ALREADY_EXISTS, reason REQUEST_KEY_REUSED; and terms
-        that are not valid together with the order's other terms, INVALID_ARGUMENT.
+        order that is cancelled or rejected, and a filled one that the venue has cancelled or whose day has ended,
+        FAILED_PRECONDITION, reason ORDER_CLOSED; while another request is pending, FAILED_PRECONDITION, reason
+        REQUEST_PENDING; an order with another last_sequence than expected, ABORTED, reason ORDER_CHANGED; a request_key
+        that was used for something else, ALREADY_EXISTS, reason REQUEST_KEY_REUSED; and terms that are not valid together
+        with the order's other terms, INVALID_ARGUMENT.
         """
 
     @_abc_1.abstractmethod
