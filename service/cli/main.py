@@ -138,7 +138,7 @@ def migrate() -> None:
 @click.argument("revision", default="head")
 def upgrade(revision: str) -> None:
     """Apply revisions up to REVISION (default: newest). A newer database that this release serves is not changed."""
-    with provisioning.owned(Settings()) as conninfo:
+    with provisioning.owned(Settings(), any_revision=True) as conninfo:
         migrations.upgrade(conninfo, revision)
         _tell_revision(conninfo)
 
@@ -150,7 +150,7 @@ def upgrade(revision: str) -> None:
 )
 def downgrade(revision: str) -> None:
     """Undo revisions down to REVISION, or all with `base`. Drops the objects that they added, data included."""
-    with provisioning.owned(Settings()) as conninfo:
+    with provisioning.owned(Settings(), any_revision=True) as conninfo:
         migrations.downgrade(conninfo, revision)
         _tell_revision(conninfo)
 

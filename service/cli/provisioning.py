@@ -48,7 +48,7 @@ def served(settings: Settings) -> Iterator[Served]:
     UnsafeDatabase, DatabaseUnavailable.
     """
     if settings.database_url is None:
-        with _embedded(settings) as (cluster, owner):
+        with _embedded(settings, upgrading=True) as (cluster, owner):
             if settings.ledger_keys is None and settings.keys_folder:
                 keys = KeyFolder(settings.keys_folder)
                 if not keys.signers():
@@ -68,11 +68,12 @@ def served(settings: Settings) -> Iterator[Served]:
 
 
 @contextmanager
-def owned(settings: Settings) -> Iterator[str]:
+def owned(settings: Settings, *, any_revision: bool = False) -> Iterator[str]:
     """Yield the libpq connection string of the database as its owner; an embedded server runs at least that long.
 
     The server of another process, such as a service, is used as it is. One whose process was killed is taken over, and
-    its preparation is completed. Raises EmbeddedError, WrongRevision, DatabaseUnavailable.
+    its preparation is completed. An older embedded database is not upgraded: it is yielded with `any_revision`, else
+    refused. Raises EmbeddedError, WrongRevision, DatabaseUnavailable.
     """
     if settings.database_url is not None:
         with _naming("owner"):
@@ -82,7 +83,9 @@ def owned(settings: Settings) -> Iterator[str]:
         return
     with ExitStack() as held:
         try:
-            _, owner = held.enter_context(_embedded(settings))
+            _, owner = held.enter_context(_embedded(settings, upgrading=False))
+            if not any_revision:
+                migrations.check_served(owner)
         except FolderInUse:
             if not (cluster := Cluster(settings.home)).running:
                 raise
@@ -111,23 +114,28 @@ def _naming(kind: str) -> Iterator[None]:
 
 
 @contextmanager
-def _embedded(settings: Settings) -> Iterator[tuple[Cluster, str]]:
+def _embedded(settings: Settings, *, upgrading: bool) -> Iterator[tuple[Cluster, str]]:
     cluster = Cluster(settings.home, options=OPTIONS)
     with lock(settings.home):
         cluster.start()
         try:
-            yield cluster, _prepared(cluster)
+            yield cluster, _prepared(cluster, upgrading=upgrading)
         finally:
             cluster.stop()
 
 
-def _prepared(cluster: Cluster) -> str:
-    new = DATABASE not in cluster.psql("SELECT datname FROM pg_database").split()
+def _prepared(cluster: Cluster, *, upgrading: bool) -> str:
     owner = cluster.conninfo(user=OWNER, dbname=DATABASE)
-    if new or migrations.current(owner) != migrations.head():
+    if DATABASE not in cluster.psql("SELECT datname FROM pg_database").split():
+        cluster.psql(resources.sql("roles.sql"))
+        cluster.psql(f"CREATE DATABASE {DATABASE} OWNER {OWNER}")
+    found = migrations.current(owner)
+    if found != migrations.head():
+        if found is not None and not upgrading:
+            return owner
         cluster.psql(resources.sql("roles.sql"))  # a release may add a role
-        if new:
-            cluster.psql(f"CREATE DATABASE {DATABASE} OWNER {OWNER}")
+        if found is not None:
+            log.warning("The embedded database is at revision %s, and is brought to the newest one.", found)
         migrations.upgrade(owner, quiet=True)
     if not privileges.check_privileges(owner):
         cluster.psql(resources.sql("harden.sql"), dbname=DATABASE)

@@ -90,6 +90,16 @@ def test_revisions_are_downgraded_and_applied_again(tmp_path: Path, database: Da
     assert migrations.current(database.conninfo("blotter_owner")) == TOO_OLD
 
 
+def test_an_older_embedded_database_is_upgraded_by_the_service_and_by_migrate_alone(tmp_path: Path) -> None:
+    done("traders", "list", cwd=tmp_path)
+    assert done("migrate", "downgrade", "--yes", "018", cwd=tmp_path) == "The database is at revision 018.\n"
+    refused(tmp_path, ["traders", "list"], "is at revision 018", "run `blotter migrate upgrade`")
+    assert done("migrate", "upgrade", "019", cwd=tmp_path) == "The database is at revision 019.\n"
+    with serving(tmp_path) as server:
+        assert code_of_submit(server, next(iter(map(str, provisioning.DEMO_TRADERS)))) == "OK"
+    assert done("migrate", "upgrade", cwd=tmp_path) == f"The database is at revision {HEAD}.\n"
+
+
 def test_a_reader_of_the_sql_that_closes_the_pipe_is_no_error(tmp_path: Path) -> None:
     """As in `blotter migrate sql | head`."""
     command = f"'{sys.executable}' -m service migrate sql | head -n 1"
