@@ -70,7 +70,7 @@ class Gateway:
                 self._send(answer.order, event)
         elif order.HasField("pending_request"):
             # Here the venue accepts it. Else: cancel_refused or replace_refused, with the reason.
-            accepted = cancelled if order.pending_request.kind == RequestKind.CANCEL else replaced
+            accepted = cancelled if RequestKind(order.pending_request.kind) is RequestKind.CANCEL else replaced
             key = order.pending_request.request_key
             # The same for each event that shows this request; a key may be as long as a report_id.
             report_id = str(uuid5(UUID(order.order_id), key))
