@@ -112,7 +112,7 @@ def export(file: Path, start: int, end: int | None, format_: str, target: str, a
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def verify_(arguments: tuple[str, ...]) -> None:
     """Verify a bundle offline, as `blotter-verify bundle` does."""
-    raise SystemExit(verify_command(["bundle", *arguments]))
+    raise SystemExit(verify_command(["bundle", *arguments], usage_name="blotter audit verify"))
 
 
 @audit.command(epilog=_EPILOG_SERVICE)
@@ -145,7 +145,7 @@ def receipt(log_id: UUID, output: Path, target: str, actor: str | None) -> None:
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def check_receipt(arguments: tuple[str, ...]) -> None:
     """Verify a receipt offline, as `blotter-verify receipt` does."""
-    raise SystemExit(verify_command(["receipt", *arguments]))
+    raise SystemExit(verify_command(["receipt", *arguments], usage_name="blotter audit check-receipt"))
 
 
 @contextmanager

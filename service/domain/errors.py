@@ -130,7 +130,7 @@ class CheckpointNotFound(BlotterError):
     """A checkpoint that was never signed."""
 
     reason = "CHECKPOINT_NOT_FOUND"
-    sentence = "There is no such checkpoint."
+    sentence = "There is no checkpoint of this size, or the ledger has no signed entry yet."
 
 
 class TreeSizeOutOfRange(BlotterError):

@@ -135,11 +135,16 @@ class Fields:
         """Accept an order's labels; return None for none."""
         if self.too_many(field, values, MAX_LABELS):
             return None
-        for key, value in values.items():
-            if not LABEL_KEY.fullmatch(key):
-                self.reject(field, "must have keys of 1 to 32 characters of a-z 0-9 _ . -")
+        wrong = [key for key in values if not LABEL_KEY.fullmatch(key)]
+        # A key that is long or cannot be shown is not named.
+        shown = {f"{field}[{key}]" if len(key) <= LONGEST_NAME and is_visible(key) else field for key in wrong}
+        for name in sorted(shown):
+            self.reject(name, "must have a key of 1 to 32 characters of a-z 0-9 _ . -")
+        for key in sorted(values.keys() - set(wrong)):
+            if values[key]:
+                self.name(f"{field}[{key}]", values[key])
             else:
-                self.name(f"{field}[{key}]", value, required=True)
+                self.reject(f"{field}[{key}]", f"must be 1 to {LONGEST_NAME} visible characters")
         return dict(sorted(values.items())) or None
 
     def label_filter(self, field: str, values: Mapping[str, str]) -> str | None:

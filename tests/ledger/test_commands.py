@@ -62,6 +62,11 @@ async def test_what_was_exported_is_verified_without_the_service(exported: dict[
     assert json.loads(receipt.output.splitlines()[-1])["id"] == exported["log_id"]
 
 
+@pytest.mark.parametrize("command", ["verify", "check-receipt"])
+def test_the_usage_shows_the_command_that_was_called(command: str) -> None:
+    assert run("audit", command, "--help").output.startswith(f"usage: blotter audit {command} ")
+
+
 async def test_any_changed_byte_is_found(exported: dict[str, Any], tmp_path: Path) -> None:
     file = tmp_path / "changed"
     for name, command in (("bundle", "verify"), ("receipt", "check-receipt")):

@@ -89,6 +89,8 @@ COMBINATIONS: list[tuple[dict[str, Any], list[str]]] = [
     ({"labels": {"desk": "a" * 65}}, ["labels[desk]"]),
     ({"labels": {"desk": "a\u200b"}}, ["labels[desk]"]),
     ({"labels": {"desk": "a", "b": "\n"}}, ["labels[b]"]),
+    ({"labels": {"B": "", "A": "a", "b": ""}}, ["labels[A]", "labels[B]", "labels[b]"]),
+    ({"labels": {"a" * 65: "a", "b" * 65: "a", "\u200b": "a"}}, ["labels"]),
 ]
 
 
@@ -193,6 +195,6 @@ async def test_streams_over_all_traders_are_filtered_too(database: Database, met
 
 
 async def test_a_filter_that_no_order_can_match_is_refused(blotter: Blotter) -> None:
-    for changes, field in (({"accounts": [""]}, "accounts[0]"), ({"labels": {"A": "a"}}, "labels")):
+    for changes, field in (({"accounts": [""]}, "accounts[0]"), ({"labels": {"A": "a"}}, "labels[A]")):
         error = await refused(blotter.orders.ListOrders(pb.ListOrdersRequest(**changes), metadata=as_trader(ALICE)))
         assert list(fields_of(error)) == [field]

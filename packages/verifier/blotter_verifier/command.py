@@ -35,9 +35,12 @@ class _TooLong(ValueError):
     """A file that is longer than such a file can be."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and return the exit status. A usage error raises SystemExit with status 2."""
-    options = _parser().parse_args(arguments)
+def main(arguments: Sequence[str] | None = None, *, usage_name: str | None = None) -> int:
+    """Run the command and return the exit status. A usage error raises SystemExit with status 2.
+
+    Its usage shows `usage_name`, where another command runs this one, in place of "blotter-verify COMMAND".
+    """
+    options = _parser(usage_name).parse_args(arguments)
     check: Callable[[argparse.Namespace], Report] = options.check
     report = check(options)
     try:
@@ -60,7 +63,7 @@ def _print(report: Report) -> None:
     print("\n".join(lines).encode(encoding, "backslashreplace").decode(encoding), flush=True)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(usage_name: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("blotter-verify", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     keys = argparse.ArgumentParser(add_help=False)
@@ -78,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     def command(name: str, check: Callable[[argparse.Namespace], Report], summary: str) -> argparse.ArgumentParser:
         subparser = commands.add_parser(
             name,
+            prog=usage_name,
             help=summary,
             description=inspect.getdoc(check),
             epilog=_STATUSES,
