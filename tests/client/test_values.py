@@ -29,6 +29,7 @@ from blotter_client import (
     decimal_of,
     decimal_text,
     moment_of,
+    new_order,
 )
 from blotter_client.values import date_text, timestamp
 
@@ -78,6 +79,12 @@ def test_prices_have_no_exponent_and_no_trailing_zeros(value: Decimal | int | No
 def test_a_float_is_refused_as_a_price(value: Any) -> None:
     with pytest.raises(TypeError, match="Decimal"):
         decimal_text(value)
+
+
+def test_a_text_is_refused_as_a_side() -> None:
+    side: Any = "BUY"
+    with pytest.raises(TypeError, match=r"side must be a member of Side, such as <Side\.BUY: 1>, not 'BUY'"):
+        new_order("AAPL", side, OrderType.MARKET, 1)
 
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "sNaN"])

@@ -17,6 +17,15 @@ from blotter.orders.v1 import request_pb2, terms_pb2
 from blotter_client.enums import OrderType, RefusalReason, SecurityIdSource, ShortSale, Side, TimeInForce
 from blotter_client.values import date_text, decimal_text, timestamp
 
+_ENUMS: Final[Mapping[str, type[Enum]]] = {
+    "side": Side,
+    "order_type": OrderType,
+    "time_in_force": TimeInForce,
+    "security_id_source": SecurityIdSource,
+    "short_sale": ShortSale,
+    "refusal_reason": RefusalReason,
+}
+
 
 class Unchanged(Enum):
     """The type of UNCHANGED."""
@@ -52,14 +61,12 @@ def new_order(
 ) -> pb.SubmitOrderRequest:
     """Return an order to enter: quantity in shares, prices per share.
 
-    Generates a client_order_id if none is given. Raises TypeError for a price that is a float and ValueError for
-    a time without a time zone; the service checks the rest.
+    Generates a client_order_id if none is given. Raises TypeError for a price that is a float, or a side or
+    another choice that is not of its enum, and ValueError for a time without a time zone; the service checks the rest.
     """
     return pb.SubmitOrderRequest(
         client_order_id=client_order_id or str(uuid4()),
         symbol=symbol,
-        side=side.value,
-        order_type=order_type.value,
         quantity=quantity,
         price=decimal_text(price),
         stop_price=decimal_text(stop_price),
@@ -72,7 +79,13 @@ def new_order(
         currency=currency,
         security_id=security_id,
         exempt_from_cancel_timer=exempt_from_cancel_timer,
-        **_numbers(time_in_force=time_in_force, security_id_source=security_id_source, short_sale=short_sale),
+        **_numbers(
+            side=side,
+            order_type=order_type,
+            time_in_force=time_in_force,
+            security_id_source=security_id_source,
+            short_sale=short_sale,
+        ),
     )
 
 
@@ -413,6 +426,11 @@ def _term(price: Decimal | Unchanged | None) -> str | Unchanged:
 
 
 def _numbers(**values: Enum | None) -> dict[str, Any]:
+    """Return the numbers of the choices that are given. Raises TypeError for one that is not of its enum."""
+    for name, value in values.items():
+        enum = _ENUMS[name]
+        if value is not None and not isinstance(value, enum):
+            raise TypeError(f"{name} must be a member of {enum.__name__}, such as {next(iter(enum))!r}, not {value!r}")
     return {name: value.value for name, value in values.items() if value is not None}
 
 
