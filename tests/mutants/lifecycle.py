@@ -25,7 +25,7 @@ MUTANTS = (
     # The events.
     Mutant(R020, "WHEN 'EXECUTED', 'RECOVERED', 'FILLED' THEN\n            state.at_venue := true;",
            "WHEN 'EXECUTED', 'RECOVERED', 'FILLED' THEN\n            NULL;", SCENARIOS),
-    Mutant(R020, "IF state.closed_as = 'REJECTED' THEN", "IF false THEN", SCENARIOS),
+    Mutant(R020, "IF state.closed_as = 'REJECTED' THEN", "IF false THEN", ("tests/rpc/test_lifecycle.py",)),
     Mutant(R020, "ELSIF state.closed_as IS NULL THEN\n                v_closes := 'CANCELLED';",
            "ELSIF v_open THEN\n                v_closes := 'CANCELLED';", SCENARIOS),
     Mutant(R020, "IF state.pending_kind = 'CANCEL' THEN\n", "IF false THEN\n", REQUESTS),

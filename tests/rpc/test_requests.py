@@ -194,6 +194,9 @@ async def test_an_answer_that_names_another_request_settles_nothing(blotter: Blo
     assert answered == ["", "", "", "first", "", "", "", "", "second"], "the stray answers name none"
     second, first = (await get(blotter, order_id=order.order_id)).requests
     assert (second.outcome, first.outcome) == (ACCEPTED, REFUSED)
+    await cancel(blotter, order, request_key="third")
+    late = await blotter.report(order, **REPORTS["cancel_refused"], request_key="first")
+    assert late.pending_request.request_key == "third"
 
 
 async def test_one_request_at_a_time(blotter: Blotter) -> None:
