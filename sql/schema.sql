@@ -908,7 +908,7 @@ CREATE FUNCTION public.fire_cancel_timer(p_request_id text, p_most integer) RETU
         v_order_ids uuid[];
     BEGIN
         SELECT fires_at INTO v_fires_at FROM cancel_timers
-        WHERE trader_id = v_trader_id AND fires_at <= clock_timestamp() FOR UPDATE;
+        WHERE trader_id = v_trader_id AND fires_at <= clock_timestamp() FOR UPDATE NOWAIT;
         IF NOT FOUND THEN
             RETURN;
         END IF;
@@ -958,7 +958,7 @@ CREATE FUNCTION public.guard_fill() RETURNS trigger
     LANGUAGE plpgsql
     AS $_$
     BEGIN
-        IF NEW.venue ~ '[\u0001-\u001f\u007f-\u009f\u00ad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e01ef]' OR length(NEW.venue) = 0 OR NEW.execution_id !~ '^[!-~]+$'
+        IF NEW.venue ~ '[\u0001-\u001f\u007f-\u009f\u00ad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]' OR length(NEW.venue) = 0 OR NEW.execution_id !~ '^[!-~]+$'
            OR NEW.timestamp < '0001-01-01 00:00+00' OR NEW.timestamp >= '10000-01-01 00:00+00'
            OR NEW.trade_date < '0001-01-01' OR NEW.trade_date >= '10000-01-01' THEN
             RAISE EXCEPTION 'Refused by fills_words_are_visible.' USING ERRCODE = 'check_violation',
@@ -1086,7 +1086,7 @@ CREATE FUNCTION public.guard_log() RETURNS trigger
         ELSIF NEW.actor !~ '^[!-~]([ -~]*[!-~])?$' OR NEW.request_id !~ '^[!-~]+$' OR NEW.error_code !~ '^[!-~]+$'
            OR NEW.execution_id !~ '^[!-~]+$' OR NEW.ref_execution_id !~ '^[!-~]+$' OR NEW.request_key !~ '^[!-~]+$'
            OR NEW.answered_key !~ '^[!-~]+$' OR NEW.report_id !~ '^[!-~]+$'
-           OR NEW.reason ~ '[\u0001-\u001f\u007f-\u009f\u00ad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e01ef]' OR NEW.venue ~ '[\u0001-\u001f\u007f-\u009f\u00ad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e01ef]' THEN
+           OR NEW.reason ~ '[\u0001-\u001f\u007f-\u009f\u00ad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]' OR NEW.venue ~ '[\u0001-\u001f\u007f-\u009f\u00ad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]' THEN
             v_broken := 'execution_logs_words_are_visible';
         ELSIF v_actor IN ('trader', 'execution', 'compliance', 'sequencer')
            AND NEW.login IS DISTINCT FROM 'blotter_' || v_actor THEN
@@ -1149,7 +1149,7 @@ CREATE FUNCTION public.guard_order() RETURNS trigger
                 IF jsonb_typeof(NEW.labels) <> 'object' OR (
                         SELECT count(*) NOT BETWEEN 1 AND 8 OR bool_or(
                             key !~ '^[a-z0-9_.-]{1,32}$' OR jsonb_typeof(value) <> 'string'
-                            OR length(value #>> '{}') NOT BETWEEN 1 AND 64 OR value #>> '{}' ~ '[\u0001-\u001f\u007f-\u009f\u00ad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e01ef]')
+                            OR length(value #>> '{}') NOT BETWEEN 1 AND 64 OR value #>> '{}' ~ '[\u0001-\u001f\u007f-\u009f\u00ad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]')
                         FROM jsonb_each(NEW.labels)) THEN
                     v_broken := 'orders_labels_are_few_and_short';
                 END IF;
@@ -1234,6 +1234,12 @@ CREATE FUNCTION public.lock_sequence_at_once() RETURNS bigint
     BEGIN
         SELECT coalesce(last_sequence, 0) INTO v_last
         FROM trader_sequences WHERE trader_id = v_trader_id FOR NO KEY UPDATE NOWAIT;
+        IF NOT FOUND THEN
+            -- The trader's first order may be about to be committed: its transaction has the row.
+            INSERT INTO trader_sequences (trader_id) VALUES (v_trader_id) ON CONFLICT (trader_id) DO NOTHING;
+            SELECT coalesce(last_sequence, 0) INTO v_last
+            FROM trader_sequences WHERE trader_id = v_trader_id FOR NO KEY UPDATE;
+        END IF;
         RETURN v_last;
     END $$;
 
@@ -1492,7 +1498,10 @@ CREATE FUNCTION public.report_execution(p_order_id uuid, p_report_id text, p_rep
                 SELECT fill_id FROM fill_corrections
                 WHERE trader_id = v_trader_id AND order_id = p_order_id AND venue = p_venue
                   AND execution_id = p_ref_execution_id AND (p_ref_trade_date IS NULL OR trade_date = p_ref_trade_date))
-            ORDER BY sequence DESC LIMIT 1;
+            ORDER BY EXISTS (
+                SELECT FROM fill_corrections AS bust
+                WHERE bust.trader_id = v_trader_id AND bust.fill_id = fills.id AND bust.quantity = 0), sequence DESC
+            LIMIT 1;
             SELECT quantity, price INTO v_standing FROM (
                 SELECT quantity, price, sequence FROM fill_corrections
                 WHERE trader_id = v_trader_id AND fill_id = v_fill.id
@@ -1623,6 +1632,8 @@ CREATE FUNCTION public.set_cancel_timer(p_timeout interval, p_actor text, p_requ
         v_timer cancel_timers;
         v_now timestamptz := clock_timestamp();
     BEGIN
+        -- Intervals compare with months of 30 days: only the time that they mean now counts.
+        p_timeout := make_interval(secs => extract(epoch FROM (v_now + p_timeout) - v_now)::double precision);
         IF p_timeout < interval '0' OR p_timeout > interval '1 day' THEN
             RAISE EXCEPTION 'A cancel timer runs for at most a day.' USING ERRCODE = 'check_violation',
                 CONSTRAINT = 'cancel_timers_run_for_a_day', TABLE = 'cancel_timers';

@@ -56,8 +56,8 @@ step = "contract"  # servers of 0.2.0 write through what it takes away
 # Control characters, and invisible characters that change the display: soft hyphen, zero width, direction, separators.
 INVISIBLE = (
     r"[\u0001-\u001f\u007f-\u009f\u00ad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160\u1680\u17b4"
-    r"\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb"
-    r"\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e01ef]"
+    r"\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
+    r"\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
 
 PREPARE = """
@@ -922,6 +922,12 @@ WRITING = """
     BEGIN
         SELECT coalesce(last_sequence, 0) INTO v_last
         FROM trader_sequences WHERE trader_id = v_trader_id FOR NO KEY UPDATE NOWAIT;
+        IF NOT FOUND THEN
+            -- The trader's first order may be about to be committed: its transaction has the row.
+            INSERT INTO trader_sequences (trader_id) VALUES (v_trader_id) ON CONFLICT (trader_id) DO NOTHING;
+            SELECT coalesce(last_sequence, 0) INTO v_last
+            FROM trader_sequences WHERE trader_id = v_trader_id FOR NO KEY UPDATE;
+        END IF;
         RETURN v_last;
     END $$;
     COMMENT ON FUNCTION lock_sequence_at_once IS 'As lock_sequence; an error if another transaction holds the lock';
@@ -950,7 +956,7 @@ WRITING = """
         v_order_ids uuid[];
     BEGIN
         SELECT fires_at INTO v_fires_at FROM cancel_timers
-        WHERE trader_id = v_trader_id AND fires_at <= clock_timestamp() FOR UPDATE;
+        WHERE trader_id = v_trader_id AND fires_at <= clock_timestamp() FOR UPDATE NOWAIT;
         IF NOT FOUND THEN
             RETURN;
         END IF;
@@ -988,6 +994,8 @@ WRITING = """
         v_timer cancel_timers;
         v_now timestamptz := clock_timestamp();
     BEGIN
+        -- Intervals compare with months of 30 days: only the time that they mean now counts.
+        p_timeout := make_interval(secs => extract(epoch FROM (v_now + p_timeout) - v_now)::double precision);
         IF p_timeout < interval '0' OR p_timeout > interval '1 day' THEN
             RAISE EXCEPTION 'A cancel timer runs for at most a day.' USING ERRCODE = 'check_violation',
                 CONSTRAINT = 'cancel_timers_run_for_a_day', TABLE = 'cancel_timers';
@@ -1112,7 +1120,10 @@ WRITING = """
                 SELECT fill_id FROM fill_corrections
                 WHERE trader_id = v_trader_id AND order_id = p_order_id AND venue = p_venue
                   AND execution_id = p_ref_execution_id AND (p_ref_trade_date IS NULL OR trade_date = p_ref_trade_date))
-            ORDER BY sequence DESC LIMIT 1;
+            ORDER BY EXISTS (
+                SELECT FROM fill_corrections AS bust
+                WHERE bust.trader_id = v_trader_id AND bust.fill_id = fills.id AND bust.quantity = 0), sequence DESC
+            LIMIT 1;
             SELECT quantity, price INTO v_standing FROM (
                 SELECT quantity, price, sequence FROM fill_corrections
                 WHERE trader_id = v_trader_id AND fill_id = v_fill.id

@@ -52,8 +52,14 @@ def is_visible(text: str) -> bool:
 def is_reserved(text: str, words: frozenset[str]) -> bool:
     """Return whether the text equals one of the words in any case, width or ligature, with or without spaces around it.
 
-    The caller bounds the length: on a run of combining marks the time grows with its square.
+    The caller bounds the length.
     """
-    folded = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text)).strip().casefold()
+    seen = _INVISIBLE.sub("", text).strip()
+    if len(seen) > max(map(len, words)):
+        # Normalization makes no text shorter that becomes an ASCII word, and it is slow: one character can become 18,
+        # and on a run of combining marks the time grows with its square.
+        return False
+    folded = unicodedata.normalize("NFKC", seen).strip().casefold()
     # Also compare in upper case: there a dotless i becomes an I, in Python and in databases of some locales.
-    return any(word.casefold() in {folded, folded.upper().casefold()} for word in words)
+    forms = {folded, folded.upper().casefold()}
+    return any(word.casefold() in forms for word in words)

@@ -137,7 +137,7 @@ class Fields:
             return None
         wrong = [key for key in values if not LABEL_KEY.fullmatch(key)]
         # A key that is long or cannot be shown is not named.
-        shown = {f"{field}[{key}]" if len(key) <= LONGEST_NAME and is_visible(key) else field for key in wrong}
+        shown = {f"{field}[{key}]" if 0 < len(key) <= LONGEST_NAME and is_visible(key) else field for key in wrong}
         for name in sorted(shown):
             self.reject(name, "must have a key of 1 to 32 characters of a-z 0-9 _ . -")
         for key in sorted(values.keys() - set(wrong)):

@@ -405,7 +405,7 @@ class Book:
             order.expiry_asked = False
 
     def _fill_of(self, order: Order, execution: Execution) -> Fill | None:
-        """The fill that a correction names, the newest one where it states no date."""
+        """The fill that a correction names: where it states no date, the newest one that stands, else the newest."""
         named = [
             fill
             for fill in order.fills
@@ -416,7 +416,8 @@ class Book:
                 for said in fill.said
             )
         ]
-        return named[-1] if named else None
+        standing = [fill for fill in named if fill.standing.quantity]
+        return (standing or named)[-1] if named else None
 
     def _record(self, order: Order, action: str, **more: Any) -> str:
         order.last_sequence = len(self.trail) + 1
