@@ -1,13 +1,15 @@
 """The dead-man's switch: it cancels the trader's open orders unless it is set again in time."""
 
+import asyncio
 from uuid import UUID
 
+import psycopg
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from blotter.orders.v1 import cancel_timer_pb2 as timer_pb
 from blotter.orders.v1 import execution_report_pb2 as reports_pb
-from blotter.orders.v1 import order_pb2, terms_pb2
+from blotter.orders.v1 import order_pb2, order_service_pb2, terms_pb2
 from tests.conftest import ALICE, BOB, Database
 from tests.rpc.requests import A, at_venue, cancel, get, logs, replace
 from tests.rpc.test_outages import until
@@ -123,6 +125,29 @@ async def test_a_timer_asks_again_for_an_order_whose_own_cancel_the_venue_refuse
     assert (newest.reason, oldest.request_key) == ("DISCONNECTED", "mine")
     # The venue's words do not replace the blotter's own reason.
     closed = await blotter.report(order, cancelled=reports_pb.CancelledReport(reason="UR OUT"))
+    assert (closed.status, closed.status_reason) == (CANCELLED, "DISCONNECTED")
+
+
+SUBMIT = """
+    SELECT (recorded).id FROM submit_order(
+        'first', sha256('first'), 'AAPL', 'BUY', 'LIMIT', 100, 1, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+        NULL, NULL, NULL, false, false, 'raw', 'r')
+"""
+
+
+async def test_a_timer_waits_for_a_first_order_that_is_about_to_be_committed(blotter: Blotter) -> None:
+    async with await psycopg.AsyncConnection.connect(blotter.database.conninfo("blotter_trader")) as slow:
+        await slow.execute("SELECT act_as(%s)", (BOB,))
+        # The trader's counter begins with this transaction: nobody else sees it, or can lock it, yet.
+        await slow.execute(SUBMIT)
+        await set_timer(blotter, 3600, BOB)
+        run_out(blotter.database)
+        await asyncio.sleep(0.5)
+        assert (await timer(blotter, BOB)).HasField("cancel_timer")
+        await slow.commit()
+    await until_off(blotter, BOB)
+    named = order_service_pb2.GetOrderRequest(client_order_id="first")
+    closed = (await blotter.orders.GetOrder(named, metadata=as_trader(BOB))).order
     assert (closed.status, closed.status_reason) == (CANCELLED, "DISCONNECTED")
 
 

@@ -23,5 +23,10 @@ def test_a_text_that_is_too_long_is_not_normalised(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(unicodedata, "normalize", counting)
     fields = Fields()
     fields.reason("reason", "a" + "\u0300\u0316" * 100_000)
-    assert max(normalised, default=0) <= 1000
+    # Each becomes 18 characters; no text that is longer than the longest reserved word becomes one.
+    fields.reason("reason", "\ufdfa" * 500)
+    assert normalised == []
     assert [violation.field for violation in fields._violations] == ["reason"]
+    fields.reason("reason", " \uff25XPIRED\ufe00 ")
+    assert normalised == [7]
+    assert len(fields._violations) == 2
