@@ -10,7 +10,7 @@ SCENARIOS = ("tests/lifecycle/test_scenarios.py",)
 REQUESTS = ("tests/rpc/test_requests.py", "tests/lifecycle/test_scenarios.py")
 CORRECTIONS = ("tests/rpc/test_corrections.py", "tests/lifecycle/test_scenarios.py")
 TIMER = ("tests/rpc/test_cancel_timer.py",)
-EXPIRY = ("tests/rpc/test_expiry.py",)
+EXPIRY = ("tests/rpc/test_expiry.py", "tests/lifecycle/test_expiry.py")
 FUNCTIONS = ("tests/isolation/test_functions.py",)
 GUARDS = ("tests/isolation/test_guards.py",)
 WORDS = ("tests/isolation/test_raw_words.py",)
@@ -51,12 +51,12 @@ MUTANTS = (
     Mutant(R020, "v_answered := state.pending_kind = 'REPLACE' AND coalesce(", "v_answered := coalesce(", REQUESTS),
     Mutant(R020, "'CANCEL' AND coalesce(event.answered_key = state.pending_key, true);", "'CANCEL';", REQUESTS),
     Mutant(R020, "'REPLACE' AND coalesce(event.answered_key = state.pending_key, true);", "'REPLACE';", REQUESTS),
-    Mutant(R020, "WHEN 'MARKET' THEN event.terms - 'price'", "WHEN 'MARKET' THEN event.terms", SCENARIOS + CORRECTIONS),
-    Mutant(R020, "IF state.closed_as IS NULL AND (state.time_in_force NOT IN", "IF (state.time_in_force NOT IN", SCENARIOS),
+    Mutant(R020, "WHEN 'MARKET' THEN event.terms - 'price'", "WHEN 'MARKET' THEN event.terms", REQUESTS),
+    Mutant(R020, "IF state.closed_as IS NULL AND (state.time_in_force NOT IN", "IF (state.time_in_force NOT IN", REQUESTS),
     Mutant(R020, "(state.time_in_force NOT IN ('GTC', 'GTD')", "(state.time_in_force NOT IN ('GTC')", SCENARIOS),
     Mutant(R020, "OR state.time_in_force IS NULL AND state.expires_at IS NULL) THEN", ") THEN", SCENARIOS),
     Mutant(R020, "OR state.time_in_force IS NULL AND state.expires_at IS NULL) THEN",
-           "OR state.time_in_force IS NULL) THEN", SCENARIOS),
+           "OR state.time_in_force IS NULL) THEN", REQUESTS),
     Mutant(R020, "v_answered := state.pending_kind IS NOT NULL;", "", SCENARIOS),
     Mutant(R020, "state.pending_terms := NULL;", "", REQUESTS),
     # The quantities.
@@ -67,7 +67,7 @@ MUTANTS = (
     Mutant(R020, "state.filled_notional := state.filled_notional + p_notional;", "", SCENARIOS),
     Mutant(R020, "CASE WHEN state.excess_quantity > v_excess THEN 'OVERFILL'",
            "CASE WHEN state.excess_quantity >= v_excess THEN 'OVERFILL'", (*REQUESTS, "tests/rpc/test_lifecycle.py")),
-    Mutant(R020, "WHEN state.closed_as IS NOT NULL THEN 'LATE_FILL' END;", "END;", ("tests/rpc/test_lifecycle.py",)),
+    Mutant(R020, "WHEN state.closed_as IS NOT NULL THEN 'LATE_FILL' END;", "END;", REQUESTS),
     Mutant(R020, "greatest((p_terms ->> 'quantity')::integer, p_order.filled_quantity)",
            "(p_terms ->> 'quantity')::integer", SCENARIOS),
     Mutant(R020, "p_order.expiry_requested := false;", "", EXPIRY),

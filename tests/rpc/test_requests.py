@@ -456,6 +456,24 @@ async def test_the_end_of_the_day_closes_day_orders_only(
     order = await at_venue(blotter, **changes)
     after = await blotter.report(order, **REPORTS["done_for_day"])
     assert (after.status, after.status_reason) == (status, "DONE_FOR_DAY" if status == CANCELLED else "")
+    closed = await blotter.report(order, **REPORTS["done_for_day"])
+    assert (closed.status, closed.status_reason) == (after.status, after.status_reason)
+
+
+async def test_an_order_that_is_closed_keeps_its_reason(blotter: Blotter) -> None:
+    order = await at_venue(blotter)
+    await blotter.report(order, cancelled=reports_pb.CancelledReport(reason="by the venue"))
+    for report in ("done_for_day", "cancelled"):
+        after = await blotter.report(order, **REPORTS[report])
+        assert (after.status, after.status_reason) == (CANCELLED, "by the venue")
+    await blotter.fill(order, 40)
+    assert (await logs(blotter))[-1].reason == "LATE_FILL"
+
+
+async def test_a_market_order_has_no_price_although_a_venue_restates_one(blotter: Blotter) -> None:
+    order = await at_venue(blotter, order_type=MARKET, price="")
+    after = await blotter.report(order, restated=reports_pb.RestatedReport(quantity=50, price="3"))
+    assert (after.quantity, after.price) == (50, "")
 
 
 async def test_a_failed_attempt_leaves_the_order_with_the_gateway(blotter: Blotter) -> None:
