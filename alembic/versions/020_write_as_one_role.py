@@ -59,6 +59,9 @@ INVISIBLE = (
     r"\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
     r"\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
+INVISIBLE_BEFORE = INVISIBLE.replace(r"\ufff0-\ufffb", r"\ufff9-\ufffb").replace(
+    r"\U000e0000-\U000e0fff", r"\U000e0000-\U000e01ef"
+)
 
 PREPARE = """
     DO $$ BEGIN
@@ -2253,7 +2256,7 @@ RESTORE = """
         CREATE POLICY trader_sequences_execution_advances_named ON trader_sequences FOR UPDATE TO blotter_execution
             USING (trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
         GRANT INSERT (trader_id), UPDATE (last_sequence) ON trader_sequences TO blotter_trader, blotter_execution;
-""".replace("INVISIBLE", INVISIBLE)
+""".replace("INVISIBLE", INVISIBLE_BEFORE)
 
 
 def upgrade() -> None:
