@@ -136,5 +136,5 @@ MUTANTS = (
            "        USING (current_user = 'blotter_writer'\n"
            "            AND trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);",
            "CREATE POLICY orders_writer_named ON orders TO blotter_writer USING (true);",
-           ("tests/isolation/test_keys.py", "tests/isolation/test_functions.py")),
+           ("tests/isolation/test_matrix.py",)),
 )  # fmt: skip
