@@ -12,8 +12,8 @@ decide what a login may do. The logins keep SELECT.
 - A log is written from the values that the function holds. Nothing is read back.
 - The time of an event is read once, for the order, the fill and the log.
 - The checks that are not the seed's moved from constraints into the triggers orders_guard, execution_logs_guard and
-  fills_guard: PostgreSQL reads the text of every CHECK again for each statement. 25 of them on orders cost 0.1 ms a
-  submit, the triggers 0.01 ms.
+  fills_guard: PostgreSQL reads the text of every CHECK again for each statement. `python -m benchmarks.write_path`
+  compares the CPU of the two revisions.
 
 What remains below the functions, with its cost for a submit, and why it stays. Their faults must not break these:
 
@@ -1392,7 +1392,7 @@ LEDGER = """
 PRIVILEGES = """
     -- Privileges ------------------------------------------------------------------------------------------------------
     -- The functions that logins call set their search path. What these call inherits it, because a path of its own is
-    -- set and reset by each call: 0.05 ms of a submit. The guards name the schema of what they call.
+    -- set and reset by each call. The guards name the schema of what they call.
     DO $$
     DECLARE
         v_function regprocedure;

@@ -122,7 +122,7 @@ def test_the_owner_alone_is_a_member_of_a_role_and_of_the_writer_alone(catalogue
 
 
 def test_the_owner_has_the_rights_of_the_writer_only_by_set_role(catalogue: Connection) -> None:
-    """PostgreSQL 15 cannot tell the two apart (sql/roles.sql)."""
+    """PostgreSQL 15 cannot grant the membership without its rights (sql/roles.sql)."""
     if catalogue.info.server_version >= 160000:
         assert catalogue.execute(
             "SELECT pg_has_role('blotter_owner', 'blotter_writer', 'SET'),"

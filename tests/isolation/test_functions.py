@@ -104,7 +104,7 @@ def test_what_runs_by_itself_does_not_wait_for_a_trader(database: Database, func
 
 
 def test_a_snapshot_from_before_another_s_event_writes_nothing(database: Database) -> None:
-    """A session chooses its isolation level: what it read before the lock may be old, and the lock tells it."""
+    """A session chooses its isolation level: what it read before the lock may be old, which the lock reports."""
     order_id = enter(database, ALICE)
     with connected(database, "blotter_trader") as trader:
         trader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")

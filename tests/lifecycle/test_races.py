@@ -55,7 +55,7 @@ OPEN = (order_pb2.ORDER_STATUS_PENDING, order_pb2.ORDER_STATUS_PARTIAL)
 
 
 class Race:
-    """The racers on two servers, and what they were told."""
+    """The racers on two servers, and the answers that they received."""
 
     def __init__(self, servers: tuple[Blotter, Blotter], timer: psycopg.AsyncConnection[Any]) -> None:
         self.servers = servers

@@ -1,6 +1,5 @@
 """The dead-man's switch: it cancels the trader's open orders unless it is set again in time."""
 
-import asyncio
 from uuid import UUID
 
 import psycopg
@@ -12,7 +11,7 @@ from blotter.orders.v1 import execution_report_pb2 as reports_pb
 from blotter.orders.v1 import order_pb2, order_service_pb2, terms_pb2
 from tests.conftest import ALICE, BOB, Database
 from tests.rpc.requests import A, at_venue, cancel, get, logs, replace
-from tests.rpc.test_outages import until
+from tests.rpc.test_outages import someone_waits, until
 from tests.serving import Blotter, as_trader, serving
 
 PENDING, PARTIAL, FILLED, REJECTED, CANCELLED = range(1, 6)
@@ -136,13 +135,17 @@ SUBMIT = """
 
 
 async def test_a_timer_waits_for_a_first_order_that_is_about_to_be_committed(blotter: Blotter) -> None:
-    async with await psycopg.AsyncConnection.connect(blotter.database.conninfo("blotter_trader")) as slow:
+    connect, conninfo = psycopg.AsyncConnection.connect, blotter.database.conninfo
+    async with (
+        await connect(conninfo("postgres"), autocommit=True) as looking,
+        await connect(conninfo("blotter_trader")) as slow,
+    ):
         await slow.execute("SELECT act_as(%s)", (BOB,))
         # The trader's counter begins with this transaction: nobody else sees it, or can lock it, yet.
         await slow.execute(SUBMIT)
         await set_timer(blotter, 3600, BOB)
         run_out(blotter.database)
-        await asyncio.sleep(0.5)
+        await until(lambda: someone_waits(looking, "execution"))
         assert (await timer(blotter, BOB)).HasField("cancel_timer")
         await slow.commit()
     await until_off(blotter, BOB)
