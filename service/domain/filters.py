@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from service.domain.orders import Action, OrderKey, OrderStatus
+from service.domain.orders import Action, OrderKey, OrderStatus, ShortSale
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,8 @@ class OrderFilter:
     parent_order_ids: list[str] | None = None
     labels: str | None = None
     security_ids: list[str] | None = None
+    currencies: list[str] | None = None
+    short_sales: list[ShortSale] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,9 @@ class EventFilter:
     accounts: list[str] | None = None
     labels: str | None = None
     parent_order_ids: list[str] | None = None
+    security_ids: list[str] | None = None
+    currencies: list[str] | None = None
+    short_sales: list[ShortSale] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from service.domain.identity import Caller
 from service.domain.orders import ExecutionLog, Order
 from service.repositories.audit import logs_of
 from service.repositories.database import Database, Rows, Statement
-from service.repositories.statements import LEDGER_SIZE, columns, having_labels, if_given, one_of
+from service.repositories.statements import LEDGER_SIZE, columns, filed_under, if_given, one_of
 
 POSITIONS_PER_READ = 10_000
 _LAST_SEQUENCE = "SELECT last_sequence FROM trader_sequences WHERE trader_id = %(trader_id)s::uuid"
@@ -32,9 +32,7 @@ _MATCHING = f"""
     AND {one_of("log.symbol", "varchar", "symbols")}
     AND {one_of("log.status", "order_status_enum", "statuses")}
     AND {one_of("log.action", "action_enum", "actions")}
-    AND {one_of("log.account", "varchar", "accounts")}
-    AND {one_of("log.parent_order_id", "varchar", "parent_order_ids")}
-    AND {having_labels("log.labels")}
+    AND {filed_under("log")}
 """
 _OF_TRADER = f"""
     SELECT {columns(ExecutionLog, "log")} FROM execution_logs AS log
@@ -61,9 +59,7 @@ _SNAPSHOT = f"""
         AND {one_of("orders.id", "uuid", "order_ids")}
         AND {one_of("orders.symbol", "varchar", "symbols")}
         AND {one_of("orders.status", "order_status_enum", "statuses")}
-        AND {one_of("orders.account", "varchar", "accounts")}
-        AND {one_of("orders.parent_order_id", "varchar", "parent_order_ids")}
-        AND {having_labels("orders.labels")}
+        AND {filed_under("orders")}
         AND {{unchanged}}
     ORDER BY orders.id
     LIMIT %(limit)s::bigint

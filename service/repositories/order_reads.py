@@ -24,7 +24,7 @@ from service.domain.orders import (
 )
 from service.domain.portions import in_portions
 from service.repositories.database import Database, Statement
-from service.repositories.statements import columns, having_labels, if_given, one_of, within
+from service.repositories.statements import columns, filed_under, if_given, one_of, within
 
 _NAMED = " AND ".join(
     (
@@ -44,10 +44,7 @@ _LIST = f"""
         AND {one_of("orders.symbol", "varchar", "symbols")}
         AND {within("orders.created_at", "created")}
         AND {within("orders.updated_at", "updated")}
-        AND {one_of("orders.account", "varchar", "accounts")}
-        AND {one_of("orders.parent_order_id", "varchar", "parent_order_ids")}
-        AND {having_labels("orders.labels")}
-        AND {one_of("orders.security_id", "varchar", "security_ids")}
+        AND {filed_under("orders")}
         AND {if_given("before_id", "uuid", _BEFORE_KEY)}
     ORDER BY orders.created_at DESC, orders.id DESC
     LIMIT %(limit)s::bigint

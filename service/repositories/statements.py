@@ -40,9 +40,17 @@ def within(column: str, name: str) -> str:
     return after + " AND " + if_given(end, "timestamptz", f"{column} < %({end})s::timestamptz")
 
 
-def having_labels(column: str) -> str:
-    """Return the condition that a column of labels has all labels of the parameter `labels`, JSON, if that is given."""
-    return if_given("labels", "jsonb", f"{column} @> %(labels)s::jsonb")
+def filed_under(table: str) -> str:
+    """Return the conditions on what an order is filed under, for orders and logs. `labels` is JSON; all must match."""
+    conditions = (
+        one_of(f"{table}.account", "varchar", "accounts"),
+        one_of(f"{table}.parent_order_id", "varchar", "parent_order_ids"),
+        if_given("labels", "jsonb", f"{table}.labels @> %(labels)s::jsonb"),
+        one_of(f"{table}.security_id", "varchar", "security_ids"),
+        one_of(f"{table}.currency", "varchar", "currencies"),
+        one_of(f"{table}.short_sale", "short_sale_enum", "short_sales"),
+    )
+    return " AND ".join(conditions)
 
 
 def call(function: str, parameters: Sequence[str]) -> str:

@@ -37,6 +37,7 @@ MAX_VALUES = 100
 MAX_LABELS = 8
 NIL = UUID(int=0)
 
+_CURRENCY_TEXT = "must be three letters A-Z, as in ISO 4217"
 _DECIMAL = re.compile(r"(?P<whole>[0-9]{1,10})(\.[0-9]{1,8})?")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
@@ -129,7 +130,7 @@ class Fields:
 
     def currency(self, field: str, value: str) -> str | None:
         """Accept a currency's code or the empty string."""
-        return self.matching(field, value, CURRENCY, "must be three letters A-Z, as in ISO 4217") if value else None
+        return self.matching(field, value, CURRENCY, _CURRENCY_TEXT) if value else None
 
     def order_labels(self, field: str, values: Mapping[str, str]) -> dict[str, str] | None:
         """Accept an order's labels; return None for none."""
@@ -192,6 +193,14 @@ class Fields:
         if self.too_many(field, values, MAX_VALUES):
             return None
         return sorted({self.key(f"{field}[{index}]", value) for index, value in enumerate(values)}) or None
+
+    def currencies(self, field: str, values: Sequence[str]) -> list[str] | None:
+        """Accept at most MAX_VALUES codes of currencies; an empty list means no filter."""
+        if self.too_many(field, values, MAX_VALUES):
+            return None
+        for index, value in enumerate(values):
+            self.matching(f"{field}[{index}]", value, CURRENCY, _CURRENCY_TEXT)
+        return sorted(set(values)) or None
 
     def accounts(self, field: str, values: Sequence[str]) -> list[str] | None:
         """Accept at most MAX_VALUES accounts; an empty list means no filter."""

@@ -50,10 +50,7 @@ def list_orders(request: order_service_pb2.ListOrdersRequest) -> tuple[OrderFilt
         created_to=created_to,
         updated_from=updated_from,
         updated_to=updated_to,
-        accounts=fields.accounts("accounts", request.accounts),
-        parent_order_ids=fields.keys("parent_order_ids", request.parent_order_ids),
-        labels=fields.label_filter("labels", request.labels),
-        security_ids=fields.keys("security_ids", request.security_ids),
+        **_filed_under(fields, request),
     )
     size = fields.count("page_size", request.page_size, default=50, most=500)
     fields.check()
@@ -206,13 +203,19 @@ def list_audit_access(request: inspection_pb2.ListAuditAccessRequest) -> tuple[A
 
 
 def _filed_under(
-    fields: Fields, request: watch_pb2.WatchOrdersRequest | audit_service_pb2.StreamExecutionLogsRequest
+    fields: Fields,
+    request: order_service_pb2.ListOrdersRequest
+    | watch_pb2.WatchOrdersRequest
+    | audit_service_pb2.StreamExecutionLogsRequest,
 ) -> dict[str, Any]:
-    """Return the conditions of a stream on what orders are filed under."""
+    """Return the conditions on what orders are filed under."""
     return {
         "accounts": fields.accounts("accounts", request.accounts),
         "labels": fields.label_filter("labels", request.labels),
         "parent_order_ids": fields.keys("parent_order_ids", request.parent_order_ids),
+        "security_ids": fields.keys("security_ids", request.security_ids),
+        "currencies": fields.currencies("currencies", request.currencies),
+        "short_sales": fields.labels("short_sales", request.short_sales, order_pb2.ShortSale, "SHORT_SALE_"),
     }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 import pytest
 
-from blotter_client import Action, Client, OrderStatus
+from blotter_client import Action, Client, OrderStatus, ShortSale
 from tests.client.faces import Face
 from tests.client.scripted import Script, complete, events, logs, sends
 from tests.conftest import ALICE
@@ -37,6 +37,9 @@ def parts(message: Any) -> Any:
         ({"accounts": ["A-1"]}, True),
         ({"labels": {"desk": "cash"}}, True),
         ({"parent_order_ids": ["parent"]}, True),
+        ({"security_ids": ["US0378331005"]}, True),
+        ({"currencies": ["USD"]}, True),
+        ({"short_sales": [ShortSale.SELL_SHORT]}, True),
     ],
 )
 def test_a_traders_watch_has_gaps_only_with_a_filter(
@@ -57,6 +60,9 @@ def test_a_traders_watch_has_gaps_only_with_a_filter(
         ({"accounts": ["A-1"]}, True),
         ({"labels": {"desk": "cash"}}, True),
         ({"parent_order_ids": ["parent"]}, True),
+        ({"security_ids": ["US0378331005"]}, True),
+        ({"currencies": ["USD"]}, True),
+        ({"short_sales": [ShortSale.SELL_SHORT]}, True),
     ],
 )
 def test_a_traders_logs_have_gaps_only_with_a_filter(

@@ -94,6 +94,7 @@ PLAUSIBLE: dict[str, tuple[str, ...]] = {
     "currency": ("", "USD"),
     "security_id": ("", "", "US0378331005", "037833100"),
     "security_ids": ("US0378331005",),
+    "currencies": ("USD",),
     "parent_order_id": ("", "parent"),
     "parent_order_ids": ("parent",),
     "trade_date": ("", "", "2012-06-21", "2012-06-22"),

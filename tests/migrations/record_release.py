@@ -265,8 +265,15 @@ class Conversation:
         desk = as_trader(trader_id)
         await self.call("GetOrder", orders_pb.GetOrderRequest(order_id=ids["filled"]), desk)
         await self.call("GetOrder", orders_pb.GetOrderRequest(client_order_id="filled"), desk)
-        filed: dict[str, Any] = {"accounts": ["A-1"], "labels": {"desk": "one"}, "parent_order_ids": ["parent"]}
-        await self.call("ListOrders", orders_pb.ListOrdersRequest(security_ids=["US0378331005"], **filed), desk)
+        filed: dict[str, Any] = {
+            "accounts": ["A-1"],
+            "labels": {"desk": "one"},
+            "parent_order_ids": ["parent"],
+            "security_ids": ["US0378331005"],
+            "currencies": ["USD"],
+            "short_sales": [order_pb2.SHORT_SALE_SELL_SHORT],
+        }
+        await self.call("ListOrders", orders_pb.ListOrdersRequest(**filed), desk)
         await self.call("WatchOrders", watch_pb2.WatchOrdersRequest(**filed), desk)
         filtered = audit_service_pb2.StreamExecutionLogsRequest(**filed)
         await self.call("StreamExecutionLogs", filtered, COMPLIANCE)

@@ -148,6 +148,9 @@ FILED_UNDER = {
     "accounts[0]": Rule(("", *ACCOUNT.invalid), ACCOUNT.valid),
     "labels": LABELS,
     "parent_order_ids[0]": REQUIRED_KEY,
+    "security_ids[0]": REQUIRED_KEY,
+    "currencies[0]": Rule(("", "usd", "US", "USDX", "US1", "US ", *UNPRINTABLE), ("USD",)),
+    "short_sales[0]": numbers(2),
 }
 ORDER = {
     "client_order_id": OPTIONAL_KEY,
@@ -247,7 +250,7 @@ RULES: dict[str, dict[str, Rule]] = {
     "ListOrders": {"statuses[0]": STATUSES, "symbols[0]": REQUIRED_SYMBOL}
     | {f"{span}.{end}": rule for span in ("created", "updated") for end, rule in RANGE.items()}
     | FILED_UNDER
-    | {"security_ids[0]": REQUIRED_KEY, "page_size": page_sizes(500)},
+    | {"page_size": page_sizes(500)},
     "ListFills": ID | {f"traded.{end}": rule for end, rule in RANGE.items()} | {"page_size": page_sizes(500)},
     "ListRequests": ID | {"page_size": page_sizes(500)},
     "CancelOrder": CANCEL,

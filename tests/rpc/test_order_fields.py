@@ -124,6 +124,10 @@ FILTERS: list[dict[str, Any]] = [
     {"parent_order_ids": ["p"]},
     {"accounts": ["B"], "labels": {"desk": "two"}, "parent_order_ids": ["p", "q"]},
     {"accounts": ["nobody's"]},
+    {"security_ids": ["US0378331005"]},
+    {"currencies": ["EUR", "USD"]},
+    {"short_sales": [order_pb2.SHORT_SALE_SELL_SHORT]},
+    {"short_sales": [order_pb2.SHORT_SALE_SELL_SHORT, order_pb2.SHORT_SALE_SELL_SHORT_EXEMPT], "currencies": ["USD"]},
 ]
 ENTERED: list[dict[str, Any]] = [
     {},
@@ -132,16 +136,24 @@ ENTERED: list[dict[str, Any]] = [
     {"account": "A", "labels": {"desk": "one"}},
     {"labels": {"desk": "one", "team": "x"}, "parent_order_id": "p"},
     {"account": "C", "labels": {"desk": "one", "team": "y"}, "parent_order_id": "r"},
+    {"security_id": "US0378331005", "security_id_source": order_pb2.SECURITY_ID_SOURCE_ISIN, "currency": "USD"},
+    {"currency": "EUR", "side": order_pb2.SIDE_SELL, "short_sale": order_pb2.SHORT_SALE_SELL_SHORT},
+    {"currency": "USD", "side": order_pb2.SIDE_SELL, "short_sale": order_pb2.SHORT_SALE_SELL_SHORT_EXEMPT},
 ]
+OF = {
+    "accounts": "account",
+    "parent_order_ids": "parent_order_id",
+    "security_ids": "security_id",
+    "currencies": "currency",
+    "short_sales": "short_sale",
+}
 
 
 def matches(filter_: dict[str, Any], entered: dict[str, Any]) -> bool:
     """Whether an order that was entered so matches the filter."""
     labels = entered.get("labels", {})
-    return (
-        ("accounts" not in filter_ or entered.get("account") in filter_["accounts"])
-        and ("parent_order_ids" not in filter_ or entered.get("parent_order_id") in filter_["parent_order_ids"])
-        and all(labels.get(key) == value for key, value in filter_.get("labels", {}).items())
+    return all(entered.get(OF[name]) in values for name, values in filter_.items() if name != "labels") and all(
+        labels.get(key) == value for key, value in filter_.get("labels", {}).items()
     )
 
 

@@ -122,6 +122,8 @@ class OrderCalls:
         labels: Mapping[str, str] | None = None,
         parent_order_ids: Iterable[str] = (),
         security_ids: Iterable[str] = (),
+        currencies: Iterable[str] = (),
+        short_sales: Iterable[ShortSale] = (),
         created_from: datetime | None = None,
         created_before: datetime | None = None,
         updated_from: datetime | None = None,
@@ -141,6 +143,8 @@ class OrderCalls:
             labels=labels,
             parent_order_ids=parent_order_ids,
             security_ids=security_ids,
+            currencies=currencies,
+            short_sales=[short_sale.value for short_sale in short_sales],
             created=time_range(created_from, created_before),
             updated=time_range(updated_from, updated_before),
             page_size=page_size,
@@ -346,6 +350,9 @@ class OrderCalls:
         accounts: Iterable[str] = (),
         labels: Mapping[str, str] | None = None,
         parent_order_ids: Iterable[str] = (),
+        security_ids: Iterable[str] = (),
+        currencies: Iterable[str] = (),
+        short_sales: Iterable[ShortSale] = (),
         trader_ids: Iterable[UUID | str] = (),
         resume_token: str = "",
         heartbeat_interval: float | None = None,
@@ -362,6 +369,9 @@ class OrderCalls:
             accounts=accounts,
             labels=labels,
             parent_order_ids=parent_order_ids,
+            security_ids=security_ids,
+            currencies=currencies,
+            short_sales=[short_sale.value for short_sale in short_sales],
             trader_ids=map(str, trader_ids),
             heartbeat_interval=duration(heartbeat_interval),
         )
@@ -373,6 +383,9 @@ class OrderCalls:
             request.accounts,
             request.labels,
             request.parent_order_ids,
+            request.security_ids,
+            request.currencies,
+            request.short_sales,
         )
 
         def connect(token: str) -> Connection[watch_pb2.WatchOrdersResponse]:

@@ -164,6 +164,9 @@ class StreamExecutionLogsRequest(_message.Message):
     ACCOUNTS_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
     PARENT_ORDER_IDS_FIELD_NUMBER: _builtins.int
+    SECURITY_IDS_FIELD_NUMBER: _builtins.int
+    CURRENCIES_FIELD_NUMBER: _builtins.int
+    SHORT_SALES_FIELD_NUMBER: _builtins.int
     follow: _builtins.bool
     """True: history, then live, until the client ends it. False: history up to the present, then the stream ends with OK."""
     resume_token: _builtins.str
@@ -200,6 +203,18 @@ class StreamExecutionLogsRequest(_message.Message):
     def parent_order_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Only logs of orders with one of these parent_order_ids, at most 100; empty: all."""
 
+    @_builtins.property
+    def security_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only logs of orders with one of these security_ids, at most 100; empty: all."""
+
+    @_builtins.property
+    def currencies(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only logs of orders in one of these currencies (ISO 4217), at most 100; empty: all."""
+
+    @_builtins.property
+    def short_sales(self) -> _containers.RepeatedScalarFieldContainer[_order_pb2.ShortSale.ValueType]:
+        """Only logs of short sales of one of these kinds, at most 100; empty: all orders."""
+
     def __init__(
         self,
         *,
@@ -212,10 +227,13 @@ class StreamExecutionLogsRequest(_message.Message):
         accounts: _abc.Iterable[_builtins.str] | None = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         parent_order_ids: _abc.Iterable[_builtins.str] | None = ...,
+        security_ids: _abc.Iterable[_builtins.str] | None = ...,
+        currencies: _abc.Iterable[_builtins.str] | None = ...,
+        short_sales: _abc.Iterable[_order_pb2.ShortSale.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["heartbeat_interval", b"heartbeat_interval"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "actions", b"actions", "follow", b"follow", "heartbeat_interval", b"heartbeat_interval", "labels", b"labels", "order_ids", b"order_ids", "parent_order_ids", b"parent_order_ids", "resume_token", b"resume_token", "trader_ids", b"trader_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "actions", b"actions", "currencies", b"currencies", "follow", b"follow", "heartbeat_interval", b"heartbeat_interval", "labels", b"labels", "order_ids", b"order_ids", "parent_order_ids", b"parent_order_ids", "resume_token", b"resume_token", "security_ids", b"security_ids", "short_sales", b"short_sales", "trader_ids", b"trader_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -364,6 +364,8 @@ class ListOrdersRequest(_message.Message):
     PARENT_ORDER_IDS_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
     SECURITY_IDS_FIELD_NUMBER: _builtins.int
+    CURRENCIES_FIELD_NUMBER: _builtins.int
+    SHORT_SALES_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """Orders a page, 1 to 500; 0 means 50. More is refused with INVALID_ARGUMENT."""
     page_token: _builtins.str
@@ -402,6 +404,14 @@ class ListOrdersRequest(_message.Message):
     def security_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """With one of these security_ids, at most 100; empty: any."""
 
+    @_builtins.property
+    def currencies(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """In one of these currencies (ISO 4217), at most 100; empty: any."""
+
+    @_builtins.property
+    def short_sales(self) -> _containers.RepeatedScalarFieldContainer[_order_pb2.ShortSale.ValueType]:
+        """Short sales of one of these kinds, at most 100; empty: all orders."""
+
     def __init__(
         self,
         *,
@@ -415,10 +425,12 @@ class ListOrdersRequest(_message.Message):
         parent_order_ids: _abc.Iterable[_builtins.str] | None = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         security_ids: _abc.Iterable[_builtins.str] | None = ...,
+        currencies: _abc.Iterable[_builtins.str] | None = ...,
+        short_sales: _abc.Iterable[_order_pb2.ShortSale.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created", b"created", "updated", b"updated"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "created", b"created", "labels", b"labels", "page_size", b"page_size", "page_token", b"page_token", "parent_order_ids", b"parent_order_ids", "security_ids", b"security_ids", "statuses", b"statuses", "symbols", b"symbols", "updated", b"updated"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "created", b"created", "currencies", b"currencies", "labels", b"labels", "page_size", b"page_size", "page_token", b"page_token", "parent_order_ids", b"parent_order_ids", "security_ids", b"security_ids", "short_sales", b"short_sales", "statuses", b"statuses", "symbols", b"symbols", "updated", b"updated"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -27,7 +27,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x62lotter/orders/v1/watch.proto\x12\x11\x62lotter.orders.v1\x1a\x1d\x62lotter/orders/v1/order.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe9\x02\n\x12WatchOrdersRequest\x12\x11\n\torder_ids\x18\x01 \x03(\t\x12\x0f\n\x07symbols\x18\x02 \x03(\t\x12\x30\n\x08statuses\x18\x03 \x03(\x0e\x32\x1e.blotter.orders.v1.OrderStatus\x12\x14\n\x0cresume_token\x18\x04 \x01(\t\x12\x35\n\x12heartbeat_interval\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\ntrader_ids\x18\x06 \x03(\t\x12\x10\n\x08\x61\x63\x63ounts\x18\x07 \x03(\t\x12\x41\n\x06labels\x18\x08 \x03(\x0b\x32\x31.blotter.orders.v1.WatchOrdersRequest.LabelsEntry\x12\x18\n\x10parent_order_ids\x18\t \x03(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x93\x02\n\x13WatchOrdersResponse\x12\x14\n\x0cresume_token\x18\x01 \x01(\t\x12\x34\n\x08snapshot\x18\x02 \x01(\x0b\x32 .blotter.orders.v1.OrderSnapshotH\x00\x12@\n\x11snapshot_complete\x18\x03 \x01(\x0b\x32#.blotter.orders.v1.SnapshotCompleteH\x00\x12\x30\n\x06\x65vents\x18\x04 \x01(\x0b\x32\x1e.blotter.orders.v1.OrderEventsH\x00\x12\x31\n\theartbeat\x18\x05 \x01(\x0b\x32\x1c.blotter.orders.v1.HeartbeatH\x00\x42\t\n\x07message\"9\n\rOrderSnapshot\x12(\n\x06orders\x18\x01 \x03(\x0b\x32\x18.blotter.orders.v1.Order\"l\n\x10SnapshotComplete\x12\x15\n\rlast_sequence\x18\x01 \x01(\x03\x12\x13\n\x0border_count\x18\x02 \x01(\x03\x12\x1a\n\rlast_position\x18\x03 \x01(\x03H\x00\x88\x01\x01\x42\x10\n\x0e_last_position\"<\n\x0bOrderEvents\x12-\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1d.blotter.orders.v1.OrderEvent\"\xd8\x01\n\tHeartbeat\x12\x15\n\rlast_sequence\x18\x01 \x01(\x03\x12\x1b\n\x13last_event_sequence\x18\x02 \x01(\x03\x12/\n\x0bserver_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1a\n\rlast_position\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12 \n\x13last_event_position\x18\x05 \x01(\x03H\x01\x88\x01\x01\x42\x10\n\x0e_last_positionB\x16\n\x14_last_event_positionb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x62lotter/orders/v1/watch.proto\x12\x11\x62lotter.orders.v1\x1a\x1d\x62lotter/orders/v1/order.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc6\x03\n\x12WatchOrdersRequest\x12\x11\n\torder_ids\x18\x01 \x03(\t\x12\x0f\n\x07symbols\x18\x02 \x03(\t\x12\x30\n\x08statuses\x18\x03 \x03(\x0e\x32\x1e.blotter.orders.v1.OrderStatus\x12\x14\n\x0cresume_token\x18\x04 \x01(\t\x12\x35\n\x12heartbeat_interval\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\ntrader_ids\x18\x06 \x03(\t\x12\x10\n\x08\x61\x63\x63ounts\x18\x07 \x03(\t\x12\x41\n\x06labels\x18\x08 \x03(\x0b\x32\x31.blotter.orders.v1.WatchOrdersRequest.LabelsEntry\x12\x18\n\x10parent_order_ids\x18\t \x03(\t\x12\x14\n\x0csecurity_ids\x18\n \x03(\t\x12\x12\n\ncurrencies\x18\x0b \x03(\t\x12\x31\n\x0bshort_sales\x18\x0c \x03(\x0e\x32\x1c.blotter.orders.v1.ShortSale\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x93\x02\n\x13WatchOrdersResponse\x12\x14\n\x0cresume_token\x18\x01 \x01(\t\x12\x34\n\x08snapshot\x18\x02 \x01(\x0b\x32 .blotter.orders.v1.OrderSnapshotH\x00\x12@\n\x11snapshot_complete\x18\x03 \x01(\x0b\x32#.blotter.orders.v1.SnapshotCompleteH\x00\x12\x30\n\x06\x65vents\x18\x04 \x01(\x0b\x32\x1e.blotter.orders.v1.OrderEventsH\x00\x12\x31\n\theartbeat\x18\x05 \x01(\x0b\x32\x1c.blotter.orders.v1.HeartbeatH\x00\x42\t\n\x07message\"9\n\rOrderSnapshot\x12(\n\x06orders\x18\x01 \x03(\x0b\x32\x18.blotter.orders.v1.Order\"l\n\x10SnapshotComplete\x12\x15\n\rlast_sequence\x18\x01 \x01(\x03\x12\x13\n\x0border_count\x18\x02 \x01(\x03\x12\x1a\n\rlast_position\x18\x03 \x01(\x03H\x00\x88\x01\x01\x42\x10\n\x0e_last_position\"<\n\x0bOrderEvents\x12-\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1d.blotter.orders.v1.OrderEvent\"\xd8\x01\n\tHeartbeat\x12\x15\n\rlast_sequence\x18\x01 \x01(\x03\x12\x1b\n\x13last_event_sequence\x18\x02 \x01(\x03\x12/\n\x0bserver_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1a\n\rlast_position\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12 \n\x13last_event_position\x18\x05 \x01(\x03H\x01\x88\x01\x01\x42\x10\n\x0e_last_positionB\x16\n\x14_last_event_positionb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,17 +37,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WATCHORDERSREQUEST_LABELSENTRY']._loaded_options = None
   _globals['_WATCHORDERSREQUEST_LABELSENTRY']._serialized_options = b'8\001'
   _globals['_WATCHORDERSREQUEST']._serialized_start=149
-  _globals['_WATCHORDERSREQUEST']._serialized_end=510
-  _globals['_WATCHORDERSREQUEST_LABELSENTRY']._serialized_start=465
-  _globals['_WATCHORDERSREQUEST_LABELSENTRY']._serialized_end=510
-  _globals['_WATCHORDERSRESPONSE']._serialized_start=513
-  _globals['_WATCHORDERSRESPONSE']._serialized_end=788
-  _globals['_ORDERSNAPSHOT']._serialized_start=790
-  _globals['_ORDERSNAPSHOT']._serialized_end=847
-  _globals['_SNAPSHOTCOMPLETE']._serialized_start=849
-  _globals['_SNAPSHOTCOMPLETE']._serialized_end=957
-  _globals['_ORDEREVENTS']._serialized_start=959
-  _globals['_ORDEREVENTS']._serialized_end=1019
-  _globals['_HEARTBEAT']._serialized_start=1022
-  _globals['_HEARTBEAT']._serialized_end=1238
+  _globals['_WATCHORDERSREQUEST']._serialized_end=603
+  _globals['_WATCHORDERSREQUEST_LABELSENTRY']._serialized_start=558
+  _globals['_WATCHORDERSREQUEST_LABELSENTRY']._serialized_end=603
+  _globals['_WATCHORDERSRESPONSE']._serialized_start=606
+  _globals['_WATCHORDERSRESPONSE']._serialized_end=881
+  _globals['_ORDERSNAPSHOT']._serialized_start=883
+  _globals['_ORDERSNAPSHOT']._serialized_end=940
+  _globals['_SNAPSHOTCOMPLETE']._serialized_start=942
+  _globals['_SNAPSHOTCOMPLETE']._serialized_end=1050
+  _globals['_ORDEREVENTS']._serialized_start=1052
+  _globals['_ORDEREVENTS']._serialized_end=1112
+  _globals['_HEARTBEAT']._serialized_start=1115
+  _globals['_HEARTBEAT']._serialized_end=1331
 # @@protoc_insertion_point(module_scope)

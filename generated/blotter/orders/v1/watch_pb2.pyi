@@ -56,6 +56,9 @@ class WatchOrdersRequest(_message.Message):
     ACCOUNTS_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
     PARENT_ORDER_IDS_FIELD_NUMBER: _builtins.int
+    SECURITY_IDS_FIELD_NUMBER: _builtins.int
+    CURRENCIES_FIELD_NUMBER: _builtins.int
+    SHORT_SALES_FIELD_NUMBER: _builtins.int
     resume_token: _builtins.str
     """Where to go on: the token of the last message that was handled. Empty: start with a snapshot of the orders as
     they are now. The token is bound to the caller and to the filters: with any other it is refused with
@@ -98,6 +101,18 @@ class WatchOrdersRequest(_message.Message):
     def parent_order_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Only orders with one of these parent_order_ids, at most 100; empty: all."""
 
+    @_builtins.property
+    def security_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only orders with one of these security_ids, at most 100; empty: all."""
+
+    @_builtins.property
+    def currencies(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only orders in one of these currencies (ISO 4217), at most 100; empty: all."""
+
+    @_builtins.property
+    def short_sales(self) -> _containers.RepeatedScalarFieldContainer[_order_pb2.ShortSale.ValueType]:
+        """Only short sales of one of these kinds, at most 100; empty: all orders."""
+
     def __init__(
         self,
         *,
@@ -110,10 +125,13 @@ class WatchOrdersRequest(_message.Message):
         accounts: _abc.Iterable[_builtins.str] | None = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         parent_order_ids: _abc.Iterable[_builtins.str] | None = ...,
+        security_ids: _abc.Iterable[_builtins.str] | None = ...,
+        currencies: _abc.Iterable[_builtins.str] | None = ...,
+        short_sales: _abc.Iterable[_order_pb2.ShortSale.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["heartbeat_interval", b"heartbeat_interval"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "heartbeat_interval", b"heartbeat_interval", "labels", b"labels", "order_ids", b"order_ids", "parent_order_ids", b"parent_order_ids", "resume_token", b"resume_token", "statuses", b"statuses", "symbols", b"symbols", "trader_ids", b"trader_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "currencies", b"currencies", "heartbeat_interval", b"heartbeat_interval", "labels", b"labels", "order_ids", b"order_ids", "parent_order_ids", b"parent_order_ids", "resume_token", b"resume_token", "security_ids", b"security_ids", "short_sales", b"short_sales", "statuses", b"statuses", "symbols", b"symbols", "trader_ids", b"trader_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

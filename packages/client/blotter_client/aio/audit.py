@@ -10,7 +10,7 @@ from blotter.audit.v1 import audit_service_pb2 as pb
 from blotter.audit.v1 import audit_service_pb2_grpc, execution_log_pb2, inspection_pb2, ledger_pb2
 from blotter_client.aio.calls import AsyncCalls, pages
 from blotter_client.aio.streams import AsyncConnection, AsyncStream
-from blotter_client.enums import Action, ExportFormat, SortOrder
+from blotter_client.enums import Action, ExportFormat, ShortSale, SortOrder
 from blotter_client.readers import LogReader
 from blotter_client.requests import given
 from blotter_client.sequences import Sequences
@@ -65,6 +65,9 @@ class AsyncAuditCalls:
         accounts: Iterable[str] = (),
         labels: Mapping[str, str] | None = None,
         parent_order_ids: Iterable[str] = (),
+        security_ids: Iterable[str] = (),
+        currencies: Iterable[str] = (),
+        short_sales: Iterable[ShortSale] = (),
         trader_ids: Iterable[UUID | str] = (),
         resume_token: str = "",
         heartbeat_interval: float | None = None,
@@ -82,6 +85,9 @@ class AsyncAuditCalls:
             accounts=accounts,
             labels=labels,
             parent_order_ids=parent_order_ids,
+            security_ids=security_ids,
+            currencies=currencies,
+            short_sales=[short_sale.value for short_sale in short_sales],
             trader_ids=map(str, trader_ids),
             heartbeat_interval=duration(heartbeat_interval),
         )
@@ -92,6 +98,9 @@ class AsyncAuditCalls:
             request.accounts,
             request.labels,
             request.parent_order_ids,
+            request.security_ids,
+            request.currencies,
+            request.short_sales,
         )
         dense = not (any(filters) or role)
         start = None if resume_token or role else 0
