@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import click
 
-from service.settings import is_address
+from service.settings.serving_settings import is_address
 
 
 def target(function: Callable[..., None]) -> Callable[..., None]:
