@@ -1,4 +1,4 @@
-"""The command line: `serve | migrate | traders | audit | keys | ledger | protos`, and `replay | demo` in a clone."""
+"""The command line. `replay` and `demo` are in a clone only."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from blotter_verifier.notes import InvalidKey
 from service import logs, migrations, resources, server
 from service.cli import provisioning
 from service.cli.audit import audit
+from service.cli.health import health
 from service.cli.ledger import keys, ledger
 from service.cli.protos import protos
 from service.domain.errors import BlotterError
@@ -230,6 +231,7 @@ def list_() -> None:
 
 
 main.add_command(audit)
+main.add_command(health)
 main.add_command(keys)
 main.add_command(ledger)
 main.add_command(protos)
