@@ -8,8 +8,13 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 
-from pydantic import model_validator
-from pydantic_settings import SettingsConfigDict
+from pydantic import Field, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+)
 
 from service.settings.database_settings import DatabaseSettings
 from service.settings.ledger_settings import LedgerSettings
@@ -22,6 +27,12 @@ class Settings(ServingSettings, DatabaseSettings, LedgerSettings, LogSettings):
 
     model_config = SettingsConfigDict(env_prefix="BLOTTER_", env_ignore_empty=True, frozen=True, extra="ignore")
 
+    secrets_directory: Path | None = Field(
+        None,
+        description="Folder of files that each hold the value of a setting and are named as its variable, also in "
+        "lower case, such as blotter_trader_password; a variable that is set takes precedence.",
+    )
+
     @property
     def keys_folder(self) -> Path | None:
         """The folder of the ledger's keys; None where nothing is signed."""
@@ -32,12 +43,37 @@ class Settings(ServingSettings, DatabaseSettings, LedgerSettings, LogSettings):
         """The folder that checkpoints are written to; None where they are not."""
         return self.checkpoint_directory or (self.home / "checkpoints" if self.database_url is None else None)
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # pydantic-settings names the parameters
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return where values come from, first the one that takes precedence."""
+        folder = (env_settings() | init_settings()).get("secrets_directory")
+        if not folder or not Path(folder).is_dir():  # the check of the finished settings refuses a wrong folder
+            return init_settings, env_settings
+        return init_settings, env_settings, SecretsSettingsSource(settings_cls, secrets_dir=folder)
+
     @model_validator(mode="before")
     @classmethod
     def _refuse_unknown_variables(cls, values: object) -> object:
         if unknown := unknown_variables(os.environ):
             raise ValueError("; ".join(unknown))
         return values
+
+    @model_validator(mode="after")
+    def _check_secrets_directory(self) -> Settings:
+        if self.secrets_directory is None:
+            return self
+        if not self.secrets_directory.is_dir():
+            raise ValueError(f"BLOTTER_SECRETS_DIRECTORY={self.secrets_directory} must be a folder that exists.")
+        if unknown := unknown_variables(file.name for file in self.secrets_directory.iterdir()):
+            raise ValueError(f"BLOTTER_SECRETS_DIRECTORY: {'; '.join(unknown)}")
+        return self
 
     @model_validator(mode="after")
     def _require_authentication(self) -> Settings:
