@@ -28,6 +28,7 @@ from service.interceptors.identity import MetadataIdentity
 from service.interceptors.requests import Requests
 from service.interceptors.telemetry import StreamStarts, Telemetry, ignore_disconnects
 from service.liveness import Liveness
+from service.observability.metrics import Metrics
 from service.repositories.audit import Audit
 from service.repositories.database import Database
 from service.repositories.due import DueCancels
@@ -100,6 +101,7 @@ class Running:
     port: int
     feed: Feed
     backpressure: Backpressure
+    metrics: Metrics
     tasks: list[asyncio.Task[None]]
     """The background tasks; none of them ends by itself."""
 
@@ -114,6 +116,7 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
 
     Raises AddressInUse, and DatabaseUnavailable when a login or the sequencer cannot connect at the start.
     """
+    metrics = Metrics()
     database = Database(
         conninfo,
         _pool_sizes(settings),
@@ -152,7 +155,7 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
         ignore_disconnects()
         server = aio.server(
             interceptors=[
-                Telemetry(settings.log_calls, settings.log_slow_ms / 1000),
+                Telemetry(metrics, settings.log_calls, settings.log_slow_ms / 1000),
                 Errors(),
                 admission,
                 Requests(),
@@ -210,7 +213,7 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
         stop.callback(health.drain)
         stop.callback(admission.drain)
         stop.callback(grace.left)  # the first step
-        yield Running(port, feed, backpressure, tasks)
+        yield Running(port, feed, backpressure, metrics, tasks)
 
 
 async def _stop(server: aio.Server, admission: Admission, grace: Grace) -> None:

@@ -1,4 +1,4 @@
-"""The request id and the log lines of each call. The outermost interceptor, so that it sees every outcome."""
+"""The request id, duration and log lines of each call. The outermost interceptor, so that it sees every outcome."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from grpc import aio
 from service.domain.identity import CALLER, UUID_TEXT
 from service.domain.text import KEY
 from service.interceptors.around import Around, Context, Handler, behaviour_of, rebuilt
+from service.observability.metrics import Metrics
 
 REQUEST_ID: ContextVar[str] = ContextVar("request_id")
 """The id of the current call: the client's `x-request-id`, or a generated one."""
@@ -46,12 +47,13 @@ def note_message(message: Any) -> None:
 
 
 class Telemetry(aio.ServerInterceptor):
-    """Gives each call a request id, returns it in the trailing metadata, and logs a line when the call ends.
+    """Gives each call a request id, returns it in the trailing metadata, and counts and logs the call when it ends.
 
     With `slow_and_failed`, a unary call that takes `slow_seconds` or more is slow.
     """
 
-    def __init__(self, log_calls: LogCalls, slow_seconds: float) -> None:
+    def __init__(self, metrics: Metrics, log_calls: LogCalls, slow_seconds: float) -> None:
+        self._metrics = metrics
         self._log_calls = log_calls
         self._slow_seconds = slow_seconds
 
@@ -84,6 +86,7 @@ class Telemetry(aio.ServerInterceptor):
                 return response
             finally:
                 seconds = time.perf_counter() - started
+                self._metrics.call_ended(method, outcome, seconds)
                 if self._is_logged(outcome, seconds, streaming):
                     milliseconds = round(seconds * 1000, 2)
                     fields = {"code": outcome, "milliseconds": milliseconds, **_fields(method, context)}
