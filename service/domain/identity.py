@@ -34,8 +34,9 @@ class Reading:
 class Caller:
     """One authenticated caller of one RPC.
 
-    `trader_id` is set exactly for traders, `reading` exactly for compliance. `deadline` is a time of
-    `time.monotonic()`; None: the client set none.
+    `trader_id` is set exactly for traders, `desk_id` exactly for desks, `reading` exactly for compliance. `deadline` is
+    a time of `time.monotonic()`; None: the client set none. `subject` is what the token or the client certificate
+    names; None: nothing was verified. `expires_at` is in seconds since the epoch; None: the identity does not expire.
     """
 
     kind: CallerKind
@@ -44,6 +45,9 @@ class Caller:
     request_id: str
     deadline: float | None = None
     reading: Reading | None = None
+    desk_id: UUID | None = None
+    subject: str | None = None
+    expires_at: float | None = None
 
 
 UUID_TEXT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)

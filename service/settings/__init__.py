@@ -17,12 +17,14 @@ from pydantic_settings import (
 )
 
 from service.settings.database_settings import DatabaseSettings
+from service.settings.identity_settings import IdentitySettings
 from service.settings.ledger_settings import LedgerSettings
 from service.settings.log_settings import LogSettings
 from service.settings.serving_settings import ServingSettings, is_address, is_loopback
+from service.settings.tls_settings import TlsSettings
 
 
-class Settings(ServingSettings, DatabaseSettings, LedgerSettings, LogSettings):
+class Settings(ServingSettings, IdentitySettings, TlsSettings, DatabaseSettings, LedgerSettings, LogSettings):
     """Each field is the environment variable BLOTTER_<FIELD>. A check of several groups stands here."""
 
     model_config = SettingsConfigDict(env_prefix="BLOTTER_", env_ignore_empty=True, frozen=True, extra="ignore")
@@ -79,10 +81,21 @@ class Settings(ServingSettings, DatabaseSettings, LedgerSettings, LogSettings):
     def _require_authentication(self) -> Settings:
         if not is_address(self.listen):
             raise ValueError(f"BLOTTER_LISTEN={self.listen} must be HOST:PORT, [IPv6]:PORT or unix:PATH.")
-        if not self.trusted_gateway and not is_loopback(self.listen):
+        if self.auth == "mtls" and not self.tls_client_ca:
+            raise ValueError("BLOTTER_AUTH=mtls requires BLOTTER_TLS_CLIENT_CA, BLOTTER_TLS_CERT and BLOTTER_TLS_KEY.")
+        if self.trusted_gateway or is_loopback(self.listen):
+            return self
+        if self.auth == "metadata":
             raise ValueError(
                 f"BLOTTER_LISTEN={self.listen} is reachable from other hosts, and call metadata authenticates nobody. "
-                "Listen on loopback, or set BLOTTER_TRUSTED_GATEWAY=true if a gateway in front authenticates callers."
+                "Listen on loopback, set BLOTTER_AUTH=jwt or mtls, or set BLOTTER_TRUSTED_GATEWAY=true if a gateway in "
+                "front authenticates callers."
+            )
+        if not self.tls_cert:
+            raise ValueError(
+                f"BLOTTER_LISTEN={self.listen} is reachable from other hosts, and tokens must not travel in clear. "
+                "Listen on loopback, set BLOTTER_TLS_CERT and BLOTTER_TLS_KEY, or set BLOTTER_TRUSTED_GATEWAY=true if "
+                "a gateway in front ends TLS."
             )
         return self
 

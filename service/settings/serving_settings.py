@@ -14,7 +14,8 @@ class ServingSettings(BaseSettings):
     listen: str = Field("127.0.0.1:50051", description="Address to listen on: HOST:PORT, [IPv6]:PORT or unix:PATH.")
     trusted_gateway: bool = Field(
         False,
-        description="Whether a gateway in front authenticates callers; required to listen on other than loopback.",
+        description="Whether a gateway in front authenticates callers or ends TLS; required to listen on other than "
+        "loopback without them.",
     )
     grace_seconds: float = Field(
         5, ge=0, description="Time that calls have to finish after SIGTERM; streams end at once."

@@ -16,6 +16,15 @@ FORMS = {
     "database_url": "`postgresql://HOST:PORT/DATABASE`",
     "sequencer_database_url": "`postgresql://HOST:PORT/DATABASE`",
     "ledger_origin": "such as `example.com/blotter`",
+    "jwt_issuer": "text, mostly a URL",
+    "jwt_audiences": "texts, separated by commas",
+    "jwt_jwks": "`https://...`, or a file",
+    "jwt_algorithms": "`ES256`, `ES384`, `ES512`, `EdDSA`, `RS256`, `RS384`, `RS512`, `PS256`, `PS384`, `PS512`",
+    "jwt_claims": "`WHAT=CLAIM`, separated by commas",
+    "tls_cert": "file",
+    "tls_key": "file",
+    "tls_client_ca": "file",
+    "tls_client_crl": "file",
     "witnesses": "`URL VERIFIER-KEY`, separated by commas",
 }
 KINDS = {int: "integer", float: "number"}
