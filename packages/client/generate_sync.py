@@ -23,6 +23,7 @@ TOKENS = (
     (r"\bblotter_client\.aio\.", "blotter_client."),
     (r"^import grpc\.aio\n", ""),
     (r"\bgrpc\.aio\.", "grpc."),
+    ("; the function may be asynchronous", ""),
     ("Create and use it in one running event loop", "It may be shared between threads"),
 )
 

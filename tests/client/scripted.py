@@ -153,13 +153,14 @@ def log_heartbeat(last: int, last_event: int) -> audit_service_pb2.StreamExecuti
 
 
 @contextmanager
-def playing(script: Script) -> Iterator[str]:
-    """Serve the script; yields the target."""
+def playing(script: Script, credentials: grpc.ServerCredentials | None = None) -> Iterator[str]:
+    """Serve the script, with TLS if credentials are given; yields the target."""
     with ThreadPoolExecutor(8) as threads:
         server = grpc.server(threads)
         order_service_pb2_grpc.add_OrderServiceServicer_to_server(_methods(script, "Order"), server)
         audit_service_pb2_grpc.add_AuditServiceServicer_to_server(_methods(script, "Audit"), server)
-        port = server.add_insecure_port("127.0.0.1:0")
+        address = "127.0.0.1:0"
+        port = server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
         server.start()
         try:
             yield f"127.0.0.1:{port}"

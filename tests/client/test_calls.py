@@ -117,7 +117,7 @@ def test_a_role_goes_with_each_call(channel: grpc_testing.Channel, wire: Wire) -
 
 @pytest.mark.parametrize("identity", [{}, {"trader_id": ALICE, "role": "execution"}])
 def test_an_identity_is_either_a_trader_or_a_role(channel: grpc_testing.Channel, identity: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="exactly one"):
+    with pytest.raises(ValueError, match="exactly one of them"):
         Client(channel, **identity)
 
 

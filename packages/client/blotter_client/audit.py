@@ -92,7 +92,7 @@ class AuditCalls:
             trader_ids=map(str, trader_ids),
             heartbeat_interval=duration(heartbeat_interval),
         )
-        role = self._calls.identity.role
+        is_trader = self._calls.identity.trader_id is not None
         filters = (
             request.order_ids,
             request.actions,
@@ -103,8 +103,8 @@ class AuditCalls:
             request.currencies,
             request.short_sales,
         )
-        dense = not (any(filters) or role)
-        start = None if resume_token or role else 0
+        dense = is_trader and not any(filters)
+        start = 0 if is_trader and not resume_token else None
 
         def connect(token: str) -> Connection[pb.StreamExecutionLogsResponse]:
             request.resume_token = token

@@ -1,4 +1,4 @@
-"""The common part of all synchronous calls: identity, request id, deadline, errors, pages."""
+"""The common part of all synchronous calls: identity, token, request id, deadline, errors, pages."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ import grpc
 
 from blotter_client.deadlines import DEFAULT_TIMEOUT, deadline
 from blotter_client.errors import error_of_call, error_of_closed_channel, repeated_page_error
-from blotter_client.metadata import Identity, new_request_id
+from blotter_client.metadata import Identity, Metadata, new_request_id
 from blotter_client.pages import PageType
 from blotter_client.streams import Call, Connection, Timing
+
+Token = str | Callable[[], str]
+"""A bearer token, or a function that returns one for each call."""
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -21,10 +24,11 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Calls:
-    """The caller's identity and channel. `timeout`, in seconds, replaces both default deadlines."""
+    """The caller's identity, token and channel. `timeout`, in seconds, replaces both default deadlines."""
 
     channel: grpc.Channel
     identity: Identity
+    token: Token | None = field(default=None, repr=False)
     timeout: float | None = None
     timing: Timing = field(default_factory=Timing)
 
@@ -37,12 +41,9 @@ class Calls:
     ) -> Response:
         """Call the method and return the response. Raises BlotterError."""
         request_id = new_request_id()
+        metadata = self._metadata(request_id)
         try:
-            return method(
-                request,
-                timeout=deadline(timeout, self.timeout, default),
-                metadata=self.identity.metadata(request_id),
-            )
+            return method(request, timeout=deadline(timeout, self.timeout, default), metadata=metadata)
         except grpc.RpcError as error:
             raise error_of_call(error, request_id) from error
         except ValueError as error:
@@ -63,11 +64,15 @@ class Calls:
     ) -> Connection[Response]:
         """Start a stream. Reading it raises its errors; BlotterError is raised here if the channel is closed."""
         request_id = new_request_id()
+        metadata = self._metadata(request_id)
         try:
-            call = method(request, metadata=self.identity.metadata(request_id))
+            call = method(request, metadata=metadata)
         except ValueError as error:
             raise error_of_closed_channel(error, request_id) from error
         return Connection(cast("Call[Response]", call), request_id)
+
+    def _metadata(self, request_id: str) -> Metadata:
+        return self.identity.metadata(request_id, self.token() if callable(self.token) else self.token)
 
 
 def pages(fetch: Callable[[str], PageType], items: Callable[[PageType], Iterable[Item]]) -> Iterator[Item]:

@@ -7,6 +7,7 @@ import json
 import logging
 import threading
 from importlib import resources
+from ipaddress import ip_address
 
 import grpc
 import grpc.aio
@@ -42,13 +43,17 @@ CHANNEL_OPTIONS: tuple[tuple[str, str | int], ...] = (
 """The options of `open_channel`."""
 
 
+_DIRECT: tuple[tuple[str, str | int], ...] = (*CHANNEL_OPTIONS, ("grpc.enable_http_proxy", 0))
+"""The options of a channel without TLS to loopback: a proxy of the environment would see what it carries."""
+
+
 def open_channel(target: str, credentials: grpc.ChannelCredentials | None = None) -> grpc.Channel:
     """Return a channel to `HOST:PORT` (or any gRPC target), without TLS unless credentials are given.
 
     The channel connects at the first call. The caller closes it.
     """
     if credentials is None:
-        return grpc.insecure_channel(target, options=CHANNEL_OPTIONS)
+        return grpc.insecure_channel(target, options=_DIRECT if is_loopback(target) else CHANNEL_OPTIONS)
     return grpc.secure_channel(target, credentials, options=CHANNEL_OPTIONS)
 
 
@@ -59,8 +64,53 @@ def open_async_channel(target: str, credentials: grpc.ChannelCredentials | None 
     """
     asyncio.get_running_loop()  # Without a running loop, grpc binds the channel to one that never runs.
     if credentials is None:
-        return grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS)
+        return grpc.aio.insecure_channel(target, options=_DIRECT if is_loopback(target) else CHANNEL_OPTIONS)
     return grpc.aio.secure_channel(target, credentials, options=CHANNEL_OPTIONS)
+
+
+def tls_credentials(
+    credentials: grpc.ChannelCredentials | None,
+    root_certificates: bytes | None,
+    certificate_chain: bytes | None,
+    private_key: bytes | None,
+) -> grpc.ChannelCredentials | None:
+    """Return the credentials of a channel with TLS; None if no argument is given. The certificates and key are PEM.
+
+    Raises ValueError for credentials together with certificates, and for a chain or a key without the other.
+    """
+    if (certificate_chain is None) != (private_key is None):
+        raise ValueError("certificate_chain and private_key require each other")
+    if root_certificates is None and certificate_chain is None:
+        return credentials
+    if credentials is not None:
+        raise ValueError("give either credentials or certificates, not both")
+    return grpc.ssl_channel_credentials(root_certificates, private_key, certificate_chain)
+
+
+def require_secrecy(target: str, credentials: grpc.ChannelCredentials | None) -> None:
+    """Raise ValueError if a token sent to the target could be read by others: without TLS, and beyond loopback."""
+    if credentials is None and not is_loopback(target):
+        raise ValueError(
+            f"a token is not sent to {target} without TLS: give root_certificates or credentials, or a loopback address"
+        )
+
+
+def is_loopback(target: str) -> bool:
+    """Return whether each address of a gRPC target is reachable from this host only.
+
+    A name other than `localhost`, or one that a given DNS server resolves, is not, whatever it resolves to.
+    """
+    if target.startswith(("unix:", "unix-abstract:")):
+        return True
+    addresses = target.removeprefix("dns:///").removeprefix("dns:").removeprefix("ipv4:").removeprefix("ipv6:")
+    return all(_is_loopback_host(address.rpartition(":")[0]) for address in addresses.split(","))
+
+
+def _is_loopback_host(host: str) -> bool:
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def close_channel(channel: grpc.Channel) -> None:

@@ -10,8 +10,8 @@ from uuid import UUID
 import grpc
 
 from blotter_client.audit import AuditCalls
-from blotter_client.calls import Calls
-from blotter_client.channel import close_channel, open_channel
+from blotter_client.calls import Calls, Token
+from blotter_client.channel import close_channel, open_channel, require_secrecy, tls_credentials
 from blotter_client.metadata import Identity, Role
 from blotter_client.orders import OrderCalls
 from blotter_client.streams import Timing
@@ -24,10 +24,19 @@ class Client(OrderCalls, AuditCalls):
         channel: A channel, which the caller closes; or a target such as `127.0.0.1:50051`, to which the client
             opens a channel with its retry policy, and which it closes in `close`.
         trader_id: The trader that calls.
-        role: `execution` for a gateway, `compliance` for an auditor. ValueError is raised unless exactly one of
-            `trader_id` and `role` is given.
+        role: `execution` for a gateway, `compliance` for an auditor, `desk` for a supervisor. ValueError is raised
+            unless exactly one of `trader_id` and `role` is given. With a token or TLS, both may be omitted if the
+            service identifies callers by them; streams then do not check a trader's sequences for gaps.
+        desk_id: The desk, with the role `desk`.
         actor: The person or program that acts, for the audit trail; default: the kind of the caller.
-        credentials: Channel credentials for a target that uses TLS.
+        token: The bearer token, or a function that returns one for each call.
+            ValueError is raised for a target without TLS beyond loopback.
+        root_certificates: The certificates (PEM) that a target's certificate must chain to; with any of these three,
+            the target is called with TLS.
+        certificate_chain: The certificate (PEM) of the client, for a service that requires one.
+        private_key: The key (PEM) of the client's certificate.
+        credentials: Channel credentials in place of the certificates; `grpc.ssl_channel_credentials()` trusts the
+            authorities that gRPC ships with.
         timeout: The deadline of each call in seconds, retries included; default 10, for batches 60. Streams have
             no deadline.
         timing: For tests.
@@ -39,16 +48,27 @@ class Client(OrderCalls, AuditCalls):
         *,
         trader_id: UUID | str | None = None,
         role: Role | None = None,
+        desk_id: UUID | str | None = None,
         actor: str | None = None,
+        token: Token | None = None,
+        root_certificates: bytes | None = None,
+        certificate_chain: bytes | None = None,
+        private_key: bytes | None = None,
         credentials: grpc.ChannelCredentials | None = None,
         timeout: float | None = None,
         timing: Timing | None = None,
     ) -> None:
-        identity = Identity(trader_id, role, actor)
+        credentials = tls_credentials(credentials, root_certificates, certificate_chain, private_key)
+        identified = token is not None or credentials is not None
+        identity = Identity(trader_id, role, desk_id, actor, authenticated=identified)
         self._owned: grpc.Channel | None = None
         if isinstance(channel, str):
+            if token is not None:
+                require_secrecy(channel, credentials)
             self._owned = channel = open_channel(channel, credentials)
-        calls = Calls(channel, identity, timeout, timing or Timing())
+        elif credentials is not None:
+            raise ValueError("credentials and certificates require a target: a channel has its own")
+        calls = Calls(channel, identity, token, timeout, timing or Timing())
         OrderCalls.__init__(self, calls)
         AuditCalls.__init__(self, calls)
 

@@ -115,6 +115,16 @@ def closed_channel_error(request_id: str) -> BlotterError:
     return BlotterError("the channel is closed", code=grpc.StatusCode.CANCELLED, request_id=request_id)
 
 
+def no_token_error(request_id: str, seconds: float) -> BlotterError:
+    """Return the error of a call whose token was not provided in time; a stream resumes after it."""
+    return BlotterError(
+        f"the token's provider has not returned within {seconds:g} s",
+        code=grpc.StatusCode.UNAVAILABLE,
+        reason="TOKEN_NOT_PROVIDED",
+        request_id=request_id,
+    )
+
+
 def repeated_page_error() -> BlotterError:
     """Return the error of a list whose server returns the token of a page again."""
     return BlotterError(

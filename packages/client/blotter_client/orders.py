@@ -394,7 +394,7 @@ class OrderCalls:
 
         return Stream(
             connect,
-            WatchReader(dense=not (any(filters) or self._calls.identity.role)),
+            WatchReader(dense=self._calls.identity.trader_id is not None and not any(filters)),
             resume_token=resume_token,
             heartbeat=heartbeat_interval,
             timing=self._calls.timing,

@@ -74,6 +74,7 @@ class Resumption(Generic[MessageT]):
         self._ready: deque[MessageT] = deque()
         self._failures = 0
         self._losses = 0
+        self._expired = False
 
     def connected(self) -> None:
         """Start a connection."""
@@ -92,6 +93,7 @@ class Resumption(Generic[MessageT]):
             self._losses = 0 if message.resume_token != self.resume_token else self._losses
             self.resume_token = message.resume_token
         self._failures = 0
+        self._expired = False
         return message
 
     def ended(self) -> bool:
@@ -110,12 +112,20 @@ class Resumption(Generic[MessageT]):
             case MessageLost():
                 self._lost(error)
             case BlotterError():
-                if not _resumable(error):
+                if not self._resumable(error):
                     raise error
                 log.warning("The stream was interrupted and resumes: %s", error)
                 retry_after = error.retry_after
         self._failures += 1
         return backoff(self._failures, retry_after, self._random)
+
+    def _resumable(self, error: BlotterError) -> bool:
+        """Return whether the stream resumes; after TOKEN_EXPIRED once, because the next token may be the same one."""
+        if error.reason == "TOKEN_EXPIRED":
+            first, self._expired = not self._expired, True
+            return first
+        unavailable = error.code is grpc.StatusCode.UNAVAILABLE
+        return unavailable or error.reason == "SLOW_CONSUMER" or error.retry_after is not None
 
     def _lost(self, lost: MessageLost) -> None:
         self._losses += 1
@@ -143,7 +153,3 @@ def silent_error(request_id: str) -> BlotterError:
         reason="SILENT",
         request_id=request_id,
     )
-
-
-def _resumable(error: BlotterError) -> bool:
-    return error.code is grpc.StatusCode.UNAVAILABLE or error.reason == "SLOW_CONSUMER" or error.retry_after is not None

@@ -91,7 +91,7 @@ class AsyncAuditCalls:
             trader_ids=map(str, trader_ids),
             heartbeat_interval=duration(heartbeat_interval),
         )
-        role = self._calls.identity.role
+        is_trader = self._calls.identity.trader_id is not None
         filters = (
             request.order_ids,
             request.actions,
@@ -102,12 +102,12 @@ class AsyncAuditCalls:
             request.currencies,
             request.short_sales,
         )
-        dense = not (any(filters) or role)
-        start = None if resume_token or role else 0
+        dense = is_trader and not any(filters)
+        start = 0 if is_trader and not resume_token else None
 
-        def connect(token: str) -> AsyncConnection[pb.StreamExecutionLogsResponse]:
+        async def connect(token: str) -> AsyncConnection[pb.StreamExecutionLogsResponse]:
             request.resume_token = token
-            return self._calls.open_stream(self._audit.StreamExecutionLogs, request)
+            return await self._calls.open_stream(self._audit.StreamExecutionLogs, request)
 
         return AsyncStream(
             connect,

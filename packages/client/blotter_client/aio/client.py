@@ -10,10 +10,10 @@ import grpc
 import grpc.aio
 
 from blotter_client.aio.audit import AsyncAuditCalls
-from blotter_client.aio.calls import AsyncCalls
+from blotter_client.aio.calls import AsyncCalls, AsyncToken
 from blotter_client.aio.orders import AsyncOrderCalls
 from blotter_client.aio.streams import AsyncTiming
-from blotter_client.channel import close_async_channel, open_async_channel
+from blotter_client.channel import close_async_channel, open_async_channel, require_secrecy, tls_credentials
 from blotter_client.metadata import Identity, Role
 
 
@@ -24,10 +24,19 @@ class AsyncClient(AsyncOrderCalls, AsyncAuditCalls):
         channel: A channel, which the caller closes; or a target such as `127.0.0.1:50051`, to which the client
             opens a channel with its retry policy, and which it closes in `close`.
         trader_id: The trader that calls.
-        role: `execution` for a gateway, `compliance` for an auditor. ValueError is raised unless exactly one of
-            `trader_id` and `role` is given.
+        role: `execution` for a gateway, `compliance` for an auditor, `desk` for a supervisor. ValueError is raised
+            unless exactly one of `trader_id` and `role` is given. With a token or TLS, both may be omitted if the
+            service identifies callers by them; streams then do not check a trader's sequences for gaps.
+        desk_id: The desk, with the role `desk`.
         actor: The person or program that acts, for the audit trail; default: the kind of the caller.
-        credentials: Channel credentials for a target that uses TLS.
+        token: The bearer token, or a function that returns one for each call; the function may be asynchronous.
+            ValueError is raised for a target without TLS beyond loopback.
+        root_certificates: The certificates (PEM) that a target's certificate must chain to; with any of these three,
+            the target is called with TLS.
+        certificate_chain: The certificate (PEM) of the client, for a service that requires one.
+        private_key: The key (PEM) of the client's certificate.
+        credentials: Channel credentials in place of the certificates; `grpc.ssl_channel_credentials()` trusts the
+            authorities that gRPC ships with.
         timeout: The deadline of each call in seconds, retries included; default 10, for batches 60. Streams have
             no deadline.
         timing: For tests.
@@ -39,16 +48,27 @@ class AsyncClient(AsyncOrderCalls, AsyncAuditCalls):
         *,
         trader_id: UUID | str | None = None,
         role: Role | None = None,
+        desk_id: UUID | str | None = None,
         actor: str | None = None,
+        token: AsyncToken | None = None,
+        root_certificates: bytes | None = None,
+        certificate_chain: bytes | None = None,
+        private_key: bytes | None = None,
         credentials: grpc.ChannelCredentials | None = None,
         timeout: float | None = None,
         timing: AsyncTiming | None = None,
     ) -> None:
-        identity = Identity(trader_id, role, actor)
+        credentials = tls_credentials(credentials, root_certificates, certificate_chain, private_key)
+        identified = token is not None or credentials is not None
+        identity = Identity(trader_id, role, desk_id, actor, authenticated=identified)
         self._owned: grpc.aio.Channel | None = None
         if isinstance(channel, str):
+            if token is not None:
+                require_secrecy(channel, credentials)
             self._owned = channel = open_async_channel(channel, credentials)
-        calls = AsyncCalls(channel, identity, timeout, timing or AsyncTiming())
+        elif credentials is not None:
+            raise ValueError("credentials and certificates require a target: a channel has its own")
+        calls = AsyncCalls(channel, identity, token, timeout, timing or AsyncTiming())
         AsyncOrderCalls.__init__(self, calls)
         AsyncAuditCalls.__init__(self, calls)
 

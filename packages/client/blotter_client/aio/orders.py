@@ -389,13 +389,13 @@ class AsyncOrderCalls:
             request.short_sales,
         )
 
-        def connect(token: str) -> AsyncConnection[watch_pb2.WatchOrdersResponse]:
+        async def connect(token: str) -> AsyncConnection[watch_pb2.WatchOrdersResponse]:
             request.resume_token = token
-            return self._calls.open_stream(self._orders.WatchOrders, request)
+            return await self._calls.open_stream(self._orders.WatchOrders, request)
 
         return AsyncStream(
             connect,
-            WatchReader(dense=not (any(filters) or self._calls.identity.role)),
+            WatchReader(dense=self._calls.identity.trader_id is not None and not any(filters)),
             resume_token=resume_token,
             heartbeat=heartbeat_interval,
             timing=self._calls.timing,

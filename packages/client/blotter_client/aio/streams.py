@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from types import TracebackType
@@ -92,8 +92,9 @@ class AsyncStream(AsyncIterator[MessageT]):
 
     The stream resumes by itself after UNAVAILABLE, SLOW_CONSUMER and any other error with a RetryInfo, after a gap
     in the sequences, after a heartbeat that reports events that were not received, and after three heartbeat intervals
-    without a message. It raises other errors, and DATA_LOSS (reason SEQUENCE_GAP) if the same message is missing
-    repeatedly. A snapshot is delivered once, when it is complete.
+    without a message; after TOKEN_EXPIRED with the token that is then provided. It raises other errors, TOKEN_EXPIRED
+    if that token is refused too, and DATA_LOSS (reason SEQUENCE_GAP) if the same message is missing repeatedly. A
+    snapshot is delivered once, when it is complete.
 
     End the stream with `cancel()`, from its event loop, or by leaving its `async with` block. Cancelling a task that
     waits for a message ends the stream, as does an `asyncio.timeout` around the wait. Another stream can resume from
@@ -102,7 +103,7 @@ class AsyncStream(AsyncIterator[MessageT]):
 
     def __init__(
         self,
-        connect: Callable[[str], AsyncConnection[MessageT]],
+        connect: Callable[[str], Awaitable[AsyncConnection[MessageT]]],
         reader: Reader[MessageT],
         *,
         resume_token: str = "",
@@ -182,7 +183,9 @@ class AsyncStream(AsyncIterator[MessageT]):
     async def _read(self) -> MessageT | None:
         connection = self._connection
         if connection is None:
-            self._connection = connection = self._connect(self.resume_token)
+            self._connection = connection = await self._connect(self.resume_token)
+            if self._over.is_set():  # cancelled while the token was provided
+                connection.cancel()
             self._resumption.connected()
         try:
             async with self._timing.timeout(self._resumption.silence):
