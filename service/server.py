@@ -28,6 +28,7 @@ from service.interceptors.identity import MetadataIdentity
 from service.interceptors.requests import Requests
 from service.interceptors.telemetry import StreamStarts, Telemetry, ignore_disconnects
 from service.liveness import Liveness
+from service.observability.endpoint import metrics_endpoint
 from service.observability.metrics import Metrics
 from service.repositories.audit import Audit
 from service.repositories.database import Database
@@ -102,6 +103,7 @@ class Running:
     feed: Feed
     backpressure: Backpressure
     metrics: Metrics
+    metrics_port: int | None
     tasks: list[asyncio.Task[None]]
     """The background tasks; none of them ends by itself."""
 
@@ -135,6 +137,7 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
     grace = Grace(settings.grace_seconds)
     # The steps of the stop, in reverse order; each step runs even if another one raises.
     async with AsyncExitStack() as stop:
+        metrics_port = await _metrics_port(stop, settings, metrics)
         stop.push_async_callback(_close, database, grace)
         await database.open()
         stop.push_async_callback(_close, own, grace)
@@ -213,7 +216,22 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
         stop.callback(health.drain)
         stop.callback(admission.drain)
         stop.callback(grace.left)  # the first step
-        yield Running(port, feed, backpressure, metrics, tasks)
+        yield Running(port, feed, backpressure, metrics, metrics_port, tasks)
+
+
+async def _metrics_port(stop: AsyncExitStack, settings: Settings, metrics: Metrics) -> int | None:
+    """Serve the metrics until the stop, if the settings ask for it; return the port. Raises AddressInUse."""
+    listen = settings.metrics_listen
+    if listen is None:
+        return None
+    try:
+        port = await stop.enter_async_context(metrics_endpoint(metrics, listen))
+    except OSError as error:
+        raise AddressInUse(
+            f"Cannot serve metrics on {listen} (BLOTTER_METRICS_LISTEN): it is in use, or not an address."
+        ) from error
+    log.info("Metrics are at http://%s:%d/metrics", listen.rpartition(":")[0], port)
+    return port
 
 
 async def _stop(server: aio.Server, admission: Admission, grace: Grace) -> None:

@@ -21,10 +21,19 @@ from service.settings.identity_settings import IdentitySettings
 from service.settings.ledger_settings import LedgerSettings
 from service.settings.log_settings import LogSettings
 from service.settings.serving_settings import ServingSettings, is_address, is_loopback
+from service.settings.telemetry_settings import TelemetrySettings
 from service.settings.tls_settings import TlsSettings
 
 
-class Settings(ServingSettings, IdentitySettings, TlsSettings, DatabaseSettings, LedgerSettings, LogSettings):
+class Settings(
+    ServingSettings,
+    IdentitySettings,
+    TlsSettings,
+    DatabaseSettings,
+    LedgerSettings,
+    LogSettings,
+    TelemetrySettings,
+):
     """Each field is the environment variable BLOTTER_<FIELD>. A check of several groups stands here."""
 
     model_config = SettingsConfigDict(env_prefix="BLOTTER_", env_ignore_empty=True, frozen=True, extra="ignore")

@@ -15,6 +15,8 @@ FORMS = {
     "listen": "`HOST:PORT`, `[IPv6]:PORT`, `unix:PATH`",
     "database_url": "`postgresql://HOST:PORT/DATABASE`",
     "sequencer_database_url": "`postgresql://HOST:PORT/DATABASE`",
+    "metrics_listen": "`HOST:PORT`, `[IPv6]:PORT`",
+    "otlp_endpoint": "such as `http://localhost:4317`",
     "ledger_origin": "such as `example.com/blotter`",
     "jwt_issuer": "text, mostly a URL",
     "jwt_audiences": "texts, separated by commas",

@@ -1,0 +1,74 @@
+"""The endpoint that Prometheus reads."""
+
+import asyncio
+from typing import Any
+
+import aiohttp
+import pytest
+from prometheus_client import parser as plain_text
+from prometheus_client.openmetrics import parser as openmetrics
+
+from service.observability import endpoint
+from service.observability.endpoint import metrics_endpoint
+from service.observability.metrics import Metrics
+from service.server import AddressInUse, running
+from tests.conftest import Database
+from tests.serving import connected, settings
+
+PLAIN: Any = plain_text.text_string_to_metric_families
+OPENMETRICS: Any = openmetrics.text_string_to_metric_families
+
+
+async def scraped(port: int, accept: str, path: str = "/metrics") -> tuple[int, str, str]:
+    """The status, the content type and the text of one scrape."""
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"http://127.0.0.1:{port}{path}", headers={"Accept": accept}) as answer,
+    ):
+        return answer.status, answer.headers["Content-Type"], await answer.text()
+
+
+async def test_a_scrape_shows_the_calls_in_both_formats(database: Database) -> None:
+    async with (
+        running(settings(metrics_listen="127.0.0.1:0"), database.conninfo("blotter_trader")) as server,
+        connected(server, database) as blotter,
+    ):
+        await blotter.submit()
+        assert server.metrics_port
+        status, kind, text = await scraped(server.metrics_port, "text/plain;version=0.0.4")
+        assert (status, kind) == (200, "text/plain; version=0.0.4; charset=utf-8")
+        plain = list(PLAIN(text))
+        status, kind, text = await scraped(server.metrics_port, "application/openmetrics-text;version=1.0.0")
+        assert (status, kind.split(";")[0]) == (200, "application/openmetrics-text")
+        families = list(OPENMETRICS(text))
+    for found in (plain, families):
+        [family] = [family for family in found if family.name == "rpc_server_call_duration_seconds"]
+        [count] = [sample for sample in family.samples if sample.name.endswith("_count")]
+        assert count.labels == {
+            "rpc_method": "blotter.orders.v1.OrderService/SubmitOrder",
+            "rpc_response_status_code": "OK",
+        }
+
+
+async def test_other_paths_and_methods_are_not_found() -> None:
+    async with metrics_endpoint(Metrics(), "127.0.0.1:0") as port, aiohttp.ClientSession() as session:
+        assert (await scraped(port, "*/*", "/"))[0] == 404
+        assert (await session.post(f"http://127.0.0.1:{port}/metrics", data=b"x")).status == 404
+
+
+async def test_connections_that_send_nothing_are_bounded_and_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoint, "CONNECTION_SECONDS", 0.5)
+    async with metrics_endpoint(Metrics(), "127.0.0.1:0") as port:
+        silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(endpoint.MOST_CONNECTIONS + 4)]
+        # The server closes those beyond the bound at once, and the others after their time.
+        assert [await reader.read() for reader, _ in reversed(silent)] == [b""] * len(silent)
+        for _, writer in silent:
+            writer.close()
+        assert (await scraped(port, ""))[0] == 200
+
+
+async def test_an_address_in_use_is_named_with_its_setting(database: Database) -> None:
+    async with metrics_endpoint(Metrics(), "127.0.0.1:0") as port:
+        with pytest.raises(AddressInUse, match=f"127.0.0.1:{port} .BLOTTER_METRICS_LISTEN."):
+            async with running(settings(metrics_listen=f"127.0.0.1:{port}"), database.conninfo("blotter_trader")):
+                pass
