@@ -13,7 +13,8 @@ from typing import Any
 from uuid import UUID
 
 from grpc import aio
-from grpc_health.v1 import health_pb2_grpc
+from grpc_channelz.v1 import channelz, channelz_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from blotter.audit.v1 import audit_service_pb2, audit_service_pb2_grpc
@@ -25,6 +26,7 @@ from service.interceptors.admission import Admission
 from service.interceptors.backpressure import Backpressure
 from service.interceptors.errors import Errors
 from service.interceptors.identity import MetadataIdentity
+from service.interceptors.permissions import Permissions
 from service.interceptors.requests import Requests
 from service.interceptors.telemetry import StreamStarts, Telemetry, ignore_disconnects
 from service.liveness import Liveness
@@ -163,31 +165,18 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
                 admission,
                 Requests(),
                 MetadataIdentity(),
+                Permissions(),
                 StreamStarts(settings.log_calls),
                 backpressure,
             ],
-            options=[
-                # A second server must not silently share the port.
-                ("grpc.so_reuseport", 0),
-                ("grpc.max_connection_age_ms", settings.max_connection_age_seconds * 1000),
-                ("grpc.max_connection_age_grace_ms", 60_000),
-                ("grpc.keepalive_time_ms", 60_000),
-                # For all clients at once, as after a restart: above the default of 1,000 gRPC drops calls at random.
-                ("grpc.server.max_pending_requests", 50_000),
-                ("grpc.server.max_pending_requests_hard_limit", 100_000),
-                ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
-                # Above the first limit gRPC may refuse a call, above the second it does. Identity needs under 1 KiB.
-                ("grpc.max_metadata_size", MAX_METADATA),
-                ("grpc.absolute_max_metadata_size", MAX_METADATA),
-                ("grpc.max_concurrent_streams", settings.max_concurrent_streams),
-            ],
+            options=_options(settings),
         )
         order_service_pb2_grpc.add_OrderServiceServicer_to_server(
             OrderServicer(orders, OrderReads(database), events, feed), server
         )
         audit_service_pb2_grpc.add_AuditServiceServicer_to_server(_audit_servicer(database, feed), server)
         health_pb2_grpc.add_HealthServicer_to_server(health, server)
-        reflection.enable_server_reflection((*SERVICES, "grpc.health.v1.Health", reflection.SERVICE_NAME), server)
+        _add_grpc_services(settings, server)
 
         def database_answers(serving: bool) -> None:
             for name in ("", *SERVICES):
@@ -232,6 +221,41 @@ async def _metrics_port(stop: AsyncExitStack, settings: Settings, metrics: Metri
         ) from error
     log.info("Metrics are at http://%s:%d/metrics", listen.rpartition(":")[0], port)
     return port
+
+
+def _add_grpc_services(settings: Settings, server: aio.Server) -> None:
+    """Add gRPC's own services but health: channelz and reflection, where the settings have them."""
+    names = [*SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name]
+    if settings.channelz:
+        channelz.add_channelz_servicer(server)  # type: ignore[no-untyped-call]  # it has no stubs
+        names.append(channelz_pb2.DESCRIPTOR.services_by_name["Channelz"].full_name)
+    if settings.reflection:
+        reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), server)
+
+
+def _options(settings: Settings) -> list[tuple[str, int]]:
+    """Return the options of the gRPC server."""
+    options = [
+        # A second server must not silently share the port.
+        ("grpc.so_reuseport", 0),
+        ("grpc.max_connection_age_ms", settings.max_connection_age_seconds * 1000),
+        ("grpc.max_connection_age_grace_ms", 60_000),
+        ("grpc.keepalive_time_ms", 60_000),
+        # For all clients at once, as after a restart: above the default of 1,000 gRPC drops calls at random.
+        ("grpc.server.max_pending_requests", 50_000),
+        ("grpc.server.max_pending_requests_hard_limit", 100_000),
+        ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+        # Above the first limit gRPC may refuse a call, above the second it does. Identity needs under 1 KiB.
+        ("grpc.max_metadata_size", MAX_METADATA),
+        ("grpc.absolute_max_metadata_size", MAX_METADATA),
+        ("grpc.max_concurrent_streams", settings.max_concurrent_streams),
+        ("grpc.max_receive_message_length", settings.max_request_bytes),
+        ("grpc.server_handshake_timeout_ms", round(settings.handshake_seconds * 1000)),
+        ("grpc.enable_channelz", int(settings.channelz)),
+    ]
+    if settings.max_connections:  # gRPC knows no number for "no maximum"
+        options.append(("grpc.max_allowed_incoming_connections", settings.max_connections))
+    return options
 
 
 async def _stop(server: aio.Server, admission: Admission, grace: Grace) -> None:

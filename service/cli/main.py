@@ -19,6 +19,7 @@ from service.cli import provisioning
 from service.cli.audit import audit
 from service.cli.health import health
 from service.cli.ledger import keys, ledger
+from service.cli.permissions import permissions
 from service.cli.protos import protos
 from service.domain.errors import BlotterError
 from service.embedded import EmbeddedError, keep_running
@@ -234,6 +235,7 @@ main.add_command(audit)
 main.add_command(health)
 main.add_command(keys)
 main.add_command(ledger)
+main.add_command(permissions)
 main.add_command(protos)
 if find_spec("replay"):  # the package is in a clone, not in the server's wheel
     from service.cli.replay import demo, replay

@@ -102,7 +102,8 @@ class WrongRole(BlotterError):
     reason = "WRONG_ROLE"
 
     def __init__(self, actual: str, *allowed: str) -> None:
-        super().__init__(f"This method is for {' and '.join(allowed)}, not for {actual}.", allowed=",".join(allowed))
+        whom = " and ".join(allowed) or "no caller"
+        super().__init__(f"This method is for {whom}, not for {actual}.", allowed=",".join(allowed))
 
 
 class OrderNotFound(BlotterError):

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
 
-from service.domain.errors import WrongRole
-
 
 class CallerKind(StrEnum):
     """The kinds of callers. Each has a database login of its own, `blotter_<kind>`."""
@@ -57,17 +55,9 @@ CALLER: ContextVar[Caller] = ContextVar("caller")
 """Set by the identity interceptor for the duration of one RPC."""
 
 
-def require_trader() -> tuple[Caller, UUID]:
-    """Return the caller, who must be a trader, and their id. Raises WrongRole."""
+def current_trader() -> tuple[Caller, UUID]:
+    """Return the caller and their id, in a method that the permission table opens to traders alone."""
     caller = CALLER.get()
     if caller.trader_id is None:
-        raise WrongRole(caller.kind, CallerKind.TRADER)
+        raise RuntimeError(f"The permission table opens a trader's method to {caller.kind}.")
     return caller, caller.trader_id
-
-
-def require_caller(*kinds: CallerKind) -> Caller:
-    """Return the caller, who must be of one of the kinds. Raises WrongRole."""
-    caller = CALLER.get()
-    if caller.kind not in kinds:
-        raise WrongRole(caller.kind, *kinds)
-    return caller

@@ -20,8 +20,9 @@ from google.protobuf.message import Message
 
 from service.domain.errors import FieldViolation, IdentityMalformed, IdentityMissing, InvalidRequest
 from service.domain.identity import CALLER, UUID_TEXT, Caller, CallerKind, Reading
+from service.domain.permissions import needs_identity
 from service.domain.text import ACTOR, KEY, RESERVED_ACTORS, is_reserved
-from service.interceptors.around import OUR_SERVICES, Around, Context, Handler
+from service.interceptors.around import Around, Context, Handler
 from service.interceptors.telemetry import REQUEST_ID
 
 _ROLES = {"execution": CallerKind.EXECUTION, "compliance": CallerKind.COMPLIANCE}
@@ -29,11 +30,11 @@ LONGEST_TOKEN = 500
 
 
 class MetadataIdentity(Around):
-    """Reads `x-trader-id` or `x-caller-role`, `x-actor` and `x-request-id`. Health and reflection need no identity."""
+    """Reads `x-trader-id` or `x-caller-role`, `x-actor` and `x-request-id`. Health and reflection need none."""
 
     def applies(self, method: str, handler: Handler) -> bool:
-        """Return whether the method is Blotter's own."""
-        return method.startswith(OUR_SERVICES)
+        """Return whether the permission table asks for an identity."""
+        return needs_identity(method)
 
     @asynccontextmanager
     async def around(self, method: str, request: Any, context: Context) -> AsyncIterator[None]:

@@ -10,7 +10,7 @@ from uuid import UUID
 from grpc import aio
 
 from blotter.audit.v1 import audit_service_pb2 as pb
-from service.domain.identity import CALLER, CallerKind, require_caller
+from service.domain.identity import CALLER
 from service.repositories.audit import Audit, LogKey
 from service.repositories.events import Events
 from service.repositories.inspection import Inspection
@@ -48,7 +48,7 @@ class AuditServicer(LedgerServicer, InspectionServicer):
     async def ListExecutionLogs(
         self, request: pb.ListExecutionLogsRequest, context: Context
     ) -> pb.ListExecutionLogsResponse:
-        caller = require_caller(CallerKind.TRADER, CallerKind.COMPLIANCE)
+        caller = CALLER.get()
         filter_, size = validation.list_execution_logs(request, caller)
         binding = ("ListExecutionLogs", caller.kind, caller.trader_id, filter_)
         after = tokens.page(binding, request.page_token, _log_key)

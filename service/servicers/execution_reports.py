@@ -8,7 +8,7 @@ from grpc import aio
 
 from blotter.orders.v1 import execution_report_pb2 as pb
 from blotter.orders.v1 import order_service_pb2_grpc
-from service.domain.identity import CallerKind, require_caller
+from service.domain.identity import CALLER
 from service.repositories.orders import Orders, Recorded, or_raise
 from service.servicers.batches import each, to_proto
 from service.servicers.conversion import order_to_proto
@@ -24,14 +24,14 @@ class ExecutionReportServicer(order_service_pb2_grpc.OrderServiceServicer):
     _orders: Orders
 
     async def ReportExecution(self, request: pb.ReportExecutionRequest, context: Context) -> pb.ReportExecutionResponse:
-        caller = require_caller(CallerKind.EXECUTION)
+        caller = CALLER.get()
         [result] = await self._orders.report(caller, [report(request)])
         return _reported(or_raise(result))
 
     async def BatchReportExecutions(
         self, request: pb.BatchReportExecutionsRequest, context: Context
     ) -> pb.BatchReportExecutionsResponse:
-        caller = require_caller(CallerKind.EXECUTION)
+        caller = CALLER.get()
         batch("reports", request.reports)
         results = await each("reports", request.reports, report, lambda reports: self._orders.report(caller, reports))
         return pb.BatchReportExecutionsResponse(

@@ -11,7 +11,7 @@ from grpc import aio
 from blotter.audit.v1 import audit_service_pb2_grpc
 from blotter.audit.v1 import inspection_pb2 as pb
 from service.domain.discrepancies import Progress
-from service.domain.identity import CallerKind, require_caller
+from service.domain.identity import CALLER
 from service.repositories.inspection import Inspection
 from service.repositories.reconciliation import Reconciliation
 from service.servicers import validation
@@ -34,14 +34,14 @@ class InspectionServicer(audit_service_pb2_grpc.AuditServiceServicer):
     _reconciliation: Reconciliation
 
     async def GetOrderAsOf(self, request: pb.GetOrderAsOfRequest, context: Context) -> pb.GetOrderAsOfResponse:
-        caller = require_caller(CallerKind.COMPLIANCE)
+        caller = CALLER.get()
         log, position = await self._inspection.as_of(caller, *validation.get_order_as_of(request))
         return pb.GetOrderAsOfResponse(order=order_after(log), last_log=log_to_proto(log, position))
 
     async def ReconcileOrders(
         self, request: pb.ReconcileOrdersRequest, context: Context
     ) -> AsyncIterator[pb.ReconcileOrdersResponse]:
-        caller = require_caller(CallerKind.COMPLIANCE)
+        caller = CALLER.get()
         found = self._reconciliation.run(caller, *validation.reconcile_orders(request))
         async with aclosing(found) as steps:
             async for step in steps:
@@ -51,7 +51,7 @@ class InspectionServicer(audit_service_pb2_grpc.AuditServiceServicer):
                     yield pb.ReconcileOrdersResponse(discrepancy=discrepancy_to_proto(step))
 
     async def ListAuditAccess(self, request: pb.ListAuditAccessRequest, context: Context) -> pb.ListAuditAccessResponse:
-        caller = require_caller(CallerKind.COMPLIANCE)
+        caller = CALLER.get()
         filter_, size = validation.list_audit_access(request)
         binding = ("ListAuditAccess", filter_)
         before = tokens.page(binding, request.page_token, tokens.sequence)

@@ -8,7 +8,7 @@ from grpc import aio
 
 from blotter.orders.v1 import cancel_timer_pb2, order_service_pb2_grpc, request_pb2
 from blotter.orders.v1 import order_service_pb2 as pb
-from service.domain.identity import require_trader
+from service.domain.identity import current_trader
 from service.repositories.order_reads import OrderReads
 from service.repositories.orders import Orders, Recorded, or_raise
 from service.servicers import order_validation, validation
@@ -28,14 +28,14 @@ class OrderRequestServicer(order_service_pb2_grpc.OrderServiceServicer):
     _reads: OrderReads
 
     async def CancelOrder(self, request: pb.CancelOrderRequest, context: Context) -> pb.CancelOrderResponse:
-        caller, trader_id = require_trader()
+        caller, trader_id = current_trader()
         [result] = await self._orders.cancel(caller, trader_id, [order_validation.cancel_order(request)])
         return _cancelled(or_raise(result))
 
     async def BatchCancelOrders(
         self, request: pb.BatchCancelOrdersRequest, context: Context
     ) -> pb.BatchCancelOrdersResponse:
-        caller, trader_id = require_trader()
+        caller, trader_id = current_trader()
         order_validation.batch("requests", request.requests)
         results = await each(
             "requests",
@@ -48,14 +48,14 @@ class OrderRequestServicer(order_service_pb2_grpc.OrderServiceServicer):
     async def ReplaceOrder(
         self, request: request_pb2.ReplaceOrderRequest, context: Context
     ) -> request_pb2.ReplaceOrderResponse:
-        caller, trader_id = require_trader()
+        caller, trader_id = current_trader()
         [result] = await self._orders.replace(caller, trader_id, [order_validation.replace_order(request)])
         return _replaced(or_raise(result))
 
     async def BatchReplaceOrders(
         self, request: request_pb2.BatchReplaceOrdersRequest, context: Context
     ) -> request_pb2.BatchReplaceOrdersResponse:
-        caller, trader_id = require_trader()
+        caller, trader_id = current_trader()
         order_validation.batch("requests", request.requests)
         results = await each(
             "requests",
@@ -70,7 +70,7 @@ class OrderRequestServicer(order_service_pb2_grpc.OrderServiceServicer):
     async def ListRequests(
         self, request: request_pb2.ListRequestsRequest, context: Context
     ) -> request_pb2.ListRequestsResponse:
-        caller, trader_id = require_trader()
+        caller, trader_id = current_trader()
         key, size = validation.list_requests(request)
         binding = ("ListRequests", trader_id, key)
         before = tokens.page(binding, request.page_token, tokens.sequence)
@@ -82,7 +82,7 @@ class OrderRequestServicer(order_service_pb2_grpc.OrderServiceServicer):
         )
 
     async def CancelAllOrders(self, request: pb.CancelAllOrdersRequest, context: Context) -> pb.CancelAllOrdersResponse:
-        caller, trader_id = require_trader()
+        caller, trader_id = current_trader()
         symbol, reason = order_validation.cancel_all_orders(request)
         cancelled = await self._orders.cancel_all(caller, trader_id, symbol, reason)
         requested = sum(order.requested for order in cancelled)
@@ -95,14 +95,14 @@ class OrderRequestServicer(order_service_pb2_grpc.OrderServiceServicer):
     async def CancelAllAfter(
         self, request: cancel_timer_pb2.CancelAllAfterRequest, context: Context
     ) -> cancel_timer_pb2.CancelAllAfterResponse:
-        caller, trader_id = require_trader()
+        caller, trader_id = current_trader()
         timer = await self._orders.set_timer(caller, trader_id, order_validation.cancel_all_after(request))
         return cancel_timer_pb2.CancelAllAfterResponse(cancel_timer=timer_to_proto(timer))
 
     async def GetCancelTimer(
         self, request: cancel_timer_pb2.GetCancelTimerRequest, context: Context
     ) -> cancel_timer_pb2.GetCancelTimerResponse:
-        caller, trader_id = require_trader()
+        caller, trader_id = current_trader()
         timer = await self._reads.timer(caller, trader_id)
         return cancel_timer_pb2.GetCancelTimerResponse(cancel_timer=timer_to_proto(timer))
 

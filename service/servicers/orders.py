@@ -12,7 +12,7 @@ from grpc import aio
 
 from blotter.orders.v1 import order_service_pb2 as pb
 from blotter.orders.v1 import watch_pb2
-from service.domain.identity import CALLER, Caller, require_trader
+from service.domain.identity import CALLER, Caller, current_trader
 from service.domain.orders import Order
 from service.domain.portions import in_portions
 from service.repositories.events import Events
@@ -47,7 +47,7 @@ class OrderServicer(OrderRequestServicer, ExecutionReportServicer):
         self._feed = feed
 
     async def SubmitOrder(self, request: pb.SubmitOrderRequest, context: Context) -> pb.SubmitOrderResponse:
-        caller, trader_id = require_trader()
+        caller, trader_id = current_trader()
         order = order_validation.new_order(request)
         if request.validate_only:
             repeated = await self._orders.validate(caller, order)
@@ -59,7 +59,7 @@ class OrderServicer(OrderRequestServicer, ExecutionReportServicer):
     async def BatchSubmitOrders(
         self, request: pb.BatchSubmitOrdersRequest, context: Context
     ) -> pb.BatchSubmitOrdersResponse:
-        caller, trader_id = require_trader()
+        caller, trader_id = current_trader()
         order_validation.batch("orders", request.orders)
         results = await each(
             "orders",
@@ -70,12 +70,12 @@ class OrderServicer(OrderRequestServicer, ExecutionReportServicer):
         return pb.BatchSubmitOrdersResponse(results=await to_proto(caller, results, pb.SubmitOrderResult, _submitted))
 
     async def GetOrder(self, request: pb.GetOrderRequest, context: Context) -> pb.GetOrderResponse:
-        caller, trader_id = require_trader()
+        caller, trader_id = current_trader()
         order, requests = await self._reads.get(caller, trader_id, validation.get_order(request))
         return pb.GetOrderResponse(order=order_to_proto(order), requests=map(request_to_proto, requests))
 
     async def ListOrders(self, request: pb.ListOrdersRequest, context: Context) -> pb.ListOrdersResponse:
-        caller, trader_id = require_trader()
+        caller, trader_id = current_trader()
         filter_, size = validation.list_orders(request)
         binding = ("ListOrders", trader_id, filter_)
         after = tokens.page(binding, request.page_token, _order_key)
@@ -88,7 +88,7 @@ class OrderServicer(OrderRequestServicer, ExecutionReportServicer):
         )
 
     async def ListFills(self, request: pb.ListFillsRequest, context: Context) -> pb.ListFillsResponse:
-        caller, trader_id = require_trader()
+        caller, trader_id = current_trader()
         filter_, size = validation.list_fills(request)
         binding = ("ListFills", trader_id, filter_)
         before = tokens.page(binding, request.page_token, tokens.sequence)

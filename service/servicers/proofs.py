@@ -10,7 +10,7 @@ from grpc import aio
 from blotter.audit.v1 import audit_service_pb2_grpc
 from blotter.audit.v1 import ledger_pb2 as pb
 from blotter_verifier.hashing import leaf_hash
-from service.domain.identity import CallerKind, require_caller
+from service.domain.identity import CALLER
 from service.ledger import bundles as bundle
 from service.repositories.proofs import Ledger
 from service.servicers import cat, validation
@@ -27,14 +27,14 @@ class LedgerServicer(audit_service_pb2_grpc.AuditServiceServicer):
     _ledger: Ledger
 
     async def GetCheckpoint(self, request: pb.GetCheckpointRequest, context: Context) -> pb.GetCheckpointResponse:
-        caller = require_caller(CallerKind.COMPLIANCE)
+        caller = CALLER.get()
         checkpoint = await self._ledger.checkpoint(caller, validation.get_checkpoint(request))
         return pb.GetCheckpointResponse(checkpoint=checkpoint_to_proto(checkpoint))
 
     async def GetInclusionProof(
         self, request: pb.GetInclusionProofRequest, context: Context
     ) -> pb.GetInclusionProofResponse:
-        caller = require_caller(CallerKind.COMPLIANCE)
+        caller = CALLER.get()
         proof = await self._ledger.inclusion(caller, *validation.get_inclusion_proof(request))
         return pb.GetInclusionProofResponse(
             position=proof.position,
@@ -49,7 +49,7 @@ class LedgerServicer(audit_service_pb2_grpc.AuditServiceServicer):
     async def GetConsistencyProof(
         self, request: pb.GetConsistencyProofRequest, context: Context
     ) -> pb.GetConsistencyProofResponse:
-        caller = require_caller(CallerKind.COMPLIANCE)
+        caller = CALLER.get()
         proof = await self._ledger.consistency(caller, *validation.get_consistency_proof(request))
         return pb.GetConsistencyProofResponse(
             old_tree_size=proof.old_size,
@@ -62,7 +62,7 @@ class LedgerServicer(audit_service_pb2_grpc.AuditServiceServicer):
     async def ExportExecutionLogs(
         self, request: pb.ExportExecutionLogsRequest, context: Context
     ) -> AsyncIterator[pb.ExportExecutionLogsResponse]:
-        caller = require_caller(CallerKind.COMPLIANCE)
+        caller = CALLER.get()
         start, end, form = validation.export_execution_logs(request)
         exported_range = await self._ledger.range(caller, start, end)
         total, checkpoint = exported_range.end - start, exported_range.checkpoint

@@ -19,6 +19,7 @@ from pydantic_settings import (
 from service.settings.database_settings import DatabaseSettings
 from service.settings.identity_settings import IdentitySettings
 from service.settings.ledger_settings import LedgerSettings
+from service.settings.limit_settings import LimitSettings
 from service.settings.log_settings import LogSettings
 from service.settings.serving_settings import ServingSettings, is_address, is_loopback
 from service.settings.telemetry_settings import TelemetrySettings
@@ -29,6 +30,7 @@ class Settings(
     ServingSettings,
     IdentitySettings,
     TlsSettings,
+    LimitSettings,
     DatabaseSettings,
     LedgerSettings,
     LogSettings,
