@@ -7,13 +7,14 @@ from typing import Any
 
 import click
 import grpc
+from cryptography import x509
 from grpc_health.v1 import health_pb2 as pb
 from grpc_health.v1 import health_pb2_grpc
 
 from service.cli import options
 
 # A probe asks the service itself, never a proxy of the environment.
-CHANNEL_OPTIONS = (("grpc.enable_http_proxy", 0),)
+CHANNEL_OPTIONS: tuple[tuple[str, str | int], ...] = (("grpc.enable_http_proxy", 0),)
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -22,8 +23,14 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option(
     "--timeout", type=click.FloatRange(min=0, min_open=True), default=3, show_default=True, help="Deadline in seconds."
 )
-@click.option("--tls-ca", type=FILE, help="Certificates that the service's one is checked against; none: no TLS.")
-@click.option("--tls-name", help="Name in the service's certificate, where it is not the host of the target.")
+@click.option("--tls-ca", type=FILE, help="Certificates of the authorities that the service's one is checked against.")
+@click.option(
+    "--tls-server-cert",
+    type=FILE,
+    envvar="BLOTTER_TLS_CERT",
+    help="In place of --tls-ca: the service's own certificate, whatever the host of the target is.  "
+    "[default: that of a service with the same environment; without any, no TLS]",
+)
 @click.option("--tls-cert", type=FILE, help="Certificate of the caller, where the service requires one.")
 @click.option("--tls-key", type=FILE, help="Its private key.")
 @options.target
@@ -32,16 +39,24 @@ def health(
     service: str,
     timeout: float,
     tls_ca: Path | None,
-    tls_name: str | None,
+    tls_server_cert: Path | None,
     tls_cert: Path | None,
     tls_key: Path | None,
 ) -> None:
     """Ask a running service for its health. Exit status 0: SERVING; 1: anything else, also no answer."""
     if (tls_cert is None) != (tls_key is None):
         raise click.UsageError("--tls-cert and --tls-key require each other.")
-    if tls_ca is None and (tls_name or tls_cert):
-        raise click.UsageError("--tls-name and --tls-cert require --tls-ca.")
-    with _channel(target, tls_ca, tls_name, tls_cert, tls_key) as channel:
+    caller = (tls_key.read_bytes(), tls_cert.read_bytes()) if tls_key and tls_cert else (None, None)
+    if tls_ca:
+        channel = _secure_channel(target, tls_ca.read_bytes(), *caller)
+    elif tls_server_cert:
+        own = tls_server_cert.read_bytes()
+        channel = _secure_channel(target, own, *caller, ("grpc.ssl_target_name_override", _name(own)))
+    elif tls_cert:
+        raise click.UsageError("--tls-cert requires --tls-ca or --tls-server-cert.")
+    else:
+        channel = grpc.insecure_channel(target, options=CHANNEL_OPTIONS)
+    with channel:
         stub: Any = health_pb2_grpc.HealthStub(channel)
         try:
             answer = stub.Check(pb.HealthCheckRequest(service=service), timeout=timeout)
@@ -53,15 +68,25 @@ def health(
         raise click.exceptions.Exit(1)
 
 
-def _channel(
-    target: str, ca: Path | None, name: str | None, certificate: Path | None, key: Path | None
+def _secure_channel(
+    target: str, trusted: bytes, key: bytes | None, certificate: bytes | None, *more: tuple[str, str | int]
 ) -> grpc.Channel:
-    if ca is None:
-        return grpc.insecure_channel(target, options=CHANNEL_OPTIONS)
-    chain, private = (certificate.read_bytes(), key.read_bytes()) if certificate and key else (None, None)
-    credentials = grpc.ssl_channel_credentials(ca.read_bytes(), private, chain)
-    named = (("grpc.ssl_target_name_override", name),) if name else ()
-    return grpc.secure_channel(target, credentials, options=(*CHANNEL_OPTIONS, *named))
+    credentials = grpc.ssl_channel_credentials(trusted, key, certificate)
+    return grpc.secure_channel(target, credentials, options=(*CHANNEL_OPTIONS, *more))
+
+
+def _name(certificates: bytes) -> str:
+    """Return a name that the first certificate is valid for."""
+    try:
+        names = (
+            x509.load_pem_x509_certificate(certificates)
+            .extensions.get_extension_for_class(x509.SubjectAlternativeName)
+            .value
+        )
+    except (ValueError, x509.ExtensionNotFound) as error:
+        raise click.UsageError(f"--tls-server-cert is not a certificate of a server: {error}") from error
+    [*hosts] = names.get_values_for_type(x509.DNSName) or map(str, names.get_values_for_type(x509.IPAddress))
+    return hosts[0].replace("*", "health") if hosts else ""
 
 
 if __name__ == "__main__":
