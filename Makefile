@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run demo protos wheels test test-node test-pgbouncer test-vectors test-wheels mutants check generate verify contract baseline lock fmt schema clean
+.PHONY: help run demo protos wheels test test-backup test-node test-pgbouncer test-vectors test-wheels mutants check generate verify contract baseline lock fmt schema clean
 
 PY := .venv/bin/python
 PIP := $(PY) -m pip --no-input --disable-pip-version-check -q install
@@ -37,6 +37,9 @@ test-vectors: .venv/.dev ## check against published data: the folder VECTORS, an
 
 test-node: .venv/.dev ## run the example for Node against a real server (needs node, npm and the network)
 	$(PY) -m pytest -q -p no:cacheprovider tests_node
+
+test-backup: .venv/.dev ## back up, destroy and restore a database with pgBackRest, which must be installed, and Debian's PostgreSQL 15
+	$(PY) -m pytest -q -p no:cacheprovider tests_backup
 
 test-pgbouncer: .venv/.dev ## run the service behind a real PgBouncer, which must be installed
 	$(PY) -m pytest -q -p no:cacheprovider tests_pgbouncer

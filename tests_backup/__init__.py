@@ -1,0 +1,1 @@
+"""Backup and point-in-time recovery with pgBackRest: make test-backup."""
