@@ -32,6 +32,7 @@ from blotter_verifier.hashing import leaf_hash
 from replay.traders import DEMO_TRADERS
 from service.domain.identity import Caller, CallerKind
 from service.ledger.edge import Edge
+from service.observability.metrics import Metrics
 from service.repositories.append import LedgerWriter
 from service.repositories.database import Database, login_to
 from service.repositories.orders import Orders
@@ -118,7 +119,7 @@ def insert_leaves(conninfo: str, leaves: int) -> None:
 
 async def throughput(conninfo: str) -> None:
     """Print the rate at which a backlog is appended, and the size of an entry."""
-    pools = Database(conninfo, {CallerKind.TRADER: 4})
+    pools = Database(conninfo, {CallerKind.TRADER: 4}, metrics=Metrics())
     await pools.open()
     orders = Orders(pools, lambda _: None)
 

@@ -22,6 +22,7 @@ from benchmarks.serving import TARGET, database, serving
 from blotter.orders.v1 import order_pb2, order_service_pb2, order_service_pb2_grpc
 from replay.traders import DEMO_TRADERS
 from service.domain.identity import Caller, CallerKind
+from service.observability.metrics import Metrics
 from service.repositories.database import Database
 from service.repositories.orders import Orders
 from service.servicers.order_validation import new_order
@@ -58,7 +59,7 @@ async def measure(submit: Submit, clients: int, traders: list[UUID], seconds: fl
 
 async def compare(conninfo: str, target: str, options: argparse.Namespace) -> None:
     """Measure both alternately; print each round and the median ratio."""
-    database = Database(conninfo, {CallerKind.TRADER: 8})
+    database = Database(conninfo, {CallerKind.TRADER: 8}, metrics=Metrics())
     await database.open()
     orders = Orders(database, lambda _: None)
     order = new_order(request())

@@ -10,7 +10,8 @@ from uuid import UUID, uuid4
 
 from service.domain.errors import BlotterError, DatabaseUnavailable
 from service.domain.identity import Caller, CallerKind
-from service.repositories.due import DueCancels
+from service.observability.metrics import Metrics
+from service.repositories.due import DUE_AT_ONCE, DueCancels
 from service.repositories.orders import Cancelled
 
 LOOK_SECONDS = 5.0
@@ -22,9 +23,10 @@ log = logging.getLogger("blotter.expiry")
 class Expiry:
     """Polls in every process; the lock on the trader's counter ensures that each order is cancelled once."""
 
-    def __init__(self, due: DueCancels, poll_seconds: float) -> None:
+    def __init__(self, due: DueCancels, poll_seconds: float, metrics: Metrics) -> None:
         self._due = due
         self._poll_seconds = poll_seconds
+        self._metrics = metrics
 
     async def run(self) -> None:
         """Cancel what is due until cancelled. An unavailable database delays the cancels and loses none."""
@@ -49,9 +51,10 @@ class Expiry:
         """
         due = await self._due.traders(_caller("due"))
         for trader_id in due.firing:
-            await self._cancel(trader_id, self._due.fire_timer, "timer", "Cancel timer")
+            if 0 < await self._cancel(trader_id, self._due.fire_timer, "timer", "Cancel timer") < DUE_AT_ONCE:
+                self._metrics.cancel_timers_fired.inc()
         for trader_id in due.expired:
-            await self._cancel(trader_id, self._due.expire, "expiry", "Expiry")
+            self._metrics.orders_expired.inc(await self._cancel(trader_id, self._due.expire, "expiry", "Expiry"))
 
     async def _cancel(
         self,
@@ -59,23 +62,25 @@ class Expiry:
         cancel: Callable[[Caller, UUID], Awaitable[list[Cancelled]]],
         name: str,
         cause: str,
-    ) -> None:
+    ) -> int:
+        """Cancel what is due for a trader; return the number of orders."""
         try:
             cancelled = await cancel(_caller(name), trader_id)
         except DatabaseUnavailable:
             raise
         except BlotterError as error:
             log.info("Due cancels are left for the next poll: %s", error, extra={"trader_id": str(trader_id)})
-        else:
-            if cancelled:
-                requested = sum(order.requested for order in cancelled)
-                log.info(
-                    "%s: %d orders cancelled, %d cancels requested",
-                    cause,
-                    len(cancelled) - requested,
-                    requested,
-                    extra={"trader_id": str(trader_id)},
-                )
+            return 0
+        if cancelled:
+            requested = sum(order.requested for order in cancelled)
+            log.info(
+                "%s: %d orders cancelled, %d cancels requested",
+                cause,
+                len(cancelled) - requested,
+                requested,
+                extra={"trader_id": str(trader_id)},
+            )
+        return len(cancelled)
 
 
 def _caller(name: str) -> Caller:

@@ -125,6 +125,7 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
         conninfo,
         _pool_sizes(settings),
         _passwords(settings),
+        metrics=metrics,
         limits=Limits(settings.max_calls, settings.max_calls_per_caller),
         pooler=settings.database_pooler,
     )
@@ -133,6 +134,8 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
         conninfo,
         {CallerKind.EXECUTION: 3},
         _passwords(settings),
+        metrics=metrics,
+        measured_as="service",
         limits=Limits(connections_per_caller=3),
         pooler=settings.database_pooler,
     )
@@ -145,9 +148,9 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
         stop.push_async_callback(_close, own, grace)
         await own.open()
         events = Events(database)
-        feed = Feed(Events(own), settings.feed_poll_ms / 1000)
-        health = HealthServicer()
-        sequencer = await _sequencer(settings, conninfo, feed, partial(health.set, LEDGER))
+        feed = Feed(Events(own), settings.feed_poll_ms / 1000, metrics)
+        health = HealthServicer(metrics)
+        sequencer = await _sequencer(settings, conninfo, feed, partial(health.set, LEDGER), metrics)
 
         def committed(trader_id: UUID) -> None:
             feed.hint(trader_id)
@@ -155,7 +158,7 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
 
         orders = Orders(database, committed)
         admission = Admission()
-        backpressure = Backpressure(settings.slow_consumer_seconds)
+        backpressure = Backpressure(metrics, settings.slow_consumer_seconds)
 
         ignore_disconnects()
         server = aio.server(
@@ -179,6 +182,7 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
         _add_grpc_services(settings, server)
 
         def database_answers(serving: bool) -> None:
+            metrics.database_up.set(serving)
             for name in ("", *SERVICES):
                 health.set(name, serving)
 
@@ -190,7 +194,7 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
         except RuntimeError as error:
             raise AddressInUse(f"Cannot listen on {settings.listen}: it is in use, or not an address.") from error
         await server.start()
-        expiry = Expiry(DueCancels(own, committed), settings.expiry_poll_ms / 1000)
+        expiry = Expiry(DueCancels(own, committed), settings.expiry_poll_ms / 1000, metrics)
         tasks = [
             asyncio.create_task(feed.run(), name="feed"),
             asyncio.create_task(expiry.run(), name="expiry"),
@@ -334,7 +338,9 @@ def _audit_servicer(database: Database, feed: Feed) -> AuditServicer:
     )
 
 
-async def _sequencer(settings: Settings, conninfo: str, feed: Feed, report: Callable[[bool], None]) -> Sequencer:
+async def _sequencer(
+    settings: Settings, conninfo: str, feed: Feed, report: Callable[[bool], None], metrics: Metrics
+) -> Sequencer:
     directory = DirectorySink(settings.checkpoints_folder) if settings.checkpoints_folder else None
     keys = KeyFolder(settings.keys_folder) if settings.keys_folder else None
     secret = settings.sequencer_password
@@ -346,6 +352,7 @@ async def _sequencer(settings: Settings, conninfo: str, feed: Feed, report: Call
         [Witness(url, Verifier.parse(key)) for url, key in settings.witness_keys],
         lambda: feed.hint(None),
         report,
+        metrics,
         poll_seconds=settings.sequencer_poll_ms / 1000,
         idle_seconds=settings.feed_poll_ms / 1000,
         checkpoint_seconds=settings.checkpoint_seconds,

@@ -16,6 +16,7 @@ from grpc import aio
 from blotter.audit.v1 import audit_service_pb2_grpc
 from blotter.orders.v1 import execution_report_pb2 as reports_pb
 from blotter.orders.v1 import order_pb2, order_service_pb2, order_service_pb2_grpc
+from service.observability.metrics import Metrics
 from service.sequencing import KeyFolder
 from service.server import Running, running
 from service.settings import Settings
@@ -55,6 +56,7 @@ class Blotter:
     orders: Any
     audit: Any
     database: Database
+    metrics: Metrics
 
     async def submit(self, trader_id: UUID = ALICE, **changes: Any) -> order_pb2.Order:
         """Enter an order: 100 AAPL to buy at 585.33, but for the changes."""
@@ -105,7 +107,7 @@ async def connected(server: Running, database: Database) -> AsyncIterator[Blotte
     async with aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
         orders = order_service_pb2_grpc.OrderServiceStub(channel)
         audit = audit_service_pb2_grpc.AuditServiceStub(channel)
-        yield Blotter(server.port, server.feed, server.drain, channel, orders, audit, database)
+        yield Blotter(server.port, server.feed, server.drain, channel, orders, audit, database, server.metrics)
 
 
 @asynccontextmanager

@@ -12,6 +12,7 @@ from grpc import aio
 
 from service.domain.errors import BlotterError, Draining, SlowConsumer
 from service.interceptors.around import Context, behaviour_of, cancelled_if_disconnected, rebuilt
+from service.observability.metrics import Metrics
 
 
 class Backpressure(aio.ServerInterceptor):
@@ -21,7 +22,8 @@ class Backpressure(aio.ServerInterceptor):
     the message.
     """
 
-    def __init__(self, patience: float) -> None:
+    def __init__(self, metrics: Metrics, patience: float) -> None:
+        self._metrics = metrics
         self._patience = patience
         self._draining = False
         self._streams: set[asyncio.Timeout] = set()
@@ -40,8 +42,10 @@ class Backpressure(aio.ServerInterceptor):
         if handler is None or not handler.response_streaming:
             return handler
         servicer = behaviour_of(handler)
+        streams_open = self._metrics.streams_open.labels(handler_call_details.method.removeprefix("/"))
 
         async def behaviour(request: Any, context: Context) -> None:
+            streams_open.inc()
             token = ""  # not the request's token, which may be the one that is refused
             started = False
             try:
@@ -59,6 +63,8 @@ class Backpressure(aio.ServerInterceptor):
                 if token:
                     error.metadata.setdefault("resume_token", token)
                 raise
+            finally:
+                streams_open.dec()
 
         return rebuilt(handler, behaviour)
 
@@ -86,4 +92,5 @@ class Backpressure(aio.ServerInterceptor):
                 with cancelled_if_disconnected():
                     await sent
         except TimeoutError as error:
+            self._metrics.slow_consumers.inc()
             raise SlowConsumer from error

@@ -16,6 +16,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from service.domain.errors import BlotterError, DatabaseBusy, DatabaseUnavailable, UnknownTrader
 from service.domain.identity import Caller, CallerKind
 from service.domain.portions import PORTION, in_portions
+from service.observability.logins import LoginMetrics
+from service.observability.metrics import Metrics
 from service.repositories.deadlines import Deadlines
 from service.repositories.errors import translate
 from service.repositories.pools import CLOSE_SECONDS, Connection, Pool, Row, answered_by
@@ -188,11 +190,14 @@ class Database:
         sizes: Mapping[CallerKind, int],
         passwords: Mapping[CallerKind, str] | None = None,
         *,
+        metrics: Metrics,
+        measured_as: str | None = None,
         limits: Limits | None = None,
         pooler: bool = False,
     ) -> None:
         """`conninfo` names server and database, `sizes` gives the maximum of connections of each login.
 
+        `measured_as` is the label of the metrics in place of the login's name.
         `pooler` states that the conninfo leads to a pooler in transaction mode, such as PgBouncer.
         """
         self._turns = Turns()
@@ -202,7 +207,9 @@ class Database:
         for kind, size in sizes.items():
             login = f"blotter_{kind}"
             named = login_to(conninfo, login, (passwords or {}).get(kind), SESSION, pooler=pooler)
-            self._pools[kind] = Pool(named, login, size, limits or Limits(), pooler=pooler)
+            measured = LoginMetrics(metrics, measured_as or login, size)
+            pool = self._pools[kind] = Pool(named, login, size, limits or Limits(), measured, pooler=pooler)
+            metrics.before_reading(pool.observe)
 
     async def open(self) -> None:
         """Connect each login once. Raises DatabaseUnavailable if the database cannot be reached."""
@@ -256,7 +263,11 @@ class Database:
         if recording:
             statements = (_access(caller), *statements)
         call = _Call(caller, statements, frozenset(writes_of), repeatable, committed, Deadlines(deadline))
-        results = await self._in_a_task(call)
+        try:
+            results = await self._in_a_task(call)
+        except DatabaseBusy:
+            self._pools[caller.kind].metrics.busy.inc()
+            raise
         if reading and recording:
             reading.recorded = True
             return results[1:]
@@ -300,8 +311,10 @@ class Database:
         for attempt in range(1 + pool.size):
             try:
                 async with pool.connection(call.key, call.deadlines.waits_until) as connection:
+                    if not attempt:
+                        pool.metrics.wait_seconds.observe(time.monotonic() - call.deadlines.begun)
                     try:
-                        return await self._exchange(connection, call)
+                        return await self._exchange(connection, call, pool.metrics)
                     except OperationalError as error:
                         if not call.repeatable or not connection.closed or attempt == pool.size:
                             raise translate(error) from error
@@ -315,7 +328,7 @@ class Database:
                 raise translated from error
         raise AssertionError("unreachable")
 
-    async def _exchange(self, connection: Connection, call: _Call) -> list[Rows]:
+    async def _exchange(self, connection: Connection, call: _Call, metrics: LoginMetrics) -> list[Rows]:
         cursor = AsyncClientCursor(connection)
         parts = await in_portions(lambda statement: cursor.mogrify(*statement), [*self._session, *call.statements])
         # Last, because it contains the time that is left.
@@ -323,10 +336,14 @@ class Database:
         message = ";".join(parts).encode()
         with answered_by(connection, call.deadlines.closes_at(writes=bool(call.writes_of))):
             call.sent = True
+            sent = time.monotonic()
             try:
                 await cursor.execute(message)
             except pg.QueryCanceled as error:
                 raise call.deadlines.error_for_cancelled_statement() from error
+            finally:
+                metrics.calls_per_message.observe(1)
+                metrics.message_seconds.observe(time.monotonic() - sent)
             results: list[Rows] = []
             while True:
                 results.append(await cursor.fetchall() if cursor.description else [])

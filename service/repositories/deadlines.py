@@ -25,6 +25,8 @@ class Deadlines:
 
     def __init__(self, deadline: float | None) -> None:
         now = time.monotonic()
+        self.begun = now
+        """When the call began to wait."""
         self.waits_until = now + LONGEST_WAIT
         """When the call stops waiting for a turn or a connection."""
         self._runs_until = math.inf

@@ -14,6 +14,7 @@ from psycopg import AsyncClientCursor, AsyncConnection, OperationalError
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from service.domain.errors import DatabaseBusy, DatabaseUnavailable
+from service.observability.logins import LoginMetrics
 from service.repositories.errors import translate
 from service.repositories.queueing import FairQueue, Key, Limits
 
@@ -33,9 +34,12 @@ _TRACKED_BY_POOLERS = "SET TimeZone TO 'UTC'; SET DateStyle TO 'ISO'; SET standa
 class Pool:
     """The connections of one login, behind a queue in which callers take turns."""
 
-    def __init__(self, conninfo: str, login: str, size: int, limits: Limits, *, pooler: bool) -> None:
+    def __init__(
+        self, conninfo: str, login: str, size: int, limits: Limits, metrics: LoginMetrics, *, pooler: bool
+    ) -> None:
         """`size` is the maximum of connections; `pooler` states that they lead to a pooler in transaction mode."""
         self.size = size
+        self.metrics = metrics
         self.queue = FairQueue(size, limits)
         self._waiting: set[asyncio.Timeout] = set()
         self._lent: set[Connection] = set()
@@ -61,6 +65,12 @@ class Pool:
             raise DatabaseUnavailable if isinstance(error, PoolTimeout) else translate(error) from error
         # Callers that wait for a connection fail at once; the next call tries again.
         self._pool.reconnect_timeout = 0
+
+    def observe(self) -> None:
+        """Set the gauges of the pool."""
+        used = len(self._lent)
+        size = self._pool.get_stats().get("pool_size", 0)
+        self.metrics.set_connections(used, max(0, size - used), max(0, self.queue.calls - used))
 
     async def close(self) -> None:
         """Close all connections, also those that are lent: statements under way on these get no result."""

@@ -46,6 +46,11 @@ class FairQueue:
         """The number of calls that wait for a turn."""
         return sum(map(len, self._waiting.values()))
 
+    @property
+    def calls(self) -> int:
+        """The number of calls that are admitted: those that use a connection, and those that wait."""
+        return self._all_calls
+
     @contextmanager
     def admitted(self, key: Key) -> Iterator[None]:
         """Count a call while the context lasts. Raises DatabaseBusy at once when there are too many."""

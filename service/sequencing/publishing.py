@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -46,6 +47,8 @@ class Publishing:
         }
         if directory:
             self._sinks[DIRECTORY] = partial(self._deliver, directory)
+        self.cosigned_at = dict.fromkeys((witness.verifier.name for witness in witnesses), time.monotonic())
+        """When each witness last cosigned, or else when publishing began, by `time.monotonic()`."""
         self._news = {sink: asyncio.Event() for sink in self._sinks}
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -101,7 +104,9 @@ class Publishing:
 
     async def _cosign(self, witness: Witness, note: Note) -> None:
         size = Checkpoint.parse(note.text).size
-        if witness.verifier.name in await self._writer.cosignatures(size):
+        name = witness.verifier.name
+        if name in await self._writer.cosignatures(size):
+            self.cosigned_at[name] = time.monotonic()
             return
 
         async def prove(old_size: int) -> list[bytes]:
@@ -117,6 +122,7 @@ class Publishing:
             if newest is None or newest.size == size or (error.size is not None and error.size > newest.size):
                 self.contradiction = str(error)
             raise
-        await self._writer.add_cosignature(size, witness.verifier.name, signature.line)
+        await self._writer.add_cosignature(size, name, signature.line)
+        self.cosigned_at[name] = time.monotonic()
         if DIRECTORY in self._news:
             self._news[DIRECTORY].set()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
@@ -17,6 +18,7 @@ import aiohttp
 from blotter_verifier.notes import InvalidKey, InvalidNote
 from service.domain.errors import BlotterError, DatabaseUnavailable, LedgerDamaged
 from service.ledger.edge import Edge
+from service.observability.metrics import Metrics
 from service.repositories.append import ForeignLedger, LedgerMoved, LedgerWriter
 from service.sequencing.checkpoints import Checkpoints, RefusedToSign
 from service.sequencing.condition import Condition
@@ -46,6 +48,7 @@ class Sequencer:
         witnesses: Sequence[Witness],
         appended: Callable[[], None],
         report: Callable[[bool], None],
+        metrics: Metrics,
         *,
         poll_seconds: float,
         idle_seconds: float,
@@ -67,7 +70,10 @@ class Sequencer:
         self._news = asyncio.Event()
         self._writer: LedgerWriter | None = None
         self._condition = Condition(report)
-        self._watch = Watch(self._condition, checkpoint_seconds if checkpoints.has_keys else None)
+        self._metrics = metrics
+        self._watch = Watch(self._condition, checkpoint_seconds if checkpoints.has_keys else None, metrics)
+        self._publishing: Publishing | None = None
+        metrics.before_reading(self._observe)
 
     async def check(self) -> None:
         """Raise DatabaseUnavailable when the sequencer cannot log in, or when a pooler prevents its election."""
@@ -109,7 +115,15 @@ class Sequencer:
                 self._condition.report_failure("appending", f"The sequencer cannot work: {error}")
             except Exception as error:  # noqa: BLE001  # logged, with its traceback
                 self._condition.report_failure("appending", f"The sequencer failed: {error!r}", traceback=True)
+            self._watch.forget()
             await asyncio.sleep(ELECTION_SECONDS)
+
+    def _observe(self) -> None:
+        self._metrics.sequencer_active.set(self._publishing is not None)
+        self._metrics.cosignature_age.clear()
+        if self._publishing:
+            for witness, moment in self._publishing.cosigned_at.items():
+                self._metrics.cosignature_age.set(time.monotonic() - moment, witness)
 
     async def _be_elected(self, writer: LedgerWriter, watching: asyncio.Task[None]) -> None:
         """Return when this process is elected. Until then it reports the condition of the ledger in the database."""
@@ -132,6 +146,8 @@ class Sequencer:
             session = await stack.enter_async_context(aiohttp.ClientSession())
             publishing = Publishing(writer, session, self._directory, self._witnesses)
             await stack.enter_async_context(publishing)
+            stack.callback(self._set_publishing, None)
+            self._set_publishing(publishing)
             active = self._clock()
             tasks: list[asyncio.Task[None]] = []
             while True:
@@ -153,6 +169,9 @@ class Sequencer:
                         with suppress(TimeoutError):
                             async with asyncio.timeout(self._idle_seconds):
                                 await self._news.wait()
+
+    def _set_publishing(self, publishing: Publishing | None) -> None:
+        self._publishing = publishing
 
     async def _sign_repeatedly(self, writer: LedgerWriter, tree: Edge, publishing: Publishing) -> None:
         begun, due = False, self._clock()
@@ -176,8 +195,10 @@ class Sequencer:
         except (LedgerMoved, DatabaseUnavailable):
             raise
         except (RefusedToSign, LedgerDamaged, InvalidKey, InvalidNote, OSError) as error:
+            self._metrics.ledger_refusals.inc()
             self._condition.report_failure("signing", f"No checkpoint is signed. {error}")
         except Exception as error:  # noqa: BLE001  # logged, with its traceback
+            self._metrics.ledger_refusals.inc()
             self._condition.report_failure("signing", f"No checkpoint is signed. {error!r}", traceback=True)
         else:
             self._condition.report_success("signing")

@@ -6,6 +6,7 @@ import asyncio
 import time
 from datetime import timedelta
 
+from service.observability.metrics import Metrics
 from service.repositories.append import LedgerWriter
 from service.repositories.standing import Standing
 from service.sequencing.condition import Condition
@@ -37,15 +38,18 @@ def behind(standing: Standing, checkpoint_seconds: float | None) -> str | None:
 class Watch:
     """Reads the state of the ledger once a second, and reports a failure when it is behind."""
 
-    def __init__(self, condition: Condition, checkpoint_seconds: float | None) -> None:
+    def __init__(self, condition: Condition, checkpoint_seconds: float | None, metrics: Metrics) -> None:
         self._condition = condition
+        self._metrics = metrics
         self._checkpoint_seconds = checkpoint_seconds
 
     async def run(self, writer: LedgerWriter) -> None:
         """Check until cancelled. Raises DatabaseUnavailable."""
         before: str | None = None
         while True:
-            now = behind(await writer.standing(), self._checkpoint_seconds)
+            standing = await writer.standing()
+            self._observe(standing)
+            now = behind(standing, self._checkpoint_seconds)
             if now is None:
                 self._condition.report_success("keeping up")
             elif before:  # twice in a row: after the commit of a long transaction the ledger is behind for a moment
@@ -62,3 +66,18 @@ class Watch:
             await asyncio.sleep(LOOK_SECONDS)
             if writer.asked_at is not None and time.monotonic() - writer.asked_at > LAG_SECONDS:
                 self._condition.report_failure("keeping up", SILENT)
+                self.forget()
+
+    def forget(self) -> None:
+        """Make the metrics of the ledger absent, while the database does not tell them."""
+        self._set(None, None, None, None)
+
+    def _observe(self, standing: Standing) -> None:
+        signed = (standing.now - standing.signed_at).total_seconds() if standing.signed_at else None
+        self._set(standing.size, standing.lag.total_seconds(), standing.unsigned.total_seconds(), signed)
+
+    def _set(self, size: int | None, lag: float | None, unsigned: float | None, signed: float | None) -> None:
+        self._metrics.ledger_size.set(size)
+        self._metrics.ledger_lag.set(lag)
+        self._metrics.ledger_unsigned.set(unsigned)
+        self._metrics.checkpoint_age.set(signed)

@@ -10,6 +10,8 @@ from grpc import StatusCode, aio
 from grpc_health.v1 import health_pb2 as pb
 from grpc_health.v1 import health_pb2_grpc
 
+from service.observability.metrics import Metrics
+
 Context = aio.ServicerContext[Any, Any]
 
 SERVING, NOT_SERVING = pb.HealthCheckResponse.SERVING, pb.HealthCheckResponse.NOT_SERVING
@@ -22,7 +24,8 @@ class HealthServicer(health_pb2_grpc.HealthServicer):
     `set` and `drain` store the status and wake the watches; they never wait for a watch.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
         self._statuses: dict[str, int] = {}
         self._watches: set[asyncio.Event] = set()
         self._unwatched = asyncio.Event()
@@ -34,12 +37,14 @@ class HealthServicer(health_pb2_grpc.HealthServicer):
         status = SERVING if serving and not self._draining else NOT_SERVING
         if self._statuses.get(service) != status:
             self._statuses[service] = status
+            self._metrics.health_serving.labels(service).set(status == SERVING)
             self._wake()
 
     def drain(self) -> None:
         """Set every name to NOT_SERVING permanently, and end each watch once it has sent that status."""
         self._draining = True
-        self._statuses = dict.fromkeys(self._statuses, NOT_SERVING)
+        for service in list(self._statuses):
+            self.set(service, serving=False)
         self._wake()
 
     async def Check(self, request: pb.HealthCheckRequest, context: Context) -> pb.HealthCheckResponse:

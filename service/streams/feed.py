@@ -19,6 +19,7 @@ from dataclasses import replace
 from uuid import UUID
 
 from service.domain.identity import Caller, CallerKind
+from service.observability.metrics import Metrics
 from service.repositories.events import Events
 
 TAIL = Caller(CallerKind.EXECUTION, None, actor="blotter", request_id="feed")
@@ -56,8 +57,11 @@ class Subscription:
 class Feed:
     """Wakes the streams of one process."""
 
-    def __init__(self, events: Events, poll_seconds: float) -> None:
+    def __init__(self, events: Events, poll_seconds: float, metrics: Metrics) -> None:
         self._events = events
+        self._metrics = metrics
+        self._polled_at = time.monotonic()
+        metrics.before_reading(self._observe)
         self._poll_seconds = poll_seconds
         self._subscriptions: defaultdict[UUID | None, set[Subscription]] = defaultdict(set)
         self._cursors: dict[UUID | None, int] = {}
@@ -95,6 +99,7 @@ class Feed:
         while True:
             await asyncio.sleep(self._poll_seconds)
             if not self._subscriptions:
+                self._polled_at = time.monotonic()
                 continue
             try:
                 await self._poll()
@@ -103,9 +108,13 @@ class Feed:
                     log.warning("The feed cannot poll for new events: %s", error)
                 succeeding = False
             else:
+                self._polled_at = time.monotonic()
                 if not succeeding:
                     log.info("The feed polls for new events again.")
                 succeeding = True
+
+    def _observe(self) -> None:
+        self._metrics.feed_lag.set(time.monotonic() - self._polled_at if self._subscriptions else 0)
 
     async def _poll(self) -> None:
         """Wake the streams that have not read up to the cursor of their trader, or of the ledger.

@@ -14,6 +14,7 @@ from psycopg.conninfo import conninfo_to_dict
 from blotter.orders.v1 import order_service_pb2 as pb
 from service.domain.errors import BlotterError, DatabaseBusy, DatabaseUnavailable
 from service.domain.identity import Caller, CallerKind
+from service.observability.metrics import Metrics
 from service.repositories.database import SESSION, Statement, login_to
 from service.repositories.database import Database as Pools
 from tests.conftest import ALICE, BOB, Database
@@ -91,7 +92,7 @@ FEED = Caller(CallerKind.EXECUTION, None, actor="blotter", request_id="test")
 
 async def test_a_connection_that_loses_packets_is_closed_and_the_next_read_is_answered(database: Database) -> None:
     async with proxied(database) as behind:
-        pools = Pools(behind.conninfo("blotter_trader"), {CallerKind.EXECUTION: 1})
+        pools = Pools(behind.conninfo("blotter_trader"), {CallerKind.EXECUTION: 1}, metrics=Metrics())
         await pools.open()
         try:
             read = Statement("SELECT 1")
@@ -142,7 +143,7 @@ async def test_a_write_on_a_connection_that_loses_packets_is_answered_by_its_dea
 
 
 async def test_each_wait_has_an_end_though_no_connection_comes(database: Database) -> None:
-    pools = Pools(database.conninfo("blotter_trader"), {CallerKind.EXECUTION: 1})
+    pools = Pools(database.conninfo("blotter_trader"), {CallerKind.EXECUTION: 1}, metrics=Metrics())
     await pools.open()
     try:
         long_one = asyncio.create_task(pools.run(FEED, Statement("SELECT pg_sleep(60)")))

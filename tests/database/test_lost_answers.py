@@ -15,6 +15,7 @@ from psycopg import AsyncConnection
 from service.domain.errors import DatabaseUnavailable
 from service.domain.identity import Caller, CallerKind
 from service.domain.writes import NewOrder
+from service.observability.metrics import Metrics
 from service.repositories.database import SESSION
 from service.repositories.database import Database as Pools
 from service.repositories.orders import Orders
@@ -91,7 +92,7 @@ async def test_streams_are_notified_when_it_is_not_known_whether_a_write_was_com
         proxied(database) as behind,
         await AsyncConnection.connect(database.conninfo("postgres"), autocommit=True) as looking,
     ):
-        pools = Pools(behind.conninfo("blotter_trader"), {CallerKind.TRADER: 1})
+        pools = Pools(behind.conninfo("blotter_trader"), {CallerKind.TRADER: 1}, metrics=Metrics())
         await pools.open()
         try:
             behind.proxy.mute()

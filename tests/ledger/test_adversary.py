@@ -33,6 +33,7 @@ from service.domain.identity import Caller, CallerKind
 from service.domain.orders import Order, OrderKey
 from service.domain.writes import Cancel, NewOrder, Replace, Report
 from service.ledger import bundles as bundle
+from service.observability.metrics import Metrics
 from service.repositories.append import LedgerWriter
 from service.repositories.database import Database as Pools
 from service.repositories.database import Rows, Statement
@@ -93,7 +94,7 @@ def scene(
 
 async def build(database: Database, keys: KeyFolder) -> Note:
     """Trade, sequence and sign, twice; the first checkpoint."""
-    pools = Pools(database.conninfo("postgres"), {CallerKind.TRADER: 1, CallerKind.EXECUTION: 1})
+    pools = Pools(database.conninfo("postgres"), {CallerKind.TRADER: 1, CallerKind.EXECUTION: 1}, metrics=Metrics())
     await pools.open()
     orders, checkpoints = Orders(pools, lambda _: None), Checkpoints(ORIGIN, keys, None)
     try:

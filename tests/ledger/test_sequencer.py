@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from service.observability.metrics import Metrics
 from service.repositories.append import LedgerMoved, LedgerWriter
 from service.sequencing import sequencer as module
 from service.sequencing.checkpoints import Checkpoints
@@ -50,6 +51,7 @@ class Observed:
 
     reports: list[bool] = field(default_factory=list)
     appends: list[int] = field(default_factory=list)
+    metrics: Metrics = field(default_factory=Metrics)
     hint: Any = None
 
 
@@ -66,6 +68,7 @@ async def sequencing(database: Database, keys: KeyFolder, **seconds: float) -> A
         witnesses=[],
         appended=lambda: observed.appends.append(numbered(database)),
         report=observed.reports.append,
+        metrics=observed.metrics,
         poll_seconds=values["poll_seconds"],
         idle_seconds=values["idle_seconds"],
         checkpoint_seconds=values["checkpoint_seconds"],

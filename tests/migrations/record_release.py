@@ -33,6 +33,7 @@ from blotter.orders.v1 import order_service_pb2 as orders_pb
 from service import migrations
 from service.domain.identity import Caller, CallerKind
 from service.embedded import Cluster
+from service.observability.metrics import Metrics
 from service.repositories import privileges, traders
 from service.repositories.append import LedgerWriter
 from service.repositories.database import SESSION, login_to
@@ -359,7 +360,7 @@ async def converse(database: Database) -> dict[str, str]:
             await sequence(database, keys, cosign=True)
             await conversation.look(CAROL, ids, signed)
     assert conversation.called == METHODS.keys()
-    own = ServiceDatabase(database.conninfo("blotter_execution"), {CallerKind.EXECUTION: 1})
+    own = ServiceDatabase(database.conninfo("blotter_execution"), {CallerKind.EXECUTION: 1}, metrics=Metrics())
     await own.open()
     try:
         due = DueCancels(own, lambda _: None)

@@ -14,6 +14,7 @@ from blotter.orders.v1 import order_pb2, order_service_pb2
 from service.domain.errors import Aborted, DatabaseUnavailable
 from service.domain.identity import Caller, CallerKind
 from service.expiry import Expiry
+from service.observability.metrics import Metrics
 from service.repositories.database import Database as Pools
 from service.repositories.due import DueCancels, DueTraders
 from service.repositories.orders import Cancelled
@@ -56,6 +57,7 @@ async def test_a_due_order_is_cancelled_and_another_of_its_trader_stays(blotter:
     logs = [log for message in [m async for m in trail] for log in message.logs.execution_logs]
     [cancelled] = [log for log in logs if log.action == order_pb2.ACTION_CANCELLED]
     assert (cancelled.order_id, cancelled.reason, cancelled.actor) == (due.order_id, "EXPIRED", "blotter")
+    assert blotter.metrics.registry.get_sample_value("blotter_orders_expired_total") == 1
     for order in (later, never):
         get = order_service_pb2.GetOrderRequest(order_id=order.order_id)
         found = (await blotter.orders.GetOrder(get, metadata=as_trader(ALICE))).order
@@ -84,7 +86,7 @@ async def test_an_order_that_is_locked_does_not_delay_the_expiry_for_long(databa
     async with serving(database) as blotter:
         await blotter.submit(expire_time=tomorrow())
     make_due(database, "true")
-    pools = Pools(database.conninfo("blotter_execution"), {CallerKind.EXECUTION: 1})
+    pools = Pools(database.conninfo("blotter_execution"), {CallerKind.EXECUTION: 1}, metrics=Metrics())
     await pools.open()
     try:
         async with await psycopg.AsyncConnection.connect(database.conninfo("postgres")) as holder:
@@ -127,7 +129,7 @@ async def test_expiry_continues_after_a_poll_that_fails() -> None:
                 third.set()
             raise (DatabaseUnavailable if len(polls) == 1 else RuntimeError)
 
-    expiry: Any = Expiry(cast("DueCancels", Failing()), poll_seconds=0)
+    expiry: Any = Expiry(cast("DueCancels", Failing()), poll_seconds=0, metrics=Metrics())
     running = asyncio.create_task(expiry.run())
     await asyncio.wait_for(third.wait(), 10)
     assert not running.done()
@@ -148,7 +150,7 @@ async def test_an_unavailable_database_ends_the_poll_and_a_locked_trader_does_no
             asked.append(trader_id)
             raise (Aborted if trader_id == ALICE else DatabaseUnavailable)
 
-    expiry: Any = Expiry(cast("DueCancels", Failing()), poll_seconds=0)
+    expiry: Any = Expiry(cast("DueCancels", Failing()), poll_seconds=0, metrics=Metrics())
     with pytest.raises(DatabaseUnavailable):
         await expiry.cancel_due()
     assert asked == [ALICE, BOB]

@@ -10,6 +10,7 @@ from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from service.observability.metrics import Metrics
 from service.server import SERVICES
 from service.servicers.health import HealthServicer
 from tests.rpc.errors import info_of, reason_of, refused
@@ -39,7 +40,7 @@ async def test_check_list_and_watch_need_no_identity(blotter: Blotter) -> None:
 
 
 async def test_a_watch_is_sent_the_newest_status_and_ends_when_the_server_drains() -> None:
-    health = HealthServicer()
+    health = HealthServicer(Metrics())
     health.set("", True)
     watch: Any = health.Watch(health_pb2.HealthCheckRequest(), None)  # type: ignore[arg-type]  # needs no context
     later: Any = health.Watch(health_pb2.HealthCheckRequest(service="later"), None)  # type: ignore[arg-type]

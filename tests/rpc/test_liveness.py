@@ -13,6 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from service.domain.errors import DatabaseUnavailable
 from service.domain.identity import CallerKind
+from service.observability.metrics import Metrics
 from service.repositories.database import SESSION
 from service.repositories.database import Database as Pools
 from service.repositories.probe import Probe
@@ -107,7 +108,7 @@ async def test_the_probe_waits_for_no_row_and_writes_nothing(database: Database)
 @asynccontextmanager
 async def probe(database: Database) -> AsyncIterator[Probe]:
     """A probe on a connection of its own."""
-    pools = Pools(database.conninfo("blotter_execution"), {CallerKind.EXECUTION: 1})
+    pools = Pools(database.conninfo("blotter_execution"), {CallerKind.EXECUTION: 1}, metrics=Metrics())
     await pools.open()
     try:
         yield Probe(pools)

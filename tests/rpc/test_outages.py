@@ -24,6 +24,7 @@ from service import logs, migrations
 from service.domain.errors import DatabaseUnavailable
 from service.domain.identity import CallerKind
 from service.embedded import Cluster
+from service.observability.metrics import Metrics
 from service.repositories.database import Database as Pools
 from tests.conftest import ALICE, BOB, UNSAFE_BUT_FAST, Database, created
 from tests.paths import ROOT
@@ -267,4 +268,4 @@ async def test_a_database_that_is_not_there_at_the_start_is_unavailable(
 ) -> None:
     monkeypatch.setattr("service.repositories.pools._PATIENCE_AT_START", 0.1)
     with pytest.raises(DatabaseUnavailable):
-        await Pools(f"host={tmp_path} dbname=blotter", {CallerKind.TRADER: 1}).open()
+        await Pools(f"host={tmp_path} dbname=blotter", {CallerKind.TRADER: 1}, metrics=Metrics()).open()

@@ -10,6 +10,7 @@ import pytest
 
 from service.domain.errors import Draining, InvalidResumeToken, SlowConsumer
 from service.interceptors.backpressure import Backpressure
+from service.observability.metrics import Metrics
 
 STREAM = "/blotter.orders.v1.OrderService/WatchOrders"
 
@@ -76,7 +77,7 @@ def refusing(error: Exception, *messages: Any) -> Callable[[Any, Any], AsyncIter
 
 
 async def test_a_stream_that_waits_ends_at_once_when_the_server_drains() -> None:
-    interceptor = Backpressure(patience=60)
+    interceptor = Backpressure(Metrics(), patience=60)
     streams = [asyncio.create_task(run(interceptor, servicer, Client(), "old")) for servicer in (silent, silent)]
     await asyncio.sleep(0)
     interceptor.drain()
@@ -89,7 +90,7 @@ async def test_a_stream_that_waits_ends_at_once_when_the_server_drains() -> None
 
 
 async def test_a_stream_that_is_opened_while_the_server_drains_does_nothing() -> None:
-    interceptor, client, ran = Backpressure(patience=60), Client(), False
+    interceptor, client, ran = Backpressure(Metrics(), patience=60), Client(), False
 
     async def servicer(request: Any, context: Any) -> AsyncIterator[Any]:
         nonlocal ran
@@ -103,7 +104,7 @@ async def test_a_stream_that_is_opened_while_the_server_drains_does_nothing() ->
 
 
 async def test_draining_again_while_a_stream_ends_is_harmless() -> None:
-    interceptor, closing, close = Backpressure(patience=60), asyncio.Event(), asyncio.Event()
+    interceptor, closing, close = Backpressure(Metrics(), patience=60), asyncio.Event(), asyncio.Event()
 
     async def servicer(request: Any, context: Any) -> AsyncIterator[Any]:
         try:
@@ -125,10 +126,11 @@ async def test_draining_again_while_a_stream_ends_is_harmless() -> None:
 
 
 async def test_the_stream_of_a_client_that_reads_nothing_ends_with_the_token_of_the_last_write() -> None:
-    client = Client(reads=2)
+    client, metrics = Client(reads=2), Metrics()
     with pytest.raises(SlowConsumer) as caught:
         async with asyncio.timeout(20):
-            await run(Backpressure(patience=0.05), endless, client)
+            await run(Backpressure(metrics, patience=0.05), endless, client)
+    assert metrics.registry.get_sample_value("blotter_stream_slow_consumers_total") == 1
     assert client.taken == ["metadata", message("token 0"), message("token 1")]
     assert caught.value.metadata == {"resume_token": "token 2"}
 
@@ -136,20 +138,20 @@ async def test_the_stream_of_a_client_that_reads_nothing_ends_with_the_token_of_
 async def test_a_message_without_a_token_keeps_the_previous_token() -> None:
     servicer = refusing(Draining(), message("one"), message(""))
     with pytest.raises(Draining) as caught:
-        await run(Backpressure(patience=60), servicer, Client(), "zero")
+        await run(Backpressure(Metrics(), patience=60), servicer, Client(), "zero")
     assert caught.value.metadata == {"resume_token": "one"}
 
 
 async def test_the_token_of_the_request_is_not_sent_back() -> None:
     """It may be the one that is refused, or so long that the client would not accept the error."""
     with pytest.raises(InvalidResumeToken) as caught:
-        await run(Backpressure(patience=60), refusing(InvalidResumeToken()), Client(), "x" * 20_000)
+        await run(Backpressure(Metrics(), patience=60), refusing(InvalidResumeToken()), Client(), "x" * 20_000)
     assert caught.value.metadata == {}
 
 
 async def test_a_stream_without_tokens_ends_without_one() -> None:
     with pytest.raises(Draining) as caught:
-        await run(Backpressure(patience=60), refusing(Draining()), Client())
+        await run(Backpressure(Metrics(), patience=60), refusing(Draining()), Client())
     assert caught.value.metadata == {}
 
 
@@ -157,17 +159,17 @@ async def test_the_metadata_waits_for_the_first_message() -> None:
     """A refused stream sends only a status, so that gRPC itself may retry the call."""
     client = Client()
     with pytest.raises(InvalidResumeToken):
-        await run(Backpressure(patience=60), refusing(InvalidResumeToken()), client)
+        await run(Backpressure(Metrics(), patience=60), refusing(InvalidResumeToken()), client)
     assert client.taken == []
 
 
 async def test_a_timeout_of_the_servicers_own_is_no_drain() -> None:
     with pytest.raises(TimeoutError):
-        await run(Backpressure(patience=60), refusing(TimeoutError()), Client())
+        await run(Backpressure(Metrics(), patience=60), refusing(TimeoutError()), Client())
 
 
 async def test_unary_calls_are_not_wrapped() -> None:
-    interceptor = Backpressure(patience=60)
+    interceptor = Backpressure(Metrics(), patience=60)
     stream: Any = grpc.unary_stream_rpc_method_handler(silent)
     unary: Any = grpc.unary_unary_rpc_method_handler(silent)
     assert await intercepted(interceptor, unary, "/blotter.orders.v1.OrderService/GetOrder") is unary

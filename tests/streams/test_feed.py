@@ -10,6 +10,7 @@ import pytest
 
 from service.domain.errors import DatabaseUnavailable
 from service.domain.identity import Caller
+from service.observability.metrics import Metrics
 from service.repositories.events import Events
 from service.streams import Feed, Subscription
 from tests.conftest import ALICE, BOB
@@ -33,7 +34,7 @@ class Cursors:
 
 def feed_of(cursors: Cursors) -> Feed:
     """A feed that polls without a pause."""
-    return Feed(cast("Events", cursors), poll_seconds=0)
+    return Feed(cast("Events", cursors), poll_seconds=0, metrics=Metrics())
 
 
 def woken(*subscriptions: Subscription) -> list[bool]:

@@ -18,6 +18,7 @@ from service.domain.errors import (
 )
 from service.domain.filters import EventFilter
 from service.domain.identity import Caller, CallerKind
+from service.observability.metrics import Metrics
 from service.repositories.events import Batch, Event, Events
 from service.streams import Feed
 from service.streams import follow as streams
@@ -71,7 +72,7 @@ def event(cursor: int) -> Batch:
 
 def following(reads: Reads, live: bool = True) -> tuple[Feed, Any]:
     """A stream of ALICE from the beginning."""
-    feed = Feed(cast("Events", reads), poll_seconds=60)
+    feed = Feed(cast("Events", reads), poll_seconds=60, metrics=Metrics())
     stream = StreamRequest("WatchOrders", CALLER, EventFilter(), INTERVAL, live)
     return feed, follow(cast("Events", reads), feed, stream, 0)
 
@@ -211,7 +212,7 @@ async def test_a_heartbeat_over_all_traders_has_positions() -> None:
     caller = Caller(CallerKind.COMPLIANCE, None, "auditor", "request")
     reads = cast("Events", Reads(nothing))
     stream = StreamRequest("StreamExecutionLogs", caller, EventFilter(), INTERVAL, live=False)
-    steps = follow(reads, Feed(reads, poll_seconds=60), stream, 5)
+    steps = follow(reads, Feed(reads, poll_seconds=60, metrics=Metrics()), stream, 5)
     async with aclosing(steps):
         [step] = await take(steps, 1)
     assert step.heartbeat
