@@ -18,10 +18,8 @@ from replay.difference import (
     order_differences,
     request_differences,
 )
-from replay.player import GATEWAY_ACTOR, PATIENCE, TRADER_ACTOR, Desk
+from replay.player import PATIENCE, Desk
 from replay.watcher import Watcher
-
-ACTORS = (TRADER_ACTOR, GATEWAY_ACTOR)
 
 
 class Numbered(Protocol):
@@ -67,7 +65,7 @@ def compare(book: Book, desk: Desk, watchers: Mapping[UUID, Watcher]) -> Compari
             ("audit trail, streamed", list(_streamed(client))),
         ):
             own = _own(states, logs)
-            comparison.add(kind, len(own), _trail(kind, events, logs, own))
+            comparison.add(kind, len(own), _trail(kind, events, logs, own, desk.actors))
         order_ids = {order.order_id for order in orders.values()}
         fills = [fill for fill in client.list_fills() if fill.order_id in order_ids]
         comparison.add("fills", len(fills), _fills(book, trader_id, fills))
@@ -86,7 +84,8 @@ def _ledger(comparison: Comparison, book: Book, desk: Desk, trails: Sequence[Exe
     for trader_id in desk.traders:
         of_trader = [log for log in logs if log.trader_id == str(trader_id)]
         own = _own(book.orders_of(trader_id), of_trader)
-        differences += _trail("stream over all traders", book.events_by_order(trader_id), of_trader, own)
+        events = book.events_by_order(trader_id)
+        differences += _trail("stream over all traders", events, of_trader, own, desk.actors)
     comparison.add("stream over all traders", len(logs), differences)
     comparison.add("verified export", *exports.exported(desk.compliance, logs))
 
@@ -145,7 +144,11 @@ def _fills(book: Book, trader_id: UUID, fills: Sequence[Fill]) -> Iterator[Diffe
 
 
 def _trail(
-    kind: str, expected: Mapping[str, Sequence[Event]], logs: Sequence[ExecutionLog], own: Sequence[ExecutionLog]
+    kind: str,
+    expected: Mapping[str, Sequence[Event]],
+    logs: Sequence[ExecutionLog],
+    own: Sequence[ExecutionLog],
+    actors: tuple[str, str] | None,
 ) -> Iterator[Difference]:
     yield from _dense(kind, logs)
     found = _by_order(own)
@@ -155,7 +158,7 @@ def _trail(
         if len(order_logs) != len(events):
             yield Difference(f"{kind}, {order}", "number of logs", len(events), len(order_logs))
         for event, log in zip(events, order_logs, strict=False):
-            yield from log_differences(f"{kind}, {order}, log {log.sequence}", event, log, ACTORS)
+            yield from log_differences(f"{kind}, {order}, log {log.sequence}", event, log, actors)
 
 
 def _stream(

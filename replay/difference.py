@@ -101,11 +101,14 @@ def event_differences(where: str, event: Event, found: OrderEvent) -> list[Diffe
     return list(_differences(where, _event_expected(event), _event_found(event, found)))
 
 
-def log_differences(where: str, event: Event, log: ExecutionLog, actors: tuple[str, str]) -> list[Difference]:
-    """Return the differences between a log and the event in the book. `actors` are the trader's and the gateway's."""
+def log_differences(where: str, event: Event, log: ExecutionLog, actors: tuple[str, str] | None) -> list[Difference]:
+    """Return the differences between a log and the event in the book.
+
+    `actors` are the trader's and the gateway's; None: the actor is not compared.
+    """
     expected = _event_expected(event) | {
         "status": event.after.status.name,
-        "actor": actors[event.by_gateway],
+        "actor": actors[event.by_gateway] if actors else log.actor,
         "report_id": event.report_id,
         "venue": event.venue,
         "trader_id": str(event.after.trader_id),

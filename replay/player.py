@@ -9,9 +9,10 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from time import monotonic
 from types import TracebackType
-from typing import Self, TypedDict
+from typing import Any, Self, TypedDict
 from uuid import UUID
 
 from blotter_client import (
@@ -35,6 +36,7 @@ from blotter_client import (
     replaced,
     restated,
 )
+from blotter_client.channel import require_secrecy, tls_credentials
 from replay.book import Book, OrderState, Outcome
 from replay.difference import Difference, order_differences
 from replay.flow import (
@@ -82,15 +84,37 @@ class PlayStopped(Exception):
 
 
 class Desk:
-    """The clients of the traders, the gateway and compliance, on one channel."""
+    """The clients of the traders, the gateway and compliance, on one channel.
 
-    def __init__(self, target: str, traders: Sequence[UUID]) -> None:
-        self._channel = open_channel(target)
-        self.traders = {
-            trader_id: Client(self._channel, trader_id=trader_id, actor=TRADER_ACTOR) for trader_id in traders
-        }
-        self.gateway = Client(self._channel, role="execution", actor=GATEWAY_ACTOR)
-        self.compliance = Client(self._channel, role="compliance", actor="replay-compliance")
+    The certificates are those of Client. `token` returns the bearer token of a trader's id, of `execution` or of
+    `compliance`; it is called before each call. The service then determines the actors, and `actors` is None. Raises
+    ValueError if a token would be sent in clear beyond loopback.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        traders: Sequence[UUID],
+        *,
+        root_certificates: bytes | None = None,
+        certificate_chain: bytes | None = None,
+        private_key: bytes | None = None,
+        token: Callable[[str], str] | None = None,
+    ) -> None:
+        credentials = tls_credentials(None, root_certificates, certificate_chain, private_key)
+        if token:
+            require_secrecy(target, credentials)
+        self.actors: tuple[str, str] | None = None if token else (TRADER_ACTOR, GATEWAY_ACTOR)
+        self._channel = open_channel(target, credentials)
+
+        def client(caller: str, actor: str, **identity: Any) -> Client:
+            if token is None:
+                return Client(self._channel, actor=actor, **identity)
+            return Client(self._channel, token=partial(token, caller), **identity)
+
+        self.traders = {trader_id: client(str(trader_id), TRADER_ACTOR, trader_id=trader_id) for trader_id in traders}
+        self.gateway = client("execution", GATEWAY_ACTOR, role="execution")
+        self.compliance = client("compliance", "replay-compliance", role="compliance")
 
     def __enter__(self) -> Self:
         return self

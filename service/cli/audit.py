@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import Any, BinaryIO, Self
 from uuid import UUID
 
 import click
@@ -43,11 +43,7 @@ class Unreadable(click.ClickException):
 
 
 def _checked(_context: click.Context, _option: click.Parameter, actor: str | None) -> str | None:
-    """Return the actor to send, by default the account's name; None for the service's default, "compliance"."""
-    if actor is None:
-        name = getpass.getuser()
-        return name if ACTOR.fullmatch(name) and not is_reserved(name, RESERVED_ACTORS) else None
-    if not ACTOR.fullmatch(actor) or is_reserved(actor, RESERVED_ACTORS - {"compliance"}):
+    if actor is not None and (not ACTOR.fullmatch(actor) or is_reserved(actor, RESERVED_ACTORS - {"compliance"})):
         raise click.BadParameter(
             "an actor is 1 to 100 printable ASCII characters, and none of the service's own names "
             f"({', '.join(sorted(RESERVED_ACTORS))})."
@@ -55,13 +51,40 @@ def _checked(_context: click.Context, _option: click.Parameter, actor: str | Non
     return actor
 
 
+def _account() -> str | None:
+    """Return the account's name, if it can be recorded; None for the service's default, "compliance"."""
+    name = getpass.getuser()
+    return name if ACTOR.fullmatch(name) and not is_reserved(name, RESERVED_ACTORS) else None
+
+
 def _service(function: Callable[..., None]) -> Callable[..., None]:
     actor = click.option(
         "--actor",
         callback=_checked,
-        help="The reader, for the service's record.  [default: the name of your account, if it can be recorded]",
+        help="The reader, for the service's record.  [default: the name of your account, if it can be recorded; "
+        "with a token or a certificate, what these say]",
     )
-    return options.target(actor(function))
+    token = click.option("--token-file", type=options.FILE, help="File of the bearer token of the call.")
+    return options.target(options.tls(token(actor(function))))
+
+
+def _client(
+    target: str,
+    actor: str | None,
+    token_file: Path | None,
+    tls_ca: Path | None,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+) -> Client:
+    """Return a client of compliance. Raises click.UsageError."""
+    certificates = options.certificates(tls_ca, tls_cert, tls_key)
+    token = options.token(token_file) if token_file else None
+    # The service refuses an actor that differs from the one of a token or a certificate.
+    named = actor if actor or token or tls_cert else _account()
+    try:
+        return Client(target, role="compliance", actor=named, token=token, **certificates)
+    except ValueError as error:
+        raise click.UsageError(f"{error}.") from error
 
 
 @click.group()
@@ -82,16 +105,17 @@ def audit() -> None:
     help="bundle proves itself; the others are flat files shaped after CAT's events.",
 )
 @_service
-def export(file: Path, start: int, end: int | None, format_: str, target: str, actor: str | None) -> None:
+def export(file: Path, start: int, end: int | None, format_: str, **access: Any) -> None:
     """Write the ledger, or a part of it, to FILE.
 
     A file appears only when it is complete. Standard output (-), pipes and devices are written to directly.
     """
     form = ExportFormat[format_.upper().replace("-", "_")]
     count = 0
+    client = _client(**access)
     try:
         with (
-            Client(target, role="compliance", actor=actor) as client,
+            client,
             _written(file) as writing,
             _Bar("exporting") as bar,
         ):
@@ -100,7 +124,7 @@ def export(file: Path, start: int, end: int | None, format_: str, target: str, a
                 count = piece.exported_count
                 bar.update(piece.exported_count, piece.total_count)
     except BlotterError as error:
-        raise Unreadable(f"{target}: {error}") from error
+        raise Unreadable(f"{access['target']}: {error}") from error
     except BrokenPipeError:  # the reader of the output has closed it, as `head` does; Click exits silently
         raise
     except OSError as error:
@@ -124,13 +148,13 @@ def verify_(arguments: tuple[str, ...]) -> None:
     help="Where to.  [default: the screen]",
 )
 @_service
-def receipt(log_id: UUID, output: Path, target: str, actor: str | None) -> None:
+def receipt(log_id: UUID, output: Path, **access: Any) -> None:
     """Fetch the receipt of the execution log LOG_ID (C2SP tlog-proof)."""
     try:
-        with Client(target, role="compliance", actor=actor) as client:
+        with _client(**access) as client:
             proof = client.get_inclusion_proof(log_id)
     except BlotterError as error:
-        raise Unreadable(f"{target}: {error}") from error
+        raise Unreadable(f"{access['target']}: {error}") from error
     note = parse_note(proof.checkpoint.note)
     try:
         with _written(output) as writing:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
 from random import SystemRandom
+from typing import Any, cast
 from uuid import UUID
 
 import click
@@ -93,6 +94,16 @@ def _trader_ids(function: Callable[..., None]) -> Callable[..., None]:
     )(function)
 
 
+def _service(function: Callable[..., None]) -> Callable[..., None]:
+    tokens = click.option(
+        "--tokens",
+        type=click.Path(exists=True, file_okay=False, path_type=Path),
+        help="Folder with the bearer tokens of the callers, in files named TRADER-ID, execution and compliance. "
+        "They are read before each call. The actors in the trail are then not checked.",
+    )
+    return options.target(options.tls(tokens(function)))
+
+
 @click.command(epilog=_EPILOG)
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--symbol", help="The instrument, such as AAPL; default: from LOBSTER's file name.")
@@ -106,9 +117,9 @@ def _trader_ids(function: Callable[..., None]) -> Callable[..., None]:
     help="The number of traders to use.  [default: all]",
 )
 @_trader_ids
-@options.target
+@_service
 def replay(
-    file: Path, symbol: str | None, day: datetime | None, count: int | None, trader_ids: tuple[UUID, ...], target: str
+    file: Path, symbol: str | None, day: datetime | None, count: int | None, trader_ids: tuple[UUID, ...], **access: Any
 ) -> None:
     """Play the order flow of a LOBSTER message FILE, and check every response, stream and record.
 
@@ -127,7 +138,8 @@ def replay(
         raise NotPlayed(f"{file}, {error}") from error
     except OSError as error:
         raise NotPlayed(f"{file} cannot be read: {error.strerror}") from error
-    raise SystemExit(run(flow, target, _traders(trader_ids, count)))
+    desk = _desk(_traders(trader_ids, count), **access)
+    raise SystemExit(run(flow, access["target"], desk))
 
 
 @click.command(epilog=_EPILOG)
@@ -137,8 +149,8 @@ def replay(
     "--pace", type=click.FloatRange(min=0), default=40, show_default=True, help="Steps per second; 0: no limit."
 )
 @_trader_ids
-@options.target
-def demo(seed: int | None, orders: int, pace: float, trader_ids: tuple[UUID, ...], target: str) -> None:
+@_service
+def demo(seed: int | None, orders: int, pace: float, trader_ids: tuple[UUID, ...], **access: Any) -> None:
     """Play a generated order flow, and print the events of its orders.
 
     The flow includes partial and late fills, overfills, corrections and busts, cancels that lose the race with a fill,
@@ -146,19 +158,40 @@ def demo(seed: int | None, orders: int, pace: float, trader_ids: tuple[UUID, ...
     The checks are those of `replay`. The same --seed and --orders play the same flow again.
     """
     chosen = SystemRandom().randrange(1_000_000) if seed is None else seed
-    traders = _traders(trader_ids, None)
-    raise SystemExit(run(demo_flow.generate(chosen, orders), target, traders, pace=pace, show_events=True))
+    desk = _desk(_traders(trader_ids, None), **access)
+    raise SystemExit(run(demo_flow.generate(chosen, orders), access["target"], desk, pace=pace, show_events=True))
 
 
-def run(flow: Flow, target: str, traders: Sequence[UUID], *, pace: float = 0.0, show_events: bool = False) -> int:
+def _desk(
+    traders: Sequence[UUID],
+    target: str,
+    tokens: Path | None,
+    tls_ca: Path | None,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+) -> Desk:
+    """Return the clients of the callers. Raises click.UsageError."""
+
+    def token(caller: str) -> str:
+        return options.token(cast("Path", tokens) / caller)
+
+    certificates = options.certificates(tls_ca, tls_cert, tls_key)
+    try:
+        return Desk(target, traders, token=token if tokens else None, **certificates)
+    except ValueError as error:
+        raise click.UsageError(f"{error}.") from error
+
+
+def run(flow: Flow, target: str, desk: Desk, *, pace: float = 0.0, show_events: bool = False) -> int:
     """Play a flow, compare, print the result, and return the exit status. Raises NotPlayed."""
+    traders = tuple(desk.traders)
     if not flow.steps:
         raise NotPlayed(f"{flow.source} has no steps to play.")
     screen = Screen({trader_id: DEMO_TRADERS.get(trader_id, str(trader_id)[:8]) for trader_id in traders})
     book = Book.of(flow.steps, traders)
     _print_flow(flow, target, len(traders))
     try:
-        with Desk(target, traders) as desk:
+        with desk:
             _check_service(desk, target)
             on_event = screen.event if show_events else screen.ignore
             with watching(desk, book, on_event) as watchers:

@@ -93,3 +93,29 @@ def test_a_target_without_a_port_is_refused(target: str) -> None:
     result = CliRunner().invoke(demo, ["--target", target])
     assert result.exit_code == 2
     assert f"{target!r} must be HOST:PORT" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--tls-cert", "{file}"], "--tls-cert and --tls-key require each other"),
+        (["--tls-cert", "{file}", "--tls-key", "{file}"], "--tls-cert requires --tls-ca"),
+        (["--tokens", "{folder}"], "a token is not sent to blotter.example:443 without TLS"),
+        (["--tokens", "{file}"], "--tokens"),
+    ],
+)
+def test_invalid_credentials(arguments: list[str], message: str, messages: Path) -> None:
+    paths = {"file": messages, "folder": messages.parent}
+    given = [argument.format(**paths) for argument in arguments]
+    result = CliRunner().invoke(demo, ["--target", "blotter.example:443", *given])
+    assert result.exit_code == 2
+    assert message in " ".join(result.output.split())
+
+
+def test_a_file_that_holds_no_token_is_named(nowhere: str, tmp_path: Path) -> None:
+    trader_id = "a11ce000-0000-4000-8000-000000000001"
+    (tmp_path / trader_id).write_text("not a token\n")
+    result = CliRunner().invoke(demo, ["--target", nowhere, "--trader-id", trader_id, "--tokens", str(tmp_path)])
+    assert result.exit_code == 1
+    assert f"{tmp_path / trader_id}: the token must consist of" in result.output
+    assert "not a token" not in result.output

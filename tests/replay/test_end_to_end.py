@@ -161,7 +161,7 @@ def test_differences_make_the_exit_status_1(server: Server, capsys: pytest.Captu
     flow = generate(3, 5)
     with Client(server.target, trader_id=Book.of(flow.steps, TRADERS).trader_of("DEMO-3-5-0")) as client:
         client.submit_order("TSLA", Side.BUY, OrderType.MARKET, 1, client_order_id="DEMO-3-5-0")
-    assert run(flow, server.target, TRADERS) == 1
+    assert run(flow, server.target, Desk(server.target, TRADERS)) == 1
     assert "outcome is 'CLIENT_ORDER_ID_REUSED', must be 'RECORDED'" in capsys.readouterr().err
 
 
@@ -173,7 +173,7 @@ def test_unknown_traders_cannot_be_played(server: Server) -> None:
 
 def test_the_actors_of_the_replay_are_in_the_audit_trail(server: Server) -> None:
     flow = lobster.read(["1,1,7,18,5853300,1", "2,4,7,18,5853300,1"], "AAPL", date(2012, 6, 21))
-    assert run(flow, server.target, (ALICE,)) == 0
+    assert run(flow, server.target, Desk(server.target, [ALICE])) == 0
     with Client(server.target, role="compliance") as auditor:
         actors = [log.actor for log in auditor.list_execution_logs(trader_id=UUID(str(ALICE)))]
     assert actors == ["replay-trader", "replay-gateway"]

@@ -12,7 +12,7 @@ import grpc
 from blotter_client.audit import AuditCalls
 from blotter_client.calls import Calls, Token
 from blotter_client.channel import close_channel, open_channel, require_secrecy, tls_credentials
-from blotter_client.metadata import Identity, Role
+from blotter_client.metadata import Identity, Role, checked_token
 from blotter_client.orders import OrderCalls
 from blotter_client.streams import Timing
 
@@ -61,6 +61,8 @@ class Client(OrderCalls, AuditCalls):
         credentials = tls_credentials(credentials, root_certificates, certificate_chain, private_key)
         identified = token is not None or credentials is not None
         identity = Identity(trader_id, role, desk_id, actor, authenticated=identified)
+        if isinstance(token, str):
+            checked_token(token)
         self._owned: grpc.Channel | None = None
         if isinstance(channel, str):
             if token is not None:

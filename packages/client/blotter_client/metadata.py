@@ -43,7 +43,7 @@ class Identity:
     def metadata(self, request_id: str, token: str | None) -> Metadata:
         """Return the metadata of one call. Raises ValueError if the token cannot be a bearer token."""
         values = {
-            "authorization": None if token is None else f"Bearer {_checked(token)}",
+            "authorization": None if token is None else f"Bearer {checked_token(token)}",
             "x-trader-id": self.trader_id,
             "x-caller-role": self.role,
             "x-desk-id": self.desk_id,
@@ -53,7 +53,7 @@ class Identity:
         return tuple((name, str(value)) for name, value in values.items() if value is not None)
 
 
-def _checked(token: str) -> str:
+def checked_token(token: str) -> str:
     """Return the token if it has the form of RFC 6750, section 2.1. Raises ValueError, without the token."""
     if not _TOKEN.fullmatch(token):
         raise ValueError("the token must consist of letters, digits and -._~+/ (RFC 6750), without spaces or newlines")

@@ -14,7 +14,7 @@ from blotter_client.aio.calls import AsyncCalls, AsyncToken
 from blotter_client.aio.orders import AsyncOrderCalls
 from blotter_client.aio.streams import AsyncTiming
 from blotter_client.channel import close_async_channel, open_async_channel, require_secrecy, tls_credentials
-from blotter_client.metadata import Identity, Role
+from blotter_client.metadata import Identity, Role, checked_token
 
 
 class AsyncClient(AsyncOrderCalls, AsyncAuditCalls):
@@ -61,6 +61,8 @@ class AsyncClient(AsyncOrderCalls, AsyncAuditCalls):
         credentials = tls_credentials(credentials, root_certificates, certificate_chain, private_key)
         identified = token is not None or credentials is not None
         identity = Identity(trader_id, role, desk_id, actor, authenticated=identified)
+        if isinstance(token, str):
+            checked_token(token)
         self._owned: grpc.aio.Channel | None = None
         if isinstance(channel, str):
             if token is not None:
