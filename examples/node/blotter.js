@@ -1,5 +1,5 @@
 'use strict';
-// A client for Blotter: identity, errors with their details, retries, and streams that resume.
+// A client for Blotter: identity, TLS, tokens, errors with their details, retries, and streams that resume.
 
 const { setTimeout: sleep } = require('node:timers/promises');
 const grpc = require('@grpc/grpc-js');
@@ -22,6 +22,9 @@ const CHANNEL = {
   'grpc.max_reconnect_backoff_ms': 2_000,
 };
 
+/** Return whether the target is on this host; a token is not sent further without TLS. */
+const isLoopback = (target) => /^(localhost|127(\.\d{1,3}){3}|\[::1\]):\d+$/.test(target);
+
 /** Return the delay in ms if the server has not set one: exponential, with jitter. */
 const backoff = (attempt) => Math.min(200 * 2 ** attempt, 5_000) * (0.5 + Math.random() / 2);
 
@@ -42,20 +45,38 @@ class BlotterError extends Error {
 }
 
 class Trader {
-  /** `folder` is the folder that `blotter protos` has written. */
-  constructor(target, traderId, folder) {
+  /**
+   * `folder` is the folder that `blotter protos` has written. `rootCertificates`, `certificate` and `key` are PEM in
+   * Buffers: the authorities of the service's certificate, and the client's own certificate if the service requires
+   * one. `token` is a function that returns the bearer token of each call; with it, `traderId` may be undefined.
+   */
+  constructor(target, traderId, folder, { rootCertificates, certificate, key, token } = {}) {
+    if (token && !rootCertificates && !isLoopback(target)) {
+      throw new Error(`a token is not sent to ${target} without TLS`);
+    }
+    const credentials = rootCertificates
+      ? grpc.credentials.createSsl(rootCertificates, key, certificate)
+      : grpc.credentials.createInsecure();
     this.types = protoLoader.loadSync(FILES, { ...LOADING, includeDirs: [folder] });
     const { OrderService } = grpc.loadPackageDefinition(this.types).blotter.orders.v1;
-    this.orders = new OrderService(target, grpc.credentials.createInsecure(), CHANNEL);
-    this.identity = new grpc.Metadata();
-    this.identity.set('x-trader-id', traderId);
+    this.orders = new OrderService(target, credentials, CHANNEL);
+    this.traderId = traderId;
+    this.token = token;
+  }
+
+  /** Return the metadata of one call. */
+  identity() {
+    const metadata = new grpc.Metadata();
+    if (this.traderId) metadata.set('x-trader-id', this.traderId);
+    if (this.token) metadata.set('authorization', `Bearer ${this.token()}`);
+    return metadata;
   }
 
   /** Make one call. */
   call(method, request) {
     return new Promise((resolve, reject) => {
       const options = { deadline: Date.now() + 10_000 };
-      this.orders[method](request, this.identity, options, (error, response) =>
+      this.orders[method](request, this.identity(), options, (error, response) =>
         error ? reject(this.decode(error)) : resolve(response));
     });
   }
@@ -75,23 +96,27 @@ class Trader {
 
   /**
    * Yield the messages of WatchOrders. After an interruption the stream resumes after the last message that the caller
-   * has handled, and the error is passed to `onInterruption`. An interruption within the snapshot starts a new
-   * snapshot. To resume after a restart of the program, store the last `resume_token` and pass it in the request.
+   * has handled, and the error is passed to `onInterruption`. After TOKEN_EXPIRED it resumes with the next token, unless
+   * that one is refused too. An interruption within the snapshot starts a new snapshot. To resume after a restart of the program, store the last `resume_token` and pass it in the request.
    */
   async *watchOrders({ onInterruption = () => {}, ...request } = {}) {
+    let expired = false;
     for (let attempt = 0; ; attempt += 1) {
-      const stream = this.orders.WatchOrders(request, this.identity);
+      const stream = this.orders.WatchOrders(request, this.identity());
       stream.on('error', () => {}); // handled below; without a listener a cancelled stream ends the process
       try {
         for await (const message of stream) {
           attempt = 0;
+          expired = false;
           yield message;
           if (message.resume_token) request.resume_token = message.resume_token;
         }
         return;
       } catch (error) {
         const interruption = this.decode(error);
-        if (!interruption.retryable && interruption.reason !== 'SLOW_CONSUMER') throw interruption;
+        const renewable = interruption.reason === 'TOKEN_EXPIRED' && Boolean(this.token) && !expired;
+        if (!interruption.retryable && interruption.reason !== 'SLOW_CONSUMER' && !renewable) throw interruption;
+        expired ||= renewable;
         onInterruption(interruption);
         await sleep(interruption.retryAfter ?? backoff(attempt));
       } finally {

@@ -2,6 +2,7 @@
 // Enters orders, one per second, and watches them. If the server is restarted meanwhile, each event is received once.
 
 const { randomUUID } = require('node:crypto');
+const { readFileSync } = require('node:fs');
 const { setTimeout: sleep } = require('node:timers/promises');
 const { Trader } = require('./blotter');
 
@@ -10,10 +11,15 @@ const {
   TRADER_ID: traderId = '11111111-0000-4000-8000-000000000000', // Ada, a demo trader of the embedded database
   PROTOS: folder = `${__dirname}/protos`,
   ORDERS: count = '10',
+  TLS_CA: authority, // the file of the certificate authority; undefined: no TLS
+  TOKEN_FILE: tokenFile, // the file of the bearer token, which is read before each call
 } = process.env;
 
 async function main() {
-  const trader = new Trader(target, traderId, folder);
+  const trader = new Trader(target, traderId, folder, {
+    rootCertificates: authority && readFileSync(authority),
+    token: tokenFile && (() => readFileSync(tokenFile, 'utf8').trim()),
+  });
   const run = randomUUID().slice(0, 8);
   const order = (number) => ({
     client_order_id: `${run}-${number}`,
