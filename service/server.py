@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -26,6 +27,7 @@ from service.interceptors.admission import Admission
 from service.interceptors.backpressure import Backpressure
 from service.interceptors.errors import Errors
 from service.interceptors.identity import MetadataIdentity
+from service.interceptors.limits import Buckets, CallRate, OpenStreams
 from service.interceptors.permissions import Permissions
 from service.interceptors.requests import Requests
 from service.interceptors.telemetry import StreamStarts, Telemetry, ignore_disconnects
@@ -169,6 +171,7 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
                 Requests(),
                 MetadataIdentity(),
                 Permissions(),
+                *_limits(settings, metrics),
                 StreamStarts(settings.log_calls),
                 backpressure,
             ],
@@ -225,6 +228,15 @@ async def _metrics_port(stop: AsyncExitStack, settings: Settings, metrics: Metri
         ) from error
     log.info("Metrics are at http://%s:%d/metrics", listen.rpartition(":")[0], port)
     return port
+
+
+def _limits(settings: Settings, metrics: Metrics) -> list[aio.ServerInterceptor]:
+    """Return the limits of each caller."""
+    streams = OpenStreams(settings.max_streams_per_caller, settings.max_exports_per_caller)
+    rate = settings.calls_per_second
+    if not rate:
+        return [streams]
+    return [CallRate(Buckets(rate, settings.calls_burst or math.ceil(rate)), metrics), streams]
 
 
 def _add_grpc_services(settings: Settings, server: aio.Server) -> None:

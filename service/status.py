@@ -20,7 +20,10 @@ MOST_VIOLATIONS = 30
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A status code and, where a retry of the same call may succeed, the delay before it."""
+    """A status code and, where a retry of the same call may succeed, the delay before it.
+
+    RateLimited states its own delay.
+    """
 
     code: StatusCode
     retry_after: timedelta | None = None
@@ -55,6 +58,9 @@ TABLE: dict[type[BlotterError], Answer] = {
     errors.OrderClosed: Answer(StatusCode.FAILED_PRECONDITION),
     errors.Overfill: Answer(StatusCode.FAILED_PRECONDITION),
     errors.SlowConsumer: Answer(StatusCode.RESOURCE_EXHAUSTED),
+    errors.RateLimited: Answer(StatusCode.RESOURCE_EXHAUSTED),
+    # The streams of a connection that is lost count until the server notices.
+    errors.TooManyStreams: Answer(StatusCode.RESOURCE_EXHAUSTED, timedelta(seconds=5)),
     errors.Draining: Answer(StatusCode.UNAVAILABLE, timedelta(seconds=1)),
     errors.DatabaseUnavailable: Answer(StatusCode.UNAVAILABLE, timedelta(seconds=1)),
     errors.DatabaseBusy: Answer(StatusCode.UNAVAILABLE, timedelta(milliseconds=200)),
@@ -78,9 +84,10 @@ def status_of(error: Exception, request_id: str) -> status_pb2.Status:
             for violation in error.violations[:MOST_VIOLATIONS]
         ]
         details.append(error_details_pb2.BadRequest(field_violations=violations))
-    if answer.retry_after is not None:
+    retry_after = error.wait if isinstance(error, errors.RateLimited) else answer.retry_after
+    if retry_after is not None:
         retry = error_details_pb2.RetryInfo()
-        retry.retry_delay.FromTimedelta(answer.retry_after)
+        retry.retry_delay.FromTimedelta(retry_after)
         details.append(retry)
     return _status(answer.code, str(error), details)
 

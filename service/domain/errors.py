@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import ClassVar
 
 
@@ -230,6 +231,27 @@ class SlowConsumer(BlotterError):
 
     reason = "SLOW_CONSUMER"
     sentence = "The stream was not read for too long; resume with the last token, nothing is lost."
+
+
+class RateLimited(BlotterError):
+    """The caller has made more calls than its rate permits. `wait`: the time until its next call passes."""
+
+    reason = "RATE_LIMITED"
+
+    def __init__(self, wait: timedelta) -> None:
+        super().__init__(
+            f"The caller exceeds its rate of calls, and nothing was done; call again in {wait.total_seconds():g} s."
+        )
+        self.wait = wait
+
+
+class TooManyStreams(BlotterError):
+    """The caller has as many streams, or exports, open as one caller may."""
+
+    reason = "TOO_MANY_STREAMS"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"The caller has {most} such streams open, the most that it may; close one.", most=str(most))
 
 
 class Draining(BlotterError):

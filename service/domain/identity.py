@@ -18,6 +18,9 @@ class CallerKind(StrEnum):
     COMPLIANCE = "compliance"
 
 
+CallerKey = tuple[CallerKind, UUID | str]
+
+
 @dataclass(slots=True)
 class Reading:
     """The request of a caller of compliance, recorded once, in the transaction of the call's first read."""
@@ -46,6 +49,11 @@ class Caller:
     desk_id: UUID | None = None
     subject: str | None = None
     expires_at: float | None = None
+
+    @property
+    def key(self) -> CallerKey:
+        """What identifies the caller in limits and queues: the trader or the desk, else the subject or the actor."""
+        return self.kind, self.trader_id or self.desk_id or self.subject or self.actor
 
 
 UUID_TEXT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)

@@ -152,7 +152,7 @@ class _Call:
     @property
     def key(self) -> Key:
         """The caller's key in the queue."""
-        return self.caller.trader_id or self.caller.actor
+        return self.caller.key
 
     def hint(self) -> None:
         """Report that there may be new events: after a commit, or when it is unknown whether there was one."""

@@ -9,6 +9,18 @@ from pydantic_settings import BaseSettings
 class LimitSettings(BaseSettings):
     """Limits of requests, connections and callers. Those of the database are in the group of the database."""
 
+    calls_per_second: float = Field(
+        0, ge=0, description="Calls a second of one caller, each item of a batch counted; 0: no maximum."
+    )
+    calls_burst: int = Field(
+        0, ge=0, description="Calls that one caller may make at once after a pause; 0: as many as in one second."
+    )
+    max_streams_per_caller: int = Field(
+        100, ge=1, description="Maximum number of open WatchOrders and StreamExecutionLogs streams of one caller."
+    )
+    max_exports_per_caller: int = Field(
+        2, ge=1, description="Maximum number of open ExportExecutionLogs and ReconcileOrders calls of one caller."
+    )
     max_request_bytes: int = Field(
         4 * 1024 * 1024, ge=1024, le=2**31 - 1, description="Maximum size of a request message, in bytes."
     )

@@ -1,6 +1,7 @@
 """The status of a failed call: the table of errors, and a fixed message for an unexpected exception."""
 
 import logging
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import grpc
@@ -27,6 +28,8 @@ FOR_EXAMPLE: dict[type[BlotterError], BlotterError] = {
     errors.InvalidRequest: errors.InvalidRequest(FieldViolation("price", "must be above 0")),
     errors.IdentityMalformed: errors.IdentityMalformed("x-trader-id must be a UUID."),
     errors.WrongRole: errors.WrongRole("execution", "trader"),
+    errors.RateLimited: errors.RateLimited(timedelta(milliseconds=350)),
+    errors.TooManyStreams: errors.TooManyStreams(100),
 }
 Detail = TypeVar("Detail", bound=Message)
 CODES = {
@@ -37,7 +40,7 @@ CODES = {
     "NOT_FOUND": "ORDER_NOT_FOUND LOG_NOT_FOUND CHECKPOINT_NOT_FOUND FILL_NOT_FOUND",
     "ALREADY_EXISTS": "CLIENT_ORDER_ID_REUSED REPORT_ID_REUSED EXECUTION_ID_REUSED REQUEST_KEY_REUSED",
     "FAILED_PRECONDITION": "ORDER_CLOSED OVERFILL REQUEST_PENDING REQUEST_NOT_PENDING",
-    "RESOURCE_EXHAUSTED": "SLOW_CONSUMER",
+    "RESOURCE_EXHAUSTED": "SLOW_CONSUMER RATE_LIMITED TOO_MANY_STREAMS",
     "UNAVAILABLE": "LOG_NOT_YET_IN_LEDGER DRAINING DATABASE_UNAVAILABLE DATABASE_BUSY",
     "DATA_LOSS": "LEDGER_DAMAGED",
     "ABORTED": "ABORTED ORDER_CHANGED",
@@ -51,6 +54,8 @@ RETRY_SECONDS = {
     "DATABASE_UNAVAILABLE": 1.0,
     "DATABASE_BUSY": 0.2,
     "ABORTED": 0.1,
+    "RATE_LIMITED": 0.35,
+    "TOO_MANY_STREAMS": 5.0,
 }
 
 

@@ -35,7 +35,7 @@ def test_no_setting_is_named_that_does_not_exist() -> None:
 def test_every_error_is_shown_with_its_status_and_its_retry() -> None:
     rows = re.findall(r"^\| `([A-Z_]+)` \| `([A-Z_]+)` \| .+? \| ([^|]+) \| .+? \|$", ERRORS, flags=re.MULTILINE)
     assert len(rows) == len(set(rows))
-    statuses = {(answer.code.name, error.reason, _retry(answer)) for error, answer in TABLE.items()}
+    statuses = {(answer.code.name, error.reason, _retry(error, answer)) for error, answer in TABLE.items()}
     assert set(rows) == statuses | {("INTERNAL", "INTERNAL", "no")}
 
 
@@ -47,7 +47,9 @@ def _is_error(kind: object) -> bool:
     return isinstance(kind, type) and issubclass(kind, BlotterError) and kind is not BlotterError
 
 
-def _retry(answer: Answer) -> str:
+def _retry(error: type[BlotterError], answer: Answer) -> str:
+    if error is errors.RateLimited:
+        return "after the time that it names"
     return "no" if answer.retry_after is None else f"after {answer.retry_after.total_seconds():g} s"
 
 

@@ -1,0 +1,110 @@
+"""Limits of each caller: calls a second, and streams at one time. Calls that need no identity are not counted."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter, OrderedDict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+from service.domain.errors import RateLimited, TooManyStreams
+from service.domain.identity import CALLER, CallerKey
+from service.domain.permissions import needs_identity
+from service.interceptors.around import Around, Context, Handler
+from service.observability.metrics import Metrics
+
+MOST_BUCKETS = 10_000
+"""The number of callers that are remembered. Beyond it the one that has not called for longest is forgotten."""
+
+ITEMS = {
+    "/blotter.orders.v1.OrderService/BatchSubmitOrders": "orders",
+    "/blotter.orders.v1.OrderService/BatchCancelOrders": "requests",
+    "/blotter.orders.v1.OrderService/BatchReplaceOrders": "requests",
+    "/blotter.orders.v1.OrderService/BatchReportExecutions": "reports",
+}
+"""The field of the items of each batch."""
+
+WATCHES = {"/blotter.orders.v1.OrderService/WatchOrders", "/blotter.audit.v1.AuditService/StreamExecutionLogs"}
+EXPORTS = {
+    "/blotter.audit.v1.AuditService/ExportExecutionLogs",
+    "/blotter.audit.v1.AuditService/ReconcileOrders",
+}
+"""The methods that read the whole record, page by page."""
+
+
+class Buckets:
+    """A token bucket for each caller: it holds `burst` tokens at most, and gains `rate` a second.
+
+    A call passes if the bucket holds a token. It takes as many as it has items, if need be below zero: so a batch may
+    be larger than the bucket, and the calls after it wait for what it took.
+    """
+
+    def __init__(self, rate: float, burst: int) -> None:
+        self._interval = 1 / rate
+        self._patience = (max(burst, 1) - 1) * self._interval
+        # When each bucket is full again. A caller that is not in it has a full bucket.
+        self._full_at: OrderedDict[CallerKey, float] = OrderedDict()
+
+    def take(self, caller: CallerKey, tokens: int, now: float) -> float:
+        """Take the tokens and return 0, or take none and return the seconds until the bucket holds a token."""
+        full_at = max(self._full_at.get(caller, now), now)
+        wait = full_at - self._patience - now
+        if wait > 0:
+            return wait
+        self._full_at[caller] = full_at + tokens * self._interval
+        self._full_at.move_to_end(caller)
+        while len(self._full_at) > MOST_BUCKETS or next(iter(self._full_at.values())) <= now:
+            self._full_at.popitem(last=False)
+        return 0
+
+
+class CallRate(Around):
+    """Refuses the calls of a caller that exceeds its rate, with RateLimited. Inside the identity interceptor."""
+
+    def __init__(self, buckets: Buckets, metrics: Metrics) -> None:
+        self._buckets = buckets
+        self._metrics = metrics
+
+    def applies(self, method: str, handler: Handler) -> bool:
+        """Return whether a call of the method has a caller."""
+        return needs_identity(method)
+
+    @asynccontextmanager
+    async def around(self, method: str, request: Any, context: Context) -> AsyncIterator[None]:
+        """Let the call pass, or raise RateLimited."""
+        caller = CALLER.get()
+        items = len(getattr(request, ITEMS[method])) if method in ITEMS else 1
+        wait = self._buckets.take(caller.key, max(items, 1), time.monotonic())
+        if wait:
+            self._metrics.rate_limited.labels(caller.kind).inc()
+            raise RateLimited(timedelta(milliseconds=math.ceil(wait * 1000)))
+        yield
+
+
+class OpenStreams(Around):
+    """Refuses a stream of a caller that has too many open, with TooManyStreams. Inside the identity interceptor."""
+
+    def __init__(self, watches: int, exports: int) -> None:
+        self._most = dict.fromkeys(WATCHES, watches) | dict.fromkeys(EXPORTS, exports)
+        self._open: Counter[tuple[CallerKey, bool]] = Counter()
+
+    def applies(self, method: str, handler: Handler) -> bool:
+        """Return whether the method is a stream that is counted."""
+        return method in self._most
+
+    @asynccontextmanager
+    async def around(self, method: str, request: Any, context: Context) -> AsyncIterator[None]:
+        """Count the stream while it is open, or raise TooManyStreams."""
+        key, most = (CALLER.get().key, method in EXPORTS), self._most[method]
+        if self._open[key] >= most:
+            raise TooManyStreams(most)
+        self._open[key] += 1
+        try:
+            yield
+        finally:
+            self._open[key] -= 1
+            if not self._open[key]:
+                del self._open[key]
