@@ -23,10 +23,11 @@ from blotter.orders.v1 import order_service_pb2, order_service_pb2_grpc
 from blotter_verifier.notes import Verifier
 from service.domain.identity import CallerKind
 from service.expiry import Expiry
+from service.identification import identification
 from service.interceptors.admission import Admission
 from service.interceptors.backpressure import Backpressure
 from service.interceptors.errors import Errors
-from service.interceptors.identity import MetadataIdentity
+from service.interceptors.identity import Identity
 from service.interceptors.limits import Buckets, CallRate, OpenStreams
 from service.interceptors.permissions import Permissions
 from service.interceptors.requests import Requests
@@ -53,6 +54,7 @@ from service.servicers.health import HealthServicer
 from service.servicers.orders import OrderServicer
 from service.settings import Settings
 from service.streams import Feed
+from service.tls import ServerTls
 
 SERVICES = tuple(
     file.services_by_name[name].full_name
@@ -120,7 +122,7 @@ class Running:
 async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
     """Serve until the context ends; then end streams at once, and calls within the grace.
 
-    Raises AddressInUse, and DatabaseUnavailable when a login or the sequencer cannot connect at the start.
+    Raises AddressInUse, TlsRefused, and DatabaseUnavailable when a login or the sequencer cannot connect at the start.
     """
     metrics = Metrics()
     database = Database(
@@ -161,6 +163,7 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
         orders = Orders(database, committed)
         admission = Admission()
         backpressure = Backpressure(metrics, settings.slow_consumer_seconds)
+        callers = await stop.enter_async_context(identification(settings, own, backpressure.subjects, metrics))
 
         ignore_disconnects()
         server = aio.server(
@@ -169,7 +172,7 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
                 Errors(),
                 admission,
                 Requests(),
-                MetadataIdentity(),
+                Identity(callers.authentication, metrics, certificates=callers.certificates),
                 Permissions(),
                 *_limits(settings, metrics),
                 StreamStarts(settings.log_calls),
@@ -192,10 +195,7 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
         # Calls may arrive as soon as the server starts: health must be correct by then.
         liveness = Liveness(Probe(own), settings.health_seconds, database_answers)
         await liveness.probe()
-        try:
-            port = server.add_insecure_port(settings.listen)
-        except RuntimeError as error:
-            raise AddressInUse(f"Cannot listen on {settings.listen}: it is in use, or not an address.") from error
+        port = _listen(server, settings.listen, callers.tls)
         await server.start()
         expiry = Expiry(DueCancels(own, committed), settings.expiry_poll_ms / 1000, metrics)
         tasks = [
@@ -203,6 +203,7 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
             asyncio.create_task(expiry.run(), name="expiry"),
             asyncio.create_task(liveness.run(), name="liveness"),
         ]
+        tasks += [asyncio.create_task(run, name=name) for name, run in callers.running(backpressure.end_refused)]
         if settings.sequencer:
             tasks.append(asyncio.create_task(sequencer.run(), name="sequencer"))
         stop.push_async_callback(_end, tasks, sequencer, grace)
@@ -213,6 +214,15 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
         stop.callback(admission.drain)
         stop.callback(grace.left)  # the first step
         yield Running(port, feed, backpressure, metrics, metrics_port, tasks)
+
+
+def _listen(server: aio.Server, address: str, tls: ServerTls | None) -> int:
+    """Listen on an address and return its port. Raises AddressInUse and TlsRefused."""
+    credentials = tls.credentials() if tls else None
+    try:
+        return server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
+    except RuntimeError as error:
+        raise AddressInUse(f"Cannot listen on {address}: it is in use, or not an address.") from error
 
 
 async def _metrics_port(stop: AsyncExitStack, settings: Settings, metrics: Metrics) -> int | None:

@@ -14,7 +14,7 @@ import click
 from pydantic import ValidationError
 
 from blotter_verifier.notes import InvalidKey
-from service import logs, migrations, resources, server
+from service import identification, logs, migrations, resources, server, tls
 from service.cli import provisioning
 from service.cli.audit import audit
 from service.cli.health import health
@@ -59,7 +59,9 @@ class _Commands(click.Group):
             InvalidKey,
             migrations.MigrationRefused,
             migrations.WrongRevision,
+            identification.KeysUnreadable,
             server.AddressInUse,
+            tls.TlsRefused,
             traders_repository.TraderRefused,
         ) as error:
             raise click.ClickException(str(error)) from error

@@ -83,6 +83,57 @@ class IdentityMalformed(BlotterError):
     reason = "IDENTITY_MALFORMED"
 
 
+class TokenInvalid(BlotterError):
+    """A bearer token that is not accepted. The cause is one of a fixed list and holds nothing of the token."""
+
+    reason = "TOKEN_INVALID"
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(f"The bearer token is not accepted: {cause}.")
+
+
+class TokenExpired(BlotterError):
+    """A bearer token, of a new call or of an open stream, that has expired."""
+
+    reason = "TOKEN_EXPIRED"
+    sentence = "The bearer token has expired; call again with a new one, and resume a stream with its last token."
+
+
+class CertificateExpired(BlotterError):
+    """A client certificate that has expired since the connection was made."""
+
+    reason = "CERTIFICATE_EXPIRED"
+    sentence = "The client certificate has expired; connect again with a new one."
+
+
+class CertificateRevoked(BlotterError):
+    """A client certificate that is in the revocation list."""
+
+    reason = "CERTIFICATE_REVOKED"
+    sentence = "The client certificate is revoked."
+
+
+class UnknownPrincipal(BlotterError):
+    """A verified subject that the table principals does not have."""
+
+    reason = "UNKNOWN_PRINCIPAL"
+    sentence = "The subject of the token or certificate is not registered as a principal."
+
+
+class PrincipalDisabled(BlotterError):
+    """A principal whose calls are refused, or that has become another caller while its stream was open."""
+
+    reason = "PRINCIPAL_DISABLED"
+    sentence = "The principal is disabled, or was changed while the stream was open."
+
+
+class IdentityUnavailable(BlotterError):
+    """The caller cannot be verified for now: the issuer's keys or the principals cannot be read."""
+
+    reason = "IDENTITY_UNAVAILABLE"
+    sentence = "The identity of the caller cannot be verified at the moment."
+
+
 class UnknownTrader(BlotterError):
     """A trader who is not registered."""
 

@@ -32,6 +32,17 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
+class ClientCertificate:
+    """The certificate of a client's connection. `expires_at` is in seconds since the epoch."""
+
+    id: tuple[bytes, int]
+    """The issuer (DER) and the serial number, by which it is revoked."""
+    expires_at: float
+    subject: str | None
+    """The SPIFFE id, else the distinguished name (RFC 4514); None where it names nobody, or more than one."""
+
+
+@dataclass(frozen=True, slots=True)
 class Caller:
     """One authenticated caller of one RPC.
 
@@ -49,11 +60,28 @@ class Caller:
     desk_id: UUID | None = None
     subject: str | None = None
     expires_at: float | None = None
+    certificate: ClientCertificate | None = None
 
     @property
     def key(self) -> CallerKey:
         """What identifies the caller in limits and queues: the trader or the desk, else the subject or the actor."""
         return self.kind, self.trader_id or self.desk_id or self.subject or self.actor
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """What the subject of a token or a client certificate may call as. `actor` None: the subject names the actor."""
+
+    kind: CallerKind
+    trader_id: UUID | None = None
+    desk_id: UUID | None = None
+    actor: str | None = None
+    disabled: bool = False
+
+    def is_still(self, caller: Caller) -> bool:
+        """Return whether the caller would be accepted as what it was accepted before."""
+        same = (self.kind, self.trader_id, self.desk_id) == (caller.kind, caller.trader_id, caller.desk_id)
+        return same and not self.disabled
 
 
 UUID_TEXT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)

@@ -3,16 +3,53 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import grpc
 from grpc import aio
 
+from service.authentication.verified import expiry_of
 from service.domain.errors import BlotterError, Draining, SlowConsumer
+from service.domain.identity import CALLER, Caller
 from service.interceptors.around import Context, behaviour_of, cancelled_if_disconnected, rebuilt
 from service.observability.metrics import Metrics
+
+
+class _Stream:
+    """An open stream, and what ends it."""
+
+    def __init__(self, caller: Caller | None) -> None:
+        """`caller` is None where the method needs no identity."""
+        self.caller = caller
+        self.error: BlotterError | None = None
+        self._timeout = asyncio.timeout(None)
+
+    def end(self, error: BlotterError) -> None:
+        """End the stream at once, unless it ends already."""
+        # A timeout that has expired cannot be rescheduled.
+        if self.error is None and not self._timeout.expired():
+            self.error = error
+            self._timeout.reschedule(0)
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """Raise in the stream the error of `end`, or that of its caller's identity when it expires."""
+        loop, caller, expiry = asyncio.get_running_loop(), self.caller, None
+        if caller and caller.expires_at is not None:
+            expiry = loop.call_later(caller.expires_at - time.time(), self.end, expiry_of(caller))
+        try:
+            async with self._timeout:
+                yield
+        except TimeoutError as error:
+            if self.error is None or not self._timeout.expired():
+                raise
+            raise self.error from error
+        finally:
+            if expiry:
+                expiry.cancel()
 
 
 class Backpressure(aio.ServerInterceptor):
@@ -26,15 +63,23 @@ class Backpressure(aio.ServerInterceptor):
         self._metrics = metrics
         self._patience = patience
         self._draining = False
-        self._streams: set[asyncio.Timeout] = set()
+        self._streams: set[_Stream] = set()
 
     def drain(self) -> None:
         """End all open streams at once, and streams that are opened later."""
         self._draining = True
         for stream in self._streams:
-            # A timeout that has expired cannot be rescheduled, and its stream ends already.
-            if not stream.expired():
-                stream.reschedule(0)
+            stream.end(Draining())
+
+    def end_refused(self, refusal: Callable[[Caller], BlotterError | None]) -> None:
+        """End each open stream whose caller is refused by now."""
+        for stream in self._streams:
+            if stream.caller and (error := refusal(stream.caller)):
+                stream.end(error)
+
+    def subjects(self) -> set[str]:
+        """Return the verified subjects of the callers of open streams."""
+        return {stream.caller.subject for stream in self._streams if stream.caller and stream.caller.subject}
 
     async def intercept_service(self, continuation: Any, handler_call_details: grpc.HandlerCallDetails) -> Any:
         """Wrap the handler of one streaming call."""
@@ -49,7 +94,7 @@ class Backpressure(aio.ServerInterceptor):
             token = ""  # not the request's token, which may be the one that is refused
             started = False
             try:
-                async with self._until_drained(), aclosing(servicer(request, context)) as messages:
+                async with self._until_ended(), aclosing(servicer(request, context)) as messages:
                     async for message in messages:
                         if not started:
                             # Sent together with a message that the client does not read, the metadata would stay
@@ -69,22 +114,17 @@ class Backpressure(aio.ServerInterceptor):
         return rebuilt(handler, behaviour)
 
     @asynccontextmanager
-    async def _until_drained(self) -> AsyncIterator[None]:
-        """Raise Draining in the stream as soon as the server drains."""
+    async def _until_ended(self) -> AsyncIterator[None]:
+        """Raise an error in the stream as soon as the server drains or its caller is refused."""
         if self._draining:
             raise Draining
-        stream = asyncio.timeout(None)
-        try:
-            async with stream:
-                self._streams.add(stream)
-                try:
-                    yield
-                finally:
-                    self._streams.discard(stream)
-        except TimeoutError as error:
-            if not stream.expired():
-                raise
-            raise Draining from error
+        stream = _Stream(CALLER.get(None))
+        async with stream.open():
+            self._streams.add(stream)
+            try:
+                yield
+            finally:
+                self._streams.discard(stream)
 
     async def _send(self, sent: Awaitable[None]) -> None:
         try:

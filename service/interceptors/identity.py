@@ -1,7 +1,7 @@
-"""Reads the caller's identity from the call metadata.
+"""Identifies the caller: by a token or a client certificate, or by the call metadata.
 
-The metadata authenticates nobody: listen on loopback, or behind a gateway that authenticates the caller and sets these
-keys itself.
+The metadata alone authenticates nobody: listen on loopback, or behind a gateway that authenticates the caller and sets
+these keys itself.
 """
 
 from __future__ import annotations
@@ -18,19 +18,29 @@ from uuid import UUID
 from google.protobuf.json_format import MessageToDict, SerializeToJsonError
 from google.protobuf.message import Message
 
-from service.domain.errors import FieldViolation, IdentityMalformed, IdentityMissing, InvalidRequest
-from service.domain.identity import CALLER, UUID_TEXT, Caller, CallerKind, Reading
+from service.authentication.certificates import certificate_of
+from service.authentication.verified import Authentication, Credentials
+from service.authentication.verified import Identity as VerifiedIdentity
+from service.domain.errors import BlotterError, FieldViolation, IdentityMalformed, IdentityMissing, InvalidRequest
+from service.domain.identity import CALLER, UUID_TEXT, Caller, CallerKind, ClientCertificate, Reading
 from service.domain.permissions import needs_identity
 from service.domain.text import ACTOR, KEY, RESERVED_ACTORS, is_reserved
 from service.interceptors.around import Around, Context, Handler
 from service.interceptors.telemetry import REQUEST_ID
+from service.observability.metrics import Metrics
 
 _ROLES = {"execution": CallerKind.EXECUTION, "compliance": CallerKind.COMPLIANCE}
 LONGEST_TOKEN = 500
 
 
-class MetadataIdentity(Around):
-    """Reads `x-trader-id` or `x-caller-role`, `x-actor` and `x-request-id`. Health and reflection need none."""
+class Identity(Around):
+    """Sets the caller of each call. Health and reflection need no identity."""
+
+    def __init__(self, authentication: Authentication, metrics: Metrics, *, certificates: bool) -> None:
+        """`certificates` states that clients have certificates."""
+        self._authentication = authentication
+        self._metrics = metrics
+        self._certificates = certificates
 
     def applies(self, method: str, handler: Handler) -> bool:
         """Return whether the permission table asks for an identity."""
@@ -41,11 +51,69 @@ class MetadataIdentity(Around):
         """Set the caller of the call."""
         remaining = cast("float | None", context.time_remaining())  # None without a deadline, contrary to the stubs
         deadline = None if remaining is None else time.monotonic() + remaining
-        caller = caller_from(list(context.invocation_metadata() or ()), REQUEST_ID.get(), deadline)
+        try:
+            caller = await self._identified(context, deadline)
+        except BlotterError as error:
+            self._metrics.authentication_failures.labels(error.reason).inc()
+            raise
         if caller.kind is CallerKind.COMPLIANCE:
             caller = replace(caller, reading=Reading(method, lambda: _as_json(request)))
         CALLER.set(caller)
         yield
+
+    async def _identified(self, context: Context, deadline: float | None) -> Caller:
+        metadata = list(context.invocation_metadata() or ())
+        certificate = _certificate(context) if self._certificates else None
+        authorization = [value for key, value in metadata if key == "authorization"]
+        verified = await self._authentication.identify(Credentials(authorization, certificate), deadline)
+        if verified:
+            return verified_caller(verified, metadata, REQUEST_ID.get(), deadline, certificate)
+        caller = caller_from(metadata, REQUEST_ID.get(), deadline)
+        return replace(caller, certificate=certificate, expires_at=certificate.expires_at) if certificate else caller
+
+
+def _certificate(context: Context) -> ClientCertificate | None:
+    [pem] = context.auth_context().get("x509_pem_cert", [None])
+    try:
+        return certificate_of(pem) if pem else None
+    except ValueError as error:
+        raise IdentityMalformed("The client certificate cannot be read.") from error
+
+
+def verified_caller(
+    verified: VerifiedIdentity,
+    metadata: Sequence[tuple[str, str | bytes]],
+    request_id: str,
+    deadline: float | None,
+    certificate: ClientCertificate | None,
+) -> Caller:
+    """Return the caller that a token or certificate proves. Keys that name a caller may only repeat the same one.
+
+    Raises IdentityMalformed, or InvalidRequest for an invalid request id.
+    """
+    principal = verified.principal
+    proved = {
+        "x-trader-id": str(principal.trader_id),
+        "x-desk-id": str(principal.desk_id),
+        "x-caller-role": principal.kind.value,
+        "x-actor": verified.actor,
+    }
+    for key, value in metadata:
+        if key in proved and (value.lower() if key.endswith("-id") else value) != proved[key]:
+            raise IdentityMalformed(f"{key} contradicts the token or certificate; leave it out.")
+    _check_request_ids([value for key, value in metadata if key == "x-request-id"])
+    ends = [verified.expires_at, *([certificate.expires_at] if certificate else [])]
+    return Caller(
+        principal.kind,
+        principal.trader_id,
+        verified.actor,
+        request_id,
+        deadline,
+        desk_id=principal.desk_id,
+        subject=verified.subject,
+        expires_at=min(ends),
+        certificate=certificate,
+    )
 
 
 def caller_from(metadata: Sequence[tuple[str, str | bytes]], request_id: str, deadline: float | None) -> Caller:
@@ -77,6 +145,10 @@ def _check_optional(actors: list[str | bytes], request_ids: list[str | bytes]) -
         raise IdentityMalformed(
             "x-actor must be given at most once, as 1 to 100 printable ASCII characters without a space at either end."
         )
+    _check_request_ids(request_ids)
+
+
+def _check_request_ids(request_ids: list[str | bytes]) -> None:
     if len(request_ids) > 1 or any(not isinstance(given, str) or not KEY.fullmatch(given) for given in request_ids):
         raise InvalidRequest(
             FieldViolation(

@@ -1,0 +1,1 @@
+"""Verifies who calls: tokens of an issuer, client certificates, and the principals that they name."""

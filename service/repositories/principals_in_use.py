@@ -1,0 +1,33 @@
+"""Reads the principals of current callers, for the service itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from uuid import uuid4
+
+from service.domain.identity import Caller, CallerKind, Principal
+from service.repositories.database import Database, Statement
+
+_READ = """
+    SELECT subject, kind, trader_id, desk_id, actor, disabled_at IS NOT NULL FROM principals
+    WHERE issuer = %(issuer)s::varchar AND subject = ANY (%(subjects)s::varchar[])
+"""
+
+
+class PrincipalsInUse:
+    """The principals of one issuer; `mtls` is the issuer of certificates."""
+
+    def __init__(self, database: Database, issuer: str, seconds: float) -> None:
+        """`seconds` bounds each read."""
+        self._database = database
+        self._issuer = issuer
+        self._seconds = seconds
+
+    async def read(self, subjects: list[str]) -> Mapping[str, Principal]:
+        """Return the principals that exist, by subject. Raises a BlotterError."""
+        caller = Caller(
+            CallerKind.EXECUTION, None, "blotter", f"principals-{uuid4()}", time.monotonic() + self._seconds
+        )
+        [rows] = await self._database.run(caller, Statement(_READ, {"issuer": self._issuer, "subjects": subjects}))
+        return {subject: Principal(CallerKind(kind), *rest) for subject, kind, *rest in rows}
