@@ -21,6 +21,7 @@ from grpc_reflection.v1alpha import reflection
 from blotter.audit.v1 import audit_service_pb2, audit_service_pb2_grpc
 from blotter.orders.v1 import order_service_pb2, order_service_pb2_grpc
 from blotter_verifier.notes import Verifier
+from service import migrations
 from service.domain.identity import CallerKind
 from service.expiry import Expiry
 from service.identification import identification
@@ -32,11 +33,11 @@ from service.interceptors.limits import Buckets, CallRate, OpenStreams
 from service.interceptors.permissions import Permissions
 from service.interceptors.requests import Requests
 from service.interceptors.telemetry import StreamStarts, Telemetry, ignore_disconnects
-from service.liveness import Liveness
 from service.observability.endpoint import metrics_endpoint
 from service.observability.metrics import Metrics
+from service.readiness import Readiness
 from service.repositories.audit import Audit
-from service.repositories.database import Database
+from service.repositories.database import Database, login_to
 from service.repositories.due import DueCancels
 from service.repositories.events import Events
 from service.repositories.inspection import Inspection
@@ -50,7 +51,7 @@ from service.sequencing import KeyFolder, Sequencer
 from service.sequencing.checkpoints import Checkpoints
 from service.sequencing.sinks import DirectorySink, Witness
 from service.servicers.audit import AuditServicer
-from service.servicers.health import HealthServicer
+from service.servicers.health import LIVENESS, READINESS, STARTUP, HealthServicer
 from service.servicers.orders import OrderServicer
 from service.settings import Settings
 from service.streams import Feed
@@ -187,25 +188,24 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
         health_pb2_grpc.add_HealthServicer_to_server(health, server)
         _add_grpc_services(settings, server)
 
-        def database_answers(serving: bool) -> None:
-            metrics.database_up.set(serving)
-            for name in ("", *SERVICES):
-                health.set(name, serving)
-
         # Calls may arrive as soon as the server starts: health must be correct by then.
-        liveness = Liveness(Probe(own), settings.health_seconds, database_answers)
-        await liveness.probe()
+        health.set(STARTUP, serving=False)
+        health.set(LIVENESS, serving=True)
+        readiness = _readiness(settings, conninfo, own, health, metrics)
+        await readiness.probe()
         port = _listen(server, settings.listen, callers.tls)
         await server.start()
         expiry = Expiry(DueCancels(own, committed), settings.expiry_poll_ms / 1000, metrics)
         tasks = [
             asyncio.create_task(feed.run(), name="feed"),
             asyncio.create_task(expiry.run(), name="expiry"),
-            asyncio.create_task(liveness.run(), name="liveness"),
+            asyncio.create_task(readiness.run(), name="readiness"),
         ]
         tasks += [asyncio.create_task(run, name=name) for name, run in callers.running(backpressure.end_refused)]
         if settings.sequencer:
             tasks.append(asyncio.create_task(sequencer.run(), name="sequencer"))
+        for task in tasks:
+            task.add_done_callback(lambda _: health.set(LIVENESS, serving=False))
         stop.push_async_callback(_end, tasks, sequencer, grace)
         stop.push_async_callback(_stop, server, admission, grace)
         stop.callback(backpressure.drain)
@@ -213,6 +213,7 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
         stop.callback(health.drain)
         stop.callback(admission.drain)
         stop.callback(grace.left)  # the first step
+        health.set(STARTUP, serving=True)
         yield Running(port, feed, backpressure, metrics, metrics_port, tasks)
 
 
@@ -351,6 +352,25 @@ async def _started(start: Coroutine[Any, Any, Running], stopped: asyncio.Task[An
     finally:
         starting.cancel()
         await asyncio.gather(starting, return_exceptions=True)
+    return None
+
+
+def _readiness(settings: Settings, conninfo: str, own: Database, health: HealthServicer, metrics: Metrics) -> Readiness:
+    def report(serving: bool) -> None:
+        for name in ("", *SERVICES, READINESS):
+            health.set(name, serving)
+
+    return Readiness(Probe(own), partial(_refusal, settings, conninfo), settings.health_seconds, report, metrics)
+
+
+async def _refusal(settings: Settings, conninfo: str) -> str | None:
+    """Return why this release does not serve the database; None if it does. Raises DatabaseUnavailable."""
+    password = _passwords(settings).get(CallerKind.TRADER)
+    trader = login_to(conninfo, "blotter_trader", password, pooler=settings.database_pooler)
+    try:
+        await asyncio.to_thread(migrations.check_served, trader)
+    except migrations.WrongRevision as error:
+        return str(error)
     return None
 
 

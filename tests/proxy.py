@@ -75,6 +75,10 @@ class Proxy:
         """Serve connections to come. Those that lost bytes stay deaf, as a connection does whose peer is gone."""
         self._new_are_deaf = False
 
+    def move(self, database: Database) -> None:
+        """Pass connections to come on to the server of that database, as a name does that now resolves to it."""
+        self._socket = socket_of(database)
+
     def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection in a task."""
         task = asyncio.create_task(self._serve(reader, writer))
@@ -88,9 +92,13 @@ class Proxy:
             await asyncio.wait(self._tasks)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            upstream, postgres = await asyncio.open_unix_connection(self._socket)
+        except OSError:  # no server is there
+            writer.transport.abort()
+            return
         connection = Connection(deaf=self._new_are_deaf)
         self._connections.add(connection)
-        upstream, postgres = await asyncio.open_unix_connection(self._socket)
         ends = [
             asyncio.create_task(connection.ask(reader, postgres)),
             asyncio.create_task(connection.answer(upstream, writer)),
@@ -104,6 +112,12 @@ class Proxy:
         await asyncio.gather(*ends, return_exceptions=True)
         for side in (writer, postgres):
             side.transport.abort()
+
+
+def socket_of(database: Database) -> str:
+    """The Unix-domain socket of the database's server."""
+    direct = conninfo_to_dict(database.conninfo("postgres"))
+    return f"{direct['host']}/.s.PGSQL.{direct['port']}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +136,7 @@ class ProxiedDatabase(Database):
 @asynccontextmanager
 async def proxied(database: Database) -> AsyncIterator[ProxiedDatabase]:
     """The database behind a proxy, which runs in this event loop."""
-    direct = conninfo_to_dict(database.conninfo("postgres"))
-    proxy = Proxy(f"{direct['host']}/.s.PGSQL.{direct['port']}")
+    proxy = Proxy(socket_of(database))
     server = await asyncio.start_server(proxy.accept, "127.0.0.1", 0)
     proxy.port = server.sockets[0].getsockname()[1]
     try:

@@ -9,6 +9,7 @@ from service.domain.identity import Caller, CallerKind
 from service.repositories.database import Database, Statement
 
 _WRITE = Statement("SELECT probe_writing()")
+_REVISION = Statement("SELECT version_num FROM alembic_version")
 
 
 class Probe:
@@ -17,8 +18,12 @@ class Probe:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def write_nothing(self, within: float) -> None:
-        """Take the locks that a submit needs, on no row. Raises a BlotterError if a submit would fail, or too late."""
+    async def write_nothing(self, within: float) -> str:
+        """Take the locks that a submit needs, on no row; return the revision of the schema, empty if there is none.
+
+        Raises a BlotterError if a submit would fail, or too late.
+        """
         deadline = time.monotonic() + within
         caller = Caller(CallerKind.EXECUTION, None, "blotter", f"probe-{uuid4()}", deadline)
-        await self._database.run(caller, _WRITE)
+        _, rows = await self._database.run(caller, _WRITE, _REVISION)
+        return str(rows[0][0]) if rows else ""

@@ -17,6 +17,10 @@ Context = aio.ServicerContext[Any, Any]
 SERVING, NOT_SERVING = pb.HealthCheckResponse.SERVING, pb.HealthCheckResponse.NOT_SERVING
 SERVICE_UNKNOWN = pb.HealthCheckResponse.SERVICE_UNKNOWN
 
+STARTUP, LIVENESS, READINESS = "startup", "liveness", "readiness"
+"""Names for the probes of an orchestrator. Startup and liveness concern the process alone: it lives while it drains."""
+_OF_PROCESS = {STARTUP, LIVENESS}
+
 
 class HealthServicer(health_pb2_grpc.HealthServicer):
     """Keeps the status of each service name. A watch sends the newest status when its client reads, and no older one.
@@ -33,17 +37,17 @@ class HealthServicer(health_pb2_grpc.HealthServicer):
         self._draining = False
 
     def set(self, service: str, serving: bool) -> None:
-        """Set the status of a service name. While the server drains, every name stays NOT_SERVING."""
-        status = SERVING if serving and not self._draining else NOT_SERVING
+        """Set the status of a service name. While the server drains, it stays NOT_SERVING, unless of the process."""
+        status = SERVING if serving and not (self._draining and service not in _OF_PROCESS) else NOT_SERVING
         if self._statuses.get(service) != status:
             self._statuses[service] = status
             self._metrics.health_serving.labels(service).set(status == SERVING)
             self._wake()
 
     def drain(self) -> None:
-        """Set every name to NOT_SERVING permanently, and end each watch once it has sent that status."""
+        """Set every name but those of the process to NOT_SERVING permanently; end each watch with its last status."""
         self._draining = True
-        for service in list(self._statuses):
+        for service in self._statuses.keys() - _OF_PROCESS:
             self.set(service, serving=False)
         self._wake()
 

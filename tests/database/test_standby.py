@@ -1,4 +1,4 @@
-"""A commit that waits for a synchronous standby is not cancelled when its caller disconnects."""
+"""A commit that waits for its synchronous standby is not cancelled, and a standby is not ready."""
 
 import asyncio
 import tempfile
@@ -13,8 +13,10 @@ from service import migrations
 from service.embedded import Cluster
 from tests.conftest import ALICE, Database, created
 from tests.paths import ROOT
+from tests.proxy import proxied
 from tests.rpc.errors import refused
 from tests.rpc.test_outages import number, until
+from tests.rpc.test_readiness import NOT_SERVING, QUICK, SERVING, until_health
 from tests.rpc.written import written
 from tests.serving import as_trader, order_request, serving
 
@@ -79,6 +81,23 @@ async def test_a_commit_that_waits_for_its_standby_is_never_cancelled(replicated
             await wait_for_standbys(looking, "")
             answer = await blotter.orders.SubmitOrder(request, metadata=as_trader(ALICE))
             assert (answer.replayed, answer.order.last_sequence) == (True, last_sequence)
+
+
+async def test_a_standby_is_not_ready_until_it_is_promoted(replicated: Database) -> None:
+    """As after a failover that leaves the service with a server that has not become the primary."""
+    cluster = replicated.cluster
+    async with proxied(replicated) as behind, serving(behind, **QUICK) as blotter:
+        await until_health(blotter, SERVING)
+        data = Path(cluster.psql("SHOW data_directory").strip())
+        await asyncio.to_thread(cluster.stop)
+        (data / "standby.signal").touch()
+        await asyncio.to_thread(cluster.start)
+        behind.proxy.move(replicated)
+        assert cluster.psql("SELECT pg_is_in_recovery()").strip() == "t"
+        await until_health(blotter, NOT_SERVING)
+        await asyncio.to_thread(cluster.psql, "SELECT pg_promote()")
+        await until_health(blotter, SERVING)
+        assert (await blotter.submit()).last_sequence == 1
 
 
 async def ended(call: Any) -> None:

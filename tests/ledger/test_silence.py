@@ -12,7 +12,7 @@ from tests.conftest import Database
 from tests.ledger.test_checkpoints import ORIGIN, QUICK, until
 from tests.ledger.test_condition import NOT_SERVING, SERVING, becomes, numbered
 from tests.proxy import proxied
-from tests.rpc.test_liveness import stopped
+from tests.rpc.test_readiness import stopped
 from tests.serving import serving
 
 

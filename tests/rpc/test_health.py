@@ -12,7 +12,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from service.observability.metrics import Metrics
 from service.server import SERVICES
-from service.servicers.health import HealthServicer
+from service.servicers.health import LIVENESS, HealthServicer
 from tests.rpc.errors import info_of, reason_of, refused
 from tests.serving import Blotter
 
@@ -42,6 +42,7 @@ async def test_check_list_and_watch_need_no_identity(blotter: Blotter) -> None:
 async def test_a_watch_is_sent_the_newest_status_and_ends_when_the_server_drains() -> None:
     health = HealthServicer(Metrics())
     health.set("", True)
+    health.set(LIVENESS, True)
     watch: Any = health.Watch(health_pb2.HealthCheckRequest(), None)  # type: ignore[arg-type]  # needs no context
     later: Any = health.Watch(health_pb2.HealthCheckRequest(service="later"), None)  # type: ignore[arg-type]
     assert (await anext(watch)).status == SERVING
@@ -51,8 +52,11 @@ async def test_a_watch_is_sent_the_newest_status_and_ends_when_the_server_drains
     health.set("later", True)
     assert (await anext(watch)).status == NOT_SERVING
     assert (await anext(later)).status == SERVING
+    alive: Any = health.Watch(health_pb2.HealthCheckRequest(service=LIVENESS), None)  # type: ignore[arg-type]
+    assert (await anext(alive)).status == SERVING
     health.drain()
     health.set("", True)
+    assert [message.status async for message in alive] == [], "a process that drains is alive"
     assert [message.status async for message in watch] == []
     assert [message.status async for message in later] == [NOT_SERVING]
 

@@ -248,7 +248,7 @@ async def test_an_outage_has_one_line_for_each_refused_call_and_few_others(
             caplog.clear()
             calls = 0
             async with asyncio.timeout(PATIENCE):  # until health reports it, after many polls of the other tasks
-                while not any(record.name == "blotter.liveness" for record in caplog.records):
+                while not any(record.name == "blotter.readiness" for record in caplog.records):
                     await refused(blotter.orders.SubmitOrder(order_request(), metadata=as_trader(ALICE)))
                     calls += 1
             records = list(caplog.records)
@@ -260,7 +260,7 @@ async def test_an_outage_has_one_line_for_each_refused_call_and_few_others(
     assert calls - 1 <= lines.pop("blotter.rpc") <= calls  # the last one's may not be written yet
     # The service's own tasks log only changes; the end of a connection and its absence are two.
     assert lines.pop("blotter.expiry", 0) <= 2
-    assert lines == {"blotter.liveness": 1}
+    assert lines == {"blotter.readiness": 1}
 
 
 async def test_a_database_that_is_not_there_at_the_start_is_unavailable(
