@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run demo protos wheels test test-backup test-node test-pgbouncer test-vectors test-wheels mutants check generate verify contract baseline lock fmt schema clean
+.PHONY: help run demo protos wheels test test-backup test-node test-pgbouncer test-tls test-vectors test-wheels mutants check generate verify contract baseline lock fmt schema clean
 
 PY := .venv/bin/python
 PIP := $(PY) -m pip --no-input --disable-pip-version-check -q install
@@ -43,6 +43,9 @@ test-backup: .venv/.dev ## back up, destroy and restore a database with pgBackRe
 
 test-pgbouncer: .venv/.dev ## run the service behind a real PgBouncer, which must be installed
 	$(PY) -m pytest -q -p no:cacheprovider tests_pgbouncer
+
+test-tls: .venv/.dev ## run the service with TLS to PostgreSQL: Debian's PostgreSQL 15 must be installed
+	$(PY) -m pytest -q -p no:cacheprovider tests_tls
 
 test-wheels: .venv/.dev ## build the three distributions and try each from its wheel in an environment of its own (needs the network)
 	$(PY) -m pytest -q -p no:cacheprovider tests_wheels

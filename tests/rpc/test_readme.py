@@ -78,7 +78,17 @@ def test_the_python_examples_run_as_they_stand(server: Server, program: str) -> 
     assert done.stdout
 
 
-@pytest.mark.parametrize("file", ["README.md", "alembic/README.md", "docs/ledger.md", "docs/operations.md"])
+@pytest.mark.parametrize(
+    "file",
+    [
+        "README.md",
+        "alembic/README.md",
+        "docs/backup.md",
+        "docs/installation.md",
+        "docs/ledger.md",
+        "docs/operations.md",
+    ],
+)
 def test_every_command_shown_can_be_typed_as_it_stands(file: str) -> None:
     """In a clone `blotter` is .venv/bin/blotter; each command and its subcommand exist."""
     lines = re.findall(r"^(?:    |.*\.venv).*$", (ROOT / file).read_text("utf-8"), re.MULTILINE)

@@ -1,0 +1,1 @@
+"""TLS between the service and PostgreSQL: make test-tls."""
