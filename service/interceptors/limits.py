@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections import Counter, OrderedDict
@@ -18,6 +19,12 @@ from service.observability.metrics import Metrics
 
 MOST_BUCKETS = 10_000
 """The number of callers that are remembered. Beyond it the one that has not called for longest is forgotten."""
+
+DELAY_SECONDS = 0.5
+"""How long a refusal waits at most: a caller that calls again at once would otherwise take the time of the others."""
+
+MOST_DELAYED = 10_000
+"""The number of refusals that wait at one time. Further ones are sent at once."""
 
 ITEMS = {
     "/blotter.orders.v1.OrderService/BatchSubmitOrders": "orders",
@@ -67,6 +74,7 @@ class CallRate(Around):
     def __init__(self, buckets: Buckets, metrics: Metrics) -> None:
         self._buckets = buckets
         self._metrics = metrics
+        self._delayed = 0
 
     def applies(self, method: str, handler: Handler) -> bool:
         """Return whether a call of the method has a caller."""
@@ -80,8 +88,17 @@ class CallRate(Around):
         wait = self._buckets.take(caller.key, max(items, 1), time.monotonic())
         if wait:
             self._metrics.rate_limited.labels(caller.kind).inc()
-            raise RateLimited(timedelta(milliseconds=math.ceil(wait * 1000)))
+            delay = min(wait, DELAY_SECONDS) if self._delayed < MOST_DELAYED else 0
+            await self._delay(delay)
+            raise RateLimited(timedelta(milliseconds=math.ceil((wait - delay) * 1000)))
         yield
+
+    async def _delay(self, seconds: float) -> None:
+        self._delayed += 1
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            self._delayed -= 1
 
 
 class OpenStreams(Around):

@@ -101,6 +101,22 @@ async def test_a_caller_beyond_its_rate_is_refused_with_the_wait_and_no_other_ca
             await health.Check(health_pb2.HealthCheckRequest())
 
 
+async def test_the_refusals_that_wait_are_bounded(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first refusal waits for longer than the test lasts, the second is sent at once."""
+    monkeypatch.setattr(limits, "DELAY_SECONDS", 3600)
+    monkeypatch.setattr(limits, "MOST_DELAYED", 1)
+    async with serving(database, calls_per_second=A_DAY, calls_burst=1, grace_seconds=0) as blotter:
+        await blotter.submit()
+        calls = [asyncio.create_task(wait_of(blotter.submit())) for _ in range(3)]
+        for answer in asyncio.as_completed(calls):
+            assert await answer > 86_000
+            if sum(call.done() for call in calls) == 2:
+                break
+        [delayed] = [call for call in calls if not call.done()]
+        delayed.cancel()
+        await asyncio.wait([delayed])
+
+
 async def test_each_item_of_a_batch_counts_as_a_call(database: Database) -> None:
     async with serving(database, calls_per_second=A_DAY, calls_burst=3) as blotter:
         batch = order_service_pb2.BatchSubmitOrdersRequest(orders=[order_request() for _ in range(10)])
@@ -112,7 +128,10 @@ async def test_each_item_of_a_batch_counts_as_a_call(database: Database) -> None
         assert await wait_of(blotter.orders.BatchSubmitOrders(empty, metadata=B)) > 0
 
 
-async def test_a_greedy_caller_is_refused_and_every_call_of_the_others_is_served(database: Database) -> None:
+async def test_a_greedy_caller_is_refused_and_every_call_of_the_others_is_served(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "DELAY_SECONDS", 0.01)
     async with serving(database, calls_per_second=A_DAY, calls_burst=20) as blotter:
         outcomes: Counter[str] = Counter()
 
