@@ -21,7 +21,7 @@ from alembic import command
 from service import resources
 from service.repositories.errors import unavailable_if_unreachable
 
-OLDEST = "020"
+OLDEST = "021"
 """The oldest revision that this code serves: the newest one whose tables, columns, functions or grants it needs."""
 
 LOCK_SECONDS = 60

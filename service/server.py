@@ -409,6 +409,7 @@ def _pool_sizes(settings: Settings) -> dict[CallerKind, int]:
         CallerKind.TRADER: settings.trader_pool_size,
         CallerKind.EXECUTION: settings.execution_pool_size,
         CallerKind.COMPLIANCE: settings.compliance_pool_size,
+        CallerKind.DESK: settings.desk_pool_size,
     }
 
 

@@ -45,6 +45,7 @@ TABLE: dict[type[BlotterError], Answer] = {
     errors.PrincipalDisabled: Answer(StatusCode.PERMISSION_DENIED),
     errors.IdentityUnavailable: Answer(StatusCode.UNAVAILABLE, timedelta(seconds=1)),
     errors.UnknownTrader: Answer(StatusCode.PERMISSION_DENIED),
+    errors.UnknownDesk: Answer(StatusCode.PERMISSION_DENIED),
     errors.TraderDisabled: Answer(StatusCode.PERMISSION_DENIED),
     errors.WrongRole: Answer(StatusCode.PERMISSION_DENIED),
     errors.OrderNotFound: Answer(StatusCode.NOT_FOUND),

@@ -12,7 +12,7 @@
 -- needs advisory locks. normalize() cannot be interrupted, and its time grows with the square of its text: its backend
 -- cannot be terminated meanwhile.
 SELECT format('REVOKE EXECUTE ON FUNCTION pg_catalog.%I(%s) FROM PUBLIC, blotter_trader, blotter_execution, '
-              'blotter_compliance, blotter_sequencer', proname, pg_get_function_identity_arguments(oid))
+              'blotter_compliance, blotter_desk, blotter_sequencer', proname, pg_get_function_identity_arguments(oid))
 FROM pg_proc
 WHERE pronamespace = 'pg_catalog'::regnamespace
   AND (proname IN ('pg_terminate_backend', 'pg_cancel_backend', 'loread', 'lowrite',
@@ -39,6 +39,7 @@ ALTER ROLE blotter_trader SET track_activities = off;
 ALTER ROLE blotter_trader SET temp_file_limit = '1GB';
 ALTER ROLE blotter_execution SET temp_file_limit = '1GB';
 ALTER ROLE blotter_compliance SET temp_file_limit = '1GB';
+ALTER ROLE blotter_desk SET temp_file_limit = '1GB';
 ALTER ROLE blotter_sequencer SET temp_file_limit = '1GB';
 
 -- A login needs no privilege for DROP OWNED BY itself, which removes the policies that name the login: the service has
@@ -48,7 +49,8 @@ CREATE SCHEMA IF NOT EXISTS blotter_hardening;
 CREATE OR REPLACE FUNCTION blotter_hardening.refuse_definitions() RETURNS event_trigger LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    IF session_user IN ('blotter_trader', 'blotter_execution', 'blotter_compliance', 'blotter_sequencer') THEN
+    IF session_user IN ('blotter_trader', 'blotter_execution', 'blotter_compliance', 'blotter_desk',
+                        'blotter_sequencer') THEN
         RAISE insufficient_privilege USING MESSAGE = format('%s is refused to %s.', tg_tag, session_user);
     END IF;
 END $$;

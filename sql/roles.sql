@@ -1,4 +1,4 @@
--- The five logins of Blotter, and the role that its writing functions run as. Run once per server as a superuser (or
+-- The six logins of Blotter, and the role that its writing functions run as. Run once per server as a superuser (or
 -- a role with CREATEROLE):
 --
 --     psql -d postgres -f sql/roles.sql
@@ -17,6 +17,7 @@ FROM unnest(ARRAY[
     'blotter_trader',      -- enters, replaces and cancels orders, sets the cancel timer; sees one trader's rows
     'blotter_execution',   -- records fills and reports; sees all, writes the rows of the trader it names
     'blotter_compliance',  -- reads everything, writes only that it has read
+    'blotter_desk',        -- sees the rows of the traders of one desk, writes nothing
     'blotter_sequencer'    -- builds the ledger
 ]) AS name
 WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name)
@@ -38,14 +39,15 @@ ALTER ROLE blotter_owner INHERIT NOCREATEDB NOCREATEROLE;
 ALTER ROLE blotter_trader NOINHERIT NOCREATEDB NOCREATEROLE;
 ALTER ROLE blotter_execution NOINHERIT NOCREATEDB NOCREATEROLE;
 ALTER ROLE blotter_compliance NOINHERIT NOCREATEDB NOCREATEROLE;
+ALTER ROLE blotter_desk NOINHERIT NOCREATEDB NOCREATEROLE;
 ALTER ROLE blotter_sequencer NOINHERIT NOCREATEDB NOCREATEROLE;
 
--- What one login can take of max_connections (100 by default, 3 of them reserved): five processes with the default
--- pools, and 3 that only run commands. Raise it where more processes serve: ALTER ROLE blotter_trader CONNECTION LIMIT 80.
+-- What one login can take of max_connections (100 by default, 3 of them reserved): four processes with the default
+-- pools, and some that only run commands. Raise it where more processes serve: ALTER ROLE blotter_trader CONNECTION LIMIT 80.
 -- A limit that is set already stays.
 SELECT format('ALTER ROLE %I CONNECTION LIMIT %s', name, most)
-FROM (VALUES ('blotter_owner', 5), ('blotter_trader', 43), ('blotter_execution', 23), ('blotter_compliance', 13),
-             ('blotter_sequencer', 10)) AS limits (name, most)
+FROM (VALUES ('blotter_owner', 5), ('blotter_trader', 33), ('blotter_execution', 30), ('blotter_compliance', 9),
+             ('blotter_desk', 9), ('blotter_sequencer', 9)) AS limits (name, most)
 JOIN pg_roles ON rolname = name AND rolconnlimit = -1
 \gexec
 

@@ -70,29 +70,32 @@ CREATE TYPE public.time_in_force_enum AS ENUM (
     'GTD'
 );
 
-CREATE FUNCTION public.act_as(p_trader_id uuid) RETURNS boolean
+CREATE FUNCTION public.act_as(p_trader_id uuid, p_desk_id uuid DEFAULT NULL::uuid) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
-        DECLARE
-            v_disabled_at timestamptz;
-            v_known boolean;
-        BEGIN
-            PERFORM set_config('app.trader_id', coalesce(p_trader_id::text, ''), true);
-            IF p_trader_id IS NULL THEN
-                RETURN true;
-            END IF;
-            SELECT disabled_at INTO v_disabled_at FROM traders WHERE id = p_trader_id;
-            v_known := FOUND;
-            IF v_disabled_at IS NOT NULL AND current_user = 'blotter_trader' THEN
-                -- An error, because after a returned value the rest of the message would still run.
-                RAISE EXCEPTION 'Refused by traders_are_enabled.' USING
-                    ERRCODE = 'check_violation', CONSTRAINT = 'traders_are_enabled', TABLE = 'traders';
-            END IF;
-            RETURN v_known;
-        END $$;
+    DECLARE
+        v_disabled_at timestamptz;
+        v_known boolean;
+    BEGIN
+        PERFORM set_config('app.trader_id', coalesce(p_trader_id::text, ''), true),
+            set_config('app.desk_id', coalesce(p_desk_id::text, ''), true);
+        IF p_desk_id IS NOT NULL THEN
+            RETURN EXISTS (SELECT FROM desks WHERE id = p_desk_id);
+        ELSIF p_trader_id IS NULL THEN
+            RETURN true;
+        END IF;
+        SELECT disabled_at INTO v_disabled_at FROM traders WHERE id = p_trader_id;
+        v_known := FOUND;
+        IF v_disabled_at IS NOT NULL AND current_user = 'blotter_trader' THEN
+            -- An error, because after a returned value the rest of the message would still run.
+            RAISE EXCEPTION 'Refused by traders_are_enabled.' USING
+                ERRCODE = 'check_violation', CONSTRAINT = 'traders_are_enabled', TABLE = 'traders';
+        END IF;
+        RETURN v_known;
+    END $$;
 
-COMMENT ON FUNCTION public.act_as(p_trader_id uuid) IS 'Set the trader of the transaction; returns false for an unknown trader; refuses a disabled one';
+COMMENT ON FUNCTION public.act_as(p_trader_id uuid, p_desk_id uuid) IS 'Set the trader or the desk of the transaction; returns false for an unknown one; refuses a disabled trader';
 
 CREATE FUNCTION public.acting_trader() RETURNS uuid
     LANGUAGE plpgsql STABLE
@@ -754,6 +757,16 @@ CREATE FUNCTION public.canonical_time(p_time timestamp with time zone) RETURNS t
     AS $$
             SELECT coalesce('"' || to_char(p_time AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || '"', 'null')
         $$;
+
+CREATE FUNCTION public.desk_traders() RETURNS uuid[]
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+    BEGIN
+        RETURN ARRAY(SELECT id FROM traders WHERE desk_id = nullif(current_setting('app.desk_id', true), '')::uuid);
+    END $$;
+
+COMMENT ON FUNCTION public.desk_traders() IS 'The traders of the desk that act_as() named for the transaction';
 
 CREATE FUNCTION public.execution_log_leaf(p_log public.execution_logs) RETURNS bytea
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -1603,7 +1616,7 @@ CREATE FUNCTION public.schema_compatibility(OUT serves_from text, OUT release te
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
-        SELECT '020', '0.3.0', '82262e2cee2bb72d7e42e57d1bf294e862f7e1d78d45f8e3f9abb66a2f719347'
+        SELECT '021', '0.3.0', 'db019ca5f8dd0317037d1ffa0ff7626c16faac77b746138ce5df1416d58a24ec'
     $$;
 
 COMMENT ON FUNCTION public.schema_compatibility(OUT serves_from text, OUT release text, OUT policies_and_grants text) IS 'The revision that a server must at least know to serve this schema, the first release that knows it, and the digest of the policies and grants of the logins';
@@ -1902,6 +1915,19 @@ ALTER TABLE public.audit_accesses ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTI
     CACHE 1
 );
 
+CREATE TABLE public.desks (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    name character varying(100) NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT ck_desks_name_not_empty CHECK ((length((name)::text) > 0))
+);
+ALTER TABLE ONLY public.desks ALTER COLUMN id SET STATISTICS 0;
+ALTER TABLE ONLY public.desks ALTER COLUMN name SET STATISTICS 0;
+
+ALTER TABLE ONLY public.desks FORCE ROW LEVEL SECURITY;
+
+COMMENT ON TABLE public.desks IS 'Groups of traders whose orders a supervisor reads';
+
 CREATE TABLE public.fill_corrections (
     trader_id uuid NOT NULL,
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -2055,6 +2081,37 @@ COMMENT ON TABLE public.ledger_tiles IS 'Full tiles of the tree, 256 hashes each
 
 COMMENT ON COLUMN public.ledger_tiles.root IS 'The root over the 256 hashes: a hash of the level above';
 
+CREATE TABLE public.principals (
+    issuer character varying(500) NOT NULL,
+    subject character varying(2000) NOT NULL,
+    kind text NOT NULL,
+    trader_id uuid,
+    desk_id uuid,
+    actor character varying(100),
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    disabled_at timestamp with time zone,
+    CONSTRAINT ck_principals_actor_printable CHECK (((actor)::text ~ '^[!-~]([ -~]*[!-~])?$'::text)),
+    CONSTRAINT ck_principals_desk_of_kind CHECK (((kind = 'desk'::text) = (desk_id IS NOT NULL))),
+    CONSTRAINT ck_principals_kind CHECK ((kind = ANY (ARRAY['trader'::text, 'execution'::text, 'compliance'::text, 'desk'::text]))),
+    CONSTRAINT ck_principals_names_visible CHECK ((((issuer)::text ~ '^[^[:cntrl:][:space:]]+$'::text) AND ((subject)::text ~ '^[^[:cntrl:]]+$'::text))),
+    CONSTRAINT ck_principals_trader_of_kind CHECK (((kind = 'trader'::text) = (trader_id IS NOT NULL)))
+);
+ALTER TABLE ONLY public.principals ALTER COLUMN subject SET STATISTICS 0;
+ALTER TABLE ONLY public.principals ALTER COLUMN trader_id SET STATISTICS 0;
+ALTER TABLE ONLY public.principals ALTER COLUMN desk_id SET STATISTICS 0;
+
+ALTER TABLE ONLY public.principals FORCE ROW LEVEL SECURITY;
+
+COMMENT ON TABLE public.principals IS 'What the subjects of tokens and certificates may call as';
+
+COMMENT ON COLUMN public.principals.issuer IS 'The issuer of the tokens (iss), or mtls for certificates';
+
+COMMENT ON COLUMN public.principals.subject IS 'The subject of the tokens (sub), or the name in the certificate';
+
+COMMENT ON COLUMN public.principals.actor IS 'The actor that logs record; null: the one of the token, or the subject';
+
+COMMENT ON COLUMN public.principals.disabled_at IS 'Since when its calls are refused';
+
 CREATE TABLE public.trader_sequences (
     trader_id uuid NOT NULL,
     last_sequence bigint
@@ -2071,10 +2128,12 @@ CREATE TABLE public.traders (
     name character varying(100) NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     disabled_at timestamp with time zone,
+    desk_id uuid,
     CONSTRAINT ck_traders_name_not_empty CHECK ((length((name)::text) > 0))
 );
 ALTER TABLE ONLY public.traders ALTER COLUMN id SET STATISTICS 0;
 ALTER TABLE ONLY public.traders ALTER COLUMN name SET STATISTICS 0;
+ALTER TABLE ONLY public.traders ALTER COLUMN desk_id SET STATISTICS 0;
 
 ALTER TABLE ONLY public.traders FORCE ROW LEVEL SECURITY;
 
@@ -2088,6 +2147,8 @@ COMMENT ON COLUMN public.traders.created_at IS 'When registered';
 
 COMMENT ON COLUMN public.traders.disabled_at IS 'Since when the trader''s own calls are refused';
 
+COMMENT ON COLUMN public.traders.desk_id IS 'The desk that the trader belongs to';
+
 ALTER TABLE ONLY public.alembic_version
     ADD CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num);
 
@@ -2096,6 +2157,9 @@ ALTER TABLE ONLY public.audit_accesses
 
 ALTER TABLE ONLY public.cancel_timers
     ADD CONSTRAINT cancel_timers_pkey PRIMARY KEY (trader_id);
+
+ALTER TABLE ONLY public.desks
+    ADD CONSTRAINT desks_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.execution_logs
     ADD CONSTRAINT execution_logs_pkey PRIMARY KEY (trader_id, id);
@@ -2123,6 +2187,9 @@ ALTER TABLE ONLY public.ledger_tiles
 
 ALTER TABLE ONLY public.orders
     ADD CONSTRAINT orders_pkey PRIMARY KEY (trader_id, id);
+
+ALTER TABLE ONLY public.principals
+    ADD CONSTRAINT principals_pkey PRIMARY KEY (issuer, subject);
 
 ALTER TABLE ONLY public.trader_sequences
     ADD CONSTRAINT trader_sequences_pkey PRIMARY KEY (trader_id);
@@ -2189,6 +2256,10 @@ CREATE INDEX idx_orders_trader_created ON public.orders USING btree (trader_id, 
 CREATE INDEX idx_orders_trader_status ON public.orders USING btree (trader_id, status);
 
 CREATE INDEX idx_orders_trader_updated ON public.orders USING btree (trader_id, updated_at DESC);
+
+CREATE INDEX idx_traders_desk ON public.traders USING btree (desk_id) WHERE (desk_id IS NOT NULL);
+
+CREATE UNIQUE INDEX uq_desks_name ON public.desks USING btree (lower((name)::text));
 
 CREATE UNIQUE INDEX uq_execution_logs_report_id ON public.execution_logs USING btree (trader_id, report_id) WHERE (report_id IS NOT NULL);
 
@@ -2279,11 +2350,20 @@ ALTER TABLE ONLY public.ledger_cosignatures
 ALTER TABLE ONLY public.orders
     ADD CONSTRAINT fk_orders_last_log FOREIGN KEY (trader_id, id, last_sequence) REFERENCES public.execution_logs(trader_id, order_id, sequence) DEFERRABLE INITIALLY DEFERRED;
 
+ALTER TABLE ONLY public.principals
+    ADD CONSTRAINT fk_principals_desk_id FOREIGN KEY (desk_id) REFERENCES public.desks(id);
+
+ALTER TABLE ONLY public.principals
+    ADD CONSTRAINT fk_principals_trader_id FOREIGN KEY (trader_id) REFERENCES public.traders(id);
+
 ALTER TABLE ONLY public.trader_sequences
     ADD CONSTRAINT fk_trader_sequences_last_log FOREIGN KEY (trader_id, last_sequence) REFERENCES public.execution_logs(trader_id, sequence) DEFERRABLE INITIALLY DEFERRED;
 
 ALTER TABLE ONLY public.trader_sequences
     ADD CONSTRAINT fk_trader_sequences_trader_id FOREIGN KEY (trader_id) REFERENCES public.traders(id);
+
+ALTER TABLE ONLY public.traders
+    ADD CONSTRAINT fk_traders_desk_id FOREIGN KEY (desk_id) REFERENCES public.desks(id);
 
 ALTER TABLE ONLY public.orders
     ADD CONSTRAINT orders_trader_id_fkey FOREIGN KEY (trader_id) REFERENCES public.traders(id);
@@ -2308,9 +2388,19 @@ CREATE POLICY cancel_timers_trader_isolation ON public.cancel_timers FOR SELECT 
 
 CREATE POLICY cancel_timers_writer_named ON public.cancel_timers TO blotter_writer USING (((CURRENT_USER = 'blotter_writer'::name) AND (trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid)));
 
+ALTER TABLE public.desks ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY desks_desk_isolation ON public.desks FOR SELECT TO blotter_desk USING ((id = (NULLIF(current_setting('app.desk_id'::text, true), ''::text))::uuid));
+
+CREATE POLICY desks_execution_reads_all ON public.desks FOR SELECT TO blotter_execution USING (true);
+
+CREATE POLICY desks_owner_registers ON public.desks TO blotter_owner USING (true);
+
 ALTER TABLE public.execution_logs ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY execution_logs_compliance_reads_all ON public.execution_logs FOR SELECT TO blotter_compliance USING (true);
+
+CREATE POLICY execution_logs_desk_isolation ON public.execution_logs FOR SELECT TO blotter_desk USING ((trader_id = ANY (public.desk_traders())));
 
 CREATE POLICY execution_logs_execution_reads_all ON public.execution_logs FOR SELECT TO blotter_execution USING (true);
 
@@ -2328,6 +2418,8 @@ ALTER TABLE public.fill_corrections ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY fill_corrections_compliance_reads_all ON public.fill_corrections FOR SELECT TO blotter_compliance USING (true);
 
+CREATE POLICY fill_corrections_desk_isolation ON public.fill_corrections FOR SELECT TO blotter_desk USING ((trader_id = ANY (public.desk_traders())));
+
 CREATE POLICY fill_corrections_execution_reads_all ON public.fill_corrections FOR SELECT TO blotter_execution USING (true);
 
 CREATE POLICY fill_corrections_immutable_delete ON public.fill_corrections AS RESTRICTIVE FOR DELETE USING (false);
@@ -2341,6 +2433,8 @@ CREATE POLICY fill_corrections_writer_named ON public.fill_corrections TO blotte
 ALTER TABLE public.fills ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY fills_compliance_reads_all ON public.fills FOR SELECT TO blotter_compliance USING (true);
+
+CREATE POLICY fills_desk_isolation ON public.fills FOR SELECT TO blotter_desk USING ((trader_id = ANY (public.desk_traders())));
 
 CREATE POLICY fills_execution_reads_all ON public.fills FOR SELECT TO blotter_execution USING (true);
 
@@ -2376,6 +2470,8 @@ ALTER TABLE public.ledger_entries ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY ledger_entries_compliance_reads_all ON public.ledger_entries FOR SELECT TO blotter_compliance USING (true);
 
+CREATE POLICY ledger_entries_desk_isolation ON public.ledger_entries FOR SELECT TO blotter_desk USING ((trader_id = ANY (public.desk_traders())));
+
 CREATE POLICY ledger_entries_execution_reads_all ON public.ledger_entries FOR SELECT TO blotter_execution USING (true);
 
 CREATE POLICY ledger_entries_immutable_delete ON public.ledger_entries AS RESTRICTIVE FOR DELETE USING (false);
@@ -2387,6 +2483,8 @@ CREATE POLICY ledger_entries_sequencer_writes ON public.ledger_entries TO blotte
 ALTER TABLE public.ledger_head ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY ledger_head_compliance_reads_all ON public.ledger_head FOR SELECT TO blotter_compliance USING (true);
+
+CREATE POLICY ledger_head_desk_reads ON public.ledger_head FOR SELECT TO blotter_desk USING (true);
 
 CREATE POLICY ledger_head_execution_reads_all ON public.ledger_head FOR SELECT TO blotter_execution USING (true);
 
@@ -2408,11 +2506,19 @@ ALTER TABLE public.orders ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY orders_compliance_reads_all ON public.orders FOR SELECT TO blotter_compliance USING (true);
 
+CREATE POLICY orders_desk_isolation ON public.orders FOR SELECT TO blotter_desk USING ((trader_id = ANY (public.desk_traders())));
+
 CREATE POLICY orders_execution_reads_all ON public.orders FOR SELECT TO blotter_execution USING (true);
 
 CREATE POLICY orders_trader_isolation ON public.orders FOR SELECT TO blotter_trader USING ((trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid));
 
 CREATE POLICY orders_writer_named ON public.orders TO blotter_writer USING (((CURRENT_USER = 'blotter_writer'::name) AND (trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid)));
+
+ALTER TABLE public.principals ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY principals_execution_reads_all ON public.principals FOR SELECT TO blotter_execution USING (true);
+
+CREATE POLICY principals_owner_registers ON public.principals TO blotter_owner USING (true);
 
 ALTER TABLE public.trader_sequences ENABLE ROW LEVEL SECURITY;
 
@@ -2430,6 +2536,8 @@ ALTER TABLE public.traders ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY traders_compliance_reads_all ON public.traders FOR SELECT TO blotter_compliance USING (true);
 
+CREATE POLICY traders_desk_isolation ON public.traders FOR SELECT TO blotter_desk USING ((desk_id = (NULLIF(current_setting('app.desk_id'::text, true), ''::text))::uuid));
+
 CREATE POLICY traders_execution_reads_all ON public.traders FOR SELECT TO blotter_execution USING (true);
 
 CREATE POLICY traders_owner_registers ON public.traders TO blotter_owner USING (true);
@@ -2442,11 +2550,13 @@ GRANT USAGE ON SCHEMA public TO blotter_execution;
 GRANT USAGE ON SCHEMA public TO blotter_compliance;
 GRANT USAGE ON SCHEMA public TO blotter_sequencer;
 GRANT USAGE ON SCHEMA public TO blotter_writer;
+GRANT USAGE ON SCHEMA public TO blotter_desk;
 
-REVOKE ALL ON FUNCTION public.act_as(p_trader_id uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.act_as(p_trader_id uuid) TO blotter_trader;
-GRANT ALL ON FUNCTION public.act_as(p_trader_id uuid) TO blotter_execution;
-GRANT ALL ON FUNCTION public.act_as(p_trader_id uuid) TO blotter_compliance;
+REVOKE ALL ON FUNCTION public.act_as(p_trader_id uuid, p_desk_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.act_as(p_trader_id uuid, p_desk_id uuid) TO blotter_trader;
+GRANT ALL ON FUNCTION public.act_as(p_trader_id uuid, p_desk_id uuid) TO blotter_execution;
+GRANT ALL ON FUNCTION public.act_as(p_trader_id uuid, p_desk_id uuid) TO blotter_compliance;
+GRANT ALL ON FUNCTION public.act_as(p_trader_id uuid, p_desk_id uuid) TO blotter_desk;
 
 REVOKE ALL ON FUNCTION public.acting_trader() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.acting_trader() TO blotter_writer;
@@ -2463,11 +2573,13 @@ GRANT SELECT ON TABLE public.execution_logs TO blotter_execution;
 GRANT SELECT ON TABLE public.execution_logs TO blotter_compliance;
 GRANT SELECT ON TABLE public.execution_logs TO blotter_sequencer;
 GRANT SELECT,INSERT ON TABLE public.execution_logs TO blotter_writer;
+GRANT SELECT ON TABLE public.execution_logs TO blotter_desk;
 
 GRANT SELECT ON TABLE public.orders TO blotter_trader;
 GRANT SELECT ON TABLE public.orders TO blotter_execution;
 GRANT SELECT ON TABLE public.orders TO blotter_compliance;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.orders TO blotter_writer;
+GRANT SELECT ON TABLE public.orders TO blotter_desk;
 
 REVOKE ALL ON FUNCTION public.apply_event(INOUT state public.orders, INOUT event public.execution_logs, p_quantity bigint, p_notional numeric, OUT refusal text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.apply_event(INOUT state public.orders, INOUT event public.execution_logs, p_quantity bigint, p_notional numeric, OUT refusal text) TO blotter_writer;
@@ -2499,6 +2611,9 @@ GRANT ALL ON FUNCTION public.canonical_terms(p_terms jsonb) TO blotter_writer;
 REVOKE ALL ON FUNCTION public.canonical_time(p_time timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.canonical_time(p_time timestamp with time zone) TO blotter_sequencer;
 GRANT ALL ON FUNCTION public.canonical_time(p_time timestamp with time zone) TO blotter_compliance;
+
+REVOKE ALL ON FUNCTION public.desk_traders() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.desk_traders() TO blotter_desk;
 
 REVOKE ALL ON FUNCTION public.execution_log_leaf(p_log public.execution_logs) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.execution_log_leaf(p_log public.execution_logs) TO blotter_sequencer;
@@ -2573,6 +2688,7 @@ GRANT ALL ON FUNCTION public.terms_violation(p_order public.orders) TO blotter_w
 GRANT SELECT ON TABLE public.ledger_head TO blotter_execution;
 GRANT SELECT ON TABLE public.ledger_head TO blotter_compliance;
 GRANT SELECT ON TABLE public.ledger_head TO blotter_sequencer;
+GRANT SELECT ON TABLE public.ledger_head TO blotter_desk;
 
 GRANT INSERT(id) ON TABLE public.ledger_head TO blotter_sequencer;
 
@@ -2594,6 +2710,7 @@ GRANT SELECT ON TABLE public.alembic_version TO blotter_trader;
 GRANT SELECT ON TABLE public.alembic_version TO blotter_execution;
 GRANT SELECT ON TABLE public.alembic_version TO blotter_compliance;
 GRANT SELECT ON TABLE public.alembic_version TO blotter_sequencer;
+GRANT SELECT ON TABLE public.alembic_version TO blotter_desk;
 
 GRANT SELECT ON TABLE public.audit_accesses TO blotter_compliance;
 
@@ -2605,15 +2722,20 @@ GRANT INSERT(method) ON TABLE public.audit_accesses TO blotter_compliance;
 
 GRANT INSERT(request) ON TABLE public.audit_accesses TO blotter_compliance;
 
+GRANT SELECT ON TABLE public.desks TO blotter_execution;
+GRANT SELECT ON TABLE public.desks TO blotter_desk;
+
 GRANT SELECT,INSERT ON TABLE public.fill_corrections TO blotter_writer;
 GRANT SELECT ON TABLE public.fill_corrections TO blotter_trader;
 GRANT SELECT ON TABLE public.fill_corrections TO blotter_execution;
 GRANT SELECT ON TABLE public.fill_corrections TO blotter_compliance;
+GRANT SELECT ON TABLE public.fill_corrections TO blotter_desk;
 
 GRANT SELECT ON TABLE public.fills TO blotter_trader;
 GRANT SELECT ON TABLE public.fills TO blotter_execution;
 GRANT SELECT ON TABLE public.fills TO blotter_compliance;
 GRANT SELECT,INSERT ON TABLE public.fills TO blotter_writer;
+GRANT SELECT ON TABLE public.fills TO blotter_desk;
 
 GRANT SELECT ON TABLE public.ledger_checkpoints TO blotter_execution;
 GRANT SELECT ON TABLE public.ledger_checkpoints TO blotter_compliance;
@@ -2638,6 +2760,7 @@ GRANT INSERT(signature) ON TABLE public.ledger_cosignatures TO blotter_sequencer
 GRANT SELECT ON TABLE public.ledger_entries TO blotter_execution;
 GRANT SELECT ON TABLE public.ledger_entries TO blotter_compliance;
 GRANT SELECT ON TABLE public.ledger_entries TO blotter_sequencer;
+GRANT SELECT ON TABLE public.ledger_entries TO blotter_desk;
 
 GRANT INSERT("position") ON TABLE public.ledger_entries TO blotter_sequencer;
 
@@ -2661,6 +2784,8 @@ GRANT INSERT(hashes) ON TABLE public.ledger_tiles TO blotter_sequencer;
 
 GRANT INSERT(root) ON TABLE public.ledger_tiles TO blotter_sequencer;
 
+GRANT SELECT ON TABLE public.principals TO blotter_execution;
+
 GRANT SELECT ON TABLE public.trader_sequences TO blotter_trader;
 GRANT SELECT ON TABLE public.trader_sequences TO blotter_execution;
 GRANT SELECT ON TABLE public.trader_sequences TO blotter_compliance;
@@ -2670,3 +2795,4 @@ GRANT SELECT,INSERT,UPDATE ON TABLE public.trader_sequences TO blotter_writer;
 GRANT SELECT ON TABLE public.traders TO blotter_trader;
 GRANT SELECT ON TABLE public.traders TO blotter_execution;
 GRANT SELECT ON TABLE public.traders TO blotter_compliance;
+GRANT SELECT ON TABLE public.traders TO blotter_desk;

@@ -131,7 +131,7 @@ def cloned(template: Database, name: str) -> Iterator[Database]:
     with created(template.cluster, name, template.name) as database:
         template.cluster.psql(
             f'REVOKE ALL ON DATABASE "{name}" FROM PUBLIC; GRANT CONNECT ON DATABASE "{name}" TO blotter_owner,'
-            " blotter_trader, blotter_execution, blotter_compliance, blotter_sequencer"
+            " blotter_trader, blotter_execution, blotter_compliance, blotter_desk, blotter_sequencer"
         )
         yield database
 

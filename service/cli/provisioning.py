@@ -11,6 +11,7 @@ from uuid import UUID
 
 from service import migrations, resources
 from service.domain.errors import DatabaseUnavailable
+from service.domain.identity import CallerKind
 from service.embedded import Cluster, FolderInUse, lock
 from service.repositories import privileges, traders
 from service.repositories.database import SESSION, login_to
@@ -55,14 +56,14 @@ def served(settings: Settings) -> Iterator[Served]:
                     keys.generate(settings.ledger_origin)
             yield Served(owner, cluster)
         return
-    conninfos = {kind: _login(settings, kind) for kind in ("trader", "execution", "compliance")}
+    conninfos = {kind: _login(settings, kind) for kind in CallerKind}
     with suppress(DatabaseUnavailable):  # the login that cannot connect is named below
         privileges.check_settings(list(conninfos.values()))
     for kind, conninfo in conninfos.items():
         with _naming(kind):
             migrations.connect(conninfo)
-    migrations.check_served(conninfos["trader"])
-    if not privileges.check_privileges(conninfos["trader"]):
+    migrations.check_served(conninfos[CallerKind.TRADER])
+    if not privileges.check_privileges(conninfos[CallerKind.TRADER]):
         log.warning("%s", privileges.NOT_HARDENED)
     yield Served(settings.database_url, None)
 

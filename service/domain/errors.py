@@ -141,6 +141,13 @@ class UnknownTrader(BlotterError):
     sentence = "The trader is not registered."
 
 
+class UnknownDesk(BlotterError):
+    """A desk that is not registered."""
+
+    reason = "UNKNOWN_DESK"
+    sentence = "The desk is not registered."
+
+
 class TraderDisabled(BlotterError):
     """A trader whose own calls are refused."""
 

@@ -16,6 +16,7 @@ class CallerKind(StrEnum):
     TRADER = "trader"
     EXECUTION = "execution"
     COMPLIANCE = "compliance"
+    DESK = "desk"
 
 
 CallerKey = tuple[CallerKind, UUID | str]

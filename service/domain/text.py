@@ -29,7 +29,9 @@ ACTOR = re.compile(r"(?! )[ -~]{1,100}(?<! )")
 """ASCII only: an actor could imitate another's name with letters of other scripts that look like Latin ones."""
 
 RESERVED_ACTORS = frozenset({"blotter", "sequencer", "trader", "execution", "compliance"})
-"""The service's own names, and the actors of callers that send no `x-actor`: one for each kind of caller."""
+"""The service's own names, and the actors of callers that send no `x-actor`: one for each kind that records something.
+
+A desk records nothing."""
 
 RESERVED_REASONS = frozenset({"DISCONNECTED", "DONE_FOR_DAY", "EXPIRED", "LATE_FILL", "OVERFILL"})
 """The reasons that the service gives for events of its own."""

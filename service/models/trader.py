@@ -16,6 +16,7 @@ class Trader(Base):
     __tablename__ = "traders"
     __table_args__ = (
         Index("uq_traders_name", text("lower(name::text)"), unique=True),
+        Index("idx_traders_desk", "desk_id", postgresql_where=text("desk_id IS NOT NULL")),
         {"comment": "Traders known to the blotter"},
     )
 
@@ -25,6 +26,9 @@ class Trader(Base):
     name: Mapped[str] = mapped_column(String(100), comment="Name of the trader or desk")
     created_at: Mapped[Instant] = mapped_column(server_default=text("now()"), comment="When registered")
     disabled_at: Mapped[Instant | None] = mapped_column(comment="Since when the trader's own calls are refused")
+    desk_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("desks.id", name="fk_traders_desk_id"), comment="The desk that the trader belongs to"
+    )
 
 
 class TraderSequence(Base):

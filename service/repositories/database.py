@@ -13,7 +13,7 @@ from psycopg import AsyncClientCursor, OperationalError
 from psycopg import errors as pg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from service.domain.errors import BlotterError, DatabaseBusy, DatabaseUnavailable, UnknownTrader
+from service.domain.errors import BlotterError, DatabaseBusy, DatabaseUnavailable, UnknownDesk, UnknownTrader
 from service.domain.identity import Caller, CallerKind
 from service.domain.portions import PORTION, in_portions
 from service.observability.logins import LoginMetrics
@@ -162,8 +162,8 @@ class _Call:
 
     def identity(self) -> Statement:
         """Return the first statement of the message, which is sent now."""
-        settings = ["act_as(%(trader_id)s)"]
-        values: dict[str, Any] = {"trader_id": self.caller.trader_id}
+        settings = ["act_as(%(trader_id)s, %(desk_id)s)"]
+        values: dict[str, Any] = {"trader_id": self.caller.trader_id, "desk_id": self.caller.desk_id}
         milliseconds = self.deadlines.send()
         if milliseconds is not None:
             settings.append("set_config('statement_timeout', %(timeout)s, true)")
@@ -303,7 +303,7 @@ class Database:
                         call.hint()
                     raise
         if not known:
-            raise UnknownTrader
+            raise UnknownDesk if call.caller.desk_id else UnknownTrader
         call.hint()
         return results
 

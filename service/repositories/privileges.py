@@ -15,7 +15,7 @@ class UnsafeDatabase(Exception):
     """A database whose privileges or settings break a guarantee of the service; the text names the remedy."""
 
 
-LOGINS = ["blotter_trader", "blotter_execution", "blotter_compliance", "blotter_sequencer"]
+LOGINS = ["blotter_trader", "blotter_execution", "blotter_compliance", "blotter_desk", "blotter_sequencer"]
 
 # A login may set these on itself. They act before the first statement of a connection, so that none can reset them.
 UNPINNABLE = ["local_preload_libraries", "session_preload_libraries", "transaction_timeout"]

@@ -27,12 +27,14 @@ class DatabaseSettings(BaseSettings):
     )
     execution_password: SecretStr | None = Field(None, description="Password of blotter_execution.")
     compliance_password: SecretStr | None = Field(None, description="Password of blotter_compliance.")
+    desk_password: SecretStr | None = Field(None, description="Password of blotter_desk.")
     owner_password: SecretStr | None = Field(
         None, description="Password of blotter_owner, for the commands migrate and traders."
     )
     trader_pool_size: int = Field(8, ge=1, description="Maximum number of database connections for traders.")
     execution_pool_size: int = Field(4, ge=1, description="Maximum number of database connections for gateways.")
     compliance_pool_size: int = Field(2, ge=1, description="Maximum number of database connections for compliance.")
+    desk_pool_size: int = Field(2, ge=1, description="Maximum number of database connections for desks.")
     max_calls: int = Field(
         5000,
         ge=1,

@@ -1,7 +1,7 @@
 -- The row level security policies and the grants in force, table by table.
 --
 -- This file documents the policies, and restores them where somebody dropped them. They are created by the revisions in
--- alembic/versions (001, 006, 008, 009, 011, 013, 014, 016, 017 and 020); a test compares both.
+-- alembic/versions (001, 006, 008, 009, 011, 013, 014, 016, 017, 020 and 021); a test compares both.
 --
 --
 -- How to read it
@@ -9,7 +9,7 @@
 --   * A statement needs a grant (else: error 42501) and a policy that admits the row (else: the row is not visible, and
 --     an INSERT of it is error 42501). Policies of one command are ORed; RESTRICTIVE ones are ANDed with these.
 --   * A policy names its login. Each kind of caller has one of its own, which owns nothing and is a member of no role:
---     blotter_trader, blotter_execution, blotter_compliance, blotter_sequencer (sql/roles.sql).
+--     blotter_trader, blotter_execution, blotter_compliance, blotter_desk, blotter_sequencer (sql/roles.sql).
 --   * The logins write no orders, fills or logs: they call functions that run with the rights of blotter_writer
 --     (SECURITY DEFINER), as which nobody logs in. Policies bind blotter_writer to the named trader as well. A grant on
 --     a function decides which login may call it.
@@ -75,16 +75,18 @@ BEGIN;
 DO $$ BEGIN
     EXECUTE format('REVOKE CREATE, TEMPORARY, CONNECT ON DATABASE %I FROM PUBLIC', current_database());
     EXECUTE format('GRANT CONNECT ON DATABASE %I TO blotter_owner, blotter_trader, blotter_execution,'
-        ' blotter_compliance, blotter_sequencer', current_database());
+        ' blotter_compliance, blotter_desk, blotter_sequencer', current_database());
 END $$;
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public
-    TO blotter_trader, blotter_execution, blotter_compliance, blotter_sequencer, blotter_writer;
-GRANT SELECT ON alembic_version TO blotter_trader, blotter_execution, blotter_compliance, blotter_sequencer;
+    TO blotter_trader, blotter_execution, blotter_compliance, blotter_desk, blotter_sequencer, blotter_writer;
+GRANT SELECT ON alembic_version
+    TO blotter_trader, blotter_execution, blotter_compliance, blotter_desk, blotter_sequencer;
 
 -- These run with the rights of the caller, but nfkc, which reads no table. find_order shows a caller its own rows.
-REVOKE ALL ON FUNCTION act_as, acting_trader, find_order, nfkc, schema_compatibility FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION act_as TO blotter_trader, blotter_execution, blotter_compliance;
+REVOKE ALL ON FUNCTION act_as, desk_traders, acting_trader, find_order, nfkc, schema_compatibility FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION act_as TO blotter_trader, blotter_execution, blotter_compliance, blotter_desk;
+GRANT EXECUTE ON FUNCTION desk_traders TO blotter_desk;
 GRANT EXECUTE ON FUNCTION acting_trader, find_order TO blotter_trader, blotter_writer;
 GRANT EXECUTE ON FUNCTION nfkc TO blotter_writer;
 GRANT EXECUTE ON FUNCTION schema_compatibility TO blotter_trader;  -- which the service asks with at its start
@@ -120,8 +122,32 @@ CREATE POLICY traders_execution_reads_all ON traders FOR SELECT TO blotter_execu
     USING (true);
 CREATE POLICY traders_compliance_reads_all ON traders FOR SELECT TO blotter_compliance
     USING (true);
+CREATE POLICY traders_desk_isolation ON traders FOR SELECT TO blotter_desk
+    USING (desk_id = nullif(current_setting('app.desk_id', true), '')::uuid);
 
-GRANT SELECT ON traders TO blotter_trader, blotter_execution, blotter_compliance;
+GRANT SELECT ON traders TO blotter_trader, blotter_execution, blotter_compliance, blotter_desk;
+
+
+-- ---------------------------------------------------------------------------------------------------------------------
+-- desks and principals: the owner registers them. A desk sees itself; the service reads what a principal may be.
+
+ALTER TABLE desks ENABLE ROW LEVEL SECURITY;
+ALTER TABLE desks FORCE ROW LEVEL SECURITY;
+CREATE POLICY desks_owner_registers ON desks TO blotter_owner
+    USING (true);
+CREATE POLICY desks_execution_reads_all ON desks FOR SELECT TO blotter_execution
+    USING (true);
+CREATE POLICY desks_desk_isolation ON desks FOR SELECT TO blotter_desk
+    USING (id = nullif(current_setting('app.desk_id', true), '')::uuid);
+GRANT SELECT ON desks TO blotter_execution, blotter_desk;
+
+ALTER TABLE principals ENABLE ROW LEVEL SECURITY;
+ALTER TABLE principals FORCE ROW LEVEL SECURITY;
+CREATE POLICY principals_owner_registers ON principals TO blotter_owner
+    USING (true);
+CREATE POLICY principals_execution_reads_all ON principals FOR SELECT TO blotter_execution
+    USING (true);
+GRANT SELECT ON principals TO blotter_execution;
 
 
 -- ---------------------------------------------------------------------------------------------------------------------
@@ -137,11 +163,13 @@ CREATE POLICY orders_execution_reads_all ON orders FOR SELECT TO blotter_executi
     USING (true);
 CREATE POLICY orders_compliance_reads_all ON orders FOR SELECT TO blotter_compliance
     USING (true);
+CREATE POLICY orders_desk_isolation ON orders FOR SELECT TO blotter_desk
+    USING (trader_id = ANY (desk_traders()));
 CREATE POLICY orders_writer_named ON orders TO blotter_writer
     USING (current_user = 'blotter_writer'
         AND trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
 
-GRANT SELECT ON orders TO blotter_trader, blotter_execution, blotter_compliance;
+GRANT SELECT ON orders TO blotter_trader, blotter_execution, blotter_compliance, blotter_desk;
 GRANT SELECT, INSERT, UPDATE ON orders TO blotter_writer;
 
 
@@ -158,11 +186,13 @@ CREATE POLICY fills_execution_reads_all ON fills FOR SELECT TO blotter_execution
     USING (true);
 CREATE POLICY fills_compliance_reads_all ON fills FOR SELECT TO blotter_compliance
     USING (true);
+CREATE POLICY fills_desk_isolation ON fills FOR SELECT TO blotter_desk
+    USING (trader_id = ANY (desk_traders()));
 CREATE POLICY fills_writer_named ON fills TO blotter_writer
     USING (current_user = 'blotter_writer'
         AND trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
 
-GRANT SELECT ON fills TO blotter_trader, blotter_execution, blotter_compliance;
+GRANT SELECT ON fills TO blotter_trader, blotter_execution, blotter_compliance, blotter_desk;
 GRANT SELECT, INSERT ON fills TO blotter_writer;
 
 ALTER TABLE fill_corrections ENABLE ROW LEVEL SECURITY;
@@ -174,6 +204,8 @@ CREATE POLICY fill_corrections_execution_reads_all ON fill_corrections FOR SELEC
     USING (true);
 CREATE POLICY fill_corrections_compliance_reads_all ON fill_corrections FOR SELECT TO blotter_compliance
     USING (true);
+CREATE POLICY fill_corrections_desk_isolation ON fill_corrections FOR SELECT TO blotter_desk
+    USING (trader_id = ANY (desk_traders()));
 CREATE POLICY fill_corrections_writer_named ON fill_corrections TO blotter_writer
     USING (current_user = 'blotter_writer'
         AND trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
@@ -182,7 +214,7 @@ CREATE POLICY fill_corrections_immutable_update ON fill_corrections AS RESTRICTI
 CREATE POLICY fill_corrections_immutable_delete ON fill_corrections AS RESTRICTIVE FOR DELETE
     USING (false);
 
-GRANT SELECT ON fill_corrections TO blotter_trader, blotter_execution, blotter_compliance;
+GRANT SELECT ON fill_corrections TO blotter_trader, blotter_execution, blotter_compliance, blotter_desk;
 GRANT SELECT, INSERT ON fill_corrections TO blotter_writer;
 
 
@@ -200,6 +232,8 @@ CREATE POLICY execution_logs_execution_reads_all ON execution_logs FOR SELECT TO
     USING (true);
 CREATE POLICY execution_logs_compliance_reads_all ON execution_logs FOR SELECT TO blotter_compliance
     USING (true);
+CREATE POLICY execution_logs_desk_isolation ON execution_logs FOR SELECT TO blotter_desk
+    USING (trader_id = ANY (desk_traders()));
 CREATE POLICY execution_logs_writer_named ON execution_logs TO blotter_writer
     USING (current_user = 'blotter_writer'
         AND trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
@@ -208,7 +242,7 @@ CREATE POLICY execution_logs_immutable ON execution_logs AS RESTRICTIVE FOR UPDA
 CREATE POLICY execution_logs_immutable_delete ON execution_logs AS RESTRICTIVE FOR DELETE
     USING (false);
 
-GRANT SELECT ON execution_logs TO blotter_trader, blotter_execution, blotter_compliance;
+GRANT SELECT ON execution_logs TO blotter_trader, blotter_execution, blotter_compliance, blotter_desk;
 GRANT SELECT, INSERT ON execution_logs TO blotter_writer;
 
 
@@ -272,9 +306,11 @@ ALTER TABLE ledger_entries FORCE ROW LEVEL SECURITY;
 CREATE POLICY ledger_entries_sequencer_writes ON ledger_entries TO blotter_sequencer USING (true);
 CREATE POLICY ledger_entries_execution_reads_all ON ledger_entries FOR SELECT TO blotter_execution USING (true);
 CREATE POLICY ledger_entries_compliance_reads_all ON ledger_entries FOR SELECT TO blotter_compliance USING (true);
+CREATE POLICY ledger_entries_desk_isolation ON ledger_entries FOR SELECT TO blotter_desk
+    USING (trader_id = ANY (desk_traders()));
 CREATE POLICY ledger_entries_immutable_update ON ledger_entries AS RESTRICTIVE FOR UPDATE USING (false);
 CREATE POLICY ledger_entries_immutable_delete ON ledger_entries AS RESTRICTIVE FOR DELETE USING (false);
-GRANT SELECT ON ledger_entries TO blotter_execution, blotter_compliance, blotter_sequencer;
+GRANT SELECT ON ledger_entries TO blotter_execution, blotter_compliance, blotter_desk, blotter_sequencer;
 GRANT INSERT (position, kind, trader_id, sequence, leaf) ON ledger_entries TO blotter_sequencer;
 
 ALTER TABLE ledger_tiles ENABLE ROW LEVEL SECURITY;
@@ -312,7 +348,8 @@ ALTER TABLE ledger_head FORCE ROW LEVEL SECURITY;
 CREATE POLICY ledger_head_sequencer_writes ON ledger_head TO blotter_sequencer USING (true);
 CREATE POLICY ledger_head_execution_reads_all ON ledger_head FOR SELECT TO blotter_execution USING (true);
 CREATE POLICY ledger_head_compliance_reads_all ON ledger_head FOR SELECT TO blotter_compliance USING (true);
-GRANT SELECT ON ledger_head TO blotter_execution, blotter_compliance, blotter_sequencer;
+CREATE POLICY ledger_head_desk_reads ON ledger_head FOR SELECT TO blotter_desk USING (true);
+GRANT SELECT ON ledger_head TO blotter_execution, blotter_compliance, blotter_desk, blotter_sequencer;
 GRANT INSERT (id) ON ledger_head TO blotter_sequencer;
 GRANT UPDATE (size, incarnation, next_xid, open_xids) ON ledger_head TO blotter_sequencer;
 

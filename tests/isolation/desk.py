@@ -11,15 +11,19 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from tests.conftest import Database
+from tests.conftest import ALICE, BOB, Database
 
-LOGINS = ("blotter_trader", "blotter_execution", "blotter_compliance", "blotter_sequencer")
+LOGINS = ("blotter_trader", "blotter_execution", "blotter_compliance", "blotter_desk", "blotter_sequencer")
 """The logins that the service connects as."""
 
 WRITER = "blotter_writer"
 """The role that the writing functions run as; it cannot log in."""
 
 DIGEST = b"\x5a" * 32
+
+EQUITIES = UUID("e9000000-0000-4000-8000-000000000001")
+RATES = UUID("4a7e5000-0000-4000-8000-000000000002")
+"""The desks of `assign`."""
 
 NO_SUCH_ORDER = UUID("00000000-0000-4000-8000-000000000404")
 
@@ -103,6 +107,20 @@ ENTRIES: dict[str, dict[str, dict[str, Any]]] = {
 """The functions that write, by the login that may call them, with arguments that are valid for an order."""
 
 DEFAULTS = {name: arguments for functions in ENTRIES.values() for name, arguments in functions.items()}
+
+
+def assign(database: Database) -> None:
+    """Register two desks, with ALICE in EQUITIES and BOB in RATES, and a principal of each trader and desk."""
+    with connected(database, "blotter_owner") as owner:
+        for desk, name, trader in ((EQUITIES, "Equities", ALICE), (RATES, "Rates", BOB)):
+            owner.execute("INSERT INTO desks (id, name) VALUES (%s, %s)", [desk, name])
+            owner.execute("UPDATE traders SET desk_id = %s WHERE id = %s", [desk, trader])
+            owner.execute(
+                "INSERT INTO principals (issuer, subject, kind, trader_id, desk_id)"
+                " VALUES ('mtls', %(name)s, 'trader', %(trader)s, NULL), ('mtls', 'desk of ' || %(name)s, 'desk', NULL,"
+                " %(desk)s)",
+                {"name": name, "trader": trader, "desk": desk},
+            )
 
 
 @contextmanager

@@ -12,7 +12,7 @@
 blotter_writer, as which nobody logs in, is a superuser after SET ROLE.
 
 Identities: `own` is ALICE, `other` is BOB; with `none` the setting is never set, with `empty` it is '', with
-`damaged` it is 'not-a-uuid'.
+`damaged` it is 'not-a-uuid'. For blotter_desk they are desks: ALICE is of the first, BOB of the second.
 """
 
 from __future__ import annotations
@@ -45,6 +45,14 @@ traders as blotter_compliance           own      other    none     empty    dama
     TRUNCATE                            42501    42501    42501    42501    42501
     COPY TO                             row      row      row      row      row
     COPY FROM                           42501    42501    42501    42501    42501
+traders as blotter_desk                 own      other    none     empty    damaged
+    SELECT                              row      nothing  nothing  nothing  22P02
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             row      nothing  nothing  nothing  22P02
+    COPY FROM                           42501    42501    42501    42501    42501
 traders as blotter_sequencer            own      other    none     empty    damaged
     SELECT                              42501    42501    42501    42501    42501
     INSERT                              42501    42501    42501    42501    42501
@@ -62,6 +70,120 @@ traders as blotter_owner                own      other    none     empty    dama
     COPY TO                             row      row      row      row      row
     COPY FROM                           0A000    0A000    0A000    0A000    0A000
 traders as blotter_writer               own      other    none     empty    damaged
+    SELECT                              42501    42501    42501    42501    42501
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             42501    42501    42501    42501    42501
+    COPY FROM                           42501    42501    42501    42501    42501
+
+desks as blotter_trader                 own      other    none     empty    damaged
+    SELECT                              42501    42501    42501    42501    42501
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             42501    42501    42501    42501    42501
+    COPY FROM                           42501    42501    42501    42501    42501
+desks as blotter_execution              own      other    none     empty    damaged
+    SELECT                              row      row      row      row      row
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             row      row      row      row      row
+    COPY FROM                           42501    42501    42501    42501    42501
+desks as blotter_compliance             own      other    none     empty    damaged
+    SELECT                              42501    42501    42501    42501    42501
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             42501    42501    42501    42501    42501
+    COPY FROM                           42501    42501    42501    42501    42501
+desks as blotter_desk                   own      other    none     empty    damaged
+    SELECT                              row      nothing  nothing  nothing  22P02
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             row      nothing  nothing  nothing  22P02
+    COPY FROM                           42501    42501    42501    42501    42501
+desks as blotter_sequencer              own      other    none     empty    damaged
+    SELECT                              42501    42501    42501    42501    42501
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             42501    42501    42501    42501    42501
+    COPY FROM                           42501    42501    42501    42501    42501
+desks as blotter_owner                  own      other    none     empty    damaged
+    SELECT                              row      row      row      row      row
+    INSERT                              row      row      row      row      row
+    UPDATE                              row      row      row      row      row
+    DELETE                              23503    23503    23503    23503    23503
+    TRUNCATE                            0A000    0A000    0A000    0A000    0A000
+    COPY TO                             row      row      row      row      row
+    COPY FROM                           0A000    0A000    0A000    0A000    0A000
+desks as blotter_writer                 own      other    none     empty    damaged
+    SELECT                              42501    42501    42501    42501    42501
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             42501    42501    42501    42501    42501
+    COPY FROM                           42501    42501    42501    42501    42501
+
+principals as blotter_trader            own      other    none     empty    damaged
+    SELECT                              42501    42501    42501    42501    42501
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             42501    42501    42501    42501    42501
+    COPY FROM                           42501    42501    42501    42501    42501
+principals as blotter_execution         own      other    none     empty    damaged
+    SELECT                              row      row      row      row      row
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             row      row      row      row      row
+    COPY FROM                           42501    42501    42501    42501    42501
+principals as blotter_compliance        own      other    none     empty    damaged
+    SELECT                              42501    42501    42501    42501    42501
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             42501    42501    42501    42501    42501
+    COPY FROM                           42501    42501    42501    42501    42501
+principals as blotter_desk              own      other    none     empty    damaged
+    SELECT                              42501    42501    42501    42501    42501
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             42501    42501    42501    42501    42501
+    COPY FROM                           42501    42501    42501    42501    42501
+principals as blotter_sequencer         own      other    none     empty    damaged
+    SELECT                              42501    42501    42501    42501    42501
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             42501    42501    42501    42501    42501
+    COPY FROM                           42501    42501    42501    42501    42501
+principals as blotter_owner             own      other    none     empty    damaged
+    SELECT                              row      row      row      row      row
+    INSERT                              row      row      row      row      row
+    UPDATE                              row      row      row      row      row
+    DELETE                              row      row      row      row      row
+    TRUNCATE                            row      row      row      row      row
+    COPY TO                             row      row      row      row      row
+    COPY FROM                           0A000    0A000    0A000    0A000    0A000
+principals as blotter_writer            own      other    none     empty    damaged
     SELECT                              42501    42501    42501    42501    42501
     INSERT                              42501    42501    42501    42501    42501
     UPDATE                              42501    42501    42501    42501    42501
@@ -93,6 +215,14 @@ orders as blotter_compliance            own      other    none     empty    dama
     DELETE                              42501    42501    42501    42501    42501
     TRUNCATE                            42501    42501    42501    42501    42501
     COPY TO                             row      row      row      row      row
+    COPY FROM                           42501    42501    42501    42501    42501
+orders as blotter_desk                  own      other    none     empty    damaged
+    SELECT                              row      nothing  nothing  nothing  22P02
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             row      nothing  nothing  nothing  22P02
     COPY FROM                           42501    42501    42501    42501    42501
 orders as blotter_sequencer             own      other    none     empty    damaged
     SELECT                              42501    42501    42501    42501    42501
@@ -143,6 +273,14 @@ fills as blotter_compliance             own      other    none     empty    dama
     TRUNCATE                            42501    42501    42501    42501    42501
     COPY TO                             row      row      row      row      row
     COPY FROM                           42501    42501    42501    42501    42501
+fills as blotter_desk                   own      other    none     empty    damaged
+    SELECT                              row      nothing  nothing  nothing  22P02
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             row      nothing  nothing  nothing  22P02
+    COPY FROM                           42501    42501    42501    42501    42501
 fills as blotter_sequencer              own      other    none     empty    damaged
     SELECT                              42501    42501    42501    42501    42501
     INSERT                              42501    42501    42501    42501    42501
@@ -191,6 +329,14 @@ fill_corrections as blotter_compliance  own      other    none     empty    dama
     DELETE                              42501    42501    42501    42501    42501
     TRUNCATE                            42501    42501    42501    42501    42501
     COPY TO                             row      row      row      row      row
+    COPY FROM                           42501    42501    42501    42501    42501
+fill_corrections as blotter_desk        own      other    none     empty    damaged
+    SELECT                              row      nothing  nothing  nothing  22P02
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             row      nothing  nothing  nothing  22P02
     COPY FROM                           42501    42501    42501    42501    42501
 fill_corrections as blotter_sequencer   own      other    none     empty    damaged
     SELECT                              42501    42501    42501    42501    42501
@@ -241,6 +387,14 @@ execution_logs as blotter_compliance    own      other    none     empty    dama
     TRUNCATE                            42501    42501    42501    42501    42501
     COPY TO                             row      row      row      row      row
     COPY FROM                           42501    42501    42501    42501    42501
+execution_logs as blotter_desk          own      other    none     empty    damaged
+    SELECT                              row      nothing  nothing  nothing  22P02
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             row      nothing  nothing  nothing  22P02
+    COPY FROM                           42501    42501    42501    42501    42501
 execution_logs as blotter_sequencer     own      other    none     empty    damaged
     SELECT                              row      row      row      row      row
     INSERT                              42501    42501    42501    42501    42501
@@ -289,6 +443,14 @@ trader_sequences as blotter_compliance  own      other    none     empty    dama
     DELETE                              42501    42501    42501    42501    42501
     TRUNCATE                            42501    42501    42501    42501    42501
     COPY TO                             row      row      row      row      row
+    COPY FROM                           42501    42501    42501    42501    42501
+trader_sequences as blotter_desk        own      other    none     empty    damaged
+    SELECT                              42501    42501    42501    42501    42501
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             42501    42501    42501    42501    42501
     COPY FROM                           42501    42501    42501    42501    42501
 trader_sequences as blotter_sequencer   own      other    none     empty    damaged
     SELECT                              row      row      row      row      row
@@ -339,6 +501,14 @@ cancel_timers as blotter_compliance     own      other    none     empty    dama
     TRUNCATE                            42501    42501    42501    42501    42501
     COPY TO                             row      row      row      row      row
     COPY FROM                           42501    42501    42501    42501    42501
+cancel_timers as blotter_desk           own      other    none     empty    damaged
+    SELECT                              42501    42501    42501    42501    42501
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             42501    42501    42501    42501    42501
+    COPY FROM                           42501    42501    42501    42501    42501
 cancel_timers as blotter_sequencer      own      other    none     empty    damaged
     SELECT                              42501    42501    42501    42501    42501
     INSERT                              42501    42501    42501    42501    42501
@@ -381,6 +551,14 @@ alembic_version as blotter_execution    own      other    none     empty    dama
     COPY TO                             row      row      row      row      row
     COPY FROM                           42501    42501    42501    42501    42501
 alembic_version as blotter_compliance   own      other    none     empty    damaged
+    SELECT                              row      row      row      row      row
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             row      row      row      row      row
+    COPY FROM                           42501    42501    42501    42501    42501
+alembic_version as blotter_desk         own      other    none     empty    damaged
     SELECT                              row      row      row      row      row
     INSERT                              42501    42501    42501    42501    42501
     UPDATE                              42501    42501    42501    42501    42501
@@ -437,6 +615,14 @@ ledger_entries as blotter_compliance    own      other    none     empty    dama
     TRUNCATE                            42501    42501    42501    42501    42501
     COPY TO                             row      row      row      row      row
     COPY FROM                           42501    42501    42501    42501    42501
+ledger_entries as blotter_desk          own      other    none     empty    damaged
+    SELECT                              row      nothing  nothing  nothing  22P02
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             row      nothing  nothing  nothing  22P02
+    COPY FROM                           42501    42501    42501    42501    42501
 ledger_entries as blotter_sequencer     own      other    none     empty    damaged
     SELECT                              row      row      row      row      row
     INSERT                              row      row      row      row      row
@@ -485,6 +671,14 @@ ledger_tiles as blotter_compliance      own      other    none     empty    dama
     DELETE                              42501    42501    42501    42501    42501
     TRUNCATE                            42501    42501    42501    42501    42501
     COPY TO                             row      row      row      row      row
+    COPY FROM                           42501    42501    42501    42501    42501
+ledger_tiles as blotter_desk            own      other    none     empty    damaged
+    SELECT                              42501    42501    42501    42501    42501
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             42501    42501    42501    42501    42501
     COPY FROM                           42501    42501    42501    42501    42501
 ledger_tiles as blotter_sequencer       own      other    none     empty    damaged
     SELECT                              row      row      row      row      row
@@ -535,6 +729,14 @@ ledger_checkpoints as blotter_compliance own      other    none     empty    dam
     TRUNCATE                            42501    42501    42501    42501    42501
     COPY TO                             row      row      row      row      row
     COPY FROM                           42501    42501    42501    42501    42501
+ledger_checkpoints as blotter_desk      own      other    none     empty    damaged
+    SELECT                              42501    42501    42501    42501    42501
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             42501    42501    42501    42501    42501
+    COPY FROM                           42501    42501    42501    42501    42501
 ledger_checkpoints as blotter_sequencer own      other    none     empty    damaged
     SELECT                              row      row      row      row      row
     INSERT                              row      row      row      row      row
@@ -584,6 +786,14 @@ ledger_cosignatures as blotter_compliance own      other    none     empty    da
     TRUNCATE                            42501    42501    42501    42501    42501
     COPY TO                             row      row      row      row      row
     COPY FROM                           42501    42501    42501    42501    42501
+ledger_cosignatures as blotter_desk     own      other    none     empty    damaged
+    SELECT                              42501    42501    42501    42501    42501
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             42501    42501    42501    42501    42501
+    COPY FROM                           42501    42501    42501    42501    42501
 ledger_cosignatures as blotter_sequencer own      other    none     empty    damaged
     SELECT                              row      row      row      row      row
     INSERT                              row      row      row      row      row
@@ -626,6 +836,14 @@ ledger_head as blotter_execution        own      other    none     empty    dama
     COPY TO                             row      row      row      row      row
     COPY FROM                           42501    42501    42501    42501    42501
 ledger_head as blotter_compliance       own      other    none     empty    damaged
+    SELECT                              row      row      row      row      row
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             row      row      row      row      row
+    COPY FROM                           42501    42501    42501    42501    42501
+ledger_head as blotter_desk             own      other    none     empty    damaged
     SELECT                              row      row      row      row      row
     INSERT                              42501    42501    42501    42501    42501
     UPDATE                              42501    42501    42501    42501    42501
@@ -682,6 +900,14 @@ audit_accesses as blotter_compliance    own      other    none     empty    dama
     TRUNCATE                            42501    42501    42501    42501    42501
     COPY TO                             row      row      row      row      row
     COPY FROM                           0A000    0A000    0A000    0A000    0A000
+audit_accesses as blotter_desk          own      other    none     empty    damaged
+    SELECT                              42501    42501    42501    42501    42501
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             42501    42501    42501    42501    42501
+    COPY FROM                           42501    42501    42501    42501    42501
 audit_accesses as blotter_sequencer     own      other    none     empty    damaged
     SELECT                              42501    42501    42501    42501    42501
     INSERT                              42501    42501    42501    42501    42501

@@ -29,6 +29,7 @@ CALLABLE = {
     "blotter_trader": {"act_as", "acting_trader", "find_order", "schema_compatibility", *ENTRIES["blotter_trader"]},
     "blotter_execution": {"act_as", *ENTRIES["blotter_execution"]},
     "blotter_compliance": {"act_as", *LEAF_MAKERS},
+    "blotter_desk": {"act_as", "desk_traders"},
     "blotter_sequencer": {
         *LEAF_MAKERS,
         "ledger_incarnation",
@@ -266,7 +267,8 @@ def test_every_unique_key_leads_with_the_trader(catalogue: Connection) -> None:
                              WHERE attrelid = indrelid AND attnum = indkey[0] AND attname = 'trader_id')""",
     ) == {
         "traders_pkey",
-        "uq_traders_name",  # the owner alone writes traders
+        # The owner alone writes these.
+        *("uq_traders_name", "desks_pkey", "uq_desks_name", "principals_pkey"),
         "alembic_version_pkc",
         # No trader's login reads or writes these.
         *("ledger_entries_pkey", "ledger_tiles_pkey", "ledger_checkpoints_pkey", "ledger_cosignatures_pkey"),

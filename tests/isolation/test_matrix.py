@@ -8,10 +8,24 @@ import psycopg
 import pytest
 
 from tests.conftest import ALICE, BOB, Database, cloned
-from tests.isolation.desk import Connection, call, connected, connection_of, correct, enter, fill, one
+from tests.isolation.desk import (
+    EQUITIES,
+    RATES,
+    Connection,
+    assign,
+    call,
+    connected,
+    connection_of,
+    correct,
+    enter,
+    fill,
+    one,
+)
 from tests.isolation.matrix import COMMANDS, EXPECTED, IDENTITIES
 
 SETTING = {"own": str(ALICE), "other": str(BOB), "none": None, "empty": "", "damaged": "not-a-uuid"}
+DESKS = SETTING | {"own": str(EQUITIES), "other": str(RATES)}
+"""The identities of blotter_desk: the desk of ALICE, and that of BOB."""
 
 TILE = "decode(repeat('5a', 8192), 'hex'), sha256('root')"
 
@@ -23,6 +37,13 @@ STATEMENTS = {
     ("traders", "INSERT"): "INSERT INTO traders (name) VALUES ('Carol')",
     ("traders", "UPDATE"): f"UPDATE traders SET name = 'Alicia' WHERE id = '{ALICE}'",
     ("traders", "DELETE"): f"DELETE FROM traders WHERE id = '{ALICE}'",
+    ("desks", "INSERT"): "INSERT INTO desks (name) VALUES ('Carol')",
+    ("desks", "UPDATE"): f"UPDATE desks SET name = 'Shares' WHERE id = '{EQUITIES}'",
+    ("desks", "DELETE"): f"DELETE FROM desks WHERE id = '{EQUITIES}'",
+    ("principals", "INSERT"): f"""
+        INSERT INTO principals (issuer, subject, kind, trader_id) VALUES ('mtls', 'second', 'trader', '{ALICE}')""",
+    ("principals", "UPDATE"): f"UPDATE principals SET actor = 'Alicia' WHERE trader_id = '{ALICE}'",
+    ("principals", "DELETE"): f"DELETE FROM principals WHERE trader_id = '{ALICE}'",
     ("orders", "INSERT"): f"""
         INSERT INTO orders (trader_id, client_order_id, request_digest, symbol, side, order_type, quantity,
                             last_sequence, created_at, updated_at)
@@ -91,9 +112,10 @@ NOBODYS = (
     "ledger_head",
     "audit_accesses",
 )
-OF_ALICE = {"traders": f"id = '{ALICE}'"} | dict.fromkeys(NOBODYS, "true")
+OF_ALICE = {"traders": f"id = '{ALICE}'", "desks": f"id = '{EQUITIES}'"} | dict.fromkeys(NOBODYS, "true")
 COPIED_COLUMN = {
     "traders": "name",
+    "desks": "name",
     "alembic_version": "version_num",
     "ledger_tiles": "level",
     "ledger_checkpoints": "size",
@@ -103,6 +125,7 @@ COPIED_COLUMN = {
 }
 COPIED_VALUE = {
     "traders": "Carol",
+    "desks": "Carol",
     "alembic_version": "999",
     "ledger_tiles": "0",
     "ledger_checkpoints": "1",
@@ -119,6 +142,7 @@ def traded(template: Database) -> Iterator[tuple[Database, dict[str, str]]]:
         fill(database, ALICE, order_id, 50, "execution-1")
         correct(database, ALICE, order_id, "execution-2", "execution-1")
         enter(database, BOB)
+        assign(database)
         with connected(database, "blotter_trader", ALICE) as trader:
             call(trader, "set_cancel_timer")
         with connected(database, "postgres") as superuser:
@@ -153,7 +177,7 @@ def outcome(connection: Connection, table: str, command: str, ids: dict[str, str
                 reached = 1
             case "COPY TO":
                 with cursor.copy(f"COPY {table} TO STDOUT".encode()) as copy:
-                    sought = b"" if table in NOBODYS else str(ALICE).encode()
+                    sought = b"" if table in NOBODYS else str(EQUITIES if table == "desks" else ALICE).encode()
                     reached = sum(sought in bytes(row) for row in copy)
             case "COPY FROM":
                 column = COPIED_COLUMN.get(table, "trader_id")
@@ -182,8 +206,11 @@ def test_each_command_has_the_outcome_in_the_matrix(
         with connection_of(database, login) as connection:
             for command in COMMANDS:
                 with connection.transaction(force_rollback=True):
-                    if SETTING[identity] is not None:
-                        connection.execute("SELECT set_config('app.trader_id', %s, true)", [SETTING[identity]])
+                    of_desk = login == "blotter_desk"
+                    named = (DESKS if of_desk else SETTING)[identity]
+                    if named is not None:
+                        name = "app.desk_id" if of_desk else "app.trader_id"
+                        connection.execute("SELECT set_config(%s, %s, true)", [name, named])
                     observed[command][identity] = outcome(connection, table, command, ids)
             before_16 = connection.info.server_version < 160_000
     if login == "blotter_owner" and before_16:

@@ -14,6 +14,7 @@ from tests.isolation.desk import LOGINS, connected, one, refused
 
 COLUMNS = [
     ("traders", "id"),
+    ("traders", "desk_id"),
     ("trader_sequences", "trader_id"),
     ("orders", "trader_id"),
     ("orders", "id"),
@@ -35,7 +36,8 @@ def intact(template: Database) -> Iterator[Database]:
 
 POPULATE = """
     SET session_replication_role = replica;
-    INSERT INTO traders (id, name) SELECT gen_random_uuid(), 'trader ' || n FROM generate_series(1, 40) AS n;
+    INSERT INTO desks (name) SELECT 'desk ' || n FROM generate_series(1, 40) AS n;
+    INSERT INTO traders (id, name, desk_id) SELECT gen_random_uuid(), name, id FROM desks;
     INSERT INTO trader_sequences SELECT id, 50 FROM traders;
     INSERT INTO orders (trader_id, symbol, side, quantity, order_type, created_at, updated_at, client_order_id,
                         request_digest, last_sequence)
@@ -87,7 +89,7 @@ def test_a_trader_s_login_sees_no_statement_of_its_own_other_sessions(database: 
             other.execute("SET track_activities = on")
 
 
-@pytest.mark.parametrize("login", ["blotter_trader", "blotter_execution", "blotter_compliance", "blotter_sequencer"])
+@pytest.mark.parametrize("login", LOGINS)
 @pytest.mark.parametrize(
     "statement",
     [

@@ -215,6 +215,7 @@ def refused(database: Database, revision: str) -> dict[str, int]:
 
 
 def test_a_downgrade_of_020_refuses_in_one_sentence_what_019_cannot_hold(database: Database) -> None:
+    downgrade(database, "020")
     schema = dump(database)
     expected: dict[str, int] = {}
     order_id = desk.enter(database, ALICE)
@@ -319,3 +320,15 @@ def test_without_the_role_of_the_writing_functions_the_upgrade_states_what_to_ru
         empty.cluster.psql(ROOT / "sql" / "roles.sql")
     assert migrations.current(empty.conninfo("blotter_owner")) == "019"
     upgrade(empty, "020")
+
+
+def test_without_the_login_of_desks_the_upgrade_states_what_to_run(empty: Database) -> None:
+    upgrade(empty, "020")
+    empty.cluster.psql("ALTER ROLE blotter_desk RENAME TO blotter_other")
+    try:
+        with pytest.raises(migrations.MigrationRefused, match=r"blotter_desk is missing: run sql/roles\.sql"):
+            upgrade(empty, "021")
+    finally:
+        empty.cluster.psql("ALTER ROLE blotter_other RENAME TO blotter_desk")
+    assert migrations.current(empty.conninfo("blotter_owner")) == "020"
+    upgrade(empty, "021")
