@@ -1,0 +1,1 @@
+"""The pages that a stranger follows, as they stand."""
