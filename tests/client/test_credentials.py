@@ -130,18 +130,18 @@ def test_a_stream_whose_token_expires_resumes_with_the_next_one(face: Face, scri
     assert [sent["authorization"] for sent in script.metadata] == [f"Bearer token-{number}" for number in (1, 2, 3)]
 
 
-@pytest.mark.parametrize("between", [(), (refuses("DRAINING", grpc.StatusCode.UNAVAILABLE),)])
-def test_a_stream_ends_when_the_next_token_has_expired_too(
-    face: Face, script: Script, time: Time, between: tuple[Any, ...]
-) -> None:
-    script.plays = [sends(complete(1), then=EXPIRED), *between, EXPIRED]
+def test_a_stream_ends_when_its_tokens_are_not_renewed(face: Face, script: Script, time: Time) -> None:
+    away = refuses("DRAINING", grpc.StatusCode.UNAVAILABLE)
+    script.plays = [sends(complete(1), then=EXPIRED), EXPIRED, away, EXPIRED, sends(complete(2), then=EXPIRED)]
+    script.plays += [EXPIRED] * 4
     arguments: dict[str, Any] = {"trader_id": ALICE, "timing": time.timing(face.name)}
     with playing(script) as target, face.client(target, token="same", **arguments) as client:
         watch = client.watch_orders()
-        next(watch)
+        assert [next(watch).snapshot_complete.last_sequence for _ in range(2)] == [1, 2]
         with pytest.raises(BlotterError, match="TOKEN_EXPIRED"):
             next(watch)
-        assert watch.resume_token == "after-1"
+        assert watch.resume_token == "after-2"
+    assert script.plays == []
 
 
 def test_a_stream_resumes_when_the_issuers_keys_are_not_available(face: Face, script: Script, time: Time) -> None:

@@ -22,6 +22,9 @@ SILENT_HEARTBEATS = 3
 MOST_LOSSES = 5
 """The number of consecutive losses of the same message after which the stream fails with DATA_LOSS."""
 
+MOST_EXPIRIES = 5
+"""The number of consecutive TOKEN_EXPIRED without a message after which the stream fails."""
+
 FIRST_BACKOFF = 0.2
 LONGEST_BACKOFF = 5.0
 """Short, so that the stream resumes within seconds after the service is available again."""
@@ -74,7 +77,7 @@ class Resumption(Generic[MessageT]):
         self._ready: deque[MessageT] = deque()
         self._failures = 0
         self._losses = 0
-        self._expired = False
+        self._expiries = 0
 
     def connected(self) -> None:
         """Start a connection."""
@@ -93,7 +96,7 @@ class Resumption(Generic[MessageT]):
             self._losses = 0 if message.resume_token != self.resume_token else self._losses
             self.resume_token = message.resume_token
         self._failures = 0
-        self._expired = False
+        self._expiries = 0
         return message
 
     def ended(self) -> bool:
@@ -120,10 +123,9 @@ class Resumption(Generic[MessageT]):
         return backoff(self._failures, retry_after, self._random)
 
     def _resumable(self, error: BlotterError) -> bool:
-        """Return whether the stream resumes; after TOKEN_EXPIRED once, because the next token may be the same one."""
         if error.reason == "TOKEN_EXPIRED":
-            first, self._expired = not self._expired, True
-            return first
+            self._expiries += 1
+            return self._expiries < MOST_EXPIRIES
         unavailable = error.code is grpc.StatusCode.UNAVAILABLE
         return unavailable or error.reason == "SLOW_CONSUMER" or error.retry_after is not None
 

@@ -94,8 +94,8 @@ class Stream(Iterator[MessageT]):
     The stream resumes by itself after UNAVAILABLE, SLOW_CONSUMER and any other error with a RetryInfo, after a gap
     in the sequences, after a heartbeat that reports events that were not received, and after three heartbeat intervals
     without a message; after TOKEN_EXPIRED with the token that is then provided. It raises other errors, TOKEN_EXPIRED
-    if that token is refused too, and DATA_LOSS (reason SEQUENCE_GAP) if the same message is missing repeatedly. A
-    snapshot is delivered once, when it is complete.
+    after the fifth without a message between, and DATA_LOSS (reason SEQUENCE_GAP) if the same message is missing
+    repeatedly. A snapshot is delivered once, when it is complete.
 
     End the stream with `cancel()`, from any thread, or by leaving its `with` block.
     """
