@@ -61,7 +61,7 @@ class IssuerKeys:
             key = self._keys.find(kid, algorithm)
         self.require()
         if key is None:
-            if self.failure is not None:  # the key may be a new one
+            if self.failure is not None or self._reading is not None:  # the key may be a new one
                 raise IdentityUnavailable("The keys of the token issuer cannot be read at the moment.")
             raise TokenInvalid("its key is not in the key set of the issuer")
         return key
