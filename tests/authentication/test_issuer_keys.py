@@ -65,6 +65,14 @@ def issuer_header(kid: str) -> str:
     return part({"alg": "ES256", "kid": kid})
 
 
+async def test_a_new_key_is_found_at_once_though_the_set_has_just_been_read() -> None:
+    issuer = Issuer()
+    async with verifying(issuer) as (keys, tokens):
+        await keys.read()
+        issuer.add_key("second")
+        assert await outcome(tokens, issuer.signed(claims())) == "ada"
+
+
 async def test_many_calls_with_a_new_key_share_one_read_and_all_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(issuer_keys, "COOL_DOWN_SECONDS", -1)
     issuer = Issuer()
