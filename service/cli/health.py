@@ -15,7 +15,6 @@ from service.cli import options
 
 # A probe asks the service itself, never a proxy of the environment.
 CHANNEL_OPTIONS: tuple[tuple[str, str | int], ...] = (("grpc.enable_http_proxy", 0),)
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command()
@@ -23,16 +22,14 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option(
     "--timeout", type=click.FloatRange(min=0, min_open=True), default=3, show_default=True, help="Deadline in seconds."
 )
-@click.option("--tls-ca", type=FILE, help="Certificates of the authorities that the service's one is checked against.")
+@options.tls
 @click.option(
     "--tls-server-cert",
-    type=FILE,
+    type=options.FILE,
     envvar="BLOTTER_TLS_CERT",
     help="In place of --tls-ca: the service's own certificate, whatever the host of the target is.  "
     "[default: that of a service with the same environment; without any, no TLS]",
 )
-@click.option("--tls-cert", type=FILE, help="Certificate of the caller, where the service requires one.")
-@click.option("--tls-key", type=FILE, help="Its private key.")
 @options.target
 def health(
     target: str,
@@ -44,16 +41,11 @@ def health(
     tls_key: Path | None,
 ) -> None:
     """Ask a running service for its health. Exit status 0: SERVING; 1: anything else, also no answer."""
-    if (tls_cert is None) != (tls_key is None):
-        raise click.UsageError("--tls-cert and --tls-key require each other.")
-    caller = (tls_key.read_bytes(), tls_cert.read_bytes()) if tls_key and tls_cert else (None, None)
-    if tls_ca:
-        channel = _secure_channel(target, tls_ca.read_bytes(), *caller)
-    elif tls_server_cert:
-        own = tls_server_cert.read_bytes()
-        channel = _secure_channel(target, own, *caller, ("grpc.ssl_target_name_override", _name(own)))
-    elif tls_cert:
-        raise click.UsageError("--tls-cert requires --tls-ca or --tls-server-cert.")
+    given = options.certificates(tls_ca or tls_server_cert, tls_cert, tls_key)
+    if trusted := given["root_certificates"]:
+        more = () if tls_ca else (("grpc.ssl_target_name_override", _name(trusted)),)
+        credentials = grpc.ssl_channel_credentials(trusted, given["private_key"], given["certificate_chain"])
+        channel = grpc.secure_channel(target, credentials, options=(*CHANNEL_OPTIONS, *more))
     else:
         channel = grpc.insecure_channel(target, options=CHANNEL_OPTIONS)
     with channel:
@@ -66,13 +58,6 @@ def health(
     click.echo(f"{service or 'the server'}: {status}")
     if answer.status != pb.HealthCheckResponse.SERVING:
         raise click.exceptions.Exit(1)
-
-
-def _secure_channel(
-    target: str, trusted: bytes, key: bytes | None, certificate: bytes | None, *more: tuple[str, str | int]
-) -> grpc.Channel:
-    credentials = grpc.ssl_channel_credentials(trusted, key, certificate)
-    return grpc.secure_channel(target, credentials, options=(*CHANNEL_OPTIONS, *more))
 
 
 def _name(certificates: bytes) -> str:
