@@ -33,7 +33,6 @@ from service.interceptors.limits import Buckets, CallRate, OpenStreams
 from service.interceptors.permissions import Permissions
 from service.interceptors.requests import Requests
 from service.interceptors.telemetry import StreamStarts, Telemetry, ignore_disconnects
-from service.observability.context import Traces
 from service.observability.endpoint import metrics_endpoint
 from service.observability.metrics import Metrics
 from service.readiness import Readiness
@@ -148,15 +147,17 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
     grace = Grace(settings.grace_seconds)
     # The steps of the stop, in reverse order; each step runs even if another one raises.
     async with AsyncExitStack() as stop:
-        metrics_port = await _metrics_port(stop, settings, metrics)
-        traces = await _traces(stop, settings, metrics)
+        # Calls and probes may arrive as soon as the server listens: health must be correct by then.
+        health = HealthServicer(metrics)
+        health.set(STARTUP, serving=False)
+        health.set(LIVENESS, serving=True)
+        metrics_port = await _metrics_port(stop, settings, metrics, health)
         stop.push_async_callback(_close, database, grace)
         await database.open()
         stop.push_async_callback(_close, own, grace)
         await own.open()
         events = Events(database)
         feed = Feed(Events(own), settings.feed_poll_ms / 1000, metrics)
-        health = HealthServicer(metrics)
         sequencer = await _sequencer(settings, conninfo, feed, partial(health.set, LEDGER), metrics)
 
         def committed(trader_id: UUID) -> None:
@@ -171,7 +172,7 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
         ignore_disconnects()
         server = aio.server(
             interceptors=[
-                Telemetry(metrics, traces, settings.log_calls, settings.log_slow_ms / 1000),
+                Telemetry(metrics, settings.log_calls, settings.log_slow_ms / 1000),
                 Errors(),
                 admission,
                 Requests(),
@@ -190,9 +191,6 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
         health_pb2_grpc.add_HealthServicer_to_server(health, server)
         _add_grpc_services(settings, server)
 
-        # Calls may arrive as soon as the server starts: health must be correct by then.
-        health.set(STARTUP, serving=False)
-        health.set(LIVENESS, serving=True)
         readiness = _readiness(settings, conninfo, own, health, metrics)
         await readiness.probe()
         port = _listen(server, settings.listen, callers.tls)
@@ -228,24 +226,18 @@ def _listen(server: aio.Server, address: str, tls: ServerTls | None) -> int:
         raise AddressInUse(f"Cannot listen on {address}: it is in use, or not an address.") from error
 
 
-async def _traces(stop: AsyncExitStack, settings: Settings, metrics: Metrics) -> Traces:
-    """Send metrics and traces until the stop, if the settings ask for it; return what begins the traces of calls."""
-    if settings.otlp_endpoint is None:
-        return Traces()
-    # The SDK takes longer to import than all that a server without a collector needs of this package.
-    from service.observability.collector import collector  # noqa: PLC0415
+async def _metrics_port(
+    stop: AsyncExitStack, settings: Settings, metrics: Metrics, health: HealthServicer
+) -> int | None:
+    """Serve metrics and health over HTTP until the stop, if the settings ask for it; return the port.
 
-    sending = collector(metrics, settings.otlp_endpoint, settings.otlp_seconds, settings.trace_ratio)
-    return (await stop.enter_async_context(sending)).traces
-
-
-async def _metrics_port(stop: AsyncExitStack, settings: Settings, metrics: Metrics) -> int | None:
-    """Serve the metrics until the stop, if the settings ask for it; return the port. Raises AddressInUse."""
+    Raises AddressInUse.
+    """
     listen = settings.metrics_listen
     if listen is None:
         return None
     try:
-        port = await stop.enter_async_context(metrics_endpoint(metrics, listen))
+        port = await stop.enter_async_context(metrics_endpoint(metrics, listen, health.is_serving))
     except OSError as error:
         raise AddressInUse(
             f"Cannot serve metrics on {listen} (BLOTTER_METRICS_LISTEN): it is in use, or not an address."

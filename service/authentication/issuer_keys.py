@@ -61,7 +61,7 @@ class IssuerKeys:
             key = self._keys.find(kid, algorithm)
         self.require()
         if key is None:
-            if self.failure is not None or self._reading is not None:  # the key may be a new one
+            if self.failure is not None:  # the key may be a new one
                 raise IdentityUnavailable("The keys of the token issuer cannot be read at the moment.")
             raise TokenInvalid("its key is not in the key set of the issuer")
         return key
@@ -70,10 +70,8 @@ class IssuerKeys:
         if self._waiting >= MOST_WAITING:
             raise IdentityUnavailable("The keys of the token issuer are being read.")
         cool = self._tried_at is None or time.monotonic() - self._tried_at > COOL_DOWN_SECONDS
-        if self._reading is None:
-            if not cool:
-                return
-            self._tried_at = time.monotonic()
+        if self._reading is None and not cool:
+            return
         patience = READ_SECONDS if deadline is None else min(READ_SECONDS, deadline - time.monotonic())
         self._waiting += 1
         try:
@@ -84,6 +82,7 @@ class IssuerKeys:
 
     def _read_soon(self) -> asyncio.Task[None]:
         if self._reading is None:
+            self._tried_at = time.monotonic()
             self._reading = asyncio.create_task(self._read(), name="issuer keys")
             self._reading.add_done_callback(self._forget)
         return self._reading

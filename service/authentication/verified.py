@@ -82,7 +82,7 @@ class ByToken:
             case [("trader", str(trader))] if UUID_TEXT.fullmatch(trader):
                 return Principal(CallerKind.TRADER, trader_id=UUID(trader))
             case [("desk", str(desk))] if UUID_TEXT.fullmatch(desk):
-                return Principal(CallerKind.DESK, desk_id=UUID(desk))
+                return Principal(CallerKind("desk"), desk_id=UUID(desk))
             case [("role", CallerKind.EXECUTION.value | CallerKind.COMPLIANCE.value as role)]:
                 return Principal(CallerKind(role))
         raise TokenInvalid(CLAIMS)

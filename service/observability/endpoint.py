@@ -1,9 +1,9 @@
-"""The endpoint that Prometheus reads: GET /metrics over HTTP, as text or in the format of OpenMetrics."""
+"""The endpoint that Prometheus and probes read over HTTP: /metrics, as text or as OpenMetrics, and /health/NAME."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from aiohttp import web
@@ -17,8 +17,13 @@ CONNECTION_SECONDS = 10.0
 
 
 @asynccontextmanager
-async def metrics_endpoint(metrics: Metrics, listen: str) -> AsyncIterator[int]:
+async def metrics_endpoint(
+    metrics: Metrics, listen: str, is_serving: Callable[[str], bool | None]
+) -> AsyncIterator[int]:
     """Serve the metrics while the context lasts; yield the port. Raises OSError if the address cannot be used.
+
+    `is_serving` returns the health of a name, None for one that it does not know: the probes of Kubernetes by gRPC use
+    no TLS, those by HTTP read it here.
 
     The text is made in a thread, one at a time. Connections beyond MOST_CONNECTIONS are closed at once, so that no
     client of this port takes file descriptors that the service needs.
@@ -27,8 +32,12 @@ async def metrics_endpoint(metrics: Metrics, listen: str) -> AsyncIterator[int]:
     making = asyncio.Lock()
 
     async def answer(request: web.BaseRequest) -> web.Response:
-        if request.path != "/metrics" or request.method != "GET":
-            response = web.Response(status=404, text="The metrics are at /metrics.\n")
+        name = request.path.removeprefix("/health/")
+        serving = is_serving(name) if name != request.path else None
+        if request.method == "GET" and serving is not None:
+            response = web.Response(status=200 if serving else 503, text="SERVING\n" if serving else "NOT_SERVING\n")
+        elif request.method != "GET" or request.path != "/metrics":
+            response = web.Response(status=404, text="The metrics are at /metrics, the health at /health/NAME.\n")
         else:
             encode, content_type = choose_encoder(request.headers.get("Accept", ""))
             async with making:

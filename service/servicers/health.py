@@ -51,6 +51,11 @@ class HealthServicer(health_pb2_grpc.HealthServicer):
             self.set(service, serving=False)
         self._wake()
 
+    def is_serving(self, service: str) -> bool | None:
+        """Return whether a service name is SERVING; None for one that is not known."""
+        status = self._statuses.get(service)
+        return None if status is None else status == SERVING
+
     async def Check(self, request: pb.HealthCheckRequest, context: Context) -> pb.HealthCheckResponse:
         status = self._statuses.get(request.service)
         if status is None:

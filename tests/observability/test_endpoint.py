@@ -51,14 +51,32 @@ async def test_a_scrape_shows_the_calls_in_both_formats(database: Database) -> N
 
 
 async def test_other_paths_and_methods_are_not_found() -> None:
-    async with metrics_endpoint(Metrics(), "127.0.0.1:0") as port, aiohttp.ClientSession() as session:
+    async with (
+        metrics_endpoint(Metrics(), "127.0.0.1:0", {"up": True, "down": False}.get) as port,
+        aiohttp.ClientSession() as session,
+    ):
         assert (await scraped(port, "*/*", "/"))[0] == 404
         assert (await session.post(f"http://127.0.0.1:{port}/metrics", data=b"x")).status == 404
 
 
+async def test_health_is_answered_by_the_status_as_probes_read_it() -> None:
+    async with metrics_endpoint(Metrics(), "127.0.0.1:0", {"up": True, "down": False}.get) as port:
+        assert (await scraped(port, "*/*", "/health/up"))[::2] == (200, "SERVING\n")
+        assert (await scraped(port, "*/*", "/health/down"))[::2] == (503, "NOT_SERVING\n")
+        for unknown in ("/health/nobody", "/health/", "/health", "/up", "/health/up/"):
+            assert (await scraped(port, "*/*", unknown))[0] == 404
+
+
+async def test_the_health_of_a_server_is_answered(database: Database) -> None:
+    async with running(settings(metrics_listen="127.0.0.1:0"), database.conninfo("blotter_trader")) as server:
+        assert server.metrics_port
+        for name in ("startup", "liveness", "readiness"):
+            assert (await scraped(server.metrics_port, "*/*", f"/health/{name}"))[0] == 200
+
+
 async def test_connections_that_send_nothing_are_bounded_and_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(endpoint, "CONNECTION_SECONDS", 0.5)
-    async with metrics_endpoint(Metrics(), "127.0.0.1:0") as port:
+    async with metrics_endpoint(Metrics(), "127.0.0.1:0", {"up": True, "down": False}.get) as port:
         silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(endpoint.MOST_CONNECTIONS + 4)]
         # The server closes those beyond the bound at once, and the others after their time.
         assert [await reader.read() for reader, _ in reversed(silent)] == [b""] * len(silent)
@@ -68,7 +86,7 @@ async def test_connections_that_send_nothing_are_bounded_and_end(monkeypatch: py
 
 
 async def test_an_address_in_use_is_named_with_its_setting(database: Database) -> None:
-    async with metrics_endpoint(Metrics(), "127.0.0.1:0") as port:
+    async with metrics_endpoint(Metrics(), "127.0.0.1:0", {"up": True, "down": False}.get) as port:
         with pytest.raises(AddressInUse, match=f"127.0.0.1:{port} .BLOTTER_METRICS_LISTEN."):
             async with running(settings(metrics_listen=f"127.0.0.1:{port}"), database.conninfo("blotter_trader")):
                 pass
