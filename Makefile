@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run demo protos wheels test test-backup test-node test-pgbouncer test-tls test-vectors test-wheels mutants check generate verify contract baseline lock fmt schema clean
+.PHONY: help run demo deploy-files protos wheels test test-backup test-node test-pgbouncer test-prometheus test-tls test-vectors test-wheels lint-deploy sbom mutants check generate verify contract baseline lock fmt schema clean
 
 PY := .venv/bin/python
 PIP := $(PY) -m pip --no-input --disable-pip-version-check -q install
@@ -49,6 +49,26 @@ test-tls: .venv/.dev ## run the service with TLS to PostgreSQL: Debian's Postgre
 
 test-wheels: .venv/.dev ## build the three distributions and try each from its wheel in an environment of its own (needs the network)
 	$(PY) -m pytest -q -p no:cacheprovider tests_wheels
+
+test-prometheus: .venv/.dev ## let a real Prometheus, which must be installed, scrape a service and raise the alerts
+	$(PY) -m pytest -q -p no:cacheprovider tests_prometheus
+
+# What runs where no container engine, no cluster and no systemd is: the field's own checkers, read-only.
+UNIT := deploy/systemd/blotter.service
+MANIFESTS = $$(ls deploy/kubernetes/*.yaml | grep -v kustomization)
+lint-deploy: .venv/.dev ## check deploy/ with hadolint, yamllint, kubernetes-validate, promtool and systemd-analyze
+	.venv/bin/hadolint deploy/Containerfile deploy/pgbouncer/Containerfile
+	.venv/bin/yamllint --strict .yamllint.yaml deploy
+	.venv/bin/kubernetes-validate --strict --quiet $(MANIFESTS)
+	promtool check config deploy/prometheus/prometheus.yml
+	promtool check rules deploy/prometheus/alerts.yml
+	promtool test rules deploy/prometheus/alerts_test.yml
+	@tmp=$$(mktemp -d) && trap 'rm -rf "$$tmp"' EXIT && \
+	sed 's,^ExecStart=[^ ]*,ExecStart=/bin/true,' $(UNIT) > "$$tmp/blotter.service" && \
+	{ systemd-analyze verify "$$tmp/blotter.service" 2>&1 | grep blotter.service && exit 1 || true; } && \
+	{ systemd-analyze security --offline=true --threshold=20 --no-pager $(UNIT) > "$$tmp/report" || exit=1; \
+	  tail -1 "$$tmp/report"; exit $${exit:-0}; }
+	@! docker compose version > /dev/null 2>&1 || BLOTTER_UID=1 BLOTTER_GID=1 docker compose -f deploy/compose.yaml config --quiet
 
 check: .venv/.dev ## everything that must hold before a change lands
 	$(PY) -m ruff format --check
@@ -104,6 +124,14 @@ wheels: .venv/.dev ## build the three distributions into dist/
 	@rm -rf dist && root=$$PWD && for folder in packages/client packages/verifier .; do \
 	  (cd "$$folder" && "$$root/$(PY)" -m hatchling build -t wheel -d "$$root/dist") || exit 1; \
 	done
+
+sbom: .venv/.dev ## write the bill of materials of the server's packages, CycloneDX, into dist/blotter.cdx.json
+	@mkdir -p dist
+	@$(PY) -W ignore::UserWarning -m cyclonedx_py requirements --output-reproducible --validate --pyproject pyproject.toml \
+	  -o $(or $(SBOM),dist/blotter.cdx.json) requirements.lock
+
+deploy-files: .venv/.runtime ## make the passwords, certificates and keys of deploy/compose.yaml, in deploy/local
+	@deploy/files.sh
 
 clean: ## remove what was built, the packages, and .blotter: the local database, the keys that sign its ledger, the checkpoints
 	rm -rf .venv .blotter dist examples/node/node_modules examples/node/protos .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -94,3 +94,15 @@ def test_the_names_are_found_in_a_query() -> None:
     query = 'sum by (job) (rate(a_total{b="c"}[5m])) / on (job) group_left (x) max(d_bytes) > 14 * 86400 or up'
     assert names(query) == {"a_total", "d_bytes", "up"}
     assert labels(query) == {"a_total": {"b"}}
+
+
+def test_every_alert_has_a_section_of_the_runbook_and_says_what_it_means() -> None:
+    runbook = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    sections = re.findall(r"^### (Blotter\w+)$", runbook, re.MULTILINE)
+    assert sorted(rule["alert"] for rule in alerts()) == sorted(sections)
+    for rule in alerts():
+        assert rule["labels"]["severity"] in {"critical", "warning", "info"}
+        said = rule["annotations"]
+        assert said.pop("runbook_url") == f"docs/operations.md#{rule['alert'].lower()}"
+        assert set(said) == {"summary", "description"}
+        assert all(said.values())
