@@ -76,7 +76,7 @@ async def identification(
                 raise KeysUnreadable(f"BLOTTER_JWT_JWKS={settings.jwt_jwks} cannot be used: {keys.failure}.")
             metrics.before_reading(lambda: metrics.jwks_age.set(keys.age()))
             mode = ByToken(_tokens(settings, keys), principals, settings.claims)
-        authentication = Authentication(mode, principals, revocations, settings.principal_seconds)
+        authentication = Authentication(mode, principals, keys, revocations, settings.principal_seconds)
         yield Identification(authentication, tls, keys, settings.tls_client_ca is not None)
 
 

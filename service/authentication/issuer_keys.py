@@ -7,11 +7,9 @@ import logging
 import random
 import time
 
-from jwt import PyJWK
-
-from service.authentication.key_set import BadKeySet, KeySet, parse
+from service.authentication.key_set import BadKeySet, Key, KeySet, parse
 from service.authentication.key_sources import Source, SourceFailed
-from service.domain.errors import IdentityUnavailable, TokenInvalid
+from service.domain.errors import BlotterError, IdentityUnavailable, TokenInvalid
 
 READ_SECONDS = 5.0
 COOL_DOWN_SECONDS = 10.0
@@ -19,6 +17,8 @@ COOL_DOWN_SECONDS = 10.0
 RETRY_SECONDS = 15.0
 MOST_WAITING = 200
 """Calls that wait for a read at one time; further ones are refused."""
+
+NOT_IN_SET = "its key is not in the key set of the issuer"
 
 log = logging.getLogger("blotter.authentication")
 
@@ -50,7 +50,7 @@ class IssuerKeys:
         if self._read_at is None or time.monotonic() - self._read_at > self._max_age:
             raise IdentityUnavailable("The keys of the token issuer cannot be read at the moment.")
 
-    async def find(self, kid: str | None, algorithm: str, deadline: float | None) -> PyJWK:
+    async def find(self, kid: str | None, algorithm: str, deadline: float | None) -> Key:
         """Return the key that verifies a token. A key that is not in the set causes a read, after the cool-down.
 
         `deadline` is a time of `time.monotonic()`. Raises TokenInvalid or IdentityUnavailable.
@@ -61,17 +61,23 @@ class IssuerKeys:
             key = self._keys.find(kid, algorithm)
         self.require()
         if key is None:
-            if self.failure is not None:  # the key may be a new one
+            if self.failure is not None or self._reading is not None:  # the key may be a new one
                 raise IdentityUnavailable("The keys of the token issuer cannot be read at the moment.")
-            raise TokenInvalid("its key is not in the key set of the issuer")
+            raise TokenInvalid(NOT_IN_SET)
         return key
+
+    def refusal(self, key_id: str | None) -> BlotterError | None:
+        """Return why a token that this key has verified before is refused now; None while it is not."""
+        return None if key_id is None or key_id in self._keys.ids else TokenInvalid(NOT_IN_SET)
 
     async def _read_for_a_call(self, deadline: float | None) -> None:
         if self._waiting >= MOST_WAITING:
             raise IdentityUnavailable("The keys of the token issuer are being read.")
         cool = self._tried_at is None or time.monotonic() - self._tried_at > COOL_DOWN_SECONDS
-        if self._reading is None and not cool:
-            return
+        if self._reading is None:
+            if not cool:
+                return
+            self._tried_at = time.monotonic()
         patience = READ_SECONDS if deadline is None else min(READ_SECONDS, deadline - time.monotonic())
         self._waiting += 1
         try:
@@ -82,7 +88,6 @@ class IssuerKeys:
 
     def _read_soon(self) -> asyncio.Task[None]:
         if self._reading is None:
-            self._tried_at = time.monotonic()
             self._reading = asyncio.create_task(self._read(), name="issuer keys")
             self._reading.add_done_callback(self._forget)
         return self._reading

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import defaultdict
-from typing import Any
+from typing import Any, NamedTuple
 
 from jwt import PyJWK
 from jwt.exceptions import PyJWTError
@@ -20,13 +21,22 @@ class BadKeySet(Exception):
     """What was read is not a key set, or holds no key that is accepted."""
 
 
+class Key(NamedTuple):
+    """A key for one algorithm."""
+
+    jwk: PyJWK
+    id: str
+    """The digest of the key: another key under the same key id has another one."""
+
+
 class KeySet:
     """The keys by key id and algorithm. A key verifies no other algorithm than those of its own type and `alg`."""
 
-    def __init__(self, keys: dict[str | None, dict[str, PyJWK]]) -> None:
+    def __init__(self, keys: dict[str | None, dict[str, Key]]) -> None:
         self._keys = keys
+        self.ids = frozenset(key.id for keys_of in keys.values() for key in keys_of.values())
 
-    def find(self, kid: str | None, algorithm: str) -> PyJWK | None:
+    def find(self, kid: str | None, algorithm: str) -> Key | None:
         """Return the key. A token without a key id is verified by the one key of its algorithm, if there is one."""
         if kid is not None:
             return self._keys.get(kid, {}).get(algorithm)
@@ -45,7 +55,7 @@ def parse(raw: bytes, algorithms: list[str]) -> KeySet:
         raise BadKeySet("it is not a JSON Web Key Set") from error
     if not isinstance(listed, list) or len(listed) > MOST_KEYS:
         raise BadKeySet(f"it is not a JSON Web Key Set of at most {MOST_KEYS} keys")
-    keys: defaultdict[str | None, dict[str, PyJWK]] = defaultdict(dict)
+    keys: defaultdict[str | None, dict[str, Key]] = defaultdict(dict)
     for jwk in listed:
         if not isinstance(jwk, dict):
             continue
@@ -79,9 +89,12 @@ def _algorithms_of(jwk: dict[Any, Any]) -> set[str]:
     return able if named is None else able & {named if isinstance(named, str) else ""}
 
 
-def _key(jwk: dict[Any, Any], algorithm: str) -> PyJWK | None:
+def _key(jwk: dict[Any, Any], algorithm: str) -> Key | None:
     try:
         key = PyJWK(jwk, algorithm)
     except (PyJWTError, ValueError, TypeError, KeyError):
         return None
-    return None if getattr(key.key, "key_size", LEAST_RSA_BITS) < LEAST_RSA_BITS and jwk["kty"] == "RSA" else key
+    if jwk["kty"] == "RSA" and key.key.key_size < LEAST_RSA_BITS:
+        return None
+    public = [jwk.get(name) for name in ("kty", "crv", "x", "y", "n", "e")]
+    return Key(key, hashlib.sha256(json.dumps(public).encode()).hexdigest())

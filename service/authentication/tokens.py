@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import jwt
-from jwt import PyJWK
 from jwt.exceptions import (
     DecodeError,
     ExpiredSignatureError,
@@ -26,6 +25,7 @@ from jwt.exceptions import (
 )
 
 from service.authentication.issuer_keys import IssuerKeys
+from service.authentication.key_set import Key
 from service.domain.errors import IdentityMissing, TokenExpired, TokenInvalid
 
 LONGEST = 8192
@@ -46,6 +46,8 @@ class Token:
 
     subject: str
     expires_at: float
+    key_id: str
+    """The digest of the key that verified it."""
     claims: Mapping[str, Any]
 
 
@@ -163,11 +165,11 @@ class Tokens:
             raise TokenInvalid(MALFORMED)
         return kid, algorithm
 
-    def _decoded(self, token: str, key: PyJWK, algorithm: str) -> Token:
+    def _decoded(self, token: str, key: Key, algorithm: str) -> Token:
         try:
             claims = self._decoder.decode(
                 token,
-                key,
+                key.jwk,
                 algorithms=[algorithm],
                 audience=self._audiences,
                 issuer=self._issuer,
@@ -178,7 +180,7 @@ class Tokens:
             raise TokenExpired from error
         except PyJWTError as error:
             raise TokenInvalid(_CAUSES.get(type(error), CLAIMS)) from error
-        return Token(claims["sub"], claims["exp"] + self._leeway, claims)
+        return Token(claims["sub"], claims["exp"] + self._leeway, key.id, claims)
 
 
 _CAUSES: dict[type[PyJWTError], str] = {

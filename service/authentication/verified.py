@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from service.authentication.certificates import Revocations, subject_of
+from service.authentication.issuer_keys import IssuerKeys
 from service.authentication.principals import Principals
 from service.authentication.tokens import CLAIMS, Token, Tokens, only_bearer
 from service.domain.errors import (
@@ -45,6 +46,8 @@ class Identity:
     actor: str
     subject: str
     expires_at: float
+    key_id: str | None = None
+    """The digest of the issuer's key that verified the token."""
 
 
 class Mode(Protocol):
@@ -72,7 +75,7 @@ class ByToken:
         else:
             principal = self._claimed(token)
         actor = principal.actor or token.claims.get(self._claims["actor"])
-        return Identity(principal, checked_actor(actor, principal.kind), token.subject, token.expires_at)
+        return Identity(principal, checked_actor(actor, principal.kind), token.subject, token.expires_at, token.key_id)
 
     def _claimed(self, token: Token) -> Principal:
         """Return what the claims state: exactly one of a trader, a role and a desk. Raises TokenInvalid."""
@@ -82,7 +85,7 @@ class ByToken:
             case [("trader", str(trader))] if UUID_TEXT.fullmatch(trader):
                 return Principal(CallerKind.TRADER, trader_id=UUID(trader))
             case [("desk", str(desk))] if UUID_TEXT.fullmatch(desk):
-                return Principal(CallerKind("desk"), desk_id=UUID(desk))
+                return Principal(CallerKind.DESK, desk_id=UUID(desk))
             case [("role", CallerKind.EXECUTION.value | CallerKind.COMPLIANCE.value as role)]:
                 return Principal(CallerKind(role))
         raise TokenInvalid(CLAIMS)
@@ -129,11 +132,17 @@ class Authentication:
     """How the callers of one server are identified. `mode` None: call metadata, which nothing verifies."""
 
     def __init__(
-        self, mode: Mode | None, principals: Principals | None, revocations: Revocations, seconds: float
+        self,
+        mode: Mode | None,
+        principals: Principals | None,
+        keys: IssuerKeys | None,
+        revocations: Revocations,
+        seconds: float,
     ) -> None:
         """`seconds` is the interval at which `run` looks again at the callers of open streams."""
         self._mode = mode
         self._principals = principals
+        self._keys = keys
         self._revocations = revocations
         self._seconds = seconds
 
@@ -152,6 +161,8 @@ class Authentication:
             return CertificateRevoked()
         if caller.expires_at is not None and caller.expires_at <= time.time():
             return expiry_of(caller)
+        if self._keys and (error := self._keys.refusal(caller.key_id)):
+            return error
         return self._principals.refusal(caller) if self._principals and caller.subject else None
 
     async def run(self, end_refused: Callable[[Refusal], None]) -> None:

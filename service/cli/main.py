@@ -110,15 +110,30 @@ async def _serve(settings: Settings, database: provisioning.Served) -> None:
         await task
 
 
+_IDENTIFIED_BY = {
+    "metadata": "the call metadata, which nothing verifies",
+    "jwt": "bearer tokens",
+    "mtls": "client certificates",
+}
+
+
 def _greet(settings: Settings, address: str) -> None:
-    if settings.database_url is not None:
-        click.echo(f"Blotter serves on {address}. Ctrl-C stops it. `blotter traders list` shows the traders.")
-        return
-    if not provisioning.DEMO_TRADERS:
-        click.echo(f"Blotter serves on {address}. Ctrl-C stops it. `blotter traders add NAME` registers a trader.")
-        return
+    tls = "with TLS" if settings.tls_cert else "in clear"
+    by = _IDENTIFIED_BY[settings.auth]
+    click.echo(f"Blotter serves on {address}, {tls}. Callers are identified by {by}. Ctrl-C stops it.")
+    if settings.auth != "metadata":
+        click.echo("`blotter principals list` shows who they may be. See docs/identity.md.")
+    elif settings.database_url is not None:
+        click.echo("`blotter traders list` shows the traders.")
+    elif not provisioning.DEMO_TRADERS:
+        click.echo("`blotter traders add NAME` registers a trader.")
+    elif not settings.tls_cert:
+        _propose_calls(address)
+
+
+def _propose_calls(address: str) -> None:
     trader_id, name = next(iter(provisioning.DEMO_TRADERS.items()))
-    click.echo(f"Blotter serves on {address}. Ctrl-C stops it. Try, in another terminal:\n")
+    click.echo("Try, in another terminal:\n")
     order = (
         '{"client_order_id": "first", "symbol": "AAPL", "side": "SIDE_BUY", "order_type": "ORDER_TYPE_LIMIT", '
         '"quantity": 100, "price": "585.33"}'

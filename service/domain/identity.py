@@ -62,6 +62,8 @@ class Caller:
     subject: str | None = None
     expires_at: float | None = None
     certificate: ClientCertificate | None = None
+    key_id: str | None = None
+    """The digest of the issuer's key that verified the token."""
 
     @property
     def key(self) -> CallerKey:

@@ -113,6 +113,7 @@ def verified_caller(
         subject=verified.subject,
         expires_at=min(ends),
         certificate=certificate,
+        key_id=verified.key_id,
     )
 
 
