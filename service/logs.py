@@ -19,6 +19,8 @@ from logging.handlers import QueueHandler
 
 from pythonjsonlogger.json import JsonFormatter
 
+from service.interceptors.telemetry import REQUEST_ID
+from service.observability.context import TRACE
 from service.settings import Settings
 
 QUEUED_LINES = 10_000
@@ -54,6 +56,18 @@ _NO_EXTRA = {*vars(logging.makeLogRecord({})), "asctime", "message", "taskName",
 def _quoted(value: object) -> str:
     text = str(value)
     return json.dumps(text) if not text or any(character in ' "=' for character in text) else text
+
+
+class InCall(logging.Filter):
+    """Adds to each record the ids of the call that logs it: request, trace and span. Passes every record."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Add them to the record."""
+        if request_id := REQUEST_ID.get(None):
+            record.request_id = request_id
+        if trace := TRACE.get():
+            record.trace_id, record.span_id = trace.trace_id, trace.span_id
+        return True
 
 
 class Queued(QueueHandler):
@@ -129,6 +143,7 @@ def queued(descriptor: int, formatter: logging.Formatter, *, size: int = QUEUED_
     """Return a handler that queues lines, and the writer, not yet started, that writes them to the descriptor."""
     handler = Queued(queue.Queue(size))
     handler.setFormatter(formatter)
+    handler.addFilter(InCall())
     return handler, Writer(handler, descriptor)
 
 
@@ -145,3 +160,5 @@ def set_up(settings: Settings) -> None:
     logging.getLogger("blotter").setLevel(settings.log_level)
     # It warns at each failed attempt to connect. The change of health logs once that the database does not answer.
     logging.getLogger("psycopg.pool").setLevel("ERROR")
+    # It logs each failed attempt to send. `observability/collector.py` logs the first and the end.
+    logging.getLogger("opentelemetry").setLevel("CRITICAL")

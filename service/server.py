@@ -33,6 +33,7 @@ from service.interceptors.limits import Buckets, CallRate, OpenStreams
 from service.interceptors.permissions import Permissions
 from service.interceptors.requests import Requests
 from service.interceptors.telemetry import StreamStarts, Telemetry, ignore_disconnects
+from service.observability.context import Traces
 from service.observability.endpoint import metrics_endpoint
 from service.observability.metrics import Metrics
 from service.readiness import Readiness
@@ -152,6 +153,7 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
         health.set(STARTUP, serving=False)
         health.set(LIVENESS, serving=True)
         metrics_port = await _metrics_port(stop, settings, metrics, health)
+        traces = await _traces(stop, settings, metrics)
         stop.push_async_callback(_close, database, grace)
         await database.open()
         stop.push_async_callback(_close, own, grace)
@@ -172,7 +174,7 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
         ignore_disconnects()
         server = aio.server(
             interceptors=[
-                Telemetry(metrics, settings.log_calls, settings.log_slow_ms / 1000),
+                Telemetry(metrics, traces, settings.log_calls, settings.log_slow_ms / 1000),
                 Errors(),
                 admission,
                 Requests(),
@@ -224,6 +226,17 @@ def _listen(server: aio.Server, address: str, tls: ServerTls | None) -> int:
         return server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
     except RuntimeError as error:
         raise AddressInUse(f"Cannot listen on {address}: it is in use, or not an address.") from error
+
+
+async def _traces(stop: AsyncExitStack, settings: Settings, metrics: Metrics) -> Traces:
+    """Send metrics and traces until the stop, if the settings ask for it; return what begins the traces of calls."""
+    if settings.otlp_endpoint is None:
+        return Traces()
+    # The SDK takes longer to import than all that a server without a collector needs of this package.
+    from service.observability.collector import collector  # noqa: PLC0415
+
+    sending = collector(metrics, settings.otlp_endpoint, settings.otlp_seconds, settings.trace_ratio)
+    return (await stop.enter_async_context(sending)).traces
 
 
 async def _metrics_port(

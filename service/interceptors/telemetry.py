@@ -1,4 +1,4 @@
-"""The request id, duration and log lines of each call. The outermost interceptor, so that it sees every outcome."""
+"""The request id, trace, duration and log lines of each call. Outermost, so that it sees every outcome."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from grpc import aio
 from service.domain.identity import CALLER, UUID_TEXT
 from service.domain.text import KEY
 from service.interceptors.around import Around, Context, Handler, behaviour_of, rebuilt
+from service.observability.context import TRACE, Trace, Traces, trace_of
 from service.observability.metrics import Metrics
 
 REQUEST_ID: ContextVar[str] = ContextVar("request_id")
@@ -49,11 +50,14 @@ def note_message(message: Any) -> None:
 class Telemetry(aio.ServerInterceptor):
     """Gives each call a request id, returns it in the trailing metadata, and counts and logs the call when it ends.
 
+    Begins the trace of the call with the `traceparent` of its metadata.
+
     With `slow_and_failed`, a unary call that takes `slow_seconds` or more is slow.
     """
 
-    def __init__(self, metrics: Metrics, log_calls: LogCalls, slow_seconds: float) -> None:
+    def __init__(self, metrics: Metrics, traces: Traces, log_calls: LogCalls, slow_seconds: float) -> None:
         self._metrics = metrics
+        self._traces = traces
         self._log_calls = log_calls
         self._slow_seconds = slow_seconds
 
@@ -65,8 +69,10 @@ class Telemetry(aio.ServerInterceptor):
         inner, method, streaming = behaviour_of(handler), handler_call_details.method, handler.response_streaming
 
         async def behaviour(request: Any, context: Context) -> Any:
-            request_id = _request_id(context)
+            request_id, client = _ids(context)
             REQUEST_ID.set(request_id)
+            trace = self._traces.begin(method, client)
+            TRACE.set(trace)
             _LOG_FIELDS.set({})
             context.set_trailing_metadata((("x-request-id", request_id),))
             started = time.perf_counter()
@@ -87,6 +93,8 @@ class Telemetry(aio.ServerInterceptor):
             finally:
                 seconds = time.perf_counter() - started
                 self._metrics.call_ended(method, outcome, seconds)
+                if trace:
+                    trace.end(outcome)
                 if self._is_logged(outcome, seconds, streaming):
                     milliseconds = round(seconds * 1000, 2)
                     fields = {"code": outcome, "milliseconds": milliseconds, **_fields(method, context)}
@@ -128,11 +136,18 @@ def _is_no_disconnect(record: logging.LogRecord) -> bool:
     return not (record.exc_info and isinstance(record.exc_info[1], aio.InternalError))
 
 
-def _request_id(context: Context) -> str:
-    given = [value for key, value in context.invocation_metadata() or () if key == "x-request-id"]
+def _ids(context: Context) -> tuple[str, Trace | None]:
+    """Return the request id, the client's if it has given a valid one, and the client's trace."""
+    request_ids: list[str | bytes] = []
+    traceparents: list[str | bytes] = []
+    for key, value in context.invocation_metadata() or ():
+        if key == "x-request-id":
+            request_ids.append(value)
+        elif key == "traceparent":
+            traceparents.append(value)
     # The identity interceptor refuses an invalid id; the response and the log then have a generated one.
-    valid = len(given) == 1 and isinstance(given[0], str) and KEY.fullmatch(given[0])
-    return str(given[0]) if valid else str(uuid4())
+    valid = len(request_ids) == 1 and isinstance(request_ids[0], str) and KEY.fullmatch(request_ids[0])
+    return str(request_ids[0]) if valid else str(uuid4()), trace_of(traceparents) if traceparents else None
 
 
 def _fields(method: str, context: Context) -> dict[str, object]:

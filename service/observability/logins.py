@@ -11,6 +11,7 @@ class LoginMetrics:
     """The metrics with the label `login` set: looking them up for each call would cost more than observing."""
 
     def __init__(self, metrics: Metrics, login: str, most_connections: int) -> None:
+        self.login = login
         self.message_seconds = metrics.message_seconds.labels(login)
         self.wait_seconds = metrics.wait_seconds.labels(login)
         self.calls_per_message = metrics.calls_per_message.labels(login)

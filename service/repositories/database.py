@@ -16,6 +16,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from service.domain.errors import BlotterError, DatabaseBusy, DatabaseUnavailable, UnknownDesk, UnknownTrader
 from service.domain.identity import Caller, CallerKind
 from service.domain.portions import PORTION, in_portions
+from service.observability.context import TRACE
 from service.observability.logins import LoginMetrics
 from service.observability.metrics import Metrics
 from service.repositories.deadlines import Deadlines
@@ -333,7 +334,9 @@ class Database:
         parts = await in_portions(lambda statement: cursor.mogrify(*statement), [*self._session, *call.statements])
         # Last, because it contains the time that is left.
         parts.insert(len(self._session), cursor.mogrify(*call.identity()))
-        message = ";".join(parts).encode()
+        trace = TRACE.get()
+        span = trace and trace.message(metrics.login)
+        message = ((span.comment if span else "") + ";".join(parts)).encode()
         with answered_by(connection, call.deadlines.closes_at(writes=bool(call.writes_of))):
             call.sent = True
             sent = time.monotonic()
@@ -344,6 +347,8 @@ class Database:
             finally:
                 metrics.calls_per_message.observe(1)
                 metrics.message_seconds.observe(time.monotonic() - sent)
+                if span:
+                    span.end()
             results: list[Rows] = []
             while True:
                 results.append(await cursor.fetchall() if cursor.description else [])
