@@ -49,7 +49,7 @@ async def pgbouncer(database: Database, pool_size: int, more: str = "") -> Async
                 f"[pgbouncer]\npool_mode = transaction\ndefault_pool_size = {pool_size}\nlisten_addr =\n{more}"
                 f"listen_port = 6432\nunix_socket_dir = {folder}\nauth_type = trust\nauth_file = {folder}/users\n"
             )
-            users = ("trader", "execution", "compliance", "sequencer", "owner")
+            users = ("trader", "execution", "compliance", "desk", "sequencer", "owner")
             (folder / "users").write_text("".join(f'"blotter_{user}" ""\n' for user in users))
             account = ["-u", "nobody"] if os.geteuid() == 0 else []
             process = subprocess.Popen([program, *account, "-q", str(folder / "pgbouncer.ini")])  # noqa: ASYNC220  # returns at once; a fixed command
