@@ -32,6 +32,11 @@ def as_trader(trader_id: UUID | str) -> tuple[tuple[str, str], ...]:
     return (("x-trader-id", str(trader_id)),)
 
 
+def as_desk(desk_id: UUID | str) -> tuple[tuple[str, str], ...]:
+    """The metadata of a desk's call."""
+    return (("x-caller-role", "desk"), ("x-desk-id", str(desk_id)))
+
+
 def settings(**changes: Any) -> Settings:
     """The settings of a test's server: any free port, quick polls, no sequencer unless asked for."""
     values: dict[str, Any] = {

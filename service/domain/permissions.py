@@ -16,15 +16,17 @@ TRADER: Permission = frozenset({CallerKind.TRADER})
 EXECUTION: Permission = frozenset({CallerKind.EXECUTION})
 COMPLIANCE: Permission = frozenset({CallerKind.COMPLIANCE})
 TRADER_OR_COMPLIANCE: Permission = frozenset({CallerKind.TRADER, CallerKind.COMPLIANCE})
-TRADER_EXECUTION_OR_COMPLIANCE: Permission = frozenset({CallerKind.TRADER, CallerKind.EXECUTION, CallerKind.COMPLIANCE})
+TRADER_OR_DESK: Permission = frozenset({CallerKind.TRADER, CallerKind.DESK})
+ALL_BUT_DESK: Permission = frozenset(CallerKind) - {CallerKind.DESK}
+ALL_KINDS: Permission = frozenset(CallerKind)
 
 PERMISSIONS: dict[str, Permission] = {
     "blotter.orders.v1.OrderService/SubmitOrder": TRADER,
     "blotter.orders.v1.OrderService/BatchSubmitOrders": TRADER,
-    "blotter.orders.v1.OrderService/GetOrder": TRADER,
-    "blotter.orders.v1.OrderService/ListOrders": TRADER,
-    "blotter.orders.v1.OrderService/ListFills": TRADER,
-    "blotter.orders.v1.OrderService/ListRequests": TRADER,
+    "blotter.orders.v1.OrderService/GetOrder": TRADER_OR_DESK,
+    "blotter.orders.v1.OrderService/ListOrders": TRADER_OR_DESK,
+    "blotter.orders.v1.OrderService/ListFills": TRADER_OR_DESK,
+    "blotter.orders.v1.OrderService/ListRequests": TRADER_OR_DESK,
     "blotter.orders.v1.OrderService/CancelOrder": TRADER,
     "blotter.orders.v1.OrderService/BatchCancelOrders": TRADER,
     "blotter.orders.v1.OrderService/ReplaceOrder": TRADER,
@@ -32,11 +34,11 @@ PERMISSIONS: dict[str, Permission] = {
     "blotter.orders.v1.OrderService/CancelAllOrders": TRADER,
     "blotter.orders.v1.OrderService/CancelAllAfter": TRADER,
     "blotter.orders.v1.OrderService/GetCancelTimer": TRADER,
-    "blotter.orders.v1.OrderService/WatchOrders": TRADER_EXECUTION_OR_COMPLIANCE,
+    "blotter.orders.v1.OrderService/WatchOrders": ALL_KINDS,
     "blotter.orders.v1.OrderService/ReportExecution": EXECUTION,
     "blotter.orders.v1.OrderService/BatchReportExecutions": EXECUTION,
     "blotter.audit.v1.AuditService/ListExecutionLogs": TRADER_OR_COMPLIANCE,
-    "blotter.audit.v1.AuditService/StreamExecutionLogs": TRADER_EXECUTION_OR_COMPLIANCE,
+    "blotter.audit.v1.AuditService/StreamExecutionLogs": ALL_BUT_DESK,
     "blotter.audit.v1.AuditService/GetOrderAsOf": COMPLIANCE,
     "blotter.audit.v1.AuditService/ReconcileOrders": COMPLIANCE,
     "blotter.audit.v1.AuditService/GetCheckpoint": COMPLIANCE,

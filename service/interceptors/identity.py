@@ -29,7 +29,7 @@ from service.interceptors.around import Around, Context, Handler
 from service.interceptors.telemetry import REQUEST_ID
 from service.observability.metrics import Metrics
 
-_ROLES = {"execution": CallerKind.EXECUTION, "compliance": CallerKind.COMPLIANCE}
+_ROLES = {kind.value: kind for kind in CallerKind if kind is not CallerKind.TRADER}
 LONGEST_TOKEN = 500
 
 
@@ -119,26 +119,32 @@ def verified_caller(
 
 def caller_from(metadata: Sequence[tuple[str, str | bytes]], request_id: str, deadline: float | None) -> Caller:
     """Return the caller. Raises IdentityMissing, IdentityMalformed, or InvalidRequest for an invalid request id."""
-    traders, roles, actors, request_ids = (
+    traders, roles, desks, actors, request_ids = (
         [value for key, value in metadata if key == name]
-        for name in ("x-trader-id", "x-caller-role", "x-actor", "x-request-id")
+        for name in ("x-trader-id", "x-caller-role", "x-desk-id", "x-actor", "x-request-id")
     )
     if len(traders) + len(roles) != 1:
         raise IdentityMissing
     _check_optional(actors, request_ids)
-    if traders:
-        [trader] = traders
-        if not isinstance(trader, str) or not UUID_TEXT.fullmatch(trader):
-            raise IdentityMalformed("x-trader-id must be a UUID.")
-        kind, trader_id = CallerKind.TRADER, UUID(trader)
-    else:
-        if roles[0] not in _ROLES:
-            raise IdentityMalformed(f"x-caller-role must be {' or '.join(_ROLES)}.")
-        kind, trader_id = _ROLES[str(roles[0])], None
+    kind = CallerKind.TRADER if traders else _ROLES.get(str(roles[0]))
+    if kind is None:
+        raise IdentityMalformed(f"x-caller-role must be {', '.join(_ROLES)}.")
+    trader_id = _uuid("x-trader-id", traders) if traders else None
+    desk_id = _uuid("x-desk-id", desks) if desks or kind is CallerKind.DESK else None
+    if desk_id and kind is not CallerKind.DESK:
+        raise IdentityMalformed("x-desk-id is for the role desk only; leave it out.")
     actor = str(actors[0]) if actors else kind.value
     if is_reserved(actor, RESERVED_ACTORS - {kind.value}):
         raise IdentityMalformed(f"x-actor must not be {actor}: the name is reserved. Send another name, or none.")
-    return Caller(kind, trader_id, actor, request_id, deadline)
+    return Caller(kind, trader_id, actor, request_id, deadline, desk_id=desk_id)
+
+
+def _uuid(key: str, values: Sequence[str | bytes]) -> UUID:
+    """Return the UUID of a key that must be given once. Raises IdentityMalformed."""
+    match values:
+        case [str(text)] if UUID_TEXT.fullmatch(text):
+            return UUID(text)
+    raise IdentityMalformed(f"{key} must be given once, as a UUID.")
 
 
 def _check_optional(actors: list[str | bytes], request_ids: list[str | bytes]) -> None:

@@ -26,9 +26,15 @@ from service.domain.portions import in_portions
 from service.repositories.database import Database, Statement
 from service.repositories.statements import columns, filed_under, if_given, one_of, within
 
+
+def _of_caller(table: str) -> str:
+    """Return the condition on the trader. A desk names none: its policies show the rows of its traders alone."""
+    return if_given("trader_id", "uuid", f"{table}.trader_id = %(trader_id)s::uuid")
+
+
 _NAMED = " AND ".join(
     (
-        "orders.trader_id = %(trader_id)s::uuid",
+        _of_caller("orders"),
         if_given("order_id", "uuid", "orders.id = %(order_id)s::uuid"),
         if_given("client_order_id", "varchar", "orders.id = find_order(%(client_order_id)s)"),
     )
@@ -39,7 +45,7 @@ _FIND = f"SELECT orders.id FROM orders WHERE {_NAMED}"
 _BEFORE_KEY = "(orders.created_at, orders.id) < (%(before_time)s::timestamptz, %(before_id)s::uuid)"
 _LIST = f"""
     SELECT {columns(Order, "orders")} FROM orders
-    WHERE orders.trader_id = %(trader_id)s::uuid
+    WHERE {_of_caller("orders")}
         AND {one_of("orders.status", "order_status_enum", "statuses")}
         AND {one_of("orders.symbol", "varchar", "symbols")}
         AND {within("orders.created_at", "created")}
@@ -61,7 +67,7 @@ _REQUESTS = f"""
         ORDER BY log.trader_id, log.order_id, log.sequence
         LIMIT 1
     ) AS answer ON asked.action IN ('CANCEL_REQUESTED', 'REPLACE_REQUESTED')
-    WHERE asked.trader_id = %(trader_id)s::uuid AND asked.order_id = ({_FIND})
+    WHERE {_of_caller("asked")} AND asked.order_id = ({_FIND})
         AND asked.request_key IS NOT NULL
         AND {if_given("before", "bigint", "asked.sequence < %(before)s::bigint")}
     ORDER BY asked.trader_id DESC, asked.order_id DESC, asked.sequence DESC
@@ -79,13 +85,16 @@ _CORRECTIONS = """
     JOIN execution_logs AS log ON log.trader_id = correction.trader_id AND log.sequence = correction.sequence
     WHERE correction.trader_id = fills.trader_id AND correction.fill_id = fills.id
 """
+_BEFORE_FILL = (
+    "(fills.trader_id, -fills.sequence) > (coalesce(%(before_of)s::uuid, %(trader_id)s::uuid), -%(before)s::bigint)"
+)
 _FILLS = f"""
     SELECT {columns(Fill, "fills")}, ({_CORRECTIONS}) FROM fills
-    WHERE fills.trader_id = %(trader_id)s::uuid
+    WHERE {_of_caller("fills")}
         AND {within("fills.timestamp", "traded")}
-        AND {if_given("before", "bigint", "fills.sequence < %(before)s::bigint")}
+        AND {if_given("before", "bigint", _BEFORE_FILL)}
         AND {{of_order}}
-    ORDER BY fills.sequence DESC
+    ORDER BY fills.trader_id, fills.sequence DESC
     LIMIT %(limit)s::bigint
 """
 _LIST_FILLS = _FILLS.format(of_order="true")
@@ -97,50 +106,49 @@ _TIMER = f"""
 """
 
 
+FillPlace = tuple[int, UUID | None]
+"""The sequence of a fill, and for a desk its trader."""
+
+
 class OrderReads:
-    """The repository of what traders read about their orders."""
+    """The repository of what traders and desks read about their orders."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def get(self, caller: Caller, trader_id: UUID, key: OrderKey) -> tuple[Order, list[Request]]:
+    async def get(self, caller: Caller, key: OrderKey) -> tuple[Order, list[Request]]:
         """Return one order and its newest requests, at most 100. Raises OrderNotFound."""
-        values = {"trader_id": trader_id, **asdict(key), "before": None, "limit": REQUESTS_WITH_ORDER}
+        values = {"trader_id": caller.trader_id, **asdict(key), "before": None, "limit": REQUESTS_WITH_ORDER}
         rows, requests = await self._database.run(caller, Statement(_GET, values), Statement(_REQUESTS, values))
         if not rows:
             raise OrderNotFound
         return Order(*rows[0]), [_request(*row) for row in requests]
 
     async def page(
-        self,
-        caller: Caller,
-        trader_id: UUID,
-        filter_: OrderFilter,
-        after: tuple[datetime, UUID] | None,
-        limit: int,
+        self, caller: Caller, filter_: OrderFilter, after: tuple[datetime, UUID] | None, limit: int
     ) -> list[Order]:
         """Return at most `limit` orders, newest first, after the key (created_at, id)."""
         before_time, before_id = after or (None, None)
-        values = {"trader_id": trader_id, "before_time": before_time, "before_id": before_id, "limit": limit}
+        values = {"trader_id": caller.trader_id, "before_time": before_time, "before_id": before_id, "limit": limit}
         [rows] = await self._database.run(caller, Statement(_LIST, values | asdict(filter_)))
         return await in_portions(lambda row: Order(*row), rows)
 
-    async def page_of_requests(
-        self, caller: Caller, trader_id: UUID, key: OrderKey, before: int | None, limit: int
-    ) -> list[Request]:
+    async def page_of_requests(self, caller: Caller, key: OrderKey, before: int | None, limit: int) -> list[Request]:
         """Return at most `limit` requests, newest first, with a sequence below `before`. Raises OrderNotFound."""
-        values = {"trader_id": trader_id, **asdict(key), "before": before, "limit": limit}
+        values = {"trader_id": caller.trader_id, **asdict(key), "before": before, "limit": limit}
         found, rows = await self._database.run(caller, Statement(_FIND, values), Statement(_REQUESTS, values))
         if not found:
             raise OrderNotFound
         return [_request(*row) for row in rows]
 
     async def page_of_fills(
-        self, caller: Caller, trader_id: UUID, filter_: FillFilter, before: int | None, limit: int
+        self, caller: Caller, filter_: FillFilter, after: FillPlace | None, limit: int
     ) -> list[CorrectedFill]:
-        """Return at most `limit` fills, newest first, with a sequence below `before`. Raises OrderNotFound."""
+        """Return at most `limit` fills after the place: by trader, those of one newest first. Raises OrderNotFound."""
+        before, before_of = after or (None, None)
         values: dict[str, Any] = {
-            "trader_id": trader_id,
+            "trader_id": caller.trader_id,
+            "before_of": before_of,
             "traded_from": filter_.traded_from,
             "traded_to": filter_.traded_to,
             "before": before,

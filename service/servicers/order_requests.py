@@ -8,7 +8,7 @@ from grpc import aio
 
 from blotter.orders.v1 import cancel_timer_pb2, order_service_pb2_grpc, request_pb2
 from blotter.orders.v1 import order_service_pb2 as pb
-from service.domain.identity import current_trader
+from service.domain.identity import CALLER, current_trader
 from service.repositories.order_reads import OrderReads
 from service.repositories.orders import Orders, Recorded, or_raise
 from service.servicers import order_validation, validation
@@ -70,11 +70,11 @@ class OrderRequestServicer(order_service_pb2_grpc.OrderServiceServicer):
     async def ListRequests(
         self, request: request_pb2.ListRequestsRequest, context: Context
     ) -> request_pb2.ListRequestsResponse:
-        caller, trader_id = current_trader()
-        key, size = validation.list_requests(request)
-        binding = ("ListRequests", trader_id, key)
+        caller = CALLER.get()
+        key, size = validation.list_requests(request, caller)
+        binding = ("ListRequests", caller.trader_id or caller.desk_id, key)
         before = tokens.page(binding, request.page_token, tokens.sequence)
-        requests = await self._reads.page_of_requests(caller, trader_id, key, before, size + 1)
+        requests = await self._reads.page_of_requests(caller, key, before, size + 1)
         more = len(requests) > size
         return request_pb2.ListRequestsResponse(
             requests=map(request_to_proto, requests[:size]),

@@ -16,7 +16,7 @@ from service.domain.identity import CALLER, Caller, current_trader
 from service.domain.orders import Order
 from service.domain.portions import in_portions
 from service.repositories.events import Events
-from service.repositories.order_reads import OrderReads
+from service.repositories.order_reads import FillPlace, OrderReads
 from service.repositories.orders import Orders, Recorded, or_raise
 from service.servicers import order_validation, validation
 from service.servicers.batches import each, to_proto
@@ -70,16 +70,16 @@ class OrderServicer(OrderRequestServicer, ExecutionReportServicer):
         return pb.BatchSubmitOrdersResponse(results=await to_proto(caller, results, pb.SubmitOrderResult, _submitted))
 
     async def GetOrder(self, request: pb.GetOrderRequest, context: Context) -> pb.GetOrderResponse:
-        caller, trader_id = current_trader()
-        order, requests = await self._reads.get(caller, trader_id, validation.get_order(request))
+        caller = CALLER.get()
+        order, requests = await self._reads.get(caller, validation.get_order(request, caller))
         return pb.GetOrderResponse(order=order_to_proto(order), requests=map(request_to_proto, requests))
 
     async def ListOrders(self, request: pb.ListOrdersRequest, context: Context) -> pb.ListOrdersResponse:
-        caller, trader_id = current_trader()
+        caller = CALLER.get()
         filter_, size = validation.list_orders(request)
-        binding = ("ListOrders", trader_id, filter_)
+        binding = ("ListOrders", caller.trader_id or caller.desk_id, filter_)
         after = tokens.page(binding, request.page_token, _order_key)
-        orders = await self._reads.page(caller, trader_id, filter_, after, size + 1)
+        orders = await self._reads.page(caller, filter_, after, size + 1)
         more = len(orders) > size
         last = orders[size - 1] if more else None
         return pb.ListOrdersResponse(
@@ -88,15 +88,16 @@ class OrderServicer(OrderRequestServicer, ExecutionReportServicer):
         )
 
     async def ListFills(self, request: pb.ListFillsRequest, context: Context) -> pb.ListFillsResponse:
-        caller, trader_id = current_trader()
-        filter_, size = validation.list_fills(request)
-        binding = ("ListFills", trader_id, filter_)
-        before = tokens.page(binding, request.page_token, tokens.sequence)
-        fills = await self._reads.page_of_fills(caller, trader_id, filter_, before, size + 1)
-        more = len(fills) > size
+        caller = CALLER.get()
+        filter_, size = validation.list_fills(request, caller)
+        binding = ("ListFills", caller.trader_id or caller.desk_id, filter_)
+        after = tokens.page(binding, request.page_token, _fill_place)
+        fills = await self._reads.page_of_fills(caller, filter_, after, size + 1)
+        last = fills[size - 1].fill if len(fills) > size else None
+        place = (last.sequence, *([last.trader_id] if caller.desk_id else [])) if last else ()
         return pb.ListFillsResponse(
             fills=map(fill_to_proto, fills[:size]),
-            next_page_token=tokens.encode(binding, fills[size - 1].fill.sequence) if more else "",
+            next_page_token=tokens.encode(binding, *place) if place else "",
         )
 
     async def WatchOrders(
@@ -145,6 +146,10 @@ class OrderServicer(OrderRequestServicer, ExecutionReportServicer):
 
 def _submitted(recorded: Recorded) -> pb.SubmitOrderResponse:
     return pb.SubmitOrderResponse(order=order_to_proto(recorded.order), replayed=recorded.replayed)
+
+
+def _fill_place(sequence: str, trader_id: str | None = None) -> FillPlace:
+    return tokens.sequence(sequence), UUID(trader_id) if trader_id else None
 
 
 def _order_key(created_at: str, order_id: str) -> tuple[datetime, UUID]:

@@ -21,18 +21,18 @@ HEARTBEAT_SECONDS = 15.0
 _SHORTEST_HEARTBEAT, _LONGEST_HEARTBEAT = timedelta(seconds=1), timedelta(seconds=60)
 
 
-def get_order(request: order_service_pb2.GetOrderRequest) -> OrderKey:
+def get_order(request: order_service_pb2.GetOrderRequest, caller: Caller) -> OrderKey:
     """Return the order to get."""
     fields = Fields()
-    key = order_key(request, fields)
+    key = _order_key(request, fields, caller)
     fields.check()
     return key or OrderKey()
 
 
-def list_requests(request: request_pb2.ListRequestsRequest) -> tuple[OrderKey, int]:
+def list_requests(request: request_pb2.ListRequestsRequest, caller: Caller) -> tuple[OrderKey, int]:
     """Return the order whose requests to list, and the page size."""
     fields = Fields()
-    key = order_key(request, fields)
+    key = _order_key(request, fields, caller)
     size = fields.count("page_size", request.page_size, default=50, most=500)
     fields.check()
     return key or OrderKey(), size
@@ -57,11 +57,11 @@ def list_orders(request: order_service_pb2.ListOrdersRequest) -> tuple[OrderFilt
     return filter_, size
 
 
-def list_fills(request: order_service_pb2.ListFillsRequest) -> tuple[FillFilter, int]:
+def list_fills(request: order_service_pb2.ListFillsRequest, caller: Caller) -> tuple[FillFilter, int]:
     """Return the filter and the page size."""
     fields = Fields()
     traded_from, traded_to = fields.span("traded", request)
-    filter_ = FillFilter(order_key(request, fields, required=False), traded_from, traded_to)
+    filter_ = FillFilter(_order_key(request, fields, caller, required=False), traded_from, traded_to)
     size = fields.count("page_size", request.page_size, default=50, most=500)
     fields.check()
     return filter_, size
@@ -202,6 +202,20 @@ def list_audit_access(request: inspection_pb2.ListAuditAccessRequest) -> tuple[A
     return filter_, size
 
 
+def _order_key(
+    request: order_service_pb2.GetOrderRequest | order_service_pb2.ListFillsRequest | request_pb2.ListRequestsRequest,
+    fields: Fields,
+    caller: Caller,
+    *,
+    required: bool = True,
+) -> OrderKey | None:
+    """Return the key of the order. A desk must name it by order_id."""
+    if caller.desk_id and request.client_order_id:
+        fields.reject("client_order_id", "is unique within one trader only; a desk names orders by order_id")
+        return None
+    return order_key(request, fields, required=required)
+
+
 def _filed_under(
     fields: Fields,
     request: order_service_pb2.ListOrdersRequest
@@ -225,7 +239,7 @@ def _trader_ids(
     caller: Caller,
 ) -> list[UUID] | None:
     if caller.trader_id and request.trader_ids:
-        fields.reject("trader_ids", "is for callers that see all traders")
+        fields.reject("trader_ids", "is for callers that see several traders")
         return None
     return fields.uuids("trader_ids", request.trader_ids, most=100)
 

@@ -48,7 +48,7 @@ class StreamRequest:
 
     @property
     def trader_id(self) -> UUID | None:
-        """The trader whose events are followed; None for callers that see all traders."""
+        """The trader whose events are followed; None for callers that see several traders."""
         return self.caller.trader_id
 
     def token(self, cursor: int) -> str:
@@ -102,7 +102,7 @@ class StreamRequest:
 
     @property
     def _binding(self) -> tuple[object, ...]:
-        return self.method, self.trader_id or self.caller.kind, self.filter
+        return self.method, self.trader_id or self.caller.desk_id or self.caller.kind, self.filter
 
 
 @dataclass(frozen=True, slots=True)

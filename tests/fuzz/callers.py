@@ -6,7 +6,8 @@ import random
 from uuid import UUID
 
 from tests.conftest import ALICE, BOB
-from tests.serving import COMPLIANCE, EXECUTION, as_trader
+from tests.isolation.desk import EQUITIES
+from tests.serving import COMPLIANCE, EXECUTION, as_desk, as_trader
 
 Metadata = tuple[tuple[str, str | bytes], ...]
 CALLERS: dict[str, Metadata] = {
@@ -14,6 +15,7 @@ CALLERS: dict[str, Metadata] = {
     "other trader": as_trader(BOB),
     "execution": EXECUTION,
     "compliance": COMPLIANCE,
+    "desk": as_desk(EQUITIES),
 }
 UNIDENTIFIED: dict[str, Metadata] = {
     "nobody": (),
@@ -23,6 +25,8 @@ UNIDENTIFIED: dict[str, Metadata] = {
     "binary keys": (("x-trader-id-bin", ALICE.bytes), ("x-caller-role-bin", b"compliance")),
     "a malformed trader": (("x-trader-id", f"{ALICE}' OR true"),),
     "an unknown role": (("x-caller-role", "owner"),),
+    "an unknown desk": as_desk(UUID(int=7)),
+    "a desk's role alone": (("x-caller-role", "desk"),),
 }
 ADDITIONAL: tuple[Metadata, ...] = (
     (("x-actor", "ada"),),
@@ -45,8 +49,8 @@ ADDITIONAL: tuple[Metadata, ...] = (
 
 
 def trader_of(kind: str) -> UUID | None:
-    """The only trader whose rows this kind of caller may see; None for callers that see all rows, or none."""
-    return {"trader": ALICE, "other trader": BOB}.get(kind)
+    """The only trader whose rows this kind of caller may see; None for one that sees all rows, or none."""
+    return {"trader": ALICE, "other trader": BOB, "desk": ALICE}.get(kind)
 
 
 def pick(rng: random.Random) -> tuple[str, Metadata]:

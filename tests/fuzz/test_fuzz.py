@@ -32,6 +32,7 @@ from service.sequencing import KeyFolder
 from tests.conftest import ALICE, BOB, Database
 from tests.fuzz.callers import pick, trader_of
 from tests.fuzz.messages import Messages
+from tests.isolation.desk import assign
 from tests.rpc.errors import info_of
 from tests.serving import COMPLIANCE, Blotter, serving
 
@@ -240,6 +241,7 @@ async def test_every_response_to_any_request_keeps_the_contract(
     keys.generate("log.example")
     ledger = {"sequencer": True, "ledger_keys": keys.folder, "ledger_origin": "log.example", "checkpoint_seconds": 0.2}
     caplog.set_level(logging.ERROR)
+    assign(database)
     async with serving(database, **ledger) as blotter:
         methods = await methods_of(blotter.channel)
         run = Run(blotter, methods)

@@ -11,8 +11,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from blotter.audit.v1 import audit_service_pb2, inspection_pb2, ledger_pb2
 from blotter.orders.v1 import cancel_timer_pb2, order_pb2, order_service_pb2, request_pb2, terms_pb2, watch_pb2
 from blotter.orders.v1 import execution_report_pb2 as reports_pb
+from service.domain.identity import CallerKind
 from tests.conftest import ALICE
-from tests.serving import COMPLIANCE, EXECUTION, Blotter, as_trader, order_request, report_request
+from tests.isolation.desk import EQUITIES
+from tests.serving import COMPLIANCE, EXECUTION, Blotter, as_desk, as_trader, order_request, report_request
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,27 +28,29 @@ class Method:
 
 
 TRADER = ("trader",)
-EVERYBODY = ("trader", "execution", "compliance")
+READERS = ("trader", "desk")
 COMPLIANCE_ALONE = ("compliance",)
 METHODS = {
     "SubmitOrder": Method("orders", order_service_pb2.SubmitOrderRequest, TRADER),
     "BatchSubmitOrders": Method("orders", order_service_pb2.BatchSubmitOrdersRequest, TRADER),
-    "GetOrder": Method("orders", order_service_pb2.GetOrderRequest, TRADER),
-    "ListOrders": Method("orders", order_service_pb2.ListOrdersRequest, TRADER),
-    "ListFills": Method("orders", order_service_pb2.ListFillsRequest, TRADER),
+    "GetOrder": Method("orders", order_service_pb2.GetOrderRequest, READERS),
+    "ListOrders": Method("orders", order_service_pb2.ListOrdersRequest, READERS),
+    "ListFills": Method("orders", order_service_pb2.ListFillsRequest, READERS),
     "CancelOrder": Method("orders", order_service_pb2.CancelOrderRequest, TRADER),
     "BatchCancelOrders": Method("orders", order_service_pb2.BatchCancelOrdersRequest, TRADER),
     "ReplaceOrder": Method("orders", request_pb2.ReplaceOrderRequest, TRADER),
     "BatchReplaceOrders": Method("orders", request_pb2.BatchReplaceOrdersRequest, TRADER),
-    "ListRequests": Method("orders", request_pb2.ListRequestsRequest, TRADER),
+    "ListRequests": Method("orders", request_pb2.ListRequestsRequest, READERS),
     "CancelAllAfter": Method("orders", cancel_timer_pb2.CancelAllAfterRequest, TRADER),
     "GetCancelTimer": Method("orders", cancel_timer_pb2.GetCancelTimerRequest, TRADER),
     "CancelAllOrders": Method("orders", order_service_pb2.CancelAllOrdersRequest, TRADER),
-    "WatchOrders": Method("orders", watch_pb2.WatchOrdersRequest, EVERYBODY, streaming=True),
+    "WatchOrders": Method("orders", watch_pb2.WatchOrdersRequest, tuple(CallerKind), streaming=True),
     "ReportExecution": Method("orders", reports_pb.ReportExecutionRequest, ("execution",)),
     "BatchReportExecutions": Method("orders", reports_pb.BatchReportExecutionsRequest, ("execution",)),
     "ListExecutionLogs": Method("audit", audit_service_pb2.ListExecutionLogsRequest, ("trader", "compliance")),
-    "StreamExecutionLogs": Method("audit", audit_service_pb2.StreamExecutionLogsRequest, EVERYBODY, streaming=True),
+    "StreamExecutionLogs": Method(
+        "audit", audit_service_pb2.StreamExecutionLogsRequest, ("trader", "execution", "compliance"), streaming=True
+    ),
     "GetOrderAsOf": Method("audit", inspection_pb2.GetOrderAsOfRequest, COMPLIANCE_ALONE),
     "ReconcileOrders": Method("audit", inspection_pb2.ReconcileOrdersRequest, COMPLIANCE_ALONE, streaming=True),
     "GetCheckpoint": Method("audit", ledger_pb2.GetCheckpointRequest, COMPLIANCE_ALONE),
@@ -55,7 +59,12 @@ METHODS = {
     "ExportExecutionLogs": Method("audit", ledger_pb2.ExportExecutionLogsRequest, COMPLIANCE_ALONE, streaming=True),
     "ListAuditAccess": Method("audit", inspection_pb2.ListAuditAccessRequest, COMPLIANCE_ALONE),
 }
-CALLERS = {"trader": as_trader(ALICE), "execution": EXECUTION, "compliance": COMPLIANCE}
+CALLERS = {
+    "trader": as_trader(ALICE),
+    "execution": EXECUTION,
+    "compliance": COMPLIANCE,
+    "desk": as_desk(EQUITIES),  # `assign` of tests/isolation/desk.py registers it
+}
 
 
 def valid_requests(order: order_pb2.Order) -> Mapping[str, Any]:

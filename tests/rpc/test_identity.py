@@ -12,13 +12,15 @@ from grpc import aio
 from blotter.audit.v1 import audit_service_pb2
 from blotter.orders.v1 import order_service_pb2
 from tests.conftest import ALICE, BOB
+from tests.isolation.desk import EQUITIES, assign
 from tests.rpc.errors import fields_of, info_of, reason_of, refused
 from tests.rpc.methods import CALLERS, METHODS, ask, valid_requests
 from tests.rpc.written import written
 from tests.serving import COMPLIANCE, EXECUTION, Blotter, as_trader, order_request
 
 NOBODY = "00000000-0000-4000-8000-00000000dead"
-TRADER, ROLE, ACTOR, REQUEST = "x-trader-id", "x-caller-role", "x-actor", "x-request-id"
+TRADER, ROLE, DESK = "x-trader-id", "x-caller-role", "x-desk-id"
+ACTOR, REQUEST = "x-actor", "x-request-id"
 
 IDENTITIES: dict[str, tuple[tuple[tuple[str, Any], ...], str]] = {
     "nothing": ((), "IDENTITY_MISSING"),
@@ -39,6 +41,13 @@ IDENTITIES: dict[str, tuple[tuple[tuple[str, Any], ...], str]] = {
     "a role in capitals": (((ROLE, "EXECUTION"),), "IDENTITY_MALFORMED"),
     "a trader's role": (((ROLE, "trader"),), "IDENTITY_MALFORMED"),
     "an empty role": (((ROLE, ""),), "IDENTITY_MALFORMED"),
+    "a desk without its role": (((DESK, str(EQUITIES)),), "IDENTITY_MISSING"),
+    "a desk and a trader": (((DESK, str(EQUITIES)), (TRADER, str(ALICE))), "IDENTITY_MALFORMED"),
+    "a desk and another role": (((DESK, str(EQUITIES)), (ROLE, "execution")), "IDENTITY_MALFORMED"),
+    "a desk's role alone": (((ROLE, "desk"),), "IDENTITY_MALFORMED"),
+    "two desks": (((ROLE, "desk"), (DESK, str(EQUITIES)), (DESK, str(EQUITIES))), "IDENTITY_MALFORMED"),
+    "a desk that is no UUID": (((ROLE, "desk"), (DESK, "equities")), "IDENTITY_MALFORMED"),
+    "a desk in braces": (((ROLE, "desk"), (DESK, f"{{{EQUITIES}}}")), "IDENTITY_MALFORMED"),
 }
 
 
@@ -57,6 +66,7 @@ async def test_a_caller_without_a_valid_identity_is_unauthenticated(blotter: Blo
 
 @pytest.mark.parametrize("name", METHODS)
 async def test_each_method_is_open_to_its_kinds_of_callers_only(blotter: Blotter, name: str) -> None:
+    assign(blotter.database)
     order = await blotter.submit()
     before = written(blotter)
     for kind, metadata in CALLERS.items():

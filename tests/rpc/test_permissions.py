@@ -16,6 +16,7 @@ from service.domain import permissions
 from service.domain.identity import CallerKind
 from service.domain.permissions import ANYONE, COMPLIANCE, PERMISSIONS
 from tests.conftest import Database
+from tests.isolation.desk import assign
 from tests.paths import ROOT
 from tests.rpc.errors import info_of, reason_of, refused
 from tests.rpc.methods import CALLERS, METHODS
@@ -91,6 +92,7 @@ def test_the_table_is_what_the_contract_states() -> None:
 async def test_each_method_is_refused_to_each_caller_that_the_table_does_not_list(blotter: Blotter) -> None:
     """Every method as every kind of caller and without one; the refusal precedes the check of the request."""
     assert set(CALLERS) == set(CallerKind)
+    assign(blotter.database)
     for method, kinds in PERMISSIONS.items():
         for kind in (None, *CallerKind):
             answer = call(blotter, method, kind)
