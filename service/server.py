@@ -39,6 +39,7 @@ from service.observability.metrics import Metrics
 from service.readiness import Readiness
 from service.repositories.audit import Audit
 from service.repositories.database import Database, login_to
+from service.repositories.database_state import DatabaseState
 from service.repositories.due import DueCancels
 from service.repositories.events import Events
 from service.repositories.inspection import Inspection
@@ -48,6 +49,7 @@ from service.repositories.probe import Probe
 from service.repositories.proofs import Ledger
 from service.repositories.queueing import Limits
 from service.repositories.reconciliation import Reconciliation
+from service.sampling import Sampling
 from service.sequencing import KeyFolder, Sequencer
 from service.sequencing.checkpoints import Checkpoints
 from service.sequencing.sinks import DirectorySink, Witness
@@ -202,6 +204,7 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
             asyncio.create_task(feed.run(), name="feed"),
             asyncio.create_task(expiry.run(), name="expiry"),
             asyncio.create_task(readiness.run(), name="readiness"),
+            asyncio.create_task(Sampling(DatabaseState(own), metrics).run(), name="sampling"),
         ]
         tasks += [asyncio.create_task(run, name=name) for name, run in callers.running(backpressure.end_refused)]
         if settings.sequencer:

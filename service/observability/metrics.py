@@ -126,10 +126,12 @@ class Metrics:
         self.busy = self._counter("blotter_db_busy_total", "Calls that ended with DATABASE_BUSY.", login)
         self.database_up = self._gauge("blotter_db_up", "1 while the database accepts writes, else 0.")
         self.oldest_transaction = self._reading(
-            "blotter_db_oldest_transaction_seconds", "Age of the oldest transaction that is open in the database."
+            "blotter_db_oldest_transaction_seconds",
+            "For how long the oldest transaction that has written, or a prepared one, has been seen open.",
         )
         self.xmin_age = self._reading(
-            "blotter_db_xmin_age", "Transactions since the oldest snapshot in use, which keeps dead rows from VACUUM."
+            "blotter_db_xmin_age",
+            "Transactions since the oldest one that has written and is open, or that a replication slot keeps.",
         )
         self.counter_bytes = self._reading(
             "blotter_db_counter_table_bytes", "Size of the table trader_sequences with its indexes."
