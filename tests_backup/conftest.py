@@ -23,6 +23,7 @@ from service.embedded.account import Account, account_for
 from tests.conftest import ALICE, BOB, Database
 from tests.operations.command_line import until
 from tests.paths import ROOT
+from tests_backup.trail import ORIGIN, Outside
 
 BIN = Path(os.environ.get("PG_BIN", "/usr/lib/postgresql/15/bin"))
 """The PostgreSQL to back up: a release that the installed pgBackRest supports."""
@@ -61,7 +62,7 @@ class Backups:
 
     def destroy(self) -> None:
         """Kill PostgreSQL with all that it has in memory, and remove its data folder."""
-        os.kill(int((self.data / "postmaster.pid").read_text().split("\n")[0]), signal.SIGKILL)
+        kill(self.data)
         gone = self.data.with_name("destroyed")
         self.data.rename(gone)  # the server's children may still write for a moment
         shutil.rmtree(gone, ignore_errors=True)
@@ -75,6 +76,11 @@ class Backups:
         self.run("restore", *when, *(["--target-action=promote"] if target else []))
         self.cluster.start()
         until(lambda: self.cluster.psql("SELECT pg_is_in_recovery()").strip() == "f", "the server is still read-only")
+
+
+def kill(data: Path) -> None:
+    """Kill the PostgreSQL of a data folder."""
+    os.kill(int((data / "postmaster.pid").read_text().split("\n")[0]), signal.SIGKILL)
 
 
 @pytest.fixture
@@ -123,10 +129,8 @@ def _configured(folder: Path, data: Path, account: Account) -> Path:
     return file
 
 
-@pytest.fixture
-def database(backups: Backups) -> Database:
-    """The newest schema, ALICE and BOB, no orders; the stanza of its cluster exists."""
-    cluster = backups.cluster
+def traded_in(cluster: Cluster) -> Database:
+    """Make the database of a new cluster: the newest schema, ALICE and BOB, no orders."""
     cluster.psql(ROOT / "sql" / "roles.sql")
     cluster.psql("CREATE DATABASE blotter OWNER blotter_owner")
     database = Database("blotter", cluster)
@@ -134,5 +138,20 @@ def database(backups: Backups) -> Database:
     cluster.psql(ROOT / "sql" / "harden.sql", dbname=database.name)
     traders = f"INSERT INTO traders (id, name) VALUES ('{ALICE}', 'Alice'), ('{BOB}', 'Bob')"
     cluster.psql(traders, user="blotter_owner", dbname=database.name)
+    return database
+
+
+@pytest.fixture
+def database(backups: Backups) -> Database:
+    """The database; the stanza of its cluster exists."""
+    database = traded_in(backups.cluster)
     backups.of_the_running("stanza-create")
     return database
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Outside:
+    """Storage that survives the database, with a key of the ledger."""
+    made = Outside(tmp_path)
+    made.keys.generate(ORIGIN)
+    return made
