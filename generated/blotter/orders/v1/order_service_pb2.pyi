@@ -281,7 +281,7 @@ class GetOrderRequest(_message.Message):
     order_id: _builtins.str
     """The blotter's id, a UUID."""
     client_order_id: _builtins.str
-    """The trader's own id: the client_order_id, or the key of any request about the order."""
+    """The trader's own id: the client_order_id, or the key of any request about the order. Not for desks."""
     def __init__(
         self,
         *,
@@ -478,7 +478,9 @@ class ListFillsRequest(_message.Message):
     order_id: _builtins.str
     """Fills of this order, the blotter's id, a UUID."""
     client_order_id: _builtins.str
-    """Fills of this order, the trader's own id: the client_order_id, or the key of any request about it."""
+    """Fills of this order, the trader's own id: the client_order_id, or the key of any request about it. Not for
+    desks.
+    """
     page_size: _builtins.int
     """Fills a page, 1 to 500; 0 means 50. More is refused with INVALID_ARGUMENT."""
     page_token: _builtins.str
@@ -508,7 +510,7 @@ Global___ListFillsRequest: _TypeAlias = ListFillsRequest  # noqa: Y015
 
 @_typing.final
 class ListFillsResponse(_message.Message):
-    """One page of fills, newest recorded first."""
+    """One page of fills, newest recorded first; for a desk by trader."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

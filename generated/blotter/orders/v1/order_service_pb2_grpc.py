@@ -32,8 +32,9 @@ if _version_not_supported:
 class OrderServiceStub:
     """The blotter's record of orders.
 
-    The caller is identified by call metadata, never by a field: `x-trader-id: <uuid>` for a trader, or `x-caller-role:
-    execution` for a gateway; exactly one of them. Optional: `x-actor` (who or what acts, recorded in the audit trail)
+    The caller is identified by call metadata, never by a field: by a token or a client certificate, or by `x-trader-id:
+    <uuid>` for a trader, `x-caller-role: execution` for a gateway, `x-caller-role: desk` with `x-desk-id: <uuid>` for a
+    supervisor, who reads the orders of the traders of the desk. Optional: `x-actor` (who or what acts, recorded in the audit trail)
     and `x-request-id` (made when absent; returned in the trailing metadata, in every error, and recorded).
 
     Every error carries a google.rpc.ErrorInfo with domain "blotter" and a reason; wrong fields come all at once (the
@@ -133,8 +134,9 @@ class OrderServiceStub:
 class OrderServiceServicer:
     """The blotter's record of orders.
 
-    The caller is identified by call metadata, never by a field: `x-trader-id: <uuid>` for a trader, or `x-caller-role:
-    execution` for a gateway; exactly one of them. Optional: `x-actor` (who or what acts, recorded in the audit trail)
+    The caller is identified by call metadata, never by a field: by a token or a client certificate, or by `x-trader-id:
+    <uuid>` for a trader, `x-caller-role: execution` for a gateway, `x-caller-role: desk` with `x-desk-id: <uuid>` for a
+    supervisor, who reads the orders of the traders of the desk. Optional: `x-actor` (who or what acts, recorded in the audit trail)
     and `x-request-id` (made when absent; returned in the trailing metadata, in every error, and recorded).
 
     Every error carries a google.rpc.ErrorInfo with domain "blotter" and a reason; wrong fields come all at once (the
@@ -164,21 +166,23 @@ class OrderServiceServicer:
 
     def GetOrder(self, request, context):
         """Returns one order, under its order_id, its client_order_id or the key of any of its requests, and its requests.
-        NOT_FOUND, reason ORDER_NOT_FOUND, when the trader has no such order. For traders.
+        NOT_FOUND, reason ORDER_NOT_FOUND, when the caller has no such order. For traders and desks.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListOrders(self, request, context):
-        """Returns orders, newest first, page by page. Orders that are entered meanwhile do not shift the pages. For traders.
+        """Returns orders, newest first, page by page. Orders that are entered meanwhile do not shift the pages. For traders
+        and desks.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListFills(self, request, context):
-        """Returns fills, newest recorded first, page by page. For traders.
+        """Returns fills, newest recorded first, page by page; for a desk by trader, those of each newest recorded first. For
+        traders and desks.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -186,7 +190,7 @@ class OrderServiceServicer:
 
     def ListRequests(self, request, context):
         """Returns the requests to cancel or replace an order and what became of each, newest first, page by page. NOT_FOUND,
-        reason ORDER_NOT_FOUND, when the trader has no such order. For traders.
+        reason ORDER_NOT_FOUND, when the caller has no such order. For traders and desks.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -280,7 +284,8 @@ class OrderServiceServicer:
     def WatchOrders(self, request, context):
         """Streams orders: a snapshot, then each event once, in order, without a gap. For traders, their own, by sequence;
         for execution gateways and compliance, all traders' orders by their position in the ledger, in which an event
-        appears some milliseconds after its commit.
+        appears some milliseconds after its commit; for desks, the orders of their traders in the same way. A trader who
+        leaves a desk leaves its streams without a message; the orders of one who comes appear with their next event.
 
         Ends with UNAVAILABLE, reason DRAINING, when the server stops, and RESOURCE_EXHAUSTED, reason SLOW_CONSUMER, when
         the client does not read; ErrorInfo then carries the last `resume_token`, and nothing is lost.
@@ -401,8 +406,9 @@ def add_OrderServiceServicer_to_server(servicer, server):
 class OrderService:
     """The blotter's record of orders.
 
-    The caller is identified by call metadata, never by a field: `x-trader-id: <uuid>` for a trader, or `x-caller-role:
-    execution` for a gateway; exactly one of them. Optional: `x-actor` (who or what acts, recorded in the audit trail)
+    The caller is identified by call metadata, never by a field: by a token or a client certificate, or by `x-trader-id:
+    <uuid>` for a trader, `x-caller-role: execution` for a gateway, `x-caller-role: desk` with `x-desk-id: <uuid>` for a
+    supervisor, who reads the orders of the traders of the desk. Optional: `x-actor` (who or what acts, recorded in the audit trail)
     and `x-request-id` (made when absent; returned in the trailing metadata, in every error, and recorded).
 
     Every error carries a google.rpc.ErrorInfo with domain "blotter" and a reason; wrong fields come all at once (the

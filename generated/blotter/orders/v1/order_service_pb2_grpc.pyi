@@ -33,8 +33,9 @@ GRPC_VERSION: str
 class OrderServiceStub:
     """The blotter's record of orders.
 
-    The caller is identified by call metadata, never by a field: `x-trader-id: <uuid>` for a trader, or `x-caller-role:
-    execution` for a gateway; exactly one of them. Optional: `x-actor` (who or what acts, recorded in the audit trail)
+    The caller is identified by call metadata, never by a field: by a token or a client certificate, or by `x-trader-id:
+    <uuid>` for a trader, `x-caller-role: execution` for a gateway, `x-caller-role: desk` with `x-desk-id: <uuid>` for a
+    supervisor, who reads the orders of the traders of the desk. Optional: `x-actor` (who or what acts, recorded in the audit trail)
     and `x-request-id` (made when absent; returned in the trailing metadata, in every error, and recorded).
 
     Every error carries a google.rpc.ErrorInfo with domain "blotter" and a reason; wrong fields come all at once (the
@@ -60,15 +61,19 @@ class OrderServiceStub:
     """
     GetOrder: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.GetOrderRequest, _order_service_pb2.GetOrderResponse]
     """Returns one order, under its order_id, its client_order_id or the key of any of its requests, and its requests.
-    NOT_FOUND, reason ORDER_NOT_FOUND, when the trader has no such order. For traders.
+    NOT_FOUND, reason ORDER_NOT_FOUND, when the caller has no such order. For traders and desks.
     """
     ListOrders: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.ListOrdersRequest, _order_service_pb2.ListOrdersResponse]
-    """Returns orders, newest first, page by page. Orders that are entered meanwhile do not shift the pages. For traders."""
+    """Returns orders, newest first, page by page. Orders that are entered meanwhile do not shift the pages. For traders
+    and desks.
+    """
     ListFills: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.ListFillsRequest, _order_service_pb2.ListFillsResponse]
-    """Returns fills, newest recorded first, page by page. For traders."""
+    """Returns fills, newest recorded first, page by page; for a desk by trader, those of each newest recorded first. For
+    traders and desks.
+    """
     ListRequests: _grpc.UnaryUnaryMultiCallable[_request_pb2.ListRequestsRequest, _request_pb2.ListRequestsResponse]
     """Returns the requests to cancel or replace an order and what became of each, newest first, page by page. NOT_FOUND,
-    reason ORDER_NOT_FOUND, when the trader has no such order. For traders.
+    reason ORDER_NOT_FOUND, when the caller has no such order. For traders and desks.
     """
     CancelOrder: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.CancelOrderRequest, _order_service_pb2.CancelOrderResponse]
     """Cancels an open order, or requests it. For traders.
@@ -129,7 +134,8 @@ class OrderServiceStub:
     WatchOrders: _grpc.UnaryStreamMultiCallable[_watch_pb2.WatchOrdersRequest, _watch_pb2.WatchOrdersResponse]
     """Streams orders: a snapshot, then each event once, in order, without a gap. For traders, their own, by sequence;
     for execution gateways and compliance, all traders' orders by their position in the ledger, in which an event
-    appears some milliseconds after its commit.
+    appears some milliseconds after its commit; for desks, the orders of their traders in the same way. A trader who
+    leaves a desk leaves its streams without a message; the orders of one who comes appear with their next event.
 
     Ends with UNAVAILABLE, reason DRAINING, when the server stops, and RESOURCE_EXHAUSTED, reason SLOW_CONSUMER, when
     the client does not read; ErrorInfo then carries the last `resume_token`, and nothing is lost.
@@ -149,8 +155,9 @@ class OrderServiceStub:
 class OrderServiceAsyncStub(OrderServiceStub):
     """The blotter's record of orders.
 
-    The caller is identified by call metadata, never by a field: `x-trader-id: <uuid>` for a trader, or `x-caller-role:
-    execution` for a gateway; exactly one of them. Optional: `x-actor` (who or what acts, recorded in the audit trail)
+    The caller is identified by call metadata, never by a field: by a token or a client certificate, or by `x-trader-id:
+    <uuid>` for a trader, `x-caller-role: execution` for a gateway, `x-caller-role: desk` with `x-desk-id: <uuid>` for a
+    supervisor, who reads the orders of the traders of the desk. Optional: `x-actor` (who or what acts, recorded in the audit trail)
     and `x-request-id` (made when absent; returned in the trailing metadata, in every error, and recorded).
 
     Every error carries a google.rpc.ErrorInfo with domain "blotter" and a reason; wrong fields come all at once (the
@@ -173,15 +180,19 @@ class OrderServiceAsyncStub(OrderServiceStub):
     """
     GetOrder: _aio.UnaryUnaryMultiCallable[_order_service_pb2.GetOrderRequest, _order_service_pb2.GetOrderResponse]  # type: ignore[assignment]
     """Returns one order, under its order_id, its client_order_id or the key of any of its requests, and its requests.
-    NOT_FOUND, reason ORDER_NOT_FOUND, when the trader has no such order. For traders.
+    NOT_FOUND, reason ORDER_NOT_FOUND, when the caller has no such order. For traders and desks.
     """
     ListOrders: _aio.UnaryUnaryMultiCallable[_order_service_pb2.ListOrdersRequest, _order_service_pb2.ListOrdersResponse]  # type: ignore[assignment]
-    """Returns orders, newest first, page by page. Orders that are entered meanwhile do not shift the pages. For traders."""
+    """Returns orders, newest first, page by page. Orders that are entered meanwhile do not shift the pages. For traders
+    and desks.
+    """
     ListFills: _aio.UnaryUnaryMultiCallable[_order_service_pb2.ListFillsRequest, _order_service_pb2.ListFillsResponse]  # type: ignore[assignment]
-    """Returns fills, newest recorded first, page by page. For traders."""
+    """Returns fills, newest recorded first, page by page; for a desk by trader, those of each newest recorded first. For
+    traders and desks.
+    """
     ListRequests: _aio.UnaryUnaryMultiCallable[_request_pb2.ListRequestsRequest, _request_pb2.ListRequestsResponse]  # type: ignore[assignment]
     """Returns the requests to cancel or replace an order and what became of each, newest first, page by page. NOT_FOUND,
-    reason ORDER_NOT_FOUND, when the trader has no such order. For traders.
+    reason ORDER_NOT_FOUND, when the caller has no such order. For traders and desks.
     """
     CancelOrder: _aio.UnaryUnaryMultiCallable[_order_service_pb2.CancelOrderRequest, _order_service_pb2.CancelOrderResponse]  # type: ignore[assignment]
     """Cancels an open order, or requests it. For traders.
@@ -242,7 +253,8 @@ class OrderServiceAsyncStub(OrderServiceStub):
     WatchOrders: _aio.UnaryStreamMultiCallable[_watch_pb2.WatchOrdersRequest, _watch_pb2.WatchOrdersResponse]  # type: ignore[assignment]
     """Streams orders: a snapshot, then each event once, in order, without a gap. For traders, their own, by sequence;
     for execution gateways and compliance, all traders' orders by their position in the ledger, in which an event
-    appears some milliseconds after its commit.
+    appears some milliseconds after its commit; for desks, the orders of their traders in the same way. A trader who
+    leaves a desk leaves its streams without a message; the orders of one who comes appear with their next event.
 
     Ends with UNAVAILABLE, reason DRAINING, when the server stops, and RESOURCE_EXHAUSTED, reason SLOW_CONSUMER, when
     the client does not read; ErrorInfo then carries the last `resume_token`, and nothing is lost.
@@ -261,8 +273,9 @@ class OrderServiceAsyncStub(OrderServiceStub):
 class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
     """The blotter's record of orders.
 
-    The caller is identified by call metadata, never by a field: `x-trader-id: <uuid>` for a trader, or `x-caller-role:
-    execution` for a gateway; exactly one of them. Optional: `x-actor` (who or what acts, recorded in the audit trail)
+    The caller is identified by call metadata, never by a field: by a token or a client certificate, or by `x-trader-id:
+    <uuid>` for a trader, `x-caller-role: execution` for a gateway, `x-caller-role: desk` with `x-desk-id: <uuid>` for a
+    supervisor, who reads the orders of the traders of the desk. Optional: `x-actor` (who or what acts, recorded in the audit trail)
     and `x-request-id` (made when absent; returned in the trailing metadata, in every error, and recorded).
 
     Every error carries a google.rpc.ErrorInfo with domain "blotter" and a reason; wrong fields come all at once (the
@@ -301,7 +314,7 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_order_service_pb2.GetOrderResponse, _abc.Awaitable[_order_service_pb2.GetOrderResponse]]:
         """Returns one order, under its order_id, its client_order_id or the key of any of its requests, and its requests.
-        NOT_FOUND, reason ORDER_NOT_FOUND, when the trader has no such order. For traders.
+        NOT_FOUND, reason ORDER_NOT_FOUND, when the caller has no such order. For traders and desks.
         """
 
     @_abc_1.abstractmethod
@@ -310,7 +323,9 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_service_pb2.ListOrdersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_order_service_pb2.ListOrdersResponse, _abc.Awaitable[_order_service_pb2.ListOrdersResponse]]:
-        """Returns orders, newest first, page by page. Orders that are entered meanwhile do not shift the pages. For traders."""
+        """Returns orders, newest first, page by page. Orders that are entered meanwhile do not shift the pages. For traders
+        and desks.
+        """
 
     @_abc_1.abstractmethod
     def ListFills(
@@ -318,7 +333,9 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_service_pb2.ListFillsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_order_service_pb2.ListFillsResponse, _abc.Awaitable[_order_service_pb2.ListFillsResponse]]:
-        """Returns fills, newest recorded first, page by page. For traders."""
+        """Returns fills, newest recorded first, page by page; for a desk by trader, those of each newest recorded first. For
+        traders and desks.
+        """
 
     @_abc_1.abstractmethod
     def ListRequests(
@@ -327,7 +344,7 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_request_pb2.ListRequestsResponse, _abc.Awaitable[_request_pb2.ListRequestsResponse]]:
         """Returns the requests to cancel or replace an order and what became of each, newest first, page by page. NOT_FOUND,
-        reason ORDER_NOT_FOUND, when the trader has no such order. For traders.
+        reason ORDER_NOT_FOUND, when the caller has no such order. For traders and desks.
         """
 
     @_abc_1.abstractmethod
@@ -436,7 +453,8 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_watch_pb2.WatchOrdersResponse], _abc.AsyncIterator[_watch_pb2.WatchOrdersResponse]]:
         """Streams orders: a snapshot, then each event once, in order, without a gap. For traders, their own, by sequence;
         for execution gateways and compliance, all traders' orders by their position in the ledger, in which an event
-        appears some milliseconds after its commit.
+        appears some milliseconds after its commit; for desks, the orders of their traders in the same way. A trader who
+        leaves a desk leaves its streams without a message; the orders of one who comes appear with their next event.
 
         Ends with UNAVAILABLE, reason DRAINING, when the server stops, and RESOURCE_EXHAUSTED, reason SLOW_CONSUMER, when
         the client does not read; ErrorInfo then carries the last `resume_token`, and nothing is lost.

@@ -328,7 +328,7 @@ class ListRequestsRequest(_message.Message):
     order_id: _builtins.str
     """The blotter's id of the order, a UUID."""
     client_order_id: _builtins.str
-    """The trader's own id: the client_order_id, or the key of any request about the order."""
+    """The trader's own id: the client_order_id, or the key of any request about the order. Not for desks."""
     page_size: _builtins.int
     """Requests a page, 1 to 500; 0 means 50. More is refused with INVALID_ARGUMENT."""
     page_token: _builtins.str
