@@ -37,38 +37,65 @@ def resource(kind: str, name: str = "blotter") -> dict[str, Any]:
     return found
 
 
+def _containers(document: dict[str, Any]) -> list[dict[str, Any]]:
+    template = document.get("spec", {}).get("template", {})
+    found: list[dict[str, Any]] = template.get("spec", {}).get("containers", [])
+    return found
+
+
+def _of_kubernetes(resource: dict[str, Any]) -> dict[str, str]:
+    """The variables of a container: those of the config map, changed by its own."""
+    data: dict[str, str] = CONFIG["data"]
+    [container] = _containers(resource)
+    own = {
+        variable["name"]: variable.get("value") or data[variable["valueFrom"]["configMapKeyRef"]["key"]]
+        for variable in container["env"]
+    }
+    return IMAGE | data | own
+
+
 def environments() -> dict[str, dict[str, str]]:
-    """The variables that each deployment sets for the service."""
-    [container] = resource("Deployment")["spec"]["template"]["spec"]["containers"]
-    own = {variable["name"]: variable["value"] for variable in container["env"]}
-    image = dict(re.findall(r"(BLOTTER_\w+)=(\S+)", CONTAINERFILE))
+    """The variables that each deployment sets for the service and for its other commands."""
+    compose = {name: IMAGE | COMPOSE["services"][name]["environment"] for name in ("blotter", "admin", "keys")}
     return {
-        "compose": image | COMPOSE["services"]["blotter"]["environment"],
-        "kubernetes": image | resource("ConfigMap")["data"] | own,
+        "compose": compose["blotter"],
+        "compose, admin": compose["admin"],
+        "compose, keys": compose["keys"],
+        "kubernetes": _of_kubernetes(resource("Deployment")),
+        "kubernetes, job": _of_kubernetes(resource("Job", f"blotter-migrate-{VERSION.replace('.', '-')}")),
         "systemd": dict(re.findall(r"^Environment=(BLOTTER_\w+)=(\S+)", UNIT, re.MULTILINE)),
     }
+
+
+IMAGE = dict(re.findall(r"^ +(BLOTTER_\w+)=(\S+)", CONTAINERFILE, re.MULTILINE))
+CONFIG = resource("ConfigMap")
 
 
 def secrets() -> dict[str, set[str]]:
     """The files that each deployment puts into BLOTTER_SECRETS_DIRECTORY."""
     return {
         "compose": set(COMPOSE["services"]["blotter"]["secrets"]),
+        "compose, admin": set(COMPOSE["services"]["admin"]["secrets"]),
+        "compose, keys": set(),
+        "kubernetes": {f"blotter_{login}_password" for login in LOGINS},
+        "kubernetes, job": {"blotter_owner_password"},
         "systemd": set(re.findall(r"^LoadCredential=(\w+):", UNIT, re.MULTILINE)),
     }
 
 
-@pytest.mark.parametrize("deployment", ["compose", "kubernetes", "systemd"])
-def test_the_service_accepts_the_settings(deployment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("deployment", environments())
+def test_the_server_accepts_the_settings(deployment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in environments()[deployment].items():
         if name.startswith("BLOTTER_"):
             monkeypatch.setenv(name, re.sub(r"\$\{\w+:-(.*)\}", r"\1", value))
     monkeypatch.setenv("BLOTTER_SECRETS_DIRECTORY", str(tmp_path))
-    for name in secrets().get(deployment, {f"blotter_{login}_password" for login in LOGINS}):
+    for name in secrets()[deployment]:
         (tmp_path / name).write_text("secret")
     settings = Settings()
-    for login in LOGINS:
-        assert getattr(settings, f"{login}_password").get_secret_value() == "secret", login
-    if deployment != "systemd":  # its settings are a file of the host
+    known = {login for login in LOGINS | {"owner"} if getattr(settings, f"{login}_password")}
+    assert known == {name.split("_")[1] for name in secrets()[deployment]}
+    if deployment in {"compose", "kubernetes"}:
+        assert known == LOGINS
         assert (settings.auth, settings.trusted_gateway) == ("jwt", False)
         assert settings.tls_cert
         assert settings.metrics_listen == "0.0.0.0:9464"
@@ -84,12 +111,6 @@ def test_every_image_of_the_service_has_its_version() -> None:
     assert f'image.version="{VERSION}"' in CONTAINERFILE
     assert resource("Job", f"blotter-migrate-{VERSION.replace('.', '-')}")
     assert not [image for image in images if image.endswith(":latest") or ":" not in image]
-
-
-def _containers(document: dict[str, Any]) -> list[dict[str, Any]]:
-    template = document.get("spec", {}).get("template", {})
-    found: list[dict[str, Any]] = template.get("spec", {}).get("containers", [])
-    return found
 
 
 def test_no_container_of_ours_runs_as_root_or_writes_to_its_image() -> None:
