@@ -17,13 +17,17 @@ from blotter_verifier.notes import InvalidKey
 from service import identification, logs, migrations, resources, server, tls
 from service.cli import provisioning
 from service.cli.audit import audit
+from service.cli.desks import desks
 from service.cli.health import health
 from service.cli.ledger import keys, ledger
 from service.cli.permissions import permissions
+from service.cli.principals import principals
 from service.cli.protos import protos
 from service.domain.errors import BlotterError
 from service.embedded import EmbeddedError, keep_running
 from service.repositories import traders as traders_repository
+from service.repositories.desks import DeskRefused
+from service.repositories.principals import PrincipalRefused
 from service.repositories.privileges import UnsafeDatabase
 from service.settings import Settings
 
@@ -63,6 +67,8 @@ class _Commands(click.Group):
             server.AddressInUse,
             tls.TlsRefused,
             traders_repository.TraderRefused,
+            DeskRefused,
+            PrincipalRefused,
         ) as error:
             raise click.ClickException(str(error)) from error
 
@@ -249,10 +255,12 @@ def list_() -> None:
 
 
 main.add_command(audit)
+main.add_command(desks)
 main.add_command(health)
 main.add_command(keys)
 main.add_command(ledger)
 main.add_command(permissions)
+main.add_command(principals)
 main.add_command(protos)
 if find_spec("replay"):  # the package is in a clone, not in the server's wheel
     from service.cli.replay import demo, replay

@@ -41,12 +41,12 @@ class Trader(NamedTuple):
 
 def add(conninfo: str, name: str, trader_id: UUID | None = None) -> Trader:
     """Register a trader, under the given id or a new one. Raises TraderRefused, DatabaseUnavailable."""
-    return _written(conninfo, ADD, (trader_id, _checked(name)))
+    return _written(conninfo, ADD, (trader_id, checked_name(name)))
 
 
 def rename(conninfo: str, trader_id: UUID, name: str) -> Trader:
     """Give a trader another name. Raises TraderRefused, DatabaseUnavailable."""
-    return _written(conninfo, RENAME, (_checked(name), trader_id))
+    return _written(conninfo, RENAME, (checked_name(name), trader_id))
 
 
 def disable(conninfo: str, trader_id: UUID) -> Trader:
@@ -62,8 +62,8 @@ def enable(conninfo: str, trader_id: UUID) -> Trader:
     return _written(conninfo, ENABLE, (trader_id,))
 
 
-def _checked(name: str) -> str:
-    """Return the name. Raises TraderRefused if it would be misread in a list."""
+def checked_name(name: str) -> str:
+    """Return the name of a trader or a desk. Raises TraderRefused if it would be misread in a list."""
     if not is_visible(name) or name != name.strip():
         raise TraderRefused("A name has visible characters, and spaces only between them.")
     if name != (plain := unicodedata.normalize("NFKC", name)):
