@@ -15,7 +15,7 @@ from service.domain.identity import Caller
 from service.domain.orders import ExecutionLog, Order
 from service.repositories.audit import logs_of
 from service.repositories.database import Database, Rows, Statement
-from service.repositories.statements import LEDGER_SIZE, columns, filed_under, if_given, one_of
+from service.repositories.statements import LEDGER_SIZE, columns, filed_under, if_given, of_desk, one_of
 
 POSITIONS_PER_READ = 10_000
 _LAST_SEQUENCE = "SELECT last_sequence FROM trader_sequences WHERE trader_id = %(trader_id)s::uuid"
@@ -67,9 +67,15 @@ _SNAPSHOT = f"""
 _SNAPSHOT_OF_TRADER = _SNAPSHOT.format(
     join="", unchanged="orders.trader_id = %(trader_id)s::uuid AND orders.last_sequence <= %(cursor)s::bigint"
 )
-_SNAPSHOT_OF_ALL = _SNAPSHOT.format(
-    join="JOIN ledger_entries AS entry ON entry.trader_id = orders.trader_id AND entry.sequence = orders.last_sequence",
-    unchanged="entry.position < %(cursor)s::bigint",
+_LAST_ENTRY = (
+    "JOIN ledger_entries AS entry ON entry.trader_id = orders.trader_id AND entry.sequence = orders.last_sequence"
+)
+_SNAPSHOT_OF_ALL = _SNAPSHOT.format(join=_LAST_ENTRY, unchanged="entry.position < %(cursor)s::bigint")
+_SNAPSHOT_OF_DESK = of_desk(
+    _SNAPSHOT.format(
+        join=_LAST_ENTRY, unchanged="orders.trader_id = trader.id AND entry.position < %(cursor)s::bigint"
+    ),
+    "orders.id",
 )
 
 
@@ -158,7 +164,8 @@ class Events:
             "limit": limit,
             **asdict(filter_),
         }
-        statement = _SNAPSHOT_OF_ALL if trader_id is None else _SNAPSHOT_OF_TRADER
+        of_several = _SNAPSHOT_OF_DESK if caller.desk_id else _SNAPSHOT_OF_ALL
+        statement = of_several if trader_id is None else _SNAPSHOT_OF_TRADER
         [rows] = await self._database.run(caller, Statement(statement, values))
         return [Order(*row) for row in rows]
 

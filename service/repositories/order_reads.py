@@ -24,7 +24,7 @@ from service.domain.orders import (
 )
 from service.domain.portions import in_portions
 from service.repositories.database import Database, Statement
-from service.repositories.statements import columns, filed_under, if_given, one_of, within
+from service.repositories.statements import columns, filed_under, if_given, of_desk, one_of, within
 
 
 def _of_caller(table: str) -> str:
@@ -43,18 +43,21 @@ _GET = f"SELECT {columns(Order, 'orders')} FROM orders WHERE {_NAMED}"
 _FIND = f"SELECT orders.id FROM orders WHERE {_NAMED}"
 
 _BEFORE_KEY = "(orders.created_at, orders.id) < (%(before_time)s::timestamptz, %(before_id)s::uuid)"
-_LIST = f"""
+_NEWEST_FIRST = "orders.created_at DESC, orders.id DESC"
+_ORDERS = f"""
     SELECT {columns(Order, "orders")} FROM orders
-    WHERE {_of_caller("orders")}
+    WHERE orders.trader_id = {{trader_id}}
         AND {one_of("orders.status", "order_status_enum", "statuses")}
         AND {one_of("orders.symbol", "varchar", "symbols")}
         AND {within("orders.created_at", "created")}
         AND {within("orders.updated_at", "updated")}
         AND {filed_under("orders")}
         AND {if_given("before_id", "uuid", _BEFORE_KEY)}
-    ORDER BY orders.created_at DESC, orders.id DESC
+    ORDER BY {_NEWEST_FIRST}
     LIMIT %(limit)s::bigint
 """
+_LIST = _ORDERS.format(trader_id="%(trader_id)s::uuid")
+_LIST_OF_DESK = of_desk(_ORDERS.format(trader_id="trader.id"), _NEWEST_FIRST)
 
 _REQUESTS = f"""
     SELECT asked.request_key, asked.action, asked.terms, asked.reason, asked.sequence, asked.created_at,
@@ -130,7 +133,8 @@ class OrderReads:
         """Return at most `limit` orders, newest first, after the key (created_at, id)."""
         before_time, before_id = after or (None, None)
         values = {"trader_id": caller.trader_id, "before_time": before_time, "before_id": before_id, "limit": limit}
-        [rows] = await self._database.run(caller, Statement(_LIST, values | asdict(filter_)))
+        statement = _LIST_OF_DESK if caller.desk_id else _LIST
+        [rows] = await self._database.run(caller, Statement(statement, values | asdict(filter_)))
         return await in_portions(lambda row: Order(*row), rows)
 
     async def page_of_requests(self, caller: Caller, key: OrderKey, before: int | None, limit: int) -> list[Request]:

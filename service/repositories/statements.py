@@ -53,6 +53,18 @@ def filed_under(table: str) -> str:
     return " AND ".join(conditions)
 
 
+def of_desk(statement: str, order: str) -> str:
+    """Return a statement that reads orders of one trader, `trader.id`, up to a limit, for the traders of a desk.
+
+    Each trader's rows are read in the order of an index as far as the limit; in one scan over all traders the server
+    would read and sort all rows of the desk.
+    """
+    return (
+        f"SELECT orders.* FROM unnest(desk_traders()) AS trader (id) CROSS JOIN LATERAL ({statement}) AS orders "
+        f"ORDER BY {order} LIMIT %(limit)s::bigint"
+    )
+
+
 def call(function: str, parameters: Sequence[str]) -> str:
     """Return the call of a writing function of the schema: one row, its outcome and all columns of the recorded order.
 
