@@ -58,9 +58,9 @@ UNIT := deploy/systemd/blotter.service
 MANIFESTS = $$(ls deploy/kubernetes/*.yaml | grep -v kustomization)
 lint-deploy: .venv/.dev ## check deploy/ with hadolint, yamllint, kubernetes-validate, promtool and systemd-analyze
 	.venv/bin/hadolint deploy/Containerfile deploy/pgbouncer/Containerfile
-	.venv/bin/yamllint --strict .yamllint.yaml deploy
+	.venv/bin/yamllint --strict .yamllint.yaml deploy examples/identity
 	.venv/bin/kubernetes-validate --strict --quiet $(MANIFESTS)
-	promtool check config deploy/prometheus/prometheus.yml
+	promtool check config deploy/prometheus/prometheus.yml examples/identity/prometheus.yml
 	promtool check rules deploy/prometheus/alerts.yml
 	promtool test rules deploy/prometheus/alerts_test.yml
 	@tmp=$$(mktemp -d) && trap 'rm -rf "$$tmp"' EXIT && \
