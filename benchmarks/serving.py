@@ -29,14 +29,14 @@ async def database() -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def serving(conninfo: str, **settings: str) -> AsyncIterator[None]:
-    """Run a server on TARGET in another process until the block ends, with a signed ledger."""
+async def serving(conninfo: str, target: str = TARGET, **settings: str) -> AsyncIterator[int]:
+    """Run a server in another process until the block ends, with a signed ledger; yield the process id."""
     with tempfile.TemporaryDirectory() as folder:
         keys = KeyFolder(Path(folder) / "keys")
         keys.generate("localhost/blotter")
         environment = os.environ | {
             "BLOTTER_DATABASE_URL": _url(conninfo),
-            "BLOTTER_LISTEN": TARGET,
+            "BLOTTER_LISTEN": target,
             "BLOTTER_LOG_LEVEL": "WARNING",
             "BLOTTER_LEDGER_KEYS": str(keys.folder),
             **settings,
@@ -45,9 +45,9 @@ async def serving(conninfo: str, **settings: str) -> AsyncIterator[None]:
             sys.executable, "-m", "service", "serve", env=environment, stdout=asyncio.subprocess.DEVNULL
         )
         try:
-            async with aio.insecure_channel(TARGET) as channel:
+            async with aio.insecure_channel(target) as channel:
                 await channel.channel_ready()
-            yield
+            yield server.pid
         finally:
             server.terminate()
             await server.wait()

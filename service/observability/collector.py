@@ -43,12 +43,16 @@ class _Outcomes:
         self._kind = kind
         self._succeeding = True
 
-    def note(self, *, success: bool) -> None:
+    def note(self, *, success: bool, traceback: bool = False) -> None:
+        """Log a change of the outcome, with the exception that is being handled if `traceback`."""
         if success and not self._succeeding:
             log.info("The collector at %s takes %s again.", self._endpoint, self._kind)
         elif not success and self._succeeding:
             log.warning(
-                "The collector at %s (BLOTTER_OTLP_ENDPOINT) takes no %s; they are dropped.", self._endpoint, self._kind
+                "The collector at %s (BLOTTER_OTLP_ENDPOINT) takes no %s; they are dropped.",
+                self._endpoint,
+                self._kind,
+                exc_info=traceback,
             )
         self._succeeding = success
 
@@ -117,8 +121,8 @@ class Collector:
             try:
                 data = metrics_data(self._metrics.registry, self._resource, Times(self._started, time.time_ns()))
                 result = self._exporter.export(data)
-            except Exception:
-                log.exception("The metrics cannot be sent")
+            except Exception:  # noqa: BLE001  # the next attempt may succeed
+                self._outcomes.note(success=False, traceback=True)
             else:
                 self._outcomes.note(success=result is MetricExportResult.SUCCESS)
         self._provider.shutdown()

@@ -27,7 +27,7 @@ class Reading(Collector):
         if value is None:
             self._values.pop(labels, None)
         else:
-            self._values[labels] = value
+            self._values[labels] = float(value)  # a bool is no number to every exporter
 
     def clear(self) -> None:
         """Forget the values for all labels."""

@@ -145,6 +145,7 @@ async def test_metrics_have_the_names_and_units_of_the_semantic_conventions(data
     assert {"db.client.operation.duration", "db.client.connection.count", "process.cpu.time"} <= found.keys()
     assert found["blotter.db_busy"].sum.is_monotonic
     assert found["blotter.feed_lag"].unit == "s"
+    assert found["blotter.clock_synchronised"].gauge.data_points[0].as_double in {0, 1}
     assert not [name for name in found if not re.fullmatch(r"[a-z]+(\.[a-z_0-9]+)+", name)]
 
 
