@@ -106,3 +106,20 @@ def test_every_alert_has_a_section_of_the_runbook_and_says_what_it_means() -> No
         assert said.pop("runbook_url") == f"docs/operations.md#{rule['alert'].lower()}"
         assert set(said) == {"summary", "description"}
         assert all(said.values())
+
+
+def test_the_panels_of_the_dashboard_have_their_own_ids_and_places() -> None:
+    panels = json.loads(DASHBOARD.read_text("utf-8"))["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    taken: set[tuple[int, int]] = set()
+    for panel in panels:
+        place = panel["gridPos"]
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
+        assert place["x"] + place["w"] <= 24, panel["title"]
+        assert not cells & taken, panel["title"]
+        taken |= cells
+        assert panel["type"] == "row" or panel["description"], panel["title"]
