@@ -59,6 +59,7 @@ MANIFESTS = $$(ls deploy/kubernetes/*.yaml | grep -v kustomization)
 lint-deploy: .venv/.dev ## check deploy/ with hadolint, yamllint, kubernetes-validate, promtool and systemd-analyze
 	.venv/bin/hadolint deploy/Containerfile deploy/pgbouncer/Containerfile
 	.venv/bin/yamllint --strict .yamllint.yaml deploy examples/identity
+	for script in deploy/*.sh deploy/*/*.sh; do sh -n "$$script" || exit 1; done
 	.venv/bin/kubernetes-validate --strict --quiet $(MANIFESTS)
 	promtool check config deploy/prometheus/prometheus.yml examples/identity/prometheus.yml
 	promtool check rules deploy/prometheus/alerts.yml
