@@ -13,7 +13,19 @@ from service.domain.orders import Action, OrderKey, OrderStatus, ShortSale
 
 
 @dataclass(frozen=True, slots=True)
-class OrderFilter:
+class FiledUnder:
+    """The conditions on what orders are filed under."""
+
+    accounts: list[str] | None = None
+    labels: str | None = None
+    parent_order_ids: list[str] | None = None
+    security_ids: list[str] | None = None
+    currencies: list[str] | None = None
+    short_sales: list[ShortSale] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OrderFilter(FiledUnder):
     """The filter of a list of orders."""
 
     statuses: list[OrderStatus] | None = None
@@ -22,16 +34,10 @@ class OrderFilter:
     created_to: datetime | None = None
     updated_from: datetime | None = None
     updated_to: datetime | None = None
-    accounts: list[str] | None = None
-    parent_order_ids: list[str] | None = None
-    labels: str | None = None
-    security_ids: list[str] | None = None
-    currencies: list[str] | None = None
-    short_sales: list[ShortSale] | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class FillFilter:
+class FillFilter(FiledUnder):
     """The filter of a list of fills."""
 
     key: OrderKey | None = None
@@ -40,7 +46,7 @@ class FillFilter:
 
 
 @dataclass(frozen=True, slots=True)
-class LogFilter:
+class LogFilter(FiledUnder):
     """The filter of a list of execution logs. `trader_id` is the caller's own, or for compliance the request's."""
 
     trader_id: UUID | None = None
@@ -52,7 +58,7 @@ class LogFilter:
 
 
 @dataclass(frozen=True, slots=True)
-class EventFilter:
+class EventFilter(FiledUnder):
     """The filter of a stream of events."""
 
     trader_ids: list[UUID] | None = None
@@ -60,12 +66,6 @@ class EventFilter:
     symbols: list[str] | None = None
     statuses: list[OrderStatus] | None = None
     actions: list[Action] | None = None
-    accounts: list[str] | None = None
-    labels: str | None = None
-    parent_order_ids: list[str] | None = None
-    security_ids: list[str] | None = None
-    currencies: list[str] | None = None
-    short_sales: list[ShortSale] | None = None
 
 
 @dataclass(frozen=True, slots=True)

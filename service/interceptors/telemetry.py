@@ -159,5 +159,6 @@ def _fields(method: str, context: Context) -> dict[str, object]:
         "caller": caller.kind if caller else None,
         "actor": caller.actor if caller else None,
         "trader_id": str(caller.trader_id) if caller and caller.trader_id else None,
+        **({"desk_id": str(caller.desk_id)} if caller and caller.desk_id else {}),
         **_LOG_FIELDS.get(),
     }

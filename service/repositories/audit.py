@@ -10,13 +10,14 @@ from service.domain.filters import LogFilter
 from service.domain.identity import Caller
 from service.domain.orders import ExecutionLog
 from service.repositories.database import Database, Rows, Statement
-from service.repositories.statements import columns, if_given, one_of, within
+from service.repositories.statements import columns, filed_under, if_given, one_of, within
 
 _LISTED = f"""
     SELECT {columns(ExecutionLog, "log")} FROM execution_logs AS log
     WHERE {if_given("order_id", "uuid", "log.order_id = %(order_id)s::uuid")}
         AND {one_of("log.action", "action_enum", "actions")}
         AND {within("log.timestamp", "happened")}
+        AND {filed_under("log")}
 """
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from service.domain.errors import OrderNotFound
-from service.domain.filters import FillFilter, OrderFilter
+from service.domain.filters import FiledUnder, FillFilter, OrderFilter
 from service.domain.identity import Caller
 from service.domain.orders import (
     CancelTimer,
@@ -91,11 +91,16 @@ _CORRECTIONS = """
 _BEFORE_FILL = (
     "(fills.trader_id, -fills.sequence) > (coalesce(%(before_of)s::uuid, %(trader_id)s::uuid), -%(before)s::bigint)"
 )
+_OF_ORDERS_FILED = f"""EXISTS (
+    SELECT FROM orders
+    WHERE orders.trader_id = fills.trader_id AND orders.id = fills.order_id AND {filed_under("orders")}
+)"""
 _FILLS = f"""
     SELECT {columns(Fill, "fills")}, ({_CORRECTIONS}) FROM fills
     WHERE {_of_caller("fills")}
         AND {within("fills.timestamp", "traded")}
         AND {if_given("before", "bigint", _BEFORE_FILL)}
+        AND {if_given("filed", "boolean", _OF_ORDERS_FILED)}
         AND {{of_order}}
     ORDER BY fills.trader_id, fills.sequence DESC
     LIMIT %(limit)s::bigint
@@ -150,6 +155,7 @@ class OrderReads:
     ) -> list[CorrectedFill]:
         """Return at most `limit` fills after the place: by trader, those of one newest first. Raises OrderNotFound."""
         before, before_of = after or (None, None)
+        filed = {field.name: getattr(filter_, field.name) for field in fields(FiledUnder)}
         values: dict[str, Any] = {
             "trader_id": caller.trader_id,
             "before_of": before_of,
@@ -157,6 +163,8 @@ class OrderReads:
             "traded_to": filter_.traded_to,
             "before": before,
             "limit": limit,
+            "filed": True if any(filed.values()) else None,
+            **filed,
         }
         if filter_.key is None:
             [rows] = await self._database.run(caller, Statement(_LIST_FILLS, values))

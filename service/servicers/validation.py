@@ -61,7 +61,12 @@ def list_fills(request: order_service_pb2.ListFillsRequest, caller: Caller) -> t
     """Return the filter and the page size."""
     fields = Fields()
     traded_from, traded_to = fields.span("traded", request)
-    filter_ = FillFilter(_order_key(request, fields, caller, required=False), traded_from, traded_to)
+    filter_ = FillFilter(
+        key=_order_key(request, fields, caller, required=False),
+        traded_from=traded_from,
+        traded_to=traded_to,
+        **_filed_under(fields, request),
+    )
     size = fields.count("page_size", request.page_size, default=50, most=500)
     fields.check()
     return filter_, size
@@ -83,6 +88,7 @@ def list_execution_logs(request: audit_service_pb2.ListExecutionLogsRequest, cal
         happened_from=happened_from,
         happened_to=happened_to,
         newest_first=request.sort_order == audit_service_pb2.SORT_ORDER_NEWEST_FIRST,
+        **_filed_under(fields, request),
     )
     size = fields.count("page_size", request.page_size, default=100, most=1000)
     fields.check()
@@ -219,7 +225,9 @@ def _order_key(
 def _filed_under(
     fields: Fields,
     request: order_service_pb2.ListOrdersRequest
+    | order_service_pb2.ListFillsRequest
     | watch_pb2.WatchOrdersRequest
+    | audit_service_pb2.ListExecutionLogsRequest
     | audit_service_pb2.StreamExecutionLogsRequest,
 ) -> dict[str, Any]:
     """Return the conditions on what orders are filed under."""

@@ -251,7 +251,10 @@ RULES: dict[str, dict[str, Rule]] = {
     | {f"{span}.{end}": rule for span in ("created", "updated") for end, rule in RANGE.items()}
     | FILED_UNDER
     | {"page_size": page_sizes(500)},
-    "ListFills": ID | {f"traded.{end}": rule for end, rule in RANGE.items()} | {"page_size": page_sizes(500)},
+    "ListFills": ID
+    | {f"traded.{end}": rule for end, rule in RANGE.items()}
+    | FILED_UNDER
+    | {"page_size": page_sizes(500)},
     "ListRequests": ID | {"page_size": page_sizes(500)},
     "CancelOrder": CANCEL,
     "BatchCancelOrders": {f"requests[0].{field}": rule for field, rule in CANCEL.items()}
@@ -273,6 +276,7 @@ RULES: dict[str, dict[str, Rule]] = {
     "BatchReportExecutions": {f"reports[0].{field}": rule for field, rule in REPORT.items()},
     "ListExecutionLogs": {"order_id": Rule(UUID.invalid, ("", *UUID.valid)), "actions[0]": ACTIONS}
     | {f"happened.{end}": rule for end, rule in RANGE.items()}
+    | FILED_UNDER
     | {"sort_order": Rule((3, 99, -1), (0, 1, 2)), "page_size": page_sizes(1000)},
     "GetOrderAsOf": {"order_id": REQUIRED_UUID, "time": MOMENT, "position": Rule((-1, -(2**63)), (0, 2**63 - 1))},
     "ReconcileOrders": {f"recorded.{end}": rule for end, rule in RANGE.items()},

@@ -8,6 +8,8 @@ import pytest
 
 from blotter.orders.v1 import order_pb2, request_pb2, watch_pb2
 from blotter.orders.v1 import order_service_pb2 as pb
+from service.domain.filters import FillFilter
+from service.streams import tokens
 from tests.conftest import ALICE, BOB, Database
 from tests.isolation.desk import EQUITIES, RATES, assign, connected
 from tests.rpc.errors import fields_of, info_of, reason_of, refused
@@ -106,6 +108,19 @@ async def test_pages_of_a_desk_show_each_row_of_its_traders_once(desks: Database
             request.page_token = (await call(request, metadata=E)).next_page_token
             for metadata in (R, as_trader(ALICE)):
                 assert reason_of(await refused(call(request, metadata=metadata))) == "INVALID_PAGE_TOKEN"
+
+
+async def test_a_forged_token_of_a_desk_shows_no_more_and_causes_no_internal_error(desks: Database) -> None:
+    async with serving(desks) as blotter:
+        for trader_id in (ALICE, BOB):
+            await blotter.fill(await blotter.submit(trader_id), 10)
+        for values in ((2,), (2, BOB), (2**62, UUID(int=0))):
+            token = tokens.encode(("ListFills", EQUITIES, FillFilter()), *values)
+            page = await blotter.orders.ListFills(pb.ListFillsRequest(page_token=token), metadata=E)
+            assert {fill.trader_id for fill in page.fills} <= {str(ALICE)}
+        token = tokens.encode(("ListFills", EQUITIES, FillFilter()), 2, "nobody")
+        error = await refused(blotter.orders.ListFills(pb.ListFillsRequest(page_token=token), metadata=E))
+        assert reason_of(error) == "INVALID_PAGE_TOKEN"
 
 
 async def test_a_desk_names_an_order_by_its_order_id(desks: Database) -> None:

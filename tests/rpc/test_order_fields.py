@@ -160,6 +160,9 @@ def matches(filter_: dict[str, Any], entered: dict[str, Any]) -> bool:
 async def test_lists_and_streams_are_filtered_by_what_orders_are_filed_under(blotter: Blotter) -> None:
     orders = [await blotter.submit(client_order_id=str(number), **changes) for number, changes in enumerate(ENTERED)]
     await blotter.submit(BOB, account="A", labels={"desk": "one"})
+    for order in orders:
+        await blotter.fill(order, 1)
+    own = {order.order_id: order.client_order_id for order in orders}
     for filter_ in FILTERS:
         wanted = {str(number) for number, entered in enumerate(ENTERED) if matches(filter_, entered)}
         listed = (await blotter.orders.ListOrders(pb.ListOrdersRequest(**filter_), metadata=A)).orders
@@ -176,6 +179,12 @@ async def test_lists_and_streams_are_filtered_by_what_orders_are_filed_under(blo
         stream = blotter.audit.StreamExecutionLogs(request, metadata=A)
         streamed = {log.order.client_order_id async for message in stream for log in message.logs.execution_logs}
         assert streamed == wanted, filter_
+        fills = (await blotter.orders.ListFills(pb.ListFillsRequest(**filter_), metadata=A)).fills
+        assert sorted(own[fill.order_id] for fill in fills) == sorted(wanted), filter_
+        logs = await blotter.audit.ListExecutionLogs(audit_pb.ListExecutionLogsRequest(**filter_), metadata=A)
+        assert sorted(own[log.order.order_id] for log in logs.execution_logs) == sorted(2 * list(wanted)), filter_
+    elsewhere = pb.ListFillsRequest(order_id=orders[1].order_id, accounts=["B"])
+    assert not (await blotter.orders.ListFills(elsewhere, metadata=A)).fills
     by_security = await blotter.submit(security_id="037833100", security_id_source=CUSIP)
     found = await blotter.orders.ListOrders(pb.ListOrdersRequest(security_ids=["037833100", "x"]), metadata=A)
     assert [order.order_id for order in found.orders] == [by_security.order_id]

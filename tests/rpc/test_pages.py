@@ -311,7 +311,7 @@ async def test_a_forged_token_with_a_valid_check_is_refused_when_its_values_are_
     now = datetime.now().astimezone().isoformat()
     fills = tokens.encode(("ListFills", ALICE, FillFilter()), beyond)
     await refuse_token(desk, "ListFills", pb.ListFillsRequest(page_token=fills), A)
-    binding = ("ListExecutionLogs", CallerKind.TRADER, ALICE, LogFilter(ALICE))
+    binding = ("ListExecutionLogs", CallerKind.TRADER, ALICE, LogFilter(trader_id=ALICE))
     logs = tokens.encode(binding, now, ALICE, beyond)
     await refuse_token(desk, "ListExecutionLogs", audit_pb.ListExecutionLogsRequest(page_token=logs), A)
     for created_at in ("yesterday", "2026-01-01T00:00:00+00:00|x", ""):

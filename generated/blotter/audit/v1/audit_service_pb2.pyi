@@ -53,6 +53,26 @@ class ListExecutionLogsRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class LabelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     TRADER_ID_FIELD_NUMBER: _builtins.int
     ORDER_ID_FIELD_NUMBER: _builtins.int
     ACTIONS_FIELD_NUMBER: _builtins.int
@@ -60,6 +80,12 @@ class ListExecutionLogsRequest(_message.Message):
     SORT_ORDER_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    ACCOUNTS_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    PARENT_ORDER_IDS_FIELD_NUMBER: _builtins.int
+    SECURITY_IDS_FIELD_NUMBER: _builtins.int
+    CURRENCIES_FIELD_NUMBER: _builtins.int
+    SHORT_SALES_FIELD_NUMBER: _builtins.int
     trader_id: _builtins.str
     """Logs of this trader, a UUID. For compliance only; a trader that names one, even itself, is refused with
     INVALID_ARGUMENT.
@@ -82,6 +108,30 @@ class ListExecutionLogsRequest(_message.Message):
     def happened(self) -> _order_pb2.TimeRange:
         """Logs with an event time in this range."""
 
+    @_builtins.property
+    def accounts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Logs of orders for one of these accounts, at most 100; empty: all."""
+
+    @_builtins.property
+    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Logs of orders that have all of these labels, at most eight; empty: all."""
+
+    @_builtins.property
+    def parent_order_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Logs of orders with one of these parent_order_ids, at most 100; empty: all."""
+
+    @_builtins.property
+    def security_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Logs of orders with one of these security_ids, at most 100; empty: all."""
+
+    @_builtins.property
+    def currencies(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Logs of orders in one of these currencies (ISO 4217), at most 100; empty: all."""
+
+    @_builtins.property
+    def short_sales(self) -> _containers.RepeatedScalarFieldContainer[_order_pb2.ShortSale.ValueType]:
+        """Logs of short sales of one of these kinds, at most 100; empty: all orders."""
+
     def __init__(
         self,
         *,
@@ -92,10 +142,16 @@ class ListExecutionLogsRequest(_message.Message):
         sort_order: Global___SortOrder.ValueType = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        accounts: _abc.Iterable[_builtins.str] | None = ...,
+        labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        parent_order_ids: _abc.Iterable[_builtins.str] | None = ...,
+        security_ids: _abc.Iterable[_builtins.str] | None = ...,
+        currencies: _abc.Iterable[_builtins.str] | None = ...,
+        short_sales: _abc.Iterable[_order_pb2.ShortSale.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["happened", b"happened"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "happened", b"happened", "order_id", b"order_id", "page_size", b"page_size", "page_token", b"page_token", "sort_order", b"sort_order", "trader_id", b"trader_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "actions", b"actions", "currencies", b"currencies", "happened", b"happened", "labels", b"labels", "order_id", b"order_id", "page_size", b"page_size", "page_token", b"page_token", "parent_order_ids", b"parent_order_ids", "security_ids", b"security_ids", "short_sales", b"short_sales", "sort_order", b"sort_order", "trader_id", b"trader_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

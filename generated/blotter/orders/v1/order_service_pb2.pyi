@@ -470,11 +470,37 @@ class ListFillsRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class LabelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     ORDER_ID_FIELD_NUMBER: _builtins.int
     CLIENT_ORDER_ID_FIELD_NUMBER: _builtins.int
     TRADED_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    ACCOUNTS_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    PARENT_ORDER_IDS_FIELD_NUMBER: _builtins.int
+    SECURITY_IDS_FIELD_NUMBER: _builtins.int
+    CURRENCIES_FIELD_NUMBER: _builtins.int
+    SHORT_SALES_FIELD_NUMBER: _builtins.int
     order_id: _builtins.str
     """Fills of this order, the blotter's id, a UUID."""
     client_order_id: _builtins.str
@@ -489,6 +515,30 @@ class ListFillsRequest(_message.Message):
     def traded(self) -> _order_pb2.TimeRange:
         """Traded in this range, by the venue's clock."""
 
+    @_builtins.property
+    def accounts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Of orders for one of these accounts, at most 100; empty: any."""
+
+    @_builtins.property
+    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Of orders that have all of these labels, at most eight; empty: any."""
+
+    @_builtins.property
+    def parent_order_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Of orders with one of these parent_order_ids, at most 100; empty: any."""
+
+    @_builtins.property
+    def security_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Of orders with one of these security_ids, at most 100; empty: any."""
+
+    @_builtins.property
+    def currencies(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Of orders in one of these currencies (ISO 4217), at most 100; empty: any."""
+
+    @_builtins.property
+    def short_sales(self) -> _containers.RepeatedScalarFieldContainer[_order_pb2.ShortSale.ValueType]:
+        """Of short sales of one of these kinds, at most 100; empty: of all orders."""
+
     def __init__(
         self,
         *,
@@ -497,10 +547,16 @@ class ListFillsRequest(_message.Message):
         traded: _order_pb2.TimeRange | None = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        accounts: _abc.Iterable[_builtins.str] | None = ...,
+        labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        parent_order_ids: _abc.Iterable[_builtins.str] | None = ...,
+        security_ids: _abc.Iterable[_builtins.str] | None = ...,
+        currencies: _abc.Iterable[_builtins.str] | None = ...,
+        short_sales: _abc.Iterable[_order_pb2.ShortSale.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["client_order_id", b"client_order_id", "id", b"id", "order_id", b"order_id", "traded", b"traded"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_order_id", b"client_order_id", "id", b"id", "order_id", b"order_id", "page_size", b"page_size", "page_token", b"page_token", "traded", b"traded"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "client_order_id", b"client_order_id", "currencies", b"currencies", "id", b"id", "labels", b"labels", "order_id", b"order_id", "page_size", b"page_size", "page_token", b"page_token", "parent_order_ids", b"parent_order_ids", "security_ids", b"security_ids", "short_sales", b"short_sales", "traded", b"traded"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_id: _TypeAlias = _typing.Literal["order_id", "client_order_id"]  # noqa: Y015
     _WhichOneofArgType_id: _TypeAlias = _typing.Literal["id", b"id"]  # noqa: Y015

@@ -160,6 +160,12 @@ class AsyncOrderCalls:
         order_id: UUID | str | None = None,
         *,
         client_order_id: str | None = None,
+        accounts: Iterable[str] = (),
+        labels: Mapping[str, str] | None = None,
+        parent_order_ids: Iterable[str] = (),
+        security_ids: Iterable[str] = (),
+        currencies: Iterable[str] = (),
+        short_sales: Iterable[ShortSale] = (),
         traded_from: datetime | None = None,
         traded_before: datetime | None = None,
         page_size: int = 500,
@@ -171,6 +177,12 @@ class AsyncOrderCalls:
         """
         request = pb.ListFillsRequest(
             **requests.order_name(order_id, client_order_id),
+            accounts=accounts,
+            labels=labels,
+            parent_order_ids=parent_order_ids,
+            security_ids=security_ids,
+            currencies=currencies,
+            short_sales=[short_sale.value for short_sale in short_sales],
             traded=time_range(traded_from, traded_before),
             page_size=page_size,
         )
