@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 from service.domain.errors import BlotterError, DatabaseUnavailable
 from service.domain.identity import Caller, CallerKind
+from service.observability.failures import summary
 from service.observability.metrics import Metrics
 from service.repositories.due import DUE_AT_ONCE, DueCancels
 from service.repositories.orders import Cancelled
@@ -36,7 +37,7 @@ class Expiry:
                 await self.cancel_due()
             except Exception as error:  # noqa: BLE001  # after any error orders must still expire
                 if succeeding:
-                    log.warning("Expired orders cannot be cancelled: %s", error)
+                    log.warning("Expired orders cannot be cancelled: %s", summary(error))
                 succeeding = False
             else:
                 if not succeeding:

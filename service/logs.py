@@ -16,11 +16,13 @@ import threading
 import time
 from datetime import UTC, datetime
 from logging.handlers import QueueHandler
+from typing import Any
 
 from pythonjsonlogger.json import JsonFormatter
 
 from service.interceptors.telemetry import REQUEST_ID
 from service.observability.context import TRACE
+from service.observability.failures import where
 from service.settings import Settings
 
 QUEUED_LINES = 10_000
@@ -34,6 +36,12 @@ class _Utc(logging.Formatter):
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802  # logging's
         """Return the record's time in UTC, with its offset."""
         return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802  # logging's
+        """Return the traceback; without the texts of the errors, which may hold content of orders, unless at DEBUG."""
+        if logging.getLogger("blotter").isEnabledFor(logging.DEBUG) or ei[1] is None:
+            return super().formatException(ei)
+        return where(ei[1])
 
 
 class Json(_Utc, JsonFormatter):

@@ -18,6 +18,7 @@ import aiohttp
 from blotter_verifier.notes import InvalidKey, InvalidNote
 from service.domain.errors import BlotterError, DatabaseUnavailable, LedgerDamaged
 from service.ledger.edge import Edge
+from service.observability.failures import summary
 from service.observability.metrics import Metrics
 from service.repositories.append import ForeignLedger, LedgerMoved, LedgerWriter
 from service.sequencing.checkpoints import Checkpoints, RefusedToSign
@@ -114,7 +115,7 @@ class Sequencer:
             except BlotterError as error:
                 self._condition.report_failure("appending", f"The sequencer cannot work: {error}")
             except Exception as error:  # noqa: BLE001  # logged, with its traceback
-                self._condition.report_failure("appending", f"The sequencer failed: {error!r}", traceback=True)
+                self._condition.report_failure("appending", f"The sequencer failed: {summary(error)}", traceback=True)
             self._watch.forget()
             await asyncio.sleep(ELECTION_SECONDS)
 
@@ -199,7 +200,7 @@ class Sequencer:
             self._condition.report_failure("signing", f"No checkpoint is signed. {error}")
         except Exception as error:  # noqa: BLE001  # logged, with its traceback
             self._metrics.ledger_refusals.inc()
-            self._condition.report_failure("signing", f"No checkpoint is signed. {error!r}", traceback=True)
+            self._condition.report_failure("signing", f"No checkpoint is signed. {summary(error)}", traceback=True)
         else:
             self._condition.report_success("signing")
         return begun

@@ -19,6 +19,7 @@ from dataclasses import replace
 from uuid import UUID
 
 from service.domain.identity import Caller, CallerKind
+from service.observability.failures import summary
 from service.observability.metrics import Metrics
 from service.repositories.events import Events
 
@@ -105,7 +106,7 @@ class Feed:
                 await self._poll()
             except Exception as error:  # noqa: BLE001  # after any error the streams must still be woken
                 if succeeding:
-                    log.warning("The feed cannot poll for new events: %s", error)
+                    log.warning("The feed cannot poll for new events: %s", summary(error))
                 succeeding = False
             else:
                 self._polled_at = time.monotonic()

@@ -271,6 +271,6 @@ async def test_a_watch_that_fails_while_another_holds_the_lock_is_logged_and_the
     async with LedgerWriter.connected(database.conninfo("postgres"), None) as first:
         assert await first.elected()
         async with sequencing(database, keys) as observed:
-            await until(lambda: "The sequencer failed: RuntimeError('unforeseen')" in caplog.text)
+            await until(lambda: "The sequencer failed: RuntimeError" in caplog.text)
             await until(lambda: observed.reports[-1])
             assert numbered(database) == 0
