@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -120,12 +121,17 @@ def checked_actor(actor: Any, kind: CallerKind) -> str:
 
     Raises IdentityMalformed.
     """
-    if not isinstance(actor, str) or not ACTOR.fullmatch(actor) or is_reserved(actor, RESERVED_ACTORS - {kind.value}):
+    if not isinstance(actor, str) or not _is_actor(actor, kind):
         raise IdentityMalformed(
             "The actor of the caller must be 1 to 100 printable ASCII characters and not reserved: "
             "register the principal with --actor NAME, or name another claim in BLOTTER_JWT_CLAIMS."
         )
     return actor
+
+
+@lru_cache(maxsize=4096)
+def _is_actor(actor: str, kind: CallerKind) -> bool:
+    return bool(ACTOR.fullmatch(actor)) and not is_reserved(actor, RESERVED_ACTORS - {kind.value})
 
 
 class Authentication:

@@ -23,6 +23,7 @@ from tests.rpc.written import written
 from tests.serving import Blotter, order_request, serving
 from tests.streams.watching import Watch
 
+DESK = "de500000-0000-4000-8000-000000000001"
 DENIED, UNAUTHENTICATED = grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED
 
 
@@ -153,6 +154,32 @@ async def test_a_caller_that_is_disabled_before_its_request_arrives_is_refused(
         assert (error.code(), reason_of(error)) == (DENIED, "PRINCIPAL_DISABLED")
         assert written(server) == before
         assert await reason(submit(server, bearer(issuer.signed(claims(sub="ben"))))) == "OK"
+
+
+async def test_a_desk_is_the_one_of_its_principal_and_reads_the_orders_of_its_traders_alone(database: Database) -> None:
+    issuer = Issuer()
+    principals(
+        database,
+        f"""
+        INSERT INTO desks (id, name) VALUES ('{DESK}', 'Equities'), (gen_random_uuid(), 'Rates');
+        UPDATE traders SET desk_id = '{DESK}' WHERE id = '{ALICE}';
+        UPDATE traders SET desk_id = (SELECT id FROM desks WHERE name = 'Rates') WHERE id = '{BOB}';
+        INSERT INTO principals (issuer, subject, kind, desk_id) VALUES ('{ISSUER}', 'head', 'desk', '{DESK}');
+        """,
+    )
+    register(database, "ada", "trader", trader=ALICE)
+    register(database, "bob", "trader", trader=BOB)
+    async with serving_tokens(database, issuer, jwt_trust_claims=False) as server:
+        order = (await submit(server, bearer(issuer.signed(claims(sub="ada"))))).order
+        await submit(server, bearer(issuer.signed(claims(sub="bob"))))
+        head = bearer(issuer.signed(claims(sub="head")))
+        request = order_service_pb2.ListOrdersRequest()
+        for more in ((), (("x-caller-role", "desk"), ("x-desk-id", DESK))):
+            orders = (await server.orders.ListOrders(request, metadata=(*head, *more))).orders
+            assert [found.order_id for found in orders] == [order.order_id]
+        other = ("x-desk-id", str(ALICE))
+        assert await reason(server.orders.ListOrders(request, metadata=(*head, other))) == "IDENTITY_MALFORMED"
+        assert await reason(submit(server, head)) == "WRONG_ROLE"
 
 
 async def test_the_registered_actor_is_recorded_and_not_that_of_the_token(database: Database) -> None:
