@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import islice
 from typing import Any
+from uuid import uuid4
 
 import grpc
 import pytest
@@ -41,6 +42,12 @@ from tests.conftest import ALICE, BOB
 from tests.serving import Server
 
 NOON = datetime(2012, 6, 21, 16, tzinfo=UTC)
+
+
+@pytest.fixture
+def bob(face: Face, server: Server) -> Iterator[Client]:
+    with face.client(server.target, trader_id=BOB) as client:
+        yield client
 
 
 @pytest.fixture
@@ -207,3 +214,34 @@ def test_a_token_of_another_trader_is_refused(face: Face, alice: Client, server:
         with pytest.raises(BlotterError) as raised:
             next(watch)
         assert raised.value.reason == "INVALID_RESUME_TOKEN"
+
+
+def test_a_supervisor_reads_and_watches_the_orders_of_their_desk_alone(
+    face: Face, alice: Client, bob: Client, server: Server
+) -> None:
+    desk_id = uuid4()
+    server.database.cluster.psql(
+        f"INSERT INTO desks (id, name) VALUES ('{desk_id}', 'Equities');"
+        f"UPDATE traders SET desk_id = '{desk_id}' WHERE id = '{ALICE}'",
+        user="blotter_owner",
+        dbname=server.database.name,
+    )
+    orders = [alice.submit_order("AAPL", Side.BUY, OrderType.MARKET, 1).order for _ in range(2)]
+    hidden = bob.submit_order("AAPL", Side.BUY, OrderType.MARKET, 1).order
+    with face.client(server.target, role="desk", desk_id=desk_id) as desk:
+        assert [order.order_id for order in desk.list_orders(page_size=1)] == [order.order_id for order in orders][::-1]
+        assert desk.get_order(orders[0].order_id) == orders[0]
+        with pytest.raises(BlotterError, match="ORDER_NOT_FOUND"):
+            desk.get_order(hidden.order_id)
+        with pytest.raises(BlotterError, match="WRONG_ROLE"):
+            desk.submit_order("AAPL", Side.BUY, OrderType.MARKET, 1)
+        with desk.watch_orders() as watch:
+            seen: list[str] = []
+            for message in watch:
+                seen += [order.order_id for order in message.snapshot.orders]
+                if message.HasField("snapshot_complete"):
+                    break
+            assert sorted(seen) == sorted(order.order_id for order in orders)
+            late = [trader.submit_order("AAPL", Side.BUY, OrderType.MARKET, 1).order for trader in (bob, alice)]
+            events = next(message.events.events for message in watch if message.HasField("events"))
+            assert [event.order.order_id for event in events] == [late[1].order_id]
