@@ -17,10 +17,8 @@ from service.observability.metrics import Metrics
 from service.repositories.database import Database
 from service.repositories.principals_in_use import PrincipalsInUse
 from service.settings import Settings
+from service.settings.identity_settings import CERTIFICATES
 from service.tls import ServerTls, TlsFiles
-
-CERTIFICATES = "mtls"
-"""The issuer of certificates in the table principals."""
 
 
 class KeysUnreadable(Exception):

@@ -9,9 +9,9 @@ import click
 
 from service.cli import provisioning
 from service.domain.identity import CallerKind
-from service.identification import CERTIFICATES
 from service.repositories import principals as repository
 from service.settings import Settings
+from service.settings.identity_settings import CERTIFICATES
 
 Command = Callable[..., None]
 

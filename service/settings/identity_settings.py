@@ -15,6 +15,9 @@ ALGORITHMS = frozenset({"ES256", "ES384", "ES512", "EdDSA", "RS256", "RS384", "R
 
 CLAIMS = {"trader": "blotter_trader", "role": "blotter_role", "desk": "blotter_desk", "actor": "sub"}
 
+CERTIFICATES = "mtls"
+"""The issuer of certificates in the table principals."""
+
 Auth = Literal["metadata", "jwt", "mtls"]
 
 
@@ -85,6 +88,10 @@ class IdentitySettings(BaseSettings):
             raise ValueError(
                 f"BLOTTER_{unused[0]} is set, but tokens are not read with BLOTTER_AUTH={self.auth}. "
                 "Set BLOTTER_AUTH=jwt, or unset it."
+            )
+        if self.jwt_issuer == CERTIFICATES:
+            raise ValueError(
+                f"BLOTTER_JWT_ISSUER cannot be {CERTIFICATES}: principals of certificates have this issuer."
             )
         if not self.algorithms or not set(self.algorithms) <= ALGORITHMS:
             raise ValueError(

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 from tests.authentication.certificates import Authority
 from tests.authentication.serving import TlsFolder
@@ -31,7 +32,7 @@ async def test_strangers_cannot_fill_the_log_with_failed_handshakes(database: Da
     )
     assert process.stderr
     try:
-        lines = []
+        lines: list[dict[str, Any]] = []
         async with asyncio.timeout(60):
             while not lines or "port" not in lines[-1]:
                 lines.append(json.loads(await process.stderr.readline()))

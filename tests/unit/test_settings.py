@@ -68,6 +68,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "jwt without an audience": (JWT | {"jwt_audiences": " , "}, "requires BLOTTER_JWT_AUDIENCES"),
     "jwt without keys": (JWT | {"jwt_jwks": None}, "requires BLOTTER_JWT_JWKS"),
     "an issuer that nothing reads": ({"jwt_issuer": "https://issuer.example"}, "Set BLOTTER_AUTH=jwt"),
+    "the issuer of certificates": (JWT | {"jwt_issuer": "mtls"}, "principals of certificates have this issuer"),
     "an HMAC": (JWT | {"jwt_algorithms": "ES256,HS256"}, "HMAC and none are not accepted"),
     "no signature": (JWT | {"jwt_algorithms": "none"}, "HMAC and none are not accepted"),
     "no algorithm": (JWT | {"jwt_algorithms": ","}, "must be some of"),
