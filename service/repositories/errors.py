@@ -26,6 +26,7 @@ from service.domain.errors import (
     RequestKeyReused,
     RequestNotPending,
     RequestPending,
+    StatementTimeout,
     TraderDisabled,
     UnknownTrader,
 )
@@ -104,6 +105,8 @@ def translate(error: Exception) -> Exception:
             return Aborted()
         case pg.LockNotAvailable():
             return Aborted("Another transaction held a lock for too long; nothing was written.")
+        case pg.TransactionTimeout():  # which the service does not set, and which does not fire in a commit
+            return StatementTimeout("The database's transaction_timeout ended the transaction; nothing was written.")
         case pg.ReadOnlySqlTransaction() | PoolClosed():
             return DatabaseUnavailable()
         case psycopg.OperationalError() if error.sqlstate is None or error.sqlstate.startswith(GONE):

@@ -7,11 +7,14 @@ import time
 from typing import Any
 
 import grpc
+import psycopg
 import pytest
 from google.rpc import error_details_pb2
 from psycopg.conninfo import conninfo_to_dict
 
+from blotter.audit.v1 import audit_service_pb2
 from blotter.orders.v1 import order_service_pb2 as pb
+from blotter.orders.v1 import watch_pb2
 from service.domain.errors import BlotterError, DatabaseBusy, DatabaseUnavailable
 from service.domain.identity import Caller, CallerKind
 from service.observability.metrics import Metrics
@@ -22,7 +25,7 @@ from tests.proxy import proxied
 from tests.rpc.errors import details_of, reason_of, refused
 from tests.rpc.test_outages import locked, someone_waits, until
 from tests.rpc.written import written
-from tests.serving import Blotter, as_trader, order_request, serving
+from tests.serving import COMPLIANCE, EXECUTION, Blotter, as_trader, order_request, report_request, serving
 
 
 def with_deadline(blotter: Blotter, seconds: float | None, request: Any = None) -> Any:
@@ -85,6 +88,46 @@ async def test_a_statement_that_takes_longer_than_the_service_allows_has_a_reaso
             error = await asyncio.wait_for(refused(with_deadline(blotter, deadline)), 60)
         assert (error.code(), reason_of(error)) == (grpc.StatusCode.DEADLINE_EXCEEDED, "STATEMENT_TIMEOUT")
         assert not details_of(error, error_details_pb2.RetryInfo)
+
+
+async def test_no_call_reports_a_timeout_as_a_conflict(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reads, writes, batches and streams, of each kind of caller."""
+    monkeypatch.setitem(SESSION, "statement_timeout", "200ms")
+    monkeypatch.setattr("service.repositories.deadlines.LONGEST_STATEMENT", 0.2)
+    trader, conninfo = as_trader(ALICE), database.conninfo("postgres")
+    async with serving(database) as blotter, await psycopg.AsyncConnection.connect(conninfo) as holder:
+        order = await blotter.submit()
+        await holder.execute("LOCK TABLE orders, execution_logs IN ACCESS EXCLUSIVE MODE")
+        orders, audit = blotter.orders, blotter.audit
+        batch = pb.BatchSubmitOrdersRequest(orders=[order_request()])
+        logs = audit_service_pb2.StreamExecutionLogsRequest()
+        calls = [
+            orders.SubmitOrder(order_request(), metadata=trader),
+            orders.BatchSubmitOrders(batch, metadata=trader),
+            orders.CancelOrder(pb.CancelOrderRequest(order_id=order.order_id, request_key="key"), metadata=trader),
+            orders.GetOrder(pb.GetOrderRequest(order_id=order.order_id), metadata=trader),
+            orders.ListOrders(pb.ListOrdersRequest(), metadata=trader),
+            orders.ReportExecution(report_request(order, approved={}), metadata=EXECUTION),
+            orders.WatchOrders(watch_pb2.WatchOrdersRequest(), metadata=trader).read(),
+            audit.StreamExecutionLogs(logs, metadata=COMPLIANCE).read(),
+        ]
+        errors = await asyncio.wait_for(asyncio.gather(*map(refused, calls)), 60)
+        await holder.rollback()
+    expected = (grpc.StatusCode.DEADLINE_EXCEEDED, "STATEMENT_TIMEOUT")
+    assert [(error.code(), reason_of(error)) for error in errors] == [expected] * len(calls)
+
+
+async def test_the_time_limit_of_the_database_itself_is_reported_as_a_timeout(database: Database) -> None:
+    if int(database.cluster.psql("SHOW server_version_num")) < 170000:
+        return  # transaction_timeout is new in PostgreSQL 17
+    database.cluster.psql(f"ALTER ROLE blotter_trader IN DATABASE {database.name} SET transaction_timeout = '300ms'")
+    async with serving(database) as blotter:
+        await blotter.submit()
+        async with locked(database):
+            error = await asyncio.wait_for(refused(blotter.submit()), 60)
+        assert (error.code(), reason_of(error)) == (grpc.StatusCode.DEADLINE_EXCEEDED, "STATEMENT_TIMEOUT")
+        assert "transaction_timeout" in str(error.details())
+        assert (await blotter.submit()).last_sequence == 2
 
 
 FEED = Caller(CallerKind.EXECUTION, None, actor="blotter", request_id="test")
