@@ -128,7 +128,7 @@ wheels: .venv/.dev ## build the three distributions into dist/
 
 sbom: .venv/.dev ## write the bill of materials of the server's packages, CycloneDX, into dist/blotter.cdx.json
 	@mkdir -p dist
-	@$(PY) -W ignore::UserWarning -m cyclonedx_py requirements --output-reproducible --validate --pyproject pyproject.toml \
+	@$(PY) -W ignore::UserWarning -m cyclonedx_py requirements --output-reproducible $(SBOM_FLAGS) --pyproject pyproject.toml \
 	  -o $(or $(SBOM),dist/blotter.cdx.json) requirements.lock
 
 deploy-files: .venv/.runtime ## make the passwords, certificates and keys of deploy/compose.yaml, in deploy/local

@@ -45,13 +45,14 @@ NAMES = {
 def bill(file: Path) -> dict[str, Any]:
     """Run `make sbom`, and return what it writes."""
     make = ["make", "--silent", "--old-file=.venv/.dev", f"PY={sys.executable}", "sbom", f"SBOM={file}"]
+    make += ["SBOM_FLAGS=--no-validate"]  # takes eight seconds; CI runs `make sbom` with it
     subprocess.run(make, cwd=ROOT, check=True, timeout=120)
     content: dict[str, Any] = json.loads(file.read_text("utf-8"))
     return content
 
 
 def test_the_bill_of_materials_has_every_pinned_package_and_no_time_of_its_own(tmp_path: Path) -> None:
-    content = bill(tmp_path / "bill.json")  # the tool validates it against the schema of CycloneDX
+    content = bill(tmp_path / "bill.json")
     assert content["metadata"]["component"]["name"] == "blotter"
     listed = {
         (one["name"], one["version"], digest["content"])
