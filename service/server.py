@@ -50,6 +50,8 @@ from service.repositories.probe import Probe
 from service.repositories.proofs import Ledger
 from service.repositories.queueing import Limits
 from service.repositories.reconciliation import Reconciliation
+from service.repositories.signature_check import check_signatures
+from service.repositories.signatures import Signatures
 from service.sampling import Sampling
 from service.sequencing import KeyFolder, Sequencer
 from service.sequencing.checkpoints import Checkpoints
@@ -127,27 +129,12 @@ class Running:
 async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
     """Serve until the context ends; then end streams at once, and calls within the grace.
 
-    Raises AddressInUse, TlsRefused, and DatabaseUnavailable when a login or the sequencer cannot connect at the start.
+    Raises AddressInUse, TlsRefused, IdentityKeyRefused, and DatabaseUnavailable when a login or the sequencer cannot
+    connect at the start.
     """
     metrics = Metrics()
-    database = Database(
-        conninfo,
-        _pool_sizes(settings),
-        _passwords(settings),
-        metrics=metrics,
-        limits=Limits(settings.max_calls, settings.max_calls_per_caller),
-        pooler=settings.database_pooler,
-    )
-    # Separate connections: the service's own tasks wait neither for its callers nor for each other.
-    own = Database(
-        conninfo,
-        {CallerKind.EXECUTION: 3},
-        _passwords(settings),
-        metrics=metrics,
-        measured_as="service",
-        limits=Limits(connections_per_caller=3),
-        pooler=settings.database_pooler,
-    )
+    signatures = Signatures(settings.identity_key_file) if settings.identity_key_file else None
+    database, own = _databases(settings, conninfo, signatures, metrics)
     grace = Grace(settings.grace_seconds)
     # The steps of the stop, in reverse order; each step runs even if another one raises.
     async with AsyncExitStack() as stop:
@@ -157,10 +144,8 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
         health.set(LIVENESS, serving=True)
         metrics_port = await _metrics_port(stop, settings, metrics, health)
         traces = await _traces(stop, settings, metrics)
-        stop.push_async_callback(_close, database, grace)
-        await database.open()
-        stop.push_async_callback(_close, own, grace)
-        await own.open()
+        await _open(stop, database, own, grace)
+        await check_signatures(own, signatures)
         events = Events(database)
         feed = Feed(Events(own), settings.feed_poll_ms / 1000, metrics)
         sequencer = await _sequencer(settings, conninfo, feed, partial(health.set, LEDGER), metrics)
@@ -208,6 +193,8 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
             asyncio.create_task(readiness.run(), name="readiness"),
             asyncio.create_task(Sampling(DatabaseState(own), metrics).run(), name="sampling"),
         ]
+        if signatures:
+            tasks.append(asyncio.create_task(signatures.run(), name="identity key"))
         tasks += [asyncio.create_task(run, name=name) for name, run in callers.running(backpressure.end_refused)]
         if settings.sequencer:
             tasks.append(asyncio.create_task(sequencer.run(), name="sequencer"))
@@ -222,6 +209,32 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
         stop.callback(grace.left)  # the first step
         health.set(STARTUP, serving=True)
         yield Running(port, feed, backpressure, metrics, metrics_port, tasks)
+
+
+def _databases(
+    settings: Settings, conninfo: str, signatures: Signatures | None, metrics: Metrics
+) -> tuple[Database, Database]:
+    """Return the connections for callers and those for the service's own tasks, which do not wait for each other."""
+    of_callers = Database(
+        conninfo,
+        _pool_sizes(settings),
+        _passwords(settings),
+        metrics=metrics,
+        limits=Limits(settings.max_calls, settings.max_calls_per_caller),
+        pooler=settings.database_pooler,
+        signatures=signatures,
+    )
+    own = Database(
+        conninfo,
+        {CallerKind.EXECUTION: 3},
+        _passwords(settings),
+        metrics=metrics,
+        measured_as="service",
+        limits=Limits(connections_per_caller=3),
+        pooler=settings.database_pooler,
+        signatures=signatures,
+    )
+    return of_callers, own
 
 
 def _listen(server: aio.Server, address: str, tls: ServerTls | None) -> int:
@@ -328,6 +341,13 @@ async def _end(tasks: list[asyncio.Task[None]], sequencer: Sequencer, grace: Gra
         for task in waiting:
             task.cancel()
         await asyncio.wait(waiting, timeout=BEYOND_SECONDS)
+
+
+async def _open(stop: AsyncExitStack, database: Database, own: Database, grace: Grace) -> None:
+    """Connect, and close at the stop. Raises DatabaseUnavailable."""
+    for opened in (database, own):
+        stop.push_async_callback(_close, opened, grace)
+        await opened.open()
 
 
 async def _close(database: Database, grace: Grace) -> None:

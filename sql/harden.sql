@@ -32,8 +32,18 @@ GRANT EXECUTE ON FUNCTION pg_catalog.normalize(text, text) TO blotter_owner;
 GRANT EXECUTE ON FUNCTION pg_catalog.pg_terminate_backend(integer, bigint), pg_catalog.pg_cancel_backend(integer)
     TO pg_signal_backend;
 
--- pg_stat_activity shows a login the statements of all sessions of that login, including the ids of traders.
-ALTER ROLE blotter_trader SET track_activities = off;
+-- These show a login the statements of all sessions of that login, including the ids of traders. Superusers and members
+-- of pg_monitor see all sessions. The sequencer looks for the session that holds its lock, and may: it reads all logs.
+-- Its role lets database_condition() see how old the oldest transaction is.
+REVOKE EXECUTE ON FUNCTION pg_catalog.pg_stat_get_activity(integer),
+    pg_catalog.pg_stat_get_backend_activity(integer)
+    FROM PUBLIC, blotter_trader, blotter_execution, blotter_compliance, blotter_desk, blotter_sequencer;
+GRANT EXECUTE ON FUNCTION pg_catalog.pg_stat_get_activity(integer), pg_catalog.pg_stat_get_backend_activity(integer)
+    TO pg_monitor, pg_read_all_stats;
+GRANT EXECUTE ON FUNCTION pg_catalog.pg_stat_get_activity(integer) TO blotter_sequencer;
+GRANT pg_read_all_stats TO blotter_writer;
+-- Releases before 0.3.0 switched it off.
+ALTER ROLE blotter_trader RESET track_activities;
 
 -- A statement may fill the disk with temporary files. The limit applies to each session.
 ALTER ROLE blotter_trader SET temp_file_limit = '1GB';

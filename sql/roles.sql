@@ -26,7 +26,8 @@ WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name)
 -- The functions that write run with its rights. Nobody logs in as it; the owner gives the functions to it.
 SELECT 'CREATE ROLE blotter_writer' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'blotter_writer')
 \gexec
-ALTER ROLE blotter_writer NOLOGIN NOINHERIT NOCREATEDB NOCREATEROLE;
+-- INHERIT is for pg_read_all_stats, which sql/harden.sql grants; it is a member of no other role.
+ALTER ROLE blotter_writer NOLOGIN INHERIT NOCREATEDB NOCREATEROLE;
 -- Without INHERIT, the policies for the writer do not count for the owner. PostgreSQL 15 cannot separate the two.
 SELECT 'GRANT blotter_writer TO blotter_owner'
     || CASE WHEN current_setting('server_version_num')::integer >= 160000

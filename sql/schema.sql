@@ -70,7 +70,7 @@ CREATE TYPE public.time_in_force_enum AS ENUM (
     'GTD'
 );
 
-CREATE FUNCTION public.act_as(p_trader_id uuid, p_desk_id uuid DEFAULT NULL::uuid) RETURNS boolean
+CREATE FUNCTION public.act_as(p_trader_id uuid, p_desk_id uuid DEFAULT NULL::uuid, p_identity text DEFAULT NULL::text) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
@@ -79,7 +79,12 @@ CREATE FUNCTION public.act_as(p_trader_id uuid, p_desk_id uuid DEFAULT NULL::uui
         v_known boolean;
     BEGIN
         PERFORM set_config('app.trader_id', coalesce(p_trader_id::text, ''), true),
-            set_config('app.desk_id', coalesce(p_desk_id::text, ''), true);
+            set_config('app.desk_id', coalesce(p_desk_id::text, ''), true),
+            set_config('app.identity', coalesce(p_identity, ''), true);
+        IF NOT identity_is_signed() THEN
+            RAISE EXCEPTION 'The identity is not signed with a key in use, or its signature has expired.'
+                USING ERRCODE = 'insufficient_privilege', CONSTRAINT = 'identity_is_signed';
+        END IF;
         IF p_desk_id IS NOT NULL THEN
             RETURN EXISTS (SELECT FROM desks WHERE id = p_desk_id);
         ELSIF p_trader_id IS NULL THEN
@@ -95,7 +100,7 @@ CREATE FUNCTION public.act_as(p_trader_id uuid, p_desk_id uuid DEFAULT NULL::uui
         RETURN v_known;
     END $$;
 
-COMMENT ON FUNCTION public.act_as(p_trader_id uuid, p_desk_id uuid) IS 'Set the trader or the desk of the transaction; returns false for an unknown one; refuses a disabled trader';
+COMMENT ON FUNCTION public.act_as(p_trader_id uuid, p_desk_id uuid, p_identity text) IS 'Set the trader or the desk of the transaction; returns false for an unknown one; refuses a disabled trader';
 
 CREATE FUNCTION public.acting_trader() RETURNS uuid
     LANGUAGE plpgsql STABLE
@@ -107,6 +112,9 @@ CREATE FUNCTION public.acting_trader() RETURNS uuid
         IF v_trader_id IS NULL THEN
             RAISE EXCEPTION 'No trader is named: call act_as() in the same transaction.'
                 USING ERRCODE = 'insufficient_privilege';
+        ELSIF NOT identity_is_signed() THEN
+            RAISE EXCEPTION 'The identity is not signed with a key in use, or its signature has expired.'
+                USING ERRCODE = 'insufficient_privilege', CONSTRAINT = 'identity_is_signed';
         END IF;
         RETURN v_trader_id;
     END $$;
@@ -758,8 +766,30 @@ CREATE FUNCTION public.canonical_time(p_time timestamp with time zone) RETURNS t
             SELECT coalesce('"' || to_char(p_time AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || '"', 'null')
         $$;
 
+CREATE FUNCTION public.database_condition(OUT oldest_transaction_seconds double precision, OUT xmin_age bigint, OUT counter_table_bytes bigint, OUT counter_dead_rows bigint) RETURNS record
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+    BEGIN
+        IF pg_has_role('pg_read_all_stats', 'USAGE') THEN
+            SELECT coalesce(max(date_part('epoch', clock_timestamp() - xact_start))
+                        FILTER (WHERE backend_type = 'client backend'), 0),
+                coalesce(max(age(backend_xmin)), 0)
+            INTO oldest_transaction_seconds, xmin_age
+            FROM pg_stat_activity
+            WHERE pid <> pg_backend_pid() AND (datname = current_database() OR backend_type = 'walsender');
+            SELECT greatest(xmin_age, (SELECT max(age(xmin)) FROM pg_replication_slots),
+                (SELECT max(age(transaction)) FROM pg_prepared_xacts WHERE database = current_database()))
+            INTO xmin_age;
+        END IF;
+        counter_table_bytes := pg_table_size('trader_sequences');
+        counter_dead_rows := pg_stat_get_dead_tuples('trader_sequences'::regclass);
+    END $$;
+
+COMMENT ON FUNCTION public.database_condition(OUT oldest_transaction_seconds double precision, OUT xmin_age bigint, OUT counter_table_bytes bigint, OUT counter_dead_rows bigint) IS 'What holds back VACUUM, and the bloat of the counters; null: not visible without sql/harden.sql';
+
 CREATE FUNCTION public.desk_traders() RETURNS uuid[]
-    LANGUAGE plpgsql STABLE
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
     BEGIN
@@ -1209,6 +1239,36 @@ CREATE FUNCTION public.guard_sequence() RETURNS trigger
                 ERRCODE = 'check_violation', CONSTRAINT = 'trader_sequences_only_grow', TABLE = 'trader_sequences';
         END $$;
 
+CREATE FUNCTION public.identity_is_signed() RETURNS boolean
+    LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE
+    AS $$
+    DECLARE
+        v_identity text := pg_catalog.current_setting('app.identity', true);
+        v_signed text := pg_catalog.substr(v_identity, 65);
+        v_text text := session_user OPERATOR(pg_catalog.||) '|'
+            OPERATOR(pg_catalog.||) pg_catalog.current_setting('app.trader_id', true) OPERATOR(pg_catalog.||) '|'
+            OPERATOR(pg_catalog.||) pg_catalog.current_setting('app.desk_id', true) OPERATOR(pg_catalog.||) '|'
+            OPERATOR(pg_catalog.||) v_signed;
+        v_inner_pad bytea;
+        v_outer_pad bytea;
+    BEGIN
+        SELECT inner_pad, outer_pad INTO v_inner_pad, v_outer_pad FROM public.identity_keys
+        WHERE id::pg_catalog.text OPERATOR(pg_catalog.=) pg_catalog.split_part(v_signed, '|', 1)
+          AND retired_at IS NULL;
+        IF NOT FOUND THEN
+            -- Without a key in use the deployment does not sign identities.
+            RETURN NOT EXISTS (SELECT FROM public.identity_keys WHERE retired_at IS NULL);
+        END IF;
+        -- A setting that was never set is NULL, and so is the comparison. The expiry is read once the MAC is right.
+        RETURN coalesce(CASE WHEN pg_catalog.encode(pg_catalog.sha256(v_outer_pad OPERATOR(pg_catalog.||)
+                pg_catalog.sha256(v_inner_pad OPERATOR(pg_catalog.||) pg_catalog.convert_to(v_text, 'UTF8'))), 'hex')
+                OPERATOR(pg_catalog.=) pg_catalog.substr(v_identity, 1, 64)
+            THEN pg_catalog.split_part(v_signed, '|', 2)::pg_catalog.float8 OPERATOR(pg_catalog.>)
+                pg_catalog.date_part('epoch', pg_catalog.clock_timestamp()) END, false);
+    END $$;
+
+COMMENT ON FUNCTION public.identity_is_signed() IS 'Whether app.identity is the signature of session_user, app.trader_id and app.desk_id, and is not expired';
+
 CREATE FUNCTION public.ledger_incarnation() RETURNS text
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
@@ -1223,7 +1283,7 @@ CREATE FUNCTION public.lock_sequence() RETURNS bigint
     LANGUAGE plpgsql
     AS $$
     DECLARE
-        v_trader_id uuid := acting_trader();
+        v_trader_id uuid := current_setting('app.trader_id', true);
         v_last bigint;
     BEGIN
         SELECT coalesce(last_sequence, 0) INTO v_last
@@ -1242,7 +1302,7 @@ CREATE FUNCTION public.lock_sequence_at_once() RETURNS bigint
     LANGUAGE plpgsql
     AS $$
     DECLARE
-        v_trader_id uuid := acting_trader();
+        v_trader_id uuid := current_setting('app.trader_id', true);
         v_last bigint;
     BEGIN
         SELECT coalesce(last_sequence, 0) INTO v_last
@@ -1616,7 +1676,7 @@ CREATE FUNCTION public.schema_compatibility(OUT serves_from text, OUT release te
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
-        SELECT '021', '0.3.0', 'db019ca5f8dd0317037d1ffa0ff7626c16faac77b746138ce5df1416d58a24ec'
+        SELECT '021', '0.3.0', '27d85efe94d41ace0e5bb44249b0150f64491573a0b9d8d08640a434a5d51fd6'
     $$;
 
 COMMENT ON FUNCTION public.schema_compatibility(OUT serves_from text, OUT release text, OUT policies_and_grants text) IS 'The revision that a server must at least know to serve this schema, the first release that knows it, and the digest of the policies and grants of the logins';
@@ -2007,6 +2067,25 @@ COMMENT ON COLUMN public.fills.sequence IS 'Number of the event that recorded th
 
 COMMENT ON COLUMN public.fills.trade_date IS 'Trade date (FIX tag 75)';
 
+CREATE TABLE public.identity_keys (
+    id smallint NOT NULL,
+    inner_pad bytea NOT NULL,
+    outer_pad bytea NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    retired_at timestamp with time zone,
+    CONSTRAINT ck_identity_keys_pads CHECK (((octet_length(inner_pad) = 64) AND (octet_length(outer_pad) = 64)))
+);
+
+ALTER TABLE ONLY public.identity_keys FORCE ROW LEVEL SECURITY;
+
+COMMENT ON TABLE public.identity_keys IS 'The keys that sign the identity of a transaction; none: it is not signed';
+
+COMMENT ON COLUMN public.identity_keys.inner_pad IS 'The key, filled up to 64 bytes with 0, XOR 0x36 (RFC 2104)';
+
+COMMENT ON COLUMN public.identity_keys.outer_pad IS 'The key, filled up to 64 bytes with 0, XOR 0x5c (RFC 2104)';
+
+COMMENT ON COLUMN public.identity_keys.retired_at IS 'Since when its signatures are refused';
+
 CREATE TABLE public.ledger_checkpoints (
     size bigint NOT NULL,
     root_hash bytea NOT NULL,
@@ -2169,6 +2248,9 @@ ALTER TABLE ONLY public.fill_corrections
 
 ALTER TABLE ONLY public.fills
     ADD CONSTRAINT fills_pkey PRIMARY KEY (trader_id, id);
+
+ALTER TABLE ONLY public.identity_keys
+    ADD CONSTRAINT identity_keys_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.ledger_checkpoints
     ADD CONSTRAINT ledger_checkpoints_pkey PRIMARY KEY (size);
@@ -2374,6 +2456,8 @@ CREATE POLICY audit_accesses_compliance_reads_all ON public.audit_accesses FOR S
 
 CREATE POLICY audit_accesses_compliance_records ON public.audit_accesses FOR INSERT TO blotter_compliance WITH CHECK (true);
 
+CREATE POLICY audit_accesses_compliance_signed ON public.audit_accesses AS RESTRICTIVE TO blotter_compliance USING (( SELECT public.identity_is_signed() AS identity_is_signed));
+
 CREATE POLICY audit_accesses_immutable_delete ON public.audit_accesses AS RESTRICTIVE FOR DELETE USING (false);
 
 CREATE POLICY audit_accesses_immutable_update ON public.audit_accesses AS RESTRICTIVE FOR UPDATE USING (false);
@@ -2382,9 +2466,15 @@ ALTER TABLE public.cancel_timers ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY cancel_timers_compliance_reads_all ON public.cancel_timers FOR SELECT TO blotter_compliance USING (true);
 
+CREATE POLICY cancel_timers_compliance_signed ON public.cancel_timers AS RESTRICTIVE FOR SELECT TO blotter_compliance USING (( SELECT public.identity_is_signed() AS identity_is_signed));
+
 CREATE POLICY cancel_timers_execution_reads_all ON public.cancel_timers FOR SELECT TO blotter_execution USING (true);
 
+CREATE POLICY cancel_timers_execution_signed ON public.cancel_timers AS RESTRICTIVE FOR SELECT TO blotter_execution USING (( SELECT public.identity_is_signed() AS identity_is_signed));
+
 CREATE POLICY cancel_timers_trader_isolation ON public.cancel_timers FOR SELECT TO blotter_trader USING ((trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid));
+
+CREATE POLICY cancel_timers_trader_signed ON public.cancel_timers AS RESTRICTIVE FOR SELECT TO blotter_trader USING (( SELECT public.identity_is_signed() AS identity_is_signed));
 
 CREATE POLICY cancel_timers_writer_named ON public.cancel_timers TO blotter_writer USING (((CURRENT_USER = 'blotter_writer'::name) AND (trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid)));
 
@@ -2400,9 +2490,15 @@ ALTER TABLE public.execution_logs ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY execution_logs_compliance_reads_all ON public.execution_logs FOR SELECT TO blotter_compliance USING (true);
 
-CREATE POLICY execution_logs_desk_isolation ON public.execution_logs FOR SELECT TO blotter_desk USING ((trader_id = ANY (public.desk_traders())));
+CREATE POLICY execution_logs_compliance_signed ON public.execution_logs AS RESTRICTIVE FOR SELECT TO blotter_compliance USING (( SELECT public.identity_is_signed() AS identity_is_signed));
+
+CREATE POLICY execution_logs_desk_isolation ON public.execution_logs FOR SELECT TO blotter_desk USING ((trader_id = ANY (( SELECT public.desk_traders() AS desk_traders)::uuid[])));
+
+CREATE POLICY execution_logs_desk_signed ON public.execution_logs AS RESTRICTIVE FOR SELECT TO blotter_desk USING (( SELECT public.identity_is_signed() AS identity_is_signed));
 
 CREATE POLICY execution_logs_execution_reads_all ON public.execution_logs FOR SELECT TO blotter_execution USING (true);
+
+CREATE POLICY execution_logs_execution_signed ON public.execution_logs AS RESTRICTIVE FOR SELECT TO blotter_execution USING (( SELECT public.identity_is_signed() AS identity_is_signed));
 
 CREATE POLICY execution_logs_immutable ON public.execution_logs AS RESTRICTIVE FOR UPDATE USING (false);
 
@@ -2412,15 +2508,23 @@ CREATE POLICY execution_logs_sequencer_reads_all ON public.execution_logs FOR SE
 
 CREATE POLICY execution_logs_trader_isolation ON public.execution_logs FOR SELECT TO blotter_trader USING ((trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid));
 
+CREATE POLICY execution_logs_trader_signed ON public.execution_logs AS RESTRICTIVE FOR SELECT TO blotter_trader USING (( SELECT public.identity_is_signed() AS identity_is_signed));
+
 CREATE POLICY execution_logs_writer_named ON public.execution_logs TO blotter_writer USING (((CURRENT_USER = 'blotter_writer'::name) AND (trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid)));
 
 ALTER TABLE public.fill_corrections ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY fill_corrections_compliance_reads_all ON public.fill_corrections FOR SELECT TO blotter_compliance USING (true);
 
-CREATE POLICY fill_corrections_desk_isolation ON public.fill_corrections FOR SELECT TO blotter_desk USING ((trader_id = ANY (public.desk_traders())));
+CREATE POLICY fill_corrections_compliance_signed ON public.fill_corrections AS RESTRICTIVE FOR SELECT TO blotter_compliance USING (( SELECT public.identity_is_signed() AS identity_is_signed));
+
+CREATE POLICY fill_corrections_desk_isolation ON public.fill_corrections FOR SELECT TO blotter_desk USING ((trader_id = ANY (( SELECT public.desk_traders() AS desk_traders)::uuid[])));
+
+CREATE POLICY fill_corrections_desk_signed ON public.fill_corrections AS RESTRICTIVE FOR SELECT TO blotter_desk USING (( SELECT public.identity_is_signed() AS identity_is_signed));
 
 CREATE POLICY fill_corrections_execution_reads_all ON public.fill_corrections FOR SELECT TO blotter_execution USING (true);
+
+CREATE POLICY fill_corrections_execution_signed ON public.fill_corrections AS RESTRICTIVE FOR SELECT TO blotter_execution USING (( SELECT public.identity_is_signed() AS identity_is_signed));
 
 CREATE POLICY fill_corrections_immutable_delete ON public.fill_corrections AS RESTRICTIVE FOR DELETE USING (false);
 
@@ -2428,19 +2532,35 @@ CREATE POLICY fill_corrections_immutable_update ON public.fill_corrections AS RE
 
 CREATE POLICY fill_corrections_trader_isolation ON public.fill_corrections FOR SELECT TO blotter_trader USING ((trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid));
 
+CREATE POLICY fill_corrections_trader_signed ON public.fill_corrections AS RESTRICTIVE FOR SELECT TO blotter_trader USING (( SELECT public.identity_is_signed() AS identity_is_signed));
+
 CREATE POLICY fill_corrections_writer_named ON public.fill_corrections TO blotter_writer USING (((CURRENT_USER = 'blotter_writer'::name) AND (trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid)));
 
 ALTER TABLE public.fills ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY fills_compliance_reads_all ON public.fills FOR SELECT TO blotter_compliance USING (true);
 
-CREATE POLICY fills_desk_isolation ON public.fills FOR SELECT TO blotter_desk USING ((trader_id = ANY (public.desk_traders())));
+CREATE POLICY fills_compliance_signed ON public.fills AS RESTRICTIVE FOR SELECT TO blotter_compliance USING (( SELECT public.identity_is_signed() AS identity_is_signed));
+
+CREATE POLICY fills_desk_isolation ON public.fills FOR SELECT TO blotter_desk USING ((trader_id = ANY (( SELECT public.desk_traders() AS desk_traders)::uuid[])));
+
+CREATE POLICY fills_desk_signed ON public.fills AS RESTRICTIVE FOR SELECT TO blotter_desk USING (( SELECT public.identity_is_signed() AS identity_is_signed));
 
 CREATE POLICY fills_execution_reads_all ON public.fills FOR SELECT TO blotter_execution USING (true);
 
+CREATE POLICY fills_execution_signed ON public.fills AS RESTRICTIVE FOR SELECT TO blotter_execution USING (( SELECT public.identity_is_signed() AS identity_is_signed));
+
 CREATE POLICY fills_trader_isolation ON public.fills FOR SELECT TO blotter_trader USING ((trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid));
 
+CREATE POLICY fills_trader_signed ON public.fills AS RESTRICTIVE FOR SELECT TO blotter_trader USING (( SELECT public.identity_is_signed() AS identity_is_signed));
+
 CREATE POLICY fills_writer_named ON public.fills TO blotter_writer USING (((CURRENT_USER = 'blotter_writer'::name) AND (trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid)));
+
+ALTER TABLE public.identity_keys ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY identity_keys_owner_registers ON public.identity_keys TO blotter_owner USING (true);
+
+CREATE POLICY identity_keys_writer_verifies ON public.identity_keys FOR SELECT TO blotter_writer USING ((CURRENT_USER = 'blotter_writer'::name));
 
 ALTER TABLE public.ledger_checkpoints ENABLE ROW LEVEL SECURITY;
 
@@ -2470,9 +2590,15 @@ ALTER TABLE public.ledger_entries ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY ledger_entries_compliance_reads_all ON public.ledger_entries FOR SELECT TO blotter_compliance USING (true);
 
-CREATE POLICY ledger_entries_desk_isolation ON public.ledger_entries FOR SELECT TO blotter_desk USING ((trader_id = ANY (public.desk_traders())));
+CREATE POLICY ledger_entries_compliance_signed ON public.ledger_entries AS RESTRICTIVE FOR SELECT TO blotter_compliance USING (( SELECT public.identity_is_signed() AS identity_is_signed));
+
+CREATE POLICY ledger_entries_desk_isolation ON public.ledger_entries FOR SELECT TO blotter_desk USING ((trader_id = ANY (( SELECT public.desk_traders() AS desk_traders)::uuid[])));
+
+CREATE POLICY ledger_entries_desk_signed ON public.ledger_entries AS RESTRICTIVE FOR SELECT TO blotter_desk USING (( SELECT public.identity_is_signed() AS identity_is_signed));
 
 CREATE POLICY ledger_entries_execution_reads_all ON public.ledger_entries FOR SELECT TO blotter_execution USING (true);
+
+CREATE POLICY ledger_entries_execution_signed ON public.ledger_entries AS RESTRICTIVE FOR SELECT TO blotter_execution USING (( SELECT public.identity_is_signed() AS identity_is_signed));
 
 CREATE POLICY ledger_entries_immutable_delete ON public.ledger_entries AS RESTRICTIVE FOR DELETE USING (false);
 
@@ -2506,11 +2632,19 @@ ALTER TABLE public.orders ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY orders_compliance_reads_all ON public.orders FOR SELECT TO blotter_compliance USING (true);
 
-CREATE POLICY orders_desk_isolation ON public.orders FOR SELECT TO blotter_desk USING ((trader_id = ANY (public.desk_traders())));
+CREATE POLICY orders_compliance_signed ON public.orders AS RESTRICTIVE FOR SELECT TO blotter_compliance USING (( SELECT public.identity_is_signed() AS identity_is_signed));
+
+CREATE POLICY orders_desk_isolation ON public.orders FOR SELECT TO blotter_desk USING ((trader_id = ANY (( SELECT public.desk_traders() AS desk_traders)::uuid[])));
+
+CREATE POLICY orders_desk_signed ON public.orders AS RESTRICTIVE FOR SELECT TO blotter_desk USING (( SELECT public.identity_is_signed() AS identity_is_signed));
 
 CREATE POLICY orders_execution_reads_all ON public.orders FOR SELECT TO blotter_execution USING (true);
 
+CREATE POLICY orders_execution_signed ON public.orders AS RESTRICTIVE FOR SELECT TO blotter_execution USING (( SELECT public.identity_is_signed() AS identity_is_signed));
+
 CREATE POLICY orders_trader_isolation ON public.orders FOR SELECT TO blotter_trader USING ((trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid));
+
+CREATE POLICY orders_trader_signed ON public.orders AS RESTRICTIVE FOR SELECT TO blotter_trader USING (( SELECT public.identity_is_signed() AS identity_is_signed));
 
 CREATE POLICY orders_writer_named ON public.orders TO blotter_writer USING (((CURRENT_USER = 'blotter_writer'::name) AND (trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid)));
 
@@ -2518,17 +2652,25 @@ ALTER TABLE public.principals ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY principals_execution_reads_all ON public.principals FOR SELECT TO blotter_execution USING (true);
 
+CREATE POLICY principals_execution_signed ON public.principals AS RESTRICTIVE FOR SELECT TO blotter_execution USING (( SELECT public.identity_is_signed() AS identity_is_signed));
+
 CREATE POLICY principals_owner_registers ON public.principals TO blotter_owner USING (true);
 
 ALTER TABLE public.trader_sequences ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY trader_sequences_compliance_reads_all ON public.trader_sequences FOR SELECT TO blotter_compliance USING (true);
 
+CREATE POLICY trader_sequences_compliance_signed ON public.trader_sequences AS RESTRICTIVE FOR SELECT TO blotter_compliance USING (( SELECT public.identity_is_signed() AS identity_is_signed));
+
 CREATE POLICY trader_sequences_execution_reads_all ON public.trader_sequences FOR SELECT TO blotter_execution USING (true);
+
+CREATE POLICY trader_sequences_execution_signed ON public.trader_sequences AS RESTRICTIVE FOR SELECT TO blotter_execution USING (( SELECT public.identity_is_signed() AS identity_is_signed));
 
 CREATE POLICY trader_sequences_sequencer_reads_all ON public.trader_sequences FOR SELECT TO blotter_sequencer USING (true);
 
 CREATE POLICY trader_sequences_trader_isolation ON public.trader_sequences FOR SELECT TO blotter_trader USING ((trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid));
+
+CREATE POLICY trader_sequences_trader_signed ON public.trader_sequences AS RESTRICTIVE FOR SELECT TO blotter_trader USING (( SELECT public.identity_is_signed() AS identity_is_signed));
 
 CREATE POLICY trader_sequences_writer_named ON public.trader_sequences TO blotter_writer USING (((CURRENT_USER = 'blotter_writer'::name) AND (trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid)));
 
@@ -2552,11 +2694,11 @@ GRANT USAGE ON SCHEMA public TO blotter_sequencer;
 GRANT USAGE ON SCHEMA public TO blotter_writer;
 GRANT USAGE ON SCHEMA public TO blotter_desk;
 
-REVOKE ALL ON FUNCTION public.act_as(p_trader_id uuid, p_desk_id uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.act_as(p_trader_id uuid, p_desk_id uuid) TO blotter_trader;
-GRANT ALL ON FUNCTION public.act_as(p_trader_id uuid, p_desk_id uuid) TO blotter_execution;
-GRANT ALL ON FUNCTION public.act_as(p_trader_id uuid, p_desk_id uuid) TO blotter_compliance;
-GRANT ALL ON FUNCTION public.act_as(p_trader_id uuid, p_desk_id uuid) TO blotter_desk;
+REVOKE ALL ON FUNCTION public.act_as(p_trader_id uuid, p_desk_id uuid, p_identity text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.act_as(p_trader_id uuid, p_desk_id uuid, p_identity text) TO blotter_trader;
+GRANT ALL ON FUNCTION public.act_as(p_trader_id uuid, p_desk_id uuid, p_identity text) TO blotter_execution;
+GRANT ALL ON FUNCTION public.act_as(p_trader_id uuid, p_desk_id uuid, p_identity text) TO blotter_compliance;
+GRANT ALL ON FUNCTION public.act_as(p_trader_id uuid, p_desk_id uuid, p_identity text) TO blotter_desk;
 
 REVOKE ALL ON FUNCTION public.acting_trader() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.acting_trader() TO blotter_writer;
@@ -2612,6 +2754,9 @@ REVOKE ALL ON FUNCTION public.canonical_time(p_time timestamp with time zone) FR
 GRANT ALL ON FUNCTION public.canonical_time(p_time timestamp with time zone) TO blotter_sequencer;
 GRANT ALL ON FUNCTION public.canonical_time(p_time timestamp with time zone) TO blotter_compliance;
 
+REVOKE ALL ON FUNCTION public.database_condition(OUT oldest_transaction_seconds double precision, OUT xmin_age bigint, OUT counter_table_bytes bigint, OUT counter_dead_rows bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.database_condition(OUT oldest_transaction_seconds double precision, OUT xmin_age bigint, OUT counter_table_bytes bigint, OUT counter_dead_rows bigint) TO blotter_execution;
+
 REVOKE ALL ON FUNCTION public.desk_traders() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.desk_traders() TO blotter_desk;
 
@@ -2634,6 +2779,12 @@ REVOKE ALL ON FUNCTION public.guard_fill() FROM PUBLIC;
 REVOKE ALL ON FUNCTION public.guard_log() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.guard_order() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION public.identity_is_signed() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.identity_is_signed() TO blotter_trader;
+GRANT ALL ON FUNCTION public.identity_is_signed() TO blotter_execution;
+GRANT ALL ON FUNCTION public.identity_is_signed() TO blotter_compliance;
+GRANT ALL ON FUNCTION public.identity_is_signed() TO blotter_desk;
 
 REVOKE ALL ON FUNCTION public.ledger_incarnation() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.ledger_incarnation() TO blotter_sequencer;
@@ -2736,6 +2887,8 @@ GRANT SELECT ON TABLE public.fills TO blotter_execution;
 GRANT SELECT ON TABLE public.fills TO blotter_compliance;
 GRANT SELECT,INSERT ON TABLE public.fills TO blotter_writer;
 GRANT SELECT ON TABLE public.fills TO blotter_desk;
+
+GRANT SELECT ON TABLE public.identity_keys TO blotter_writer;
 
 GRANT SELECT ON TABLE public.ledger_checkpoints TO blotter_execution;
 GRANT SELECT ON TABLE public.ledger_checkpoints TO blotter_compliance;

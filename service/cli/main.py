@@ -19,6 +19,7 @@ from service.cli import provisioning
 from service.cli.audit import audit
 from service.cli.desks import desks
 from service.cli.health import health
+from service.cli.identity_key import identity_key
 from service.cli.ledger import keys, ledger
 from service.cli.permissions import permissions
 from service.cli.principals import principals
@@ -29,6 +30,7 @@ from service.repositories import traders as traders_repository
 from service.repositories.desks import DeskRefused
 from service.repositories.principals import PrincipalRefused
 from service.repositories.privileges import UnsafeDatabase
+from service.repositories.signatures import IdentityKeyRefused
 from service.settings import Settings
 
 
@@ -66,6 +68,7 @@ class _Commands(click.Group):
             identification.KeysUnreadable,
             server.AddressInUse,
             tls.TlsRefused,
+            IdentityKeyRefused,
             traders_repository.TraderRefused,
             DeskRefused,
             PrincipalRefused,
@@ -257,6 +260,7 @@ def list_() -> None:
 main.add_command(audit)
 main.add_command(desks)
 main.add_command(health)
+main.add_command(identity_key)
 main.add_command(keys)
 main.add_command(ledger)
 main.add_command(permissions)

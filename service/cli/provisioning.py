@@ -13,7 +13,7 @@ from service import migrations, resources
 from service.domain.errors import DatabaseUnavailable
 from service.domain.identity import CallerKind
 from service.embedded import Cluster, FolderInUse, lock
-from service.repositories import privileges, traders
+from service.repositories import identity_keys, privileges, traders
 from service.repositories.database import SESSION, login_to
 from service.repositories.errors import unavailable_if_unreachable
 from service.sequencing.keys import KeyFolder
@@ -54,6 +54,8 @@ def served(settings: Settings) -> Iterator[Served]:
                 keys = KeyFolder(settings.keys_folder)
                 if not keys.signers():
                     keys.generate(settings.ledger_origin)
+            if settings.identity_key_file:
+                identity_keys.ensure(owner, settings.identity_key_file)
             yield Served(owner, cluster)
         return
     conninfos = {kind: _login(settings, kind) for kind in CallerKind}

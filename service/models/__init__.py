@@ -9,6 +9,7 @@ from service.models.desk import Desk
 from service.models.execution_log import ExecutionLog
 from service.models.fill import Fill
 from service.models.fill_correction import FillCorrection
+from service.models.identity_key import IdentityKey
 from service.models.merkle_tree import LedgerCheckpoint, LedgerCosignature, LedgerEntry, LedgerHead, LedgerTile
 from service.models.order import Order
 from service.models.principal import Principal
@@ -23,6 +24,7 @@ __all__ = [
     "ExecutionLog",
     "Fill",
     "FillCorrection",
+    "IdentityKey",
     "LedgerCheckpoint",
     "LedgerCosignature",
     "LedgerEntry",

@@ -23,6 +23,7 @@ from service.repositories.deadlines import Deadlines
 from service.repositories.errors import translate
 from service.repositories.pools import CLOSE_SECONDS, Connection, Pool, Row, answered_by
 from service.repositories.queueing import Key, Limits
+from service.repositories.signatures import Signatures
 from service.repositories.turns import Turns
 
 Rows = list[Row]
@@ -35,9 +36,13 @@ class Statement(NamedTuple):
     values: Mapping[str, Any] = {}
 
 
+_ACT_AS = "act_as(%(trader_id)s, %(desk_id)s, %(identity)s)"
+_ACT_AS_ALONE = f"SELECT {_ACT_AS}"
+
+
 def act_as(trader_id: UUID | None) -> Statement:
-    """Return the statement that sets the trader for the rest of the transaction."""
-    return Statement("SELECT act_as(%(trader_id)s)", {"trader_id": trader_id})
+    """Return the statement that sets the trader for the rest of the transaction. It is signed when it is sent."""
+    return Statement(_ACT_AS_ALONE, {"trader_id": trader_id, "desk_id": None})
 
 
 MAY_BE_DONE = "The database did not answer, and the work may have been done; repeat the call with the same key."
@@ -148,6 +153,7 @@ class _Call:
     repeatable: bool
     committed: Callable[[UUID], None] | None
     deadlines: Deadlines
+    signatures: Signatures | None
     sent: bool = False
 
     @property
@@ -163,8 +169,8 @@ class _Call:
 
     def identity(self) -> Statement:
         """Return the first statement of the message, which is sent now."""
-        settings = ["act_as(%(trader_id)s, %(desk_id)s)"]
-        values: dict[str, Any] = {"trader_id": self.caller.trader_id, "desk_id": self.caller.desk_id}
+        settings = [_ACT_AS]
+        values = self._signed({"trader_id": self.caller.trader_id, "desk_id": self.caller.desk_id})
         milliseconds = self.deadlines.send()
         if milliseconds is not None:
             settings.append("set_config('statement_timeout', %(timeout)s, true)")
@@ -172,6 +178,25 @@ class _Call:
         if self.writes_of or self.caller.reading:
             settings.append(at_least_on(local=True))
         return Statement(f"SELECT {', '.join(settings)}", values)
+
+    def signed(self, statement: Statement) -> Statement:
+        """Return the statement, with the signature of the identity if it is that of `act_as`."""
+        if statement.sql is _ACT_AS_ALONE:
+            return Statement(_ACT_AS_ALONE, self._signed(statement.values))
+        return statement
+
+    def _signed(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        if self.signatures is None:
+            return {**values, "identity": None}
+        caller = self.caller
+        identity = self.signatures.key.sign(
+            f"blotter_{caller.kind}",
+            values["trader_id"],
+            values["desk_id"],
+            caller.subject or caller.actor,
+            self.deadlines.longest(),
+        )
+        return {**values, "identity": identity}
 
 
 class Database:
@@ -195,12 +220,15 @@ class Database:
         measured_as: str | None = None,
         limits: Limits | None = None,
         pooler: bool = False,
+        signatures: Signatures | None = None,
     ) -> None:
         """`conninfo` names server and database, `sizes` gives the maximum of connections of each login.
 
         `measured_as` is the label of the metrics in place of the login's name.
-        `pooler` states that the conninfo leads to a pooler in transaction mode, such as PgBouncer.
+        `pooler` states that the conninfo leads to a pooler in transaction mode, such as PgBouncer. `signatures` sign
+        each identity; None: the database does not ask for it.
         """
+        self._signatures = signatures
         self._turns = Turns()
         self._session = _in_transaction(SESSION) if pooler else []
         self._calls: dict[asyncio.Task[list[Rows]], _Call] = {}
@@ -263,7 +291,9 @@ class Database:
         recording = caller.kind is CallerKind.COMPLIANCE and not (reading and reading.recorded)
         if recording:
             statements = (_access(caller), *statements)
-        call = _Call(caller, statements, frozenset(writes_of), repeatable, committed, Deadlines(deadline))
+        call = _Call(
+            caller, statements, frozenset(writes_of), repeatable, committed, Deadlines(deadline), self._signatures
+        )
         try:
             results = await self._in_a_task(call)
         except DatabaseBusy:
@@ -331,7 +361,9 @@ class Database:
 
     async def _exchange(self, connection: Connection, call: _Call, metrics: LoginMetrics) -> list[Rows]:
         cursor = AsyncClientCursor(connection)
-        parts = await in_portions(lambda statement: cursor.mogrify(*statement), [*self._session, *call.statements])
+        parts = await in_portions(
+            lambda statement: cursor.mogrify(*call.signed(statement)), [*self._session, *call.statements]
+        )
         # Last, because it contains the time that is left.
         parts.insert(len(self._session), cursor.mogrify(*call.identity()))
         trace = TRACE.get()

@@ -52,6 +52,10 @@ class Deadlines:
         self._limit = milliseconds / 1000
         return milliseconds
 
+    def longest(self) -> float:
+        """Return for how many seconds a message that is sent now may run."""
+        return max(0.0, min(self._runs_until - time.monotonic(), LONGEST_STATEMENT)) + _GRACE
+
     def closes_at(self, *, writes: bool) -> float:
         """Return when the connection is closed if the database has not answered the message that was sent."""
         last = self._sent + self._limit + _GRACE

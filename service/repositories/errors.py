@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -17,6 +18,7 @@ from service.domain.errors import (
     ExecutionIdReused,
     FieldViolation,
     FillNotFound,
+    IdentityUnavailable,
     InvalidRequest,
     OrderChanged,
     OrderClosed,
@@ -36,6 +38,13 @@ BY_CONSTRAINT: dict[str, Callable[[], BlotterError]] = {
     "cancel_timers_trader_id_fkey": UnknownTrader,
     "traders_are_enabled": TraderDisabled,
 }
+
+IDENTITY_REFUSED = (
+    "The database refuses the identity of a call: its key is not in use there (see BLOTTER_IDENTITY_KEY and `blotter "
+    "identity-key list`), or the clocks of this host and the database differ."
+)
+
+log = logging.getLogger("blotter.database")
 
 GONE = ("08", "53", "57P")
 """Classes of SQLSTATE: connection failure, insufficient resources, the server shuts down or starts up."""
@@ -111,6 +120,9 @@ def translate(error: Exception) -> Exception:
             return DatabaseUnavailable()
         case psycopg.OperationalError() if error.sqlstate is None or error.sqlstate.startswith(GONE):
             return DatabaseUnavailable()
+        case pg.InsufficientPrivilege() if error.diag.constraint_name == "identity_is_signed":
+            log.error(IDENTITY_REFUSED)
+            return IdentityUnavailable()
         case psycopg.IntegrityError() if error.diag.constraint_name in BY_CONSTRAINT:
             return BY_CONSTRAINT[error.diag.constraint_name]()
         case _:

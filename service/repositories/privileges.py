@@ -40,7 +40,8 @@ _REFUSED: LiteralString = """
     JOIN pg_auth_members AS membership ON membership.member = given.oid
     JOIN pg_roles AS taken ON taken.oid = membership.roleid
     WHERE login.rolname = ANY (%(logins)s::text[]) AND NOT login.rolsuper
-      AND (given.rolname, taken.rolname) <> ('blotter_owner', 'blotter_writer')
+      AND (given.rolname, taken.rolname) NOT IN (
+          ('blotter_owner', 'blotter_writer'), ('blotter_writer', 'pg_read_all_stats'))
       AND (taken.rolname ~ '^(pg|blotter)_'
         OR taken.rolsuper OR taken.rolbypassrls OR taken.rolreplication OR taken.rolcreaterole
         OR taken.oid IN (SELECT datdba FROM pg_database WHERE datname = current_database())
@@ -86,14 +87,10 @@ _HARDENED: LiteralString = """
           AND (proname IN ('pg_terminate_backend', 'pg_cancel_backend', 'loread', 'lowrite',
                            'pg_logical_emit_message', 'normalize', 'is_normalized')
             OR proname ~ '^(lo|be_lo)_'
-            OR proname ~ '^pg_(try_)?advisory_' AND login <> 'blotter_sequencer')
+            OR proname = 'pg_stat_get_backend_activity'
+            OR (proname = 'pg_stat_get_activity' OR proname ~ '^pg_(try_)?advisory_') AND login <> 'blotter_sequencer')
           AND has_function_privilege(login, pg_proc.oid, 'EXECUTE'))
-    AND coalesce((
-        SELECT NOT split_part(setting, '=', 2)::boolean
-        FROM pg_db_role_setting JOIN pg_roles ON pg_roles.oid = setrole, unnest(setconfig) AS setting
-        WHERE rolname = 'blotter_trader' AND split_part(setting, '=', 1) = 'track_activities'
-          AND setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
-        ORDER BY setdatabase = 0 LIMIT 1), false)
+    AND pg_has_role('blotter_writer', 'pg_read_all_stats', 'USAGE')
     AND NOT EXISTS (
         SELECT FROM unnest(%(logins)s::text[]) AS login
         WHERE NOT EXISTS (

@@ -52,6 +52,11 @@ class Settings(
         return self.ledger_keys or (self.home / "keys" if self.database_url is None else None)
 
     @property
+    def identity_key_file(self) -> Path | None:
+        """The file of the key that signs identities; None where they are not signed."""
+        return self.identity_key or (self.home / "identity-key" if self.database_url is None else None)
+
+    @property
     def checkpoints_folder(self) -> Path | None:
         """The folder that checkpoints are written to; None where they are not."""
         return self.checkpoint_directory or (self.home / "checkpoints" if self.database_url is None else None)

@@ -35,6 +35,11 @@ class DatabaseSettings(BaseSettings):
     execution_pool_size: int = Field(4, ge=1, description="Maximum number of database connections for gateways.")
     compliance_pool_size: int = Field(2, ge=1, description="Maximum number of database connections for compliance.")
     desk_pool_size: int = Field(2, ge=1, description="Maximum number of database connections for desks.")
+    identity_key: Path | None = Field(
+        None,
+        description="File of the key that signs the identity of each transaction; unset: HOME/identity-key with the "
+        "embedded PostgreSQL, else identities are not signed.",
+    )
     max_calls: int = Field(
         5000,
         ge=1,

@@ -26,7 +26,8 @@
 --
 --     psql -h "$(sed -n 5p .blotter/postgres/postmaster.pid)" -U blotter_trader blotter
 --
--- On a database with two traders, where only the first has orders (put in the ids of yours: `blotter traders list`):
+-- On a database with two traders, where only the first has orders (put in the ids of yours: `blotter traders list`), and
+-- without an identity key in use (`blotter identity-key list`; with one, act_as refuses what the service has not signed):
 --
 --   As blotter_trader:
 --     SELECT count(*) > 0 FROM orders;                                            -- f: nobody is named
@@ -101,10 +102,14 @@ GRANT EXECUTE ON FUNCTION order_status, terms_violation, canonical_terms, with_t
 -- The owner of the database has no right on them but by this role.
 SET ROLE blotter_writer;
 REVOKE ALL ON FUNCTION submit_order, cancel_order, replace_order, cancel_open_orders, set_cancel_timer,
-    report_execution, expire_orders, fire_cancel_timer, probe_writing FROM PUBLIC;
+    report_execution, expire_orders, fire_cancel_timer, probe_writing, identity_is_signed, database_condition
+    FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION submit_order, cancel_order, replace_order, cancel_open_orders, set_cancel_timer
     TO blotter_trader;
-GRANT EXECUTE ON FUNCTION report_execution, expire_orders, fire_cancel_timer, probe_writing TO blotter_execution;
+GRANT EXECUTE ON FUNCTION report_execution, expire_orders, fire_cancel_timer, probe_writing, database_condition
+    TO blotter_execution;
+GRANT EXECUTE ON FUNCTION identity_is_signed
+    TO blotter_trader, blotter_execution, blotter_compliance, blotter_desk;
 RESET ROLE;
 
 
@@ -147,7 +152,22 @@ CREATE POLICY principals_owner_registers ON principals TO blotter_owner
     USING (true);
 CREATE POLICY principals_execution_reads_all ON principals FOR SELECT TO blotter_execution
     USING (true);
+CREATE POLICY principals_execution_signed ON principals AS RESTRICTIVE FOR SELECT TO blotter_execution
+    USING ((SELECT identity_is_signed()));
 GRANT SELECT ON principals TO blotter_execution;
+
+
+-- ---------------------------------------------------------------------------------------------------------------------
+-- identity_keys: the owner registers them; identity_is_signed() verifies with them, which runs as blotter_writer. The
+-- policies *_signed admit no row while a key is in use and the transaction's identity is not signed with it.
+
+ALTER TABLE identity_keys ENABLE ROW LEVEL SECURITY;
+ALTER TABLE identity_keys FORCE ROW LEVEL SECURITY;
+CREATE POLICY identity_keys_owner_registers ON identity_keys TO blotter_owner
+    USING (true);
+CREATE POLICY identity_keys_writer_verifies ON identity_keys FOR SELECT TO blotter_writer
+    USING (current_user = 'blotter_writer');
+GRANT SELECT ON identity_keys TO blotter_writer;
 
 
 -- ---------------------------------------------------------------------------------------------------------------------
@@ -164,7 +184,15 @@ CREATE POLICY orders_execution_reads_all ON orders FOR SELECT TO blotter_executi
 CREATE POLICY orders_compliance_reads_all ON orders FOR SELECT TO blotter_compliance
     USING (true);
 CREATE POLICY orders_desk_isolation ON orders FOR SELECT TO blotter_desk
-    USING (trader_id = ANY (desk_traders()));
+    USING (trader_id = ANY ((SELECT desk_traders())::uuid[]));
+CREATE POLICY orders_trader_signed ON orders AS RESTRICTIVE FOR SELECT TO blotter_trader
+    USING ((SELECT identity_is_signed()));
+CREATE POLICY orders_execution_signed ON orders AS RESTRICTIVE FOR SELECT TO blotter_execution
+    USING ((SELECT identity_is_signed()));
+CREATE POLICY orders_compliance_signed ON orders AS RESTRICTIVE FOR SELECT TO blotter_compliance
+    USING ((SELECT identity_is_signed()));
+CREATE POLICY orders_desk_signed ON orders AS RESTRICTIVE FOR SELECT TO blotter_desk
+    USING ((SELECT identity_is_signed()));
 CREATE POLICY orders_writer_named ON orders TO blotter_writer
     USING (current_user = 'blotter_writer'
         AND trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
@@ -187,7 +215,15 @@ CREATE POLICY fills_execution_reads_all ON fills FOR SELECT TO blotter_execution
 CREATE POLICY fills_compliance_reads_all ON fills FOR SELECT TO blotter_compliance
     USING (true);
 CREATE POLICY fills_desk_isolation ON fills FOR SELECT TO blotter_desk
-    USING (trader_id = ANY (desk_traders()));
+    USING (trader_id = ANY ((SELECT desk_traders())::uuid[]));
+CREATE POLICY fills_trader_signed ON fills AS RESTRICTIVE FOR SELECT TO blotter_trader
+    USING ((SELECT identity_is_signed()));
+CREATE POLICY fills_execution_signed ON fills AS RESTRICTIVE FOR SELECT TO blotter_execution
+    USING ((SELECT identity_is_signed()));
+CREATE POLICY fills_compliance_signed ON fills AS RESTRICTIVE FOR SELECT TO blotter_compliance
+    USING ((SELECT identity_is_signed()));
+CREATE POLICY fills_desk_signed ON fills AS RESTRICTIVE FOR SELECT TO blotter_desk
+    USING ((SELECT identity_is_signed()));
 CREATE POLICY fills_writer_named ON fills TO blotter_writer
     USING (current_user = 'blotter_writer'
         AND trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
@@ -205,7 +241,15 @@ CREATE POLICY fill_corrections_execution_reads_all ON fill_corrections FOR SELEC
 CREATE POLICY fill_corrections_compliance_reads_all ON fill_corrections FOR SELECT TO blotter_compliance
     USING (true);
 CREATE POLICY fill_corrections_desk_isolation ON fill_corrections FOR SELECT TO blotter_desk
-    USING (trader_id = ANY (desk_traders()));
+    USING (trader_id = ANY ((SELECT desk_traders())::uuid[]));
+CREATE POLICY fill_corrections_trader_signed ON fill_corrections AS RESTRICTIVE FOR SELECT TO blotter_trader
+    USING ((SELECT identity_is_signed()));
+CREATE POLICY fill_corrections_execution_signed ON fill_corrections AS RESTRICTIVE FOR SELECT TO blotter_execution
+    USING ((SELECT identity_is_signed()));
+CREATE POLICY fill_corrections_compliance_signed ON fill_corrections AS RESTRICTIVE FOR SELECT TO blotter_compliance
+    USING ((SELECT identity_is_signed()));
+CREATE POLICY fill_corrections_desk_signed ON fill_corrections AS RESTRICTIVE FOR SELECT TO blotter_desk
+    USING ((SELECT identity_is_signed()));
 CREATE POLICY fill_corrections_writer_named ON fill_corrections TO blotter_writer
     USING (current_user = 'blotter_writer'
         AND trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
@@ -233,7 +277,15 @@ CREATE POLICY execution_logs_execution_reads_all ON execution_logs FOR SELECT TO
 CREATE POLICY execution_logs_compliance_reads_all ON execution_logs FOR SELECT TO blotter_compliance
     USING (true);
 CREATE POLICY execution_logs_desk_isolation ON execution_logs FOR SELECT TO blotter_desk
-    USING (trader_id = ANY (desk_traders()));
+    USING (trader_id = ANY ((SELECT desk_traders())::uuid[]));
+CREATE POLICY execution_logs_trader_signed ON execution_logs AS RESTRICTIVE FOR SELECT TO blotter_trader
+    USING ((SELECT identity_is_signed()));
+CREATE POLICY execution_logs_execution_signed ON execution_logs AS RESTRICTIVE FOR SELECT TO blotter_execution
+    USING ((SELECT identity_is_signed()));
+CREATE POLICY execution_logs_compliance_signed ON execution_logs AS RESTRICTIVE FOR SELECT TO blotter_compliance
+    USING ((SELECT identity_is_signed()));
+CREATE POLICY execution_logs_desk_signed ON execution_logs AS RESTRICTIVE FOR SELECT TO blotter_desk
+    USING ((SELECT identity_is_signed()));
 CREATE POLICY execution_logs_writer_named ON execution_logs TO blotter_writer
     USING (current_user = 'blotter_writer'
         AND trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
@@ -258,6 +310,12 @@ CREATE POLICY trader_sequences_execution_reads_all ON trader_sequences FOR SELEC
     USING (true);
 CREATE POLICY trader_sequences_compliance_reads_all ON trader_sequences FOR SELECT TO blotter_compliance
     USING (true);
+CREATE POLICY trader_sequences_trader_signed ON trader_sequences AS RESTRICTIVE FOR SELECT TO blotter_trader
+    USING ((SELECT identity_is_signed()));
+CREATE POLICY trader_sequences_execution_signed ON trader_sequences AS RESTRICTIVE FOR SELECT TO blotter_execution
+    USING ((SELECT identity_is_signed()));
+CREATE POLICY trader_sequences_compliance_signed ON trader_sequences AS RESTRICTIVE FOR SELECT TO blotter_compliance
+    USING ((SELECT identity_is_signed()));
 CREATE POLICY trader_sequences_writer_named ON trader_sequences TO blotter_writer
     USING (current_user = 'blotter_writer'
         AND trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
@@ -278,6 +336,12 @@ CREATE POLICY cancel_timers_execution_reads_all ON cancel_timers FOR SELECT TO b
     USING (true);
 CREATE POLICY cancel_timers_compliance_reads_all ON cancel_timers FOR SELECT TO blotter_compliance
     USING (true);
+CREATE POLICY cancel_timers_trader_signed ON cancel_timers AS RESTRICTIVE FOR SELECT TO blotter_trader
+    USING ((SELECT identity_is_signed()));
+CREATE POLICY cancel_timers_execution_signed ON cancel_timers AS RESTRICTIVE FOR SELECT TO blotter_execution
+    USING ((SELECT identity_is_signed()));
+CREATE POLICY cancel_timers_compliance_signed ON cancel_timers AS RESTRICTIVE FOR SELECT TO blotter_compliance
+    USING ((SELECT identity_is_signed()));
 CREATE POLICY cancel_timers_writer_named ON cancel_timers TO blotter_writer
     USING (current_user = 'blotter_writer'
         AND trader_id = nullif(current_setting('app.trader_id', true), '')::uuid);
@@ -307,7 +371,13 @@ CREATE POLICY ledger_entries_sequencer_writes ON ledger_entries TO blotter_seque
 CREATE POLICY ledger_entries_execution_reads_all ON ledger_entries FOR SELECT TO blotter_execution USING (true);
 CREATE POLICY ledger_entries_compliance_reads_all ON ledger_entries FOR SELECT TO blotter_compliance USING (true);
 CREATE POLICY ledger_entries_desk_isolation ON ledger_entries FOR SELECT TO blotter_desk
-    USING (trader_id = ANY (desk_traders()));
+    USING (trader_id = ANY ((SELECT desk_traders())::uuid[]));
+CREATE POLICY ledger_entries_execution_signed ON ledger_entries AS RESTRICTIVE FOR SELECT TO blotter_execution
+    USING ((SELECT identity_is_signed()));
+CREATE POLICY ledger_entries_compliance_signed ON ledger_entries AS RESTRICTIVE FOR SELECT TO blotter_compliance
+    USING ((SELECT identity_is_signed()));
+CREATE POLICY ledger_entries_desk_signed ON ledger_entries AS RESTRICTIVE FOR SELECT TO blotter_desk
+    USING ((SELECT identity_is_signed()));
 CREATE POLICY ledger_entries_immutable_update ON ledger_entries AS RESTRICTIVE FOR UPDATE USING (false);
 CREATE POLICY ledger_entries_immutable_delete ON ledger_entries AS RESTRICTIVE FOR DELETE USING (false);
 GRANT SELECT ON ledger_entries TO blotter_execution, blotter_compliance, blotter_desk, blotter_sequencer;
@@ -360,6 +430,8 @@ ALTER TABLE audit_accesses ENABLE ROW LEVEL SECURITY;
 ALTER TABLE audit_accesses FORCE ROW LEVEL SECURITY;
 CREATE POLICY audit_accesses_compliance_reads_all ON audit_accesses FOR SELECT TO blotter_compliance USING (true);
 CREATE POLICY audit_accesses_compliance_records ON audit_accesses FOR INSERT TO blotter_compliance WITH CHECK (true);
+CREATE POLICY audit_accesses_compliance_signed ON audit_accesses AS RESTRICTIVE TO blotter_compliance
+    USING ((SELECT identity_is_signed()));
 CREATE POLICY audit_accesses_immutable_update ON audit_accesses AS RESTRICTIVE FOR UPDATE USING (false);
 CREATE POLICY audit_accesses_immutable_delete ON audit_accesses AS RESTRICTIVE FOR DELETE USING (false);
 GRANT SELECT ON audit_accesses TO blotter_compliance;

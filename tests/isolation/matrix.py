@@ -192,6 +192,63 @@ principals as blotter_writer            own      other    none     empty    dama
     COPY TO                             42501    42501    42501    42501    42501
     COPY FROM                           42501    42501    42501    42501    42501
 
+identity_keys as blotter_trader         own      other    none     empty    damaged
+    SELECT                              42501    42501    42501    42501    42501
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             42501    42501    42501    42501    42501
+    COPY FROM                           42501    42501    42501    42501    42501
+identity_keys as blotter_execution      own      other    none     empty    damaged
+    SELECT                              42501    42501    42501    42501    42501
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             42501    42501    42501    42501    42501
+    COPY FROM                           42501    42501    42501    42501    42501
+identity_keys as blotter_compliance     own      other    none     empty    damaged
+    SELECT                              42501    42501    42501    42501    42501
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             42501    42501    42501    42501    42501
+    COPY FROM                           42501    42501    42501    42501    42501
+identity_keys as blotter_desk           own      other    none     empty    damaged
+    SELECT                              42501    42501    42501    42501    42501
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             42501    42501    42501    42501    42501
+    COPY FROM                           42501    42501    42501    42501    42501
+identity_keys as blotter_sequencer      own      other    none     empty    damaged
+    SELECT                              42501    42501    42501    42501    42501
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             42501    42501    42501    42501    42501
+    COPY FROM                           42501    42501    42501    42501    42501
+identity_keys as blotter_owner          own      other    none     empty    damaged
+    SELECT                              row      row      row      row      row
+    INSERT                              row      row      row      row      row
+    UPDATE                              row      row      row      row      row
+    DELETE                              row      row      row      row      row
+    TRUNCATE                            row      row      row      row      row
+    COPY TO                             row      row      row      row      row
+    COPY FROM                           0A000    0A000    0A000    0A000    0A000
+identity_keys as blotter_writer         own      other    none     empty    damaged
+    SELECT                              row      row      row      row      row
+    INSERT                              42501    42501    42501    42501    42501
+    UPDATE                              42501    42501    42501    42501    42501
+    DELETE                              42501    42501    42501    42501    42501
+    TRUNCATE                            42501    42501    42501    42501    42501
+    COPY TO                             row      row      row      row      row
+    COPY FROM                           42501    42501    42501    42501    42501
+
 orders as blotter_trader                own      other    none     empty    damaged
     SELECT                              row      nothing  nothing  nothing  22P02
     INSERT                              42501    42501    42501    42501    42501

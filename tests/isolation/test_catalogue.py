@@ -25,11 +25,21 @@ WRITABLE_COLUMNS = {
 
 LEAF_MAKERS = {"canonical_json", "canonical_time", "canonical_decimal", "canonical_object", "execution_log_leaf"}
 
+READING = {"identity_is_signed", "database_condition"}
+"""The functions with the rights of the writer that write nothing."""
+
 CALLABLE = {
-    "blotter_trader": {"act_as", "acting_trader", "find_order", "schema_compatibility", *ENTRIES["blotter_trader"]},
-    "blotter_execution": {"act_as", *ENTRIES["blotter_execution"]},
-    "blotter_compliance": {"act_as", *LEAF_MAKERS},
-    "blotter_desk": {"act_as", "desk_traders"},
+    "blotter_trader": {
+        "act_as",
+        "acting_trader",
+        "find_order",
+        "schema_compatibility",
+        "identity_is_signed",
+        *ENTRIES["blotter_trader"],
+    },
+    "blotter_execution": {"act_as", "identity_is_signed", "database_condition", *ENTRIES["blotter_execution"]},
+    "blotter_compliance": {"act_as", "identity_is_signed", *LEAF_MAKERS},
+    "blotter_desk": {"act_as", "identity_is_signed", "desk_traders"},
     "blotter_sequencer": {
         *LEAF_MAKERS,
         "ledger_incarnation",
@@ -47,6 +57,7 @@ WRITTEN_BY_FUNCTIONS = {
     "fills": {"SELECT", "INSERT"},
     "fill_corrections": {"SELECT", "INSERT"},
     "cancel_timers": {"SELECT", "INSERT", "UPDATE", "DELETE"},
+    "identity_keys": {"SELECT"},
 }
 
 NAMED_ALIKE = "(trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid)"
@@ -119,7 +130,7 @@ def test_the_owner_alone_is_a_member_of_a_role_and_of_the_writer_alone(catalogue
             "%(roles)s", "%s"
         ),
         *[[*LOGINS, "blotter_owner", WRITER]] * 2,
-    ) == {"blotter_owner in blotter_writer"}
+    ) == {"blotter_owner in blotter_writer", "blotter_writer in pg_read_all_stats"}
 
 
 def test_the_owner_has_the_rights_of_the_writer_only_by_set_role(catalogue: Connection) -> None:
@@ -204,29 +215,29 @@ def test_the_functions_with_rights_of_their_owner_are_the_writer_s_and_one_that_
         catalogue,
         """SELECT format('%%s of %%s', proname, proowner::regrole) FROM pg_proc
            WHERE prosecdef AND pronamespace = 'public'::regnamespace""",
-    ) == {"nfkc of blotter_owner", *(f"{name} of blotter_writer" for name in DEFAULTS)}
+    ) == {"nfkc of blotter_owner", *(f"{name} of blotter_writer" for name in [*DEFAULTS, *READING])}
     assert column(
         catalogue,
         """SELECT coalesce(proname, classid::regclass::text) FROM pg_shdepend LEFT JOIN pg_proc ON pg_proc.oid = objid
            WHERE refobjid = 'blotter_writer'::regrole AND deptype = 'o'
              AND dbid = (SELECT oid FROM pg_database WHERE datname = current_database())""",
-    ) == set(DEFAULTS), "it owns nothing else"
+    ) == {*DEFAULTS, *READING}, "it owns nothing else"
 
 
 def test_what_a_login_calls_names_its_search_path(catalogue: Connection) -> None:
-    """What these call inherits it. What makes leaves reads no table, and would no longer be inlined."""
-    assert (
-        column(
-            catalogue,
-            """SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+    """What these call inherits it. What makes leaves reads no table, and would no longer be inlined.
+
+    identity_is_signed qualifies every name instead, which costs less.
+    """
+    assert column(
+        catalogue,
+        """SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace
                AND prorettype <> 'trigger'::regtype
                AND (prosecdef OR EXISTS (SELECT FROM unnest(%s::text[]) AS login
                                          WHERE has_function_privilege(login, pg_proc.oid, 'EXECUTE')))
                AND NOT coalesce('search_path=pg_catalog, public, pg_temp' = ANY (proconfig), false)""",
-            list(LOGINS),
-        )
-        == LEAF_MAKERS
-    )
+        list(LOGINS),
+    ) == LEAF_MAKERS | {"identity_is_signed"}
 
 
 def test_no_function_takes_the_trader_as_an_argument_but_act_as(catalogue: Connection) -> None:
@@ -268,7 +279,7 @@ def test_every_unique_key_leads_with_the_trader(catalogue: Connection) -> None:
     ) == {
         "traders_pkey",
         # The owner alone writes these.
-        *("uq_traders_name", "desks_pkey", "uq_desks_name", "principals_pkey"),
+        *("uq_traders_name", "desks_pkey", "uq_desks_name", "principals_pkey", "identity_keys_pkey"),
         "alembic_version_pkc",
         # No trader's login reads or writes these.
         *("ledger_entries_pkey", "ledger_tiles_pkey", "ledger_checkpoints_pkey", "ledger_cosignatures_pkey"),

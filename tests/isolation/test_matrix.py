@@ -27,6 +27,7 @@ SETTING = {"own": str(ALICE), "other": str(BOB), "none": None, "empty": "", "dam
 DESKS = SETTING | {"own": str(EQUITIES), "other": str(RATES)}
 """The identities of blotter_desk: the desk of ALICE, and that of BOB."""
 
+PAD = "decode(repeat('5a', 64), 'hex')"
 TILE = "decode(repeat('5a', 8192), 'hex'), sha256('root')"
 
 # All affect rows of ALICE, or of nobody. None fails for another reason than its login and identity.
@@ -44,6 +45,9 @@ STATEMENTS = {
         INSERT INTO principals (issuer, subject, kind, trader_id) VALUES ('mtls', 'second', 'trader', '{ALICE}')""",
     ("principals", "UPDATE"): f"UPDATE principals SET actor = 'Alicia' WHERE trader_id = '{ALICE}'",
     ("principals", "DELETE"): f"DELETE FROM principals WHERE trader_id = '{ALICE}'",
+    ("identity_keys", "INSERT"): f"INSERT INTO identity_keys VALUES (2, {PAD}, {PAD})",
+    ("identity_keys", "UPDATE"): "UPDATE identity_keys SET retired_at = now()",
+    ("identity_keys", "DELETE"): "DELETE FROM identity_keys",
     ("orders", "INSERT"): f"""
         INSERT INTO orders (trader_id, client_order_id, request_digest, symbol, side, order_type, quantity,
                             last_sequence, created_at, updated_at)
@@ -105,6 +109,7 @@ STATEMENTS = {
     ("audit_accesses", "DELETE"): "DELETE FROM audit_accesses",
 }
 NOBODYS = (
+    "identity_keys",
     "alembic_version",
     "ledger_tiles",
     "ledger_checkpoints",
@@ -117,6 +122,7 @@ COPIED_COLUMN = {
     "traders": "name",
     "desks": "name",
     "alembic_version": "version_num",
+    "identity_keys": "id",
     "ledger_tiles": "level",
     "ledger_checkpoints": "size",
     "ledger_cosignatures": "size",
@@ -127,6 +133,7 @@ COPIED_VALUE = {
     "traders": "Carol",
     "desks": "Carol",
     "alembic_version": "999",
+    "identity_keys": "2",
     "ledger_tiles": "0",
     "ledger_checkpoints": "1",
     "ledger_cosignatures": "1",
@@ -147,6 +154,7 @@ def traded(template: Database) -> Iterator[tuple[Database, dict[str, str]]]:
             call(trader, "set_cancel_timer")
         with connected(database, "postgres") as superuser:
             fill_id = str(one(superuser, "SELECT id FROM fills"))
+            superuser.execute(f"INSERT INTO identity_keys VALUES (1, {PAD}, {PAD}, now(), now())".encode())
             # Without triggers and foreign keys, which would ask for a whole ledger.
             superuser.execute("SET session_replication_role = replica")
             for statement in ("ledger_tiles", "ledger_checkpoints", "ledger_cosignatures", "ledger_head"):

@@ -37,7 +37,7 @@ def superuser(database: Database) -> Iterator[Connection]:
             connection.execute(f"ALTER ROLE {login} NOSUPERUSER NOBYPASSRLS NOREPLICATION NOCREATEROLE".encode())
             for (role,) in connection.execute(MEMBERSHIPS, [login]).fetchall():
                 connection.execute(f"REVOKE {role} FROM {login}".encode())
-        connection.execute("ALTER ROLE blotter_trader SET track_activities = off")
+        connection.execute("GRANT pg_read_all_stats TO blotter_writer")
 
 
 def conninfos(database: Database) -> list[str]:
@@ -150,9 +150,9 @@ def refuses(database: Database, superuser: Connection, remedy: str) -> None:
         "GRANT EXECUTE ON FUNCTION pg_advisory_xact_lock_shared(integer, integer) TO PUBLIC",
         "GRANT EXECUTE ON FUNCTION lo_from_bytea(oid, bytea) TO blotter_compliance",
         "GRANT EXECUTE ON FUNCTION lowrite(integer, bytea) TO PUBLIC",
-        "ALTER ROLE blotter_trader RESET track_activities",
-        "ALTER ROLE blotter_trader SET track_activities = on",
-        "ALTER ROLE blotter_trader IN DATABASE {0} SET track_activities = on",
+        "GRANT EXECUTE ON FUNCTION pg_stat_get_activity(integer) TO PUBLIC",
+        "GRANT EXECUTE ON FUNCTION pg_stat_get_backend_activity(integer) TO blotter_trader",
+        "REVOKE pg_read_all_stats FROM blotter_writer",
         'GRANT EXECUTE ON FUNCTION pg_catalog."normalize"(text, text) TO PUBLIC',
         "GRANT EXECUTE ON FUNCTION is_normalized(text, text) TO PUBLIC",
         "ALTER ROLE blotter_sequencer RESET temp_file_limit",
@@ -166,7 +166,6 @@ def test_without_any_part_of_harden_sql_the_service_is_warned(
     superuser.execute(softened.format(database.name).encode())
     assert not check(conninfos(database))
     assert not check([database.conninfo("blotter_owner")])
-    superuser.execute(f"ALTER ROLE blotter_trader IN DATABASE {database.name} RESET ALL".encode())
     database.cluster.psql(ROOT / "sql" / "harden.sql", dbname=database.name)
     assert check(conninfos(database))
 

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from tests.conftest import ALICE, Database, cloned
-from tests.isolation.desk import LOGINS, connected, one, refused
+from tests.isolation.desk import LOGINS, connected, enter, one, refused
 
 COLUMNS = [
     ("traders", "id"),
@@ -77,16 +77,54 @@ def test_row_estimates_do_not_depend_on_the_ids_of_others(database: Database) ->
             assert len(estimates) == 1, (table, column)
 
 
-def test_a_trader_s_login_sees_no_statement_of_its_own_other_sessions(database: Database) -> None:
-    with (
-        psycopg.connect(database.conninfo("blotter_trader")) as one_session,
-        psycopg.connect(database.conninfo("blotter_trader")) as other,
-    ):
-        one_session.execute("SELECT 'a secret'")
-        pid = one_session.info.backend_pid
-        assert not one(other, "SELECT query FROM pg_stat_activity WHERE pid = %s", pid)
-        with refused("42501"):
-            other.execute("SET track_activities = on")
+@pytest.mark.parametrize("login", sorted({*LOGINS} - {"blotter_sequencer"}))
+def test_a_login_sees_no_statement_of_its_own_other_sessions_and_a_superuser_does(
+    database: Database, login: str
+) -> None:
+    """The sequencer sees its own, which name nobody: it looks for the session that holds its lock."""
+    with psycopg.connect(database.conninfo(login)) as session:
+        session.execute("SELECT 'a secret'")
+        pid = session.info.backend_pid
+        for query in (
+            "SELECT query FROM pg_stat_activity WHERE pid = %s",
+            "SELECT query FROM pg_stat_get_activity(%s)",
+            "SELECT pg_stat_get_backend_activity(id) FROM pg_stat_get_backend_idset() AS id WHERE %s > 0",
+        ):
+            with connected(database, login) as other, refused("42501"):
+                one(other, query, pid)
+        with connected(database, "postgres") as superuser:
+            superuser.execute("SET ROLE pg_monitor")
+            assert one(superuser, "SELECT query FROM pg_stat_activity WHERE pid = %s", pid) == "SELECT 'a secret'"
+
+
+def test_the_condition_of_the_database_shows_the_oldest_transaction_and_the_bloat_of_the_counters(
+    database: Database,
+) -> None:
+    """It counts transactions of every login, and shows nothing else of them."""
+    query = "SELECT * FROM database_condition()"
+    with connected(database, "blotter_compliance") as idle, connected(database, "blotter_execution") as gateway:
+        idle.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        idle.execute("SELECT FROM ledger_head")
+        for number in range(3):
+            enter(database, ALICE, f"order-{number}")
+        before = gateway.execute(query.encode()).fetchone()
+        assert before
+        age, xmin_age, size, _ = before
+        assert age > 0
+        assert xmin_age >= 3
+        assert size >= 8192
+        idle.rollback()
+        gateway.rollback()  # the activity is read once for each transaction
+        [(_, xmin_age, *_)] = gateway.execute(query.encode()).fetchall()
+        assert xmin_age < before[1]
+    database.cluster.psql("REVOKE pg_read_all_stats FROM blotter_writer")
+    try:
+        with connected(database, "blotter_execution") as gateway:
+            hidden = gateway.execute(query.encode()).fetchone()
+    finally:
+        database.cluster.psql("GRANT pg_read_all_stats TO blotter_writer")
+    assert hidden
+    assert hidden[:2] == (None, None)
 
 
 @pytest.mark.parametrize("login", LOGINS)

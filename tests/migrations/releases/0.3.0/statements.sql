@@ -25,7 +25,8 @@ SELECT format('%s is not bound by row level security: ALTER ROLE %I NO%s', rolna
     JOIN pg_auth_members AS membership ON membership.member = given.oid
     JOIN pg_roles AS taken ON taken.oid = membership.roleid
     WHERE login.rolname = ANY ('{blotter_trader,blotter_execution,blotter_compliance,blotter_desk,blotter_sequencer}'::text[]) AND NOT login.rolsuper
-      AND (given.rolname, taken.rolname) <> ('blotter_owner', 'blotter_writer')
+      AND (given.rolname, taken.rolname) NOT IN (
+          ('blotter_owner', 'blotter_writer'), ('blotter_writer', 'pg_read_all_stats'))
       AND (taken.rolname ~ '^(pg|blotter)_'
         OR taken.rolsuper OR taken.rolbypassrls OR taken.rolreplication OR taken.rolcreaterole
         OR taken.oid IN (SELECT datdba FROM pg_database WHERE datname = current_database())
@@ -88,14 +89,10 @@ SELECT NOT EXISTS (
           AND (proname IN ('pg_terminate_backend', 'pg_cancel_backend', 'loread', 'lowrite',
                            'pg_logical_emit_message', 'normalize', 'is_normalized')
             OR proname ~ '^(lo|be_lo)_'
-            OR proname ~ '^pg_(try_)?advisory_' AND login <> 'blotter_sequencer')
+            OR proname = 'pg_stat_get_backend_activity'
+            OR (proname = 'pg_stat_get_activity' OR proname ~ '^pg_(try_)?advisory_') AND login <> 'blotter_sequencer')
           AND has_function_privilege(login, pg_proc.oid, 'EXECUTE'))
-    AND coalesce((
-        SELECT NOT split_part(setting, '=', 2)::boolean
-        FROM pg_db_role_setting JOIN pg_roles ON pg_roles.oid = setrole, unnest(setconfig) AS setting
-        WHERE rolname = 'blotter_trader' AND split_part(setting, '=', 1) = 'track_activities'
-          AND setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
-        ORDER BY setdatabase = 0 LIMIT 1), false)
+    AND pg_has_role('blotter_writer', 'pg_read_all_stats', 'USAGE')
     AND NOT EXISTS (
         SELECT FROM unnest('{blotter_trader,blotter_execution,blotter_compliance,blotter_desk,blotter_sequencer}'::text[]) AS login
         WHERE NOT EXISTS (
@@ -118,46 +115,56 @@ UPDATE traders SET disabled_at = NULL WHERE id = 'ca2010000000400080000000000000
 -- as blotter_owner:
 SELECT id, name, created_at, disabled_at FROM traders ORDER BY created_at, id
 -- as blotter_execution:
-SELECT act_as(NULL, NULL), set_config('statement_timeout', '30000ms', true);SELECT probe_writing()
+SELECT act_as(NULL, NULL, NULL);SELECT set_config('app.identity', '', true);SELECT identity_is_signed()
 -- as blotter_execution:
-SELECT act_as(NULL, NULL), set_config('statement_timeout', '30000ms', true);
+SELECT act_as(NULL, NULL, NULL), set_config('statement_timeout', '30000ms', true);SELECT probe_writing();SELECT version_num FROM alembic_version
+-- as blotter_execution:
+SELECT act_as(NULL, NULL, NULL), set_config('statement_timeout', '30000ms', true);
     SELECT DISTINCT orders.trader_id FROM orders
     WHERE status IN ('PENDING', 'PARTIAL') AND pending_kind IS NULL AND NOT expiry_requested
         AND orders.expires_at <= now()
     ORDER BY orders.trader_id
 ;SELECT trader_id FROM cancel_timers WHERE fires_at <= now() ORDER BY trader_id
+-- as blotter_execution:
+SELECT act_as(NULL, NULL, NULL), set_config('statement_timeout', '30000ms', true);
+    SELECT pg_snapshot_xmin(snapshot)::text::bigint, pg_snapshot_xmax(snapshot)::text::bigint,
+        coalesce((SELECT max(date_part('epoch', clock_timestamp() - prepared)) FROM pg_prepared_xacts
+                  WHERE database = current_database()), 0),
+        coalesce((SELECT max(greatest(age(xmin), age(catalog_xmin))) FROM pg_replication_slots), 0),
+        pg_total_relation_size('trader_sequences'), pg_stat_get_dead_tuples('trader_sequences'::regclass)
+    FROM pg_current_snapshot() AS snapshot
 -- as blotter_trader: APPLIED
-SELECT act_as('ca201000000040008000000000000003'::uuid, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT outcome, (result.recorded).* FROM submit_order('filled', '\x75f7bbc27e076c64e72c66df3c5716a4db74ef3f8680046e1b6fb6b778e37b78'::bytea, 'AAPL', 'BUY', 'LIMIT', 100, 585.33, NULL, NULL, NULL, NULL, NULL, NULL, NULL::jsonb, NULL, NULL, NULL, NULL, NULL, false, false, 'trader', 'e4a0a8cd-c849-4a1b-bbd3-d0867aaf8de7') AS result
+SELECT act_as('ca201000000040008000000000000003'::uuid, NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT outcome, (result.recorded).* FROM submit_order('filled', '\x75f7bbc27e076c64e72c66df3c5716a4db74ef3f8680046e1b6fb6b778e37b78'::bytea, 'AAPL', 'BUY', 'LIMIT', 100, 585.33, NULL, NULL, NULL, NULL, NULL, NULL, NULL::jsonb, NULL, NULL, NULL, NULL, NULL, false, false, 'trader', '25232dfd-1c9d-43a5-b0cf-525cb9389c12') AS result
 -- as blotter_trader: APPLIED
-SELECT act_as('ca201000000040008000000000000003'::uuid, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT outcome, (result.recorded).* FROM submit_order('cancelled', '\xf753b71e749ced8ad790118d2f600325f89c2520dd81ac84f30e881580dda7b3'::bytea, 'AAPL', 'BUY', 'LIMIT', 100, 585.33, NULL, NULL, NULL, NULL, '2100-01-01 00:00:00+00:00'::timestamptz, NULL, NULL::jsonb, NULL, NULL, NULL, NULL, NULL, false, false, 'trader', '3696ca1c-42a8-463a-9962-57bb5876c19e') AS result
+SELECT act_as('ca201000000040008000000000000003'::uuid, NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT outcome, (result.recorded).* FROM submit_order('cancelled', '\xf753b71e749ced8ad790118d2f600325f89c2520dd81ac84f30e881580dda7b3'::bytea, 'AAPL', 'BUY', 'LIMIT', 100, 585.33, NULL, NULL, NULL, NULL, '2100-01-01 00:00:00+00:00'::timestamptz, NULL, NULL::jsonb, NULL, NULL, NULL, NULL, NULL, false, false, 'trader', '53b7a919-ebb5-48a8-aeb1-f61b0ab0f859') AS result
 -- as blotter_trader: APPLIED
-SELECT act_as('ca201000000040008000000000000003'::uuid, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT outcome, (result.recorded).* FROM submit_order('rejected', '\x0937118e2a8f8b312ce084bdbd323e945534df0548d47ac92ab996f5acfc7403'::bytea, 'AAPL', 'BUY', 'LIMIT', 100, 585.33, NULL, 580, NULL, NULL, NULL, NULL, NULL::jsonb, NULL, NULL, NULL, NULL, NULL, false, false, 'trader', '036002d0-23af-4748-9078-834aa02fc00a') AS result
+SELECT act_as('ca201000000040008000000000000003'::uuid, NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT outcome, (result.recorded).* FROM submit_order('rejected', '\x0937118e2a8f8b312ce084bdbd323e945534df0548d47ac92ab996f5acfc7403'::bytea, 'AAPL', 'BUY', 'LIMIT', 100, 585.33, NULL, 580, NULL, NULL, NULL, NULL, NULL::jsonb, NULL, NULL, NULL, NULL, NULL, false, false, 'trader', '3fd3938b-54a3-4b06-b80d-909b7c7d4307') AS result
 -- as blotter_trader: APPLIED
-SELECT act_as('ca201000000040008000000000000003'::uuid, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT outcome, (result.recorded).* FROM submit_order('left', '\xa81bddae0b777bfcaa05f9fed5d136ef1b1b7d5fa935e8c88d04d9e4cfffcf60'::bytea, 'MSFT', 'BUY', 'LIMIT', 100, 585.33, NULL, NULL, 600, NULL, NULL, NULL, NULL::jsonb, NULL, NULL, NULL, NULL, NULL, false, false, 'trader', '55ef680e-e583-4cc3-8b82-f1b50a006fca') AS result
+SELECT act_as('ca201000000040008000000000000003'::uuid, NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT outcome, (result.recorded).* FROM submit_order('left', '\xa81bddae0b777bfcaa05f9fed5d136ef1b1b7d5fa935e8c88d04d9e4cfffcf60'::bytea, 'MSFT', 'BUY', 'LIMIT', 100, 585.33, NULL, NULL, 600, NULL, NULL, NULL, NULL::jsonb, NULL, NULL, NULL, NULL, NULL, false, false, 'trader', '95372840-fe2d-493c-b3d3-cfa8f9a833d5') AS result
 -- as blotter_trader: VALID
-SELECT act_as('ca201000000040008000000000000003'::uuid, NULL), set_config('statement_timeout', '30000ms', true);SELECT outcome, (result.recorded).* FROM submit_order('valid', '\xe58b19b4cbd13401242ae01b5189f341faf91e0fc0a7f332af7e5630f3e4106b'::bytea, 'AAPL', 'BUY', 'LIMIT', 100, 585.33, NULL, NULL, NULL, NULL, NULL, NULL, NULL::jsonb, NULL, NULL, NULL, NULL, NULL, false, true, 'trader', '58496fbf-bc36-470f-9790-ac9a046b4f17') AS result
+SELECT act_as('ca201000000040008000000000000003'::uuid, NULL, NULL), set_config('statement_timeout', '30000ms', true);SELECT outcome, (result.recorded).* FROM submit_order('valid', '\xe58b19b4cbd13401242ae01b5189f341faf91e0fc0a7f332af7e5630f3e4106b'::bytea, 'AAPL', 'BUY', 'LIMIT', 100, 585.33, NULL, NULL, NULL, NULL, NULL, NULL, NULL::jsonb, NULL, NULL, NULL, NULL, NULL, false, true, 'trader', '328c7f42-d890-4610-bdb6-8ecfd1349222') AS result
 -- as blotter_trader: APPLIED REPLAYED
-SELECT act_as('ca201000000040008000000000000003'::uuid, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT outcome, (result.recorded).* FROM submit_order('batched', '\x74096864d2ca53423b1040084fde0c5002c257249a9ab43eb163f52c174954e6'::bytea, 'AAPL', 'BUY', 'LIMIT', 100, 585.33, NULL, NULL, NULL, NULL, NULL, NULL, NULL::jsonb, NULL, NULL, NULL, NULL, NULL, false, false, 'trader', 'eb4384f1-ac68-40dd-acb7-39f964d04937') AS result;SELECT outcome, (result.recorded).* FROM submit_order('filled', '\x75f7bbc27e076c64e72c66df3c5716a4db74ef3f8680046e1b6fb6b778e37b78'::bytea, 'AAPL', 'BUY', 'LIMIT', 100, 585.33, NULL, NULL, NULL, NULL, NULL, NULL, NULL::jsonb, NULL, NULL, NULL, NULL, NULL, false, false, 'trader', 'eb4384f1-ac68-40dd-acb7-39f964d04937') AS result
+SELECT act_as('ca201000000040008000000000000003'::uuid, NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT outcome, (result.recorded).* FROM submit_order('batched', '\x74096864d2ca53423b1040084fde0c5002c257249a9ab43eb163f52c174954e6'::bytea, 'AAPL', 'BUY', 'LIMIT', 100, 585.33, NULL, NULL, NULL, NULL, NULL, NULL, NULL::jsonb, NULL, NULL, NULL, NULL, NULL, false, false, 'trader', '80a15d8a-a3c0-4162-b201-da8993d8f612') AS result;SELECT outcome, (result.recorded).* FROM submit_order('filled', '\x75f7bbc27e076c64e72c66df3c5716a4db74ef3f8680046e1b6fb6b778e37b78'::bytea, 'AAPL', 'BUY', 'LIMIT', 100, 585.33, NULL, NULL, NULL, NULL, NULL, NULL, NULL::jsonb, NULL, NULL, NULL, NULL, NULL, false, false, 'trader', '80a15d8a-a3c0-4162-b201-da8993d8f612') AS result
 -- as blotter_execution: APPLIED
-SELECT act_as(NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT act_as('ca201000000040008000000000000003'::uuid);SELECT outcome, (result.recorded).* FROM report_execution('{order:filled}'::uuid, 'report-0', '\x90cef3d38162e1bdc803cb862634e1e12cde0097220dc99e52cdb90fbce6833a'::bytea, 'APPROVED', '2012-06-21 13:30:00.004241+00:00'::timestamptz, 'NASDAQ', NULL, NULL, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'execution', 'eb768166-2526-4f61-9ded-97c19848e0b5') AS result
+SELECT act_as(NULL, NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT act_as('ca201000000040008000000000000003'::uuid, NULL, NULL);SELECT outcome, (result.recorded).* FROM report_execution('{order:filled}'::uuid, 'report-0', '\x021a37898959bcc6974531cef587921bdba23333ad32ba3897891280e28cfe76'::bytea, 'APPROVED', '2012-06-21 13:30:00.004241+00:00'::timestamptz, 'NASDAQ', NULL, NULL, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'execution', '2dee4f76-541e-4ed2-9868-53dd836aea3d') AS result
 -- as blotter_execution: APPLIED
-SELECT act_as(NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT act_as('ca201000000040008000000000000003'::uuid);SELECT outcome, (result.recorded).* FROM report_execution('{order:filled}'::uuid, 'report-1', '\x37059e181439d6f074c7b45fc3e63a611f7bc53eefcc379a6cf129af77cd0291'::bytea, 'EXECUTED', '2012-06-21 13:30:00.004241+00:00'::timestamptz, 'NASDAQ', NULL, NULL, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'execution', '92098b0c-3df1-4410-824d-c0703611701a') AS result
+SELECT act_as(NULL, NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT act_as('ca201000000040008000000000000003'::uuid, NULL, NULL);SELECT outcome, (result.recorded).* FROM report_execution('{order:filled}'::uuid, 'report-1', '\x04e677245f3abff05fd44002e459857a0db632abcd2ae49e743488ce5cb2a223'::bytea, 'EXECUTED', '2012-06-21 13:30:00.004241+00:00'::timestamptz, 'NASDAQ', NULL, NULL, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'execution', '5751904b-990c-4de2-ab6a-91120e3e4f12') AS result
 -- as blotter_execution: APPLIED
-SELECT act_as(NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT act_as('ca201000000040008000000000000003'::uuid);SELECT outcome, (result.recorded).* FROM report_execution('{order:filled}'::uuid, 'report-2', '\xbe80cb0964b0c10824d7ecd6b71d3b532702940f11e1a9132309d8d0720b1f1e'::bytea, 'RECOVERED', '2012-06-21 13:30:00.004241+00:00'::timestamptz, 'NASDAQ', NULL, NULL, 1, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'execution', 'd2c24878-6958-4fab-a58b-7c06f8c16acd') AS result
+SELECT act_as(NULL, NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT act_as('ca201000000040008000000000000003'::uuid, NULL, NULL);SELECT outcome, (result.recorded).* FROM report_execution('{order:filled}'::uuid, 'report-2', '\xb441eba9e86a9c3ff20b519332c0d19cc0514fa2c99f3e628f2488be485a354b'::bytea, 'RECOVERED', '2012-06-21 13:30:00.004241+00:00'::timestamptz, 'NASDAQ', NULL, NULL, 1, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'execution', '40a560c8-5fe5-4180-b9fe-bb6d0679f0c3') AS result
 -- as blotter_execution: APPLIED
-SELECT act_as(NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT act_as('ca201000000040008000000000000003'::uuid);SELECT outcome, (result.recorded).* FROM report_execution('{order:filled}'::uuid, 'report-3', '\x3986d3a1a0d9b611675805c5bac578bcb3600a8fdb887ccbe1fc168273ba2bbf'::bytea, 'FILLED', '2012-06-21 13:30:00.004241+00:00'::timestamptz, 'NASDAQ', NULL, NULL, 0, 'e-1', NULL, NULL, NULL, 40, 585.33, 1, NULL, 'execution', 'c773adcb-05e8-46b4-b137-1fb5d533342d') AS result
+SELECT act_as(NULL, NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT act_as('ca201000000040008000000000000003'::uuid, NULL, NULL);SELECT outcome, (result.recorded).* FROM report_execution('{order:filled}'::uuid, 'report-3', '\x0874219da9f60c649d460cfb3669c446431ca7fae04671c0d179af987a5cb7f2'::bytea, 'FILLED', '2012-06-21 13:30:00.004241+00:00'::timestamptz, 'NASDAQ', NULL, NULL, 0, 'e-1', NULL, NULL, NULL, 40, 585.33, 1, NULL, 'execution', '55278f98-43e1-4ae2-a045-f65e7bfd8a28') AS result
 -- as blotter_execution: APPLIED APPLIED
-SELECT act_as(NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT act_as('ca201000000040008000000000000003'::uuid);SELECT outcome, (result.recorded).* FROM report_execution('{order:filled}'::uuid, 'report-last', '\xbb13db69049b45a89626dbdef59e7841cd7e1a1331525e93f999367a97c2615a'::bytea, 'FILLED', '2012-06-21 13:30:00.004241+00:00'::timestamptz, 'NASDAQ', NULL, NULL, 0, 'e-2', NULL, NULL, NULL, 60, 585.32, 0, NULL, 'execution', '93725c7b-149b-4d25-bdb2-515682bf62e9') AS result;SELECT act_as('ca201000000040008000000000000003'::uuid);SELECT outcome, (result.recorded).* FROM report_execution('{order:rejected}'::uuid, 'report-no', '\xbdf2a42ae477021a83d188699a015ecebe47e3389dd4cf437e837838a6694296'::bytea, 'REJECTED', '2012-06-21 13:30:00.004241+00:00'::timestamptz, 'NASDAQ', 'price', NULL, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'execution', '93725c7b-149b-4d25-bdb2-515682bf62e9') AS result
+SELECT act_as(NULL, NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT act_as('ca201000000040008000000000000003'::uuid, NULL, NULL);SELECT outcome, (result.recorded).* FROM report_execution('{order:filled}'::uuid, 'report-last', '\xc5e79d742961c1743caea955fa14c79265d392e8fc37412360dd2ad0c5ca0564'::bytea, 'FILLED', '2012-06-21 13:30:00.004241+00:00'::timestamptz, 'NASDAQ', NULL, NULL, 0, 'e-2', NULL, NULL, NULL, 60, 585.32, 0, NULL, 'execution', '32658d7c-ad00-4658-9544-c11018e7ee92') AS result;SELECT act_as('ca201000000040008000000000000003'::uuid, NULL, NULL);SELECT outcome, (result.recorded).* FROM report_execution('{order:rejected}'::uuid, 'report-no', '\xa7203640703f2b8e0fcb5656a9f706b7ea5be96b35a4b7a34b17a0ac7a61b092'::bytea, 'REJECTED', '2012-06-21 13:30:00.004241+00:00'::timestamptz, 'NASDAQ', 'price', NULL, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'execution', '32658d7c-ad00-4658-9544-c11018e7ee92') AS result
 -- as blotter_trader: APPLIED
-SELECT act_as('ca201000000040008000000000000003'::uuid, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT outcome, (result.recorded).* FROM cancel_order(NULL, 'cancelled', NULL, '\xc6245fe4cfaedc81fb761dcb2cd60b104bc1d8cab4bd6223fb312e0c89e937b0'::bytea, 'mine', 'trader', 'cc8c75c4-7274-4023-bc61-a43e34b4d828') AS result
+SELECT act_as('ca201000000040008000000000000003'::uuid, NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT outcome, (result.recorded).* FROM cancel_order(NULL, 'cancelled', NULL, '\xc6245fe4cfaedc81fb761dcb2cd60b104bc1d8cab4bd6223fb312e0c89e937b0'::bytea, 'mine', 'trader', '5e70f4ca-9dd6-428b-9a67-f3fecc3aa2d3') AS result
 -- as blotter_trader: APPLIED
-SELECT act_as('ca201000000040008000000000000003'::uuid, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT outcome, (result.recorded).* FROM submit_order('changed', '\x2fd09be6020dfef411747956bd307a15c2bac67782433aa6b1622ff0add39f50'::bytea, 'AAPL', 'SELL', 'STOP_LIMIT', 100, 585.33, 590, NULL, NULL, 'GTC', NULL, 'A-1', '{"desk": "one"}'::jsonb, 'parent', 'USD', 'US0378331005', 'ISIN', 'SELL_SHORT', true, false, 'trader', '98f4c1a5-46a2-42bf-92c0-f02b56ded403') AS result
+SELECT act_as('ca201000000040008000000000000003'::uuid, NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT outcome, (result.recorded).* FROM submit_order('changed', '\x2fd09be6020dfef411747956bd307a15c2bac67782433aa6b1622ff0add39f50'::bytea, 'AAPL', 'SELL', 'STOP_LIMIT', 100, 585.33, 590, NULL, NULL, 'GTC', NULL, 'A-1', '{"desk": "one"}'::jsonb, 'parent', 'USD', 'US0378331005', 'ISIN', 'SELL_SHORT', true, false, 'trader', 'ed3ff7e4-a45f-45b3-982e-ee8191b85293') AS result
 -- as blotter_trader: APPLIED
-SELECT act_as('ca201000000040008000000000000003'::uuid, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT outcome, (result.recorded).* FROM submit_order('worked', '\xec093755943c83ad172aec7abbf6a51d1c6587446ff2451fa684468b956d6009'::bytea, 'AAPL', 'BUY', 'LIMIT', 100, 585.33, NULL, NULL, NULL, NULL, NULL, NULL, NULL::jsonb, NULL, NULL, NULL, NULL, NULL, false, false, 'trader', '82a82748-df32-4eb5-a92a-0c518070500b') AS result
+SELECT act_as('ca201000000040008000000000000003'::uuid, NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT outcome, (result.recorded).* FROM submit_order('worked', '\xec093755943c83ad172aec7abbf6a51d1c6587446ff2451fa684468b956d6009'::bytea, 'AAPL', 'BUY', 'LIMIT', 100, 585.33, NULL, NULL, NULL, NULL, NULL, NULL, NULL::jsonb, NULL, NULL, NULL, NULL, NULL, false, false, 'trader', '630c7c95-5ff2-4fb9-8ea2-49b1792f193b') AS result
 -- as blotter_trader: APPLIED
-SELECT act_as('ca201000000040008000000000000003'::uuid, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT outcome, (result.recorded).* FROM submit_order('day', '\x43af0fa708a18765fdb3c19ce8646352566171c7410228f027941a4f4b25c51a'::bytea, 'AAPL', 'BUY', 'LIMIT', 100, 585.33, NULL, NULL, NULL, 'DAY', NULL, NULL, NULL::jsonb, NULL, NULL, NULL, NULL, NULL, false, false, 'trader', '3c8643d6-208b-4c83-afd9-f4bfe1628ef8') AS result
+SELECT act_as('ca201000000040008000000000000003'::uuid, NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT outcome, (result.recorded).* FROM submit_order('day', '\x43af0fa708a18765fdb3c19ce8646352566171c7410228f027941a4f4b25c51a'::bytea, 'AAPL', 'BUY', 'LIMIT', 100, 585.33, NULL, NULL, NULL, 'DAY', NULL, NULL, NULL::jsonb, NULL, NULL, NULL, NULL, NULL, false, false, 'trader', '9bb19c31-9721-4a1e-b037-b25cfad44aec') AS result
 -- as blotter_trader:
-SELECT act_as('ca201000000040008000000000000003'::uuid, NULL), set_config('statement_timeout', '30000ms', true);SELECT orders.id, orders.trader_id, orders.symbol, orders.side, orders.quantity, orders.order_type, orders.price, orders.stop_loss, orders.take_profit, orders.status, orders.filled_quantity, orders.created_at, orders.updated_at, orders.expires_at, orders.filled_notional, orders.client_order_id, orders.request_digest, orders.last_sequence, orders.excess_quantity, orders.stop_price, orders.time_in_force, orders.account, orders.labels, orders.parent_order_id, orders.currency, orders.security_id, orders.security_id_source, orders.short_sale, orders.exempt_from_cancel_timer, orders.at_venue, orders.closed_as, orders.status_reason, orders.pending_kind, orders.pending_key, orders.pending_sequence, orders.pending_terms, orders.expiry_requested FROM orders WHERE orders.trader_id = 'ca201000000040008000000000000003'::uuid::uuid AND (NULL::uuid IS NULL OR orders.id = NULL::uuid) AND ('changed'::varchar IS NULL OR orders.id = find_order('changed'));
+SELECT act_as('ca201000000040008000000000000003'::uuid, NULL, NULL), set_config('statement_timeout', '30000ms', true);SELECT orders.id, orders.trader_id, orders.symbol, orders.side, orders.quantity, orders.order_type, orders.price, orders.stop_loss, orders.take_profit, orders.status, orders.filled_quantity, orders.created_at, orders.updated_at, orders.expires_at, orders.filled_notional, orders.client_order_id, orders.request_digest, orders.last_sequence, orders.excess_quantity, orders.stop_price, orders.time_in_force, orders.account, orders.labels, orders.parent_order_id, orders.currency, orders.security_id, orders.security_id_source, orders.short_sale, orders.exempt_from_cancel_timer, orders.at_venue, orders.closed_as, orders.status_reason, orders.pending_kind, orders.pending_key, orders.pending_sequence, orders.pending_terms, orders.expiry_requested FROM orders WHERE ('ca201000000040008000000000000003'::uuid::uuid IS NULL OR orders.trader_id = 'ca201000000040008000000000000003'::uuid::uuid) AND (NULL::uuid IS NULL OR orders.id = NULL::uuid) AND ('changed'::varchar IS NULL OR orders.id = find_order('changed'));
     SELECT asked.request_key, asked.action, asked.terms, asked.reason, asked.sequence, asked.created_at,
         answer.action, answer.sequence, answer.created_at, answer.reason, answer.error_code
     FROM execution_logs AS asked LEFT JOIN LATERAL (
@@ -168,43 +175,43 @@ SELECT act_as('ca201000000040008000000000000003'::uuid, NULL), set_config('state
         ORDER BY log.trader_id, log.order_id, log.sequence
         LIMIT 1
     ) AS answer ON asked.action IN ('CANCEL_REQUESTED', 'REPLACE_REQUESTED')
-    WHERE asked.trader_id = 'ca201000000040008000000000000003'::uuid::uuid AND asked.order_id = (SELECT orders.id FROM orders WHERE orders.trader_id = 'ca201000000040008000000000000003'::uuid::uuid AND (NULL::uuid IS NULL OR orders.id = NULL::uuid) AND ('changed'::varchar IS NULL OR orders.id = find_order('changed')))
+    WHERE ('ca201000000040008000000000000003'::uuid::uuid IS NULL OR asked.trader_id = 'ca201000000040008000000000000003'::uuid::uuid) AND asked.order_id = (SELECT orders.id FROM orders WHERE ('ca201000000040008000000000000003'::uuid::uuid IS NULL OR orders.trader_id = 'ca201000000040008000000000000003'::uuid::uuid) AND (NULL::uuid IS NULL OR orders.id = NULL::uuid) AND ('changed'::varchar IS NULL OR orders.id = find_order('changed')))
         AND asked.request_key IS NOT NULL
         AND (NULL::bigint IS NULL OR asked.sequence < NULL::bigint)
     ORDER BY asked.trader_id DESC, asked.order_id DESC, asked.sequence DESC
     LIMIT 100::bigint
 -- as blotter_trader: APPLIED
-SELECT act_as('ca201000000040008000000000000003'::uuid, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT outcome, (result.recorded).* FROM replace_order(NULL, 'changed', 'replace-1', '\xd616dbc537c6365ae5f6122ec57ffa354680f2fe592b5808639b814c056c15af'::bytea, '{"quantity": 50, "price": "580", "stop_price": "581"}'::jsonb, 13, 'mine', 'trader', '514afc7c-bb46-4067-b250-7ff54e46851f') AS result
+SELECT act_as('ca201000000040008000000000000003'::uuid, NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT outcome, (result.recorded).* FROM replace_order(NULL, 'changed', 'replace-1', '\xd616dbc537c6365ae5f6122ec57ffa354680f2fe592b5808639b814c056c15af'::bytea, '{"quantity": 50, "price": "580", "stop_price": "581"}'::jsonb, 13, 'mine', 'trader', '4fba36bb-8221-4428-818a-f0daa4d111e7') AS result
 -- as blotter_execution: APPLIED
-SELECT act_as(NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT act_as('ca201000000040008000000000000003'::uuid);SELECT outcome, (result.recorded).* FROM report_execution('{order:worked}'::uuid, 'report-of-change-1', '\x41ad73ac98d64f377ca4c5dd92e3c1cd97bfa5cfa3b43741f968608729f2d4c9'::bytea, 'EXECUTED', '2012-06-21 13:30:00.004241+00:00'::timestamptz, 'NASDAQ', NULL, NULL, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'execution', '1fda59d3-811a-4e98-9cb5-228d986ed4a9') AS result
+SELECT act_as(NULL, NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT act_as('ca201000000040008000000000000003'::uuid, NULL, NULL);SELECT outcome, (result.recorded).* FROM report_execution('{order:worked}'::uuid, 'report-of-change-1', '\x0ed7e8cd00953370da8c645d8f2028ce638632c83fb0e93b3c4c85a4e1e681ba'::bytea, 'EXECUTED', '2012-06-21 13:30:00.004241+00:00'::timestamptz, 'NASDAQ', NULL, NULL, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'execution', 'a7ec904d-6001-4d21-b676-8e4a7459d4b5') AS result
 -- as blotter_trader: APPLIED
-SELECT act_as('ca201000000040008000000000000003'::uuid, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT outcome, (result.recorded).* FROM replace_order(NULL, 'worked', 'replace-2', '\xc94b29287f87d0dfa1b71eba4288da376d7feb83efa5fa78a413f865f562db46'::bytea, '{"quantity": 200, "price": "600"}'::jsonb, NULL, 'mine', 'trader', 'dfe25879-7a4d-46ae-9931-ea286309a9b7') AS result
+SELECT act_as('ca201000000040008000000000000003'::uuid, NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT outcome, (result.recorded).* FROM replace_order(NULL, 'worked', 'replace-2', '\xc94b29287f87d0dfa1b71eba4288da376d7feb83efa5fa78a413f865f562db46'::bytea, '{"quantity": 200, "price": "600"}'::jsonb, NULL, 'mine', 'trader', 'e06e4a39-ba72-49dc-aa9e-4623e9321eec') AS result
 -- as blotter_execution: APPLIED
-SELECT act_as(NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT act_as('ca201000000040008000000000000003'::uuid);SELECT outcome, (result.recorded).* FROM report_execution('{order:worked}'::uuid, 'report-of-change-2', '\x750585177f9ae1d9ac7533929d82315565f6ddb52be8f44af046efd2d45c473f'::bytea, 'REPLACED', '2012-06-21 13:30:00.004241+00:00'::timestamptz, 'NASDAQ', NULL, NULL, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'replace-2', 'execution', 'a78ab093-91c3-4852-9e10-99cb2d32ee8c') AS result
+SELECT act_as(NULL, NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT act_as('ca201000000040008000000000000003'::uuid, NULL, NULL);SELECT outcome, (result.recorded).* FROM report_execution('{order:worked}'::uuid, 'report-of-change-2', '\x3047ba2f8c1b6ce6787a60098b65f298adc2eaf73075179150ded6cd9f10b3a5'::bytea, 'REPLACED', '2012-06-21 13:30:00.004241+00:00'::timestamptz, 'NASDAQ', NULL, NULL, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'replace-2', 'execution', 'e023b599-dc65-4aeb-9dc1-a66eae9997fb') AS result
 -- as blotter_trader: APPLIED APPLIED
-SELECT act_as('ca201000000040008000000000000003'::uuid, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT outcome, (result.recorded).* FROM replace_order(NULL, 'worked', 'replace-3', '\x283d458ce13d4948829623a62211ede79adbed0cbf33dec47944d94169ae6857'::bytea, '{"expires_at": "2100-01-01T00:00:00.000000Z"}'::jsonb, NULL, 'mine', 'trader', 'e9302288-7fab-4fed-bc65-c2b8be6a1c9a') AS result;SELECT outcome, (result.recorded).* FROM replace_order(NULL, 'day', 'replace-4', '\x253d0dd82cbc92d00f798b99c17ae5edee06fbd1a13d572fea633c0200f5c925'::bytea, '{"price": "1"}'::jsonb, NULL, 'mine', 'trader', 'e9302288-7fab-4fed-bc65-c2b8be6a1c9a') AS result
+SELECT act_as('ca201000000040008000000000000003'::uuid, NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT outcome, (result.recorded).* FROM replace_order(NULL, 'worked', 'replace-3', '\x283d458ce13d4948829623a62211ede79adbed0cbf33dec47944d94169ae6857'::bytea, '{"expires_at": "2100-01-01T00:00:00.000000Z"}'::jsonb, NULL, 'mine', 'trader', '0de2f109-f66f-4f12-acdf-9721c7b307dc') AS result;SELECT outcome, (result.recorded).* FROM replace_order(NULL, 'day', 'replace-4', '\x253d0dd82cbc92d00f798b99c17ae5edee06fbd1a13d572fea633c0200f5c925'::bytea, '{"price": "1"}'::jsonb, NULL, 'mine', 'trader', '0de2f109-f66f-4f12-acdf-9721c7b307dc') AS result
 -- as blotter_execution: APPLIED
-SELECT act_as(NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT act_as('ca201000000040008000000000000003'::uuid);SELECT outcome, (result.recorded).* FROM report_execution('{order:worked}'::uuid, 'report-of-change-3', '\x22d4294dfcd9eeae8f5703a34d274d2bbad539b07ba5d2e76a6695e9b53d24bf'::bytea, 'REPLACE_REFUSED', '2012-06-21 13:30:00.004241+00:00'::timestamptz, 'NASDAQ', NULL, 'BROKER_OPTION', 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'execution', '66f9aeca-19ab-4dcf-bf6a-ac11f43715ef') AS result
+SELECT act_as(NULL, NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT act_as('ca201000000040008000000000000003'::uuid, NULL, NULL);SELECT outcome, (result.recorded).* FROM report_execution('{order:worked}'::uuid, 'report-of-change-3', '\x6e85d3da8621e3e84c28eafaea632da8a2f25e92518b57313304c82243f82616'::bytea, 'REPLACE_REFUSED', '2012-06-21 13:30:00.004241+00:00'::timestamptz, 'NASDAQ', NULL, 'BROKER_OPTION', 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'execution', '24b9a1ec-d70d-4fd8-a6eb-e672c8ee2071') AS result
 -- as blotter_trader: APPLIED APPLIED
-SELECT act_as('ca201000000040008000000000000003'::uuid, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT outcome, (result.recorded).* FROM cancel_order(NULL, 'worked', 'cancel-worked', '\x19c3f75159cedc428af65b258e843347be49511a4b1006f31209046efdce47fc'::bytea, NULL, 'trader', 'ef4a1b9d-1117-445b-b488-df058e364ffc') AS result;SELECT outcome, (result.recorded).* FROM cancel_order(NULL, 'day', 'cancel-day', '\xba3cf077fc6068965dd5bbbc659f6233e4749239614bb75d9480d410d5c869cc'::bytea, NULL, 'trader', 'ef4a1b9d-1117-445b-b488-df058e364ffc') AS result
+SELECT act_as('ca201000000040008000000000000003'::uuid, NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT outcome, (result.recorded).* FROM cancel_order(NULL, 'worked', 'cancel-worked', '\x19c3f75159cedc428af65b258e843347be49511a4b1006f31209046efdce47fc'::bytea, NULL, 'trader', 'fcbbd7db-ae68-4d3b-9feb-f24700d27bf1') AS result;SELECT outcome, (result.recorded).* FROM cancel_order(NULL, 'day', 'cancel-day', '\xba3cf077fc6068965dd5bbbc659f6233e4749239614bb75d9480d410d5c869cc'::bytea, NULL, 'trader', 'fcbbd7db-ae68-4d3b-9feb-f24700d27bf1') AS result
 -- as blotter_execution: APPLIED
-SELECT act_as(NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT act_as('ca201000000040008000000000000003'::uuid);SELECT outcome, (result.recorded).* FROM report_execution('{order:worked}'::uuid, 'report-of-change-4', '\xce4d4598e119a1f3ba259d0d81de05364800439e3f590d83a7b975ec8a143602'::bytea, 'CANCEL_REFUSED', '2012-06-21 13:30:00.004241+00:00'::timestamptz, 'NASDAQ', NULL, 'TOO_LATE_TO_CANCEL', 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'cancel-worked', 'execution', '623755e7-fad3-41e1-ba75-b7577b5053d2') AS result
+SELECT act_as(NULL, NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT act_as('ca201000000040008000000000000003'::uuid, NULL, NULL);SELECT outcome, (result.recorded).* FROM report_execution('{order:worked}'::uuid, 'report-of-change-4', '\x4d70c11c21507103401ef42c73213fc2c06c514b4225cf0af42e2a47f53718a9'::bytea, 'CANCEL_REFUSED', '2012-06-21 13:30:00.004241+00:00'::timestamptz, 'NASDAQ', NULL, 'TOO_LATE_TO_CANCEL', 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'cancel-worked', 'execution', '4f77a65a-ff97-44f9-8ee5-1a2bd822a037') AS result
 -- as blotter_execution: APPLIED
-SELECT act_as(NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT act_as('ca201000000040008000000000000003'::uuid);SELECT outcome, (result.recorded).* FROM report_execution('{order:worked}'::uuid, 'report-of-change-5', '\xcc81f90e752fb1ca12e073bcda76d6559a36497c4a9c9d3cb08f7ddbdf80175a'::bytea, 'FILLED', '2012-06-21 13:30:00.004241+00:00'::timestamptz, 'NASDAQ', NULL, NULL, 0, 'e-3', '2012-06-22'::date, NULL, NULL, 250, 599, 0, NULL, 'execution', '9bfa334c-5706-4a33-b539-21e1de4fd0c0') AS result
+SELECT act_as(NULL, NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT act_as('ca201000000040008000000000000003'::uuid, NULL, NULL);SELECT outcome, (result.recorded).* FROM report_execution('{order:worked}'::uuid, 'report-of-change-5', '\xb986dab622107b0d52b147ca4c160c7fdd65e6463f86761a621fb09891f47e61'::bytea, 'FILLED', '2012-06-21 13:30:00.004241+00:00'::timestamptz, 'NASDAQ', NULL, NULL, 0, 'e-3', '2012-06-22'::date, NULL, NULL, 250, 599, 0, NULL, 'execution', '596607bb-345e-4d29-9b1a-9515865176af') AS result
 -- as blotter_execution: APPLIED
-SELECT act_as(NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT act_as('ca201000000040008000000000000003'::uuid);SELECT outcome, (result.recorded).* FROM report_execution('{order:worked}'::uuid, 'report-of-change-6', '\xa9162ddc1771e6d390ef094a21ed7f56552b159bf9a1d84634c5427f78540276'::bytea, 'FILL_CORRECTED', '2012-06-21 13:30:00.004241+00:00'::timestamptz, 'NASDAQ', 'size', NULL, 0, 'e-4', NULL, 'e-3', '2012-06-22'::date, 150, 599.5, 0, NULL, 'execution', '66c635b6-98ed-45bc-b4c0-aa546bd0017b') AS result
+SELECT act_as(NULL, NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT act_as('ca201000000040008000000000000003'::uuid, NULL, NULL);SELECT outcome, (result.recorded).* FROM report_execution('{order:worked}'::uuid, 'report-of-change-6', '\xbcfe1b1c7d50d47e78efe79acc3585ce6c35be072fb0aa36062b51aad27cc293'::bytea, 'FILL_CORRECTED', '2012-06-21 13:30:00.004241+00:00'::timestamptz, 'NASDAQ', 'size', NULL, 0, 'e-4', NULL, 'e-3', '2012-06-22'::date, 150, 599.5, 0, NULL, 'execution', 'ebf6a96c-09a1-4f46-8e1e-e2116066b062') AS result
 -- as blotter_execution: APPLIED
-SELECT act_as(NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT act_as('ca201000000040008000000000000003'::uuid);SELECT outcome, (result.recorded).* FROM report_execution('{order:worked}'::uuid, 'report-of-change-7', '\xdfc1f0c5fa065fe40706ea05e99f50d7c5b92802f2d3d204b1be30078cff2b7f'::bytea, 'FILL_BUSTED', '2012-06-21 13:30:00.004241+00:00'::timestamptz, 'NASDAQ', 'error', NULL, 0, 'e-5', NULL, 'e-4', NULL, NULL, NULL, NULL, NULL, 'execution', '70b71cdf-6097-47c5-af68-dce09410843c') AS result
+SELECT act_as(NULL, NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT act_as('ca201000000040008000000000000003'::uuid, NULL, NULL);SELECT outcome, (result.recorded).* FROM report_execution('{order:worked}'::uuid, 'report-of-change-7', '\xba92032d652e0926b5fc38a6af2a0f5e52ff8467b2362aeb08438d7a15bc0902'::bytea, 'FILL_BUSTED', '2012-06-21 13:30:00.004241+00:00'::timestamptz, 'NASDAQ', 'error', NULL, 0, 'e-5', NULL, 'e-4', NULL, NULL, NULL, NULL, NULL, 'execution', '6be42f37-18f1-4364-b97d-7c0f20955492') AS result
 -- as blotter_execution: REQUEST_NOT_PENDING
-SELECT act_as(NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT act_as('ca201000000040008000000000000003'::uuid);SELECT outcome, (result.recorded).* FROM report_execution('{order:worked}'::uuid, 'report-of-change-8', '\xed08880870e553760512b888407e6012ffb5ed2a305f0b51d6860c4d85e86a42'::bytea, 'REPLACED', '2012-06-21 13:30:00.004241+00:00'::timestamptz, 'NASDAQ', NULL, NULL, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'execution', '82104534-49fa-4b1e-9456-fff5dea55987') AS result
+SELECT act_as(NULL, NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT act_as('ca201000000040008000000000000003'::uuid, NULL, NULL);SELECT outcome, (result.recorded).* FROM report_execution('{order:worked}'::uuid, 'report-of-change-8', '\x650348245485411077dd5be787abe6eefea101f0e9c49faf12d4274fc39a5f2f'::bytea, 'REPLACED', '2012-06-21 13:30:00.004241+00:00'::timestamptz, 'NASDAQ', NULL, NULL, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'execution', '1ae79bff-3a75-4868-a120-a934f2163b63') AS result
 -- as blotter_execution: APPLIED
-SELECT act_as(NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT act_as('ca201000000040008000000000000003'::uuid);SELECT outcome, (result.recorded).* FROM report_execution('{order:worked}'::uuid, 'report-of-change-9', '\x66c65e92153b92608db5b46495af76702208c5ebbce55363c06b501ee5e4fda2'::bytea, 'RESTATED', '2012-06-21 13:30:00.004241+00:00'::timestamptz, 'NASDAQ', NULL, NULL, 0, NULL, NULL, NULL, NULL, 180, 598, NULL, NULL, 'execution', '944bb00d-c5c8-40b4-aebb-4bc6c824ec78') AS result
+SELECT act_as(NULL, NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT act_as('ca201000000040008000000000000003'::uuid, NULL, NULL);SELECT outcome, (result.recorded).* FROM report_execution('{order:worked}'::uuid, 'report-of-change-9', '\xd7bf790ac14b6b2543cbfa1795a15ad60c6b1105f32044c812df60133c522db0'::bytea, 'RESTATED', '2012-06-21 13:30:00.004241+00:00'::timestamptz, 'NASDAQ', NULL, NULL, 0, NULL, NULL, NULL, NULL, 180, 598, NULL, NULL, 'execution', '4bd01e47-f188-4b6b-836f-1659514a16b8') AS result
 -- as blotter_execution: APPLIED
-SELECT act_as(NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT act_as('ca201000000040008000000000000003'::uuid);SELECT outcome, (result.recorded).* FROM report_execution('{order:worked}'::uuid, 'report-of-change-10', '\x82375929fe773b5e42c076537321bcc996862ed2a6ac4bb224fe9dbc714a69db'::bytea, 'DONE_FOR_DAY', '2012-06-21 13:30:00.004241+00:00'::timestamptz, 'NASDAQ', NULL, NULL, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'execution', 'f61b3289-2ba3-4c17-9313-65f0e7c423f3') AS result
+SELECT act_as(NULL, NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT act_as('ca201000000040008000000000000003'::uuid, NULL, NULL);SELECT outcome, (result.recorded).* FROM report_execution('{order:worked}'::uuid, 'report-of-change-10', '\x7de78ffeae4ed9401f616568d56f809ab181c36cae8c3cf782e6e6ce7e532f4a'::bytea, 'DONE_FOR_DAY', '2012-06-21 13:30:00.004241+00:00'::timestamptz, 'NASDAQ', NULL, NULL, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'execution', '5e785f12-d7cc-462b-9338-cf288684fc7b') AS result
 -- as blotter_execution: APPLIED
-SELECT act_as(NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT act_as('ca201000000040008000000000000003'::uuid);SELECT outcome, (result.recorded).* FROM report_execution('{order:worked}'::uuid, 'report-of-change-11', '\x68a57ba23be062ee75334f1319b05aaea1f70ba44199dda461d7290e388eb513'::bytea, 'CANCELLED', '2012-06-21 13:30:00.004241+00:00'::timestamptz, 'NASDAQ', 'EXPIRED', NULL, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'execution', '0c03db91-7dfa-4496-9ec6-c521a704e1f6') AS result
+SELECT act_as(NULL, NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT act_as('ca201000000040008000000000000003'::uuid, NULL, NULL);SELECT outcome, (result.recorded).* FROM report_execution('{order:worked}'::uuid, 'report-of-change-11', '\x35a9a69e7692518a6fdb332b2022530167291532a6a85599d94be8e04c991f24'::bytea, 'CANCELLED', '2012-06-21 13:30:00.004241+00:00'::timestamptz, 'NASDAQ', 'EXPIRED', NULL, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'execution', 'd9f36e4a-d55d-4595-be45-a73260a6955b') AS result
 -- as blotter_trader:
-SELECT act_as('ca201000000040008000000000000003'::uuid, NULL), set_config('statement_timeout', '30000ms', true);SELECT orders.id FROM orders WHERE orders.trader_id = 'ca201000000040008000000000000003'::uuid::uuid AND (NULL::uuid IS NULL OR orders.id = NULL::uuid) AND ('worked'::varchar IS NULL OR orders.id = find_order('worked'));
+SELECT act_as('ca201000000040008000000000000003'::uuid, NULL, NULL), set_config('statement_timeout', '30000ms', true);SELECT orders.id FROM orders WHERE ('ca201000000040008000000000000003'::uuid::uuid IS NULL OR orders.trader_id = 'ca201000000040008000000000000003'::uuid::uuid) AND (NULL::uuid IS NULL OR orders.id = NULL::uuid) AND ('worked'::varchar IS NULL OR orders.id = find_order('worked'));
     SELECT asked.request_key, asked.action, asked.terms, asked.reason, asked.sequence, asked.created_at,
         answer.action, answer.sequence, answer.created_at, answer.reason, answer.error_code
     FROM execution_logs AS asked LEFT JOIN LATERAL (
@@ -215,13 +222,13 @@ SELECT act_as('ca201000000040008000000000000003'::uuid, NULL), set_config('state
         ORDER BY log.trader_id, log.order_id, log.sequence
         LIMIT 1
     ) AS answer ON asked.action IN ('CANCEL_REQUESTED', 'REPLACE_REQUESTED')
-    WHERE asked.trader_id = 'ca201000000040008000000000000003'::uuid::uuid AND asked.order_id = (SELECT orders.id FROM orders WHERE orders.trader_id = 'ca201000000040008000000000000003'::uuid::uuid AND (NULL::uuid IS NULL OR orders.id = NULL::uuid) AND ('worked'::varchar IS NULL OR orders.id = find_order('worked')))
+    WHERE ('ca201000000040008000000000000003'::uuid::uuid IS NULL OR asked.trader_id = 'ca201000000040008000000000000003'::uuid::uuid) AND asked.order_id = (SELECT orders.id FROM orders WHERE ('ca201000000040008000000000000003'::uuid::uuid IS NULL OR orders.trader_id = 'ca201000000040008000000000000003'::uuid::uuid) AND (NULL::uuid IS NULL OR orders.id = NULL::uuid) AND ('worked'::varchar IS NULL OR orders.id = find_order('worked')))
         AND asked.request_key IS NOT NULL
         AND (NULL::bigint IS NULL OR asked.sequence < NULL::bigint)
     ORDER BY asked.trader_id DESC, asked.order_id DESC, asked.sequence DESC
     LIMIT 2::bigint
 -- as blotter_trader:
-SELECT act_as('ca201000000040008000000000000003'::uuid, NULL), set_config('statement_timeout', '30000ms', true);SELECT orders.id FROM orders WHERE orders.trader_id = 'ca201000000040008000000000000003'::uuid::uuid AND (NULL::uuid IS NULL OR orders.id = NULL::uuid) AND ('changed'::varchar IS NULL OR orders.id = find_order('changed'));
+SELECT act_as('ca201000000040008000000000000003'::uuid, NULL, NULL), set_config('statement_timeout', '30000ms', true);SELECT orders.id FROM orders WHERE ('ca201000000040008000000000000003'::uuid::uuid IS NULL OR orders.trader_id = 'ca201000000040008000000000000003'::uuid::uuid) AND (NULL::uuid IS NULL OR orders.id = NULL::uuid) AND ('changed'::varchar IS NULL OR orders.id = find_order('changed'));
     SELECT asked.request_key, asked.action, asked.terms, asked.reason, asked.sequence, asked.created_at,
         answer.action, answer.sequence, answer.created_at, answer.reason, answer.error_code
     FROM execution_logs AS asked LEFT JOIN LATERAL (
@@ -232,27 +239,27 @@ SELECT act_as('ca201000000040008000000000000003'::uuid, NULL), set_config('state
         ORDER BY log.trader_id, log.order_id, log.sequence
         LIMIT 1
     ) AS answer ON asked.action IN ('CANCEL_REQUESTED', 'REPLACE_REQUESTED')
-    WHERE asked.trader_id = 'ca201000000040008000000000000003'::uuid::uuid AND asked.order_id = (SELECT orders.id FROM orders WHERE orders.trader_id = 'ca201000000040008000000000000003'::uuid::uuid AND (NULL::uuid IS NULL OR orders.id = NULL::uuid) AND ('changed'::varchar IS NULL OR orders.id = find_order('changed')))
+    WHERE ('ca201000000040008000000000000003'::uuid::uuid IS NULL OR asked.trader_id = 'ca201000000040008000000000000003'::uuid::uuid) AND asked.order_id = (SELECT orders.id FROM orders WHERE ('ca201000000040008000000000000003'::uuid::uuid IS NULL OR orders.trader_id = 'ca201000000040008000000000000003'::uuid::uuid) AND (NULL::uuid IS NULL OR orders.id = NULL::uuid) AND ('changed'::varchar IS NULL OR orders.id = find_order('changed')))
         AND asked.request_key IS NOT NULL
         AND (NULL::bigint IS NULL OR asked.sequence < NULL::bigint)
     ORDER BY asked.trader_id DESC, asked.order_id DESC, asked.sequence DESC
     LIMIT 2::bigint
 -- as blotter_trader:
-SELECT act_as('ca201000000040008000000000000003'::uuid, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);
-    SELECT timer.trader_id, timer.timeout, timer.fires_at, timer.set_at FROM set_cancel_timer('0:01:00'::interval, 'trader', 'dfd746a6-dc7f-467a-ae0f-3f56ebf4e418') AS timer
+SELECT act_as('ca201000000040008000000000000003'::uuid, NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);
+    SELECT timer.trader_id, timer.timeout, timer.fires_at, timer.set_at FROM set_cancel_timer('0:01:00'::interval, 'trader', '49568077-33c5-4f2e-9c5f-651ec66c33da') AS timer
 -- as blotter_trader:
-SELECT act_as('ca201000000040008000000000000003'::uuid, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);
-    SELECT timer.trader_id, timer.timeout, timer.fires_at, timer.set_at FROM set_cancel_timer('0:00:00'::interval, 'trader', 'ae08fd2b-bbf5-4a75-8727-22e64b72e5d2') AS timer
+SELECT act_as('ca201000000040008000000000000003'::uuid, NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);
+    SELECT timer.trader_id, timer.timeout, timer.fires_at, timer.set_at FROM set_cancel_timer('0:00:00'::interval, 'trader', '8240f7de-4c9c-4815-bcc4-464831423f5e') AS timer
 -- as blotter_trader:
-SELECT act_as('ca201000000040008000000000000003'::uuid, NULL), set_config('statement_timeout', '30000ms', true);
+SELECT act_as('ca201000000040008000000000000003'::uuid, NULL, NULL), set_config('statement_timeout', '30000ms', true);
     SELECT cancel_timers.trader_id, cancel_timers.timeout, cancel_timers.fires_at, cancel_timers.set_at FROM cancel_timers
     WHERE cancel_timers.trader_id = 'ca201000000040008000000000000003'::uuid::uuid
 -- as blotter_trader:
-SELECT act_as('ca201000000040008000000000000003'::uuid, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);
-    SELECT order_id, requested FROM cancel_open_orders('MSFT', NULL, 'trader', '59ff4569-e0e6-476c-afa4-c00a412c040a', 10000)
+SELECT act_as('ca201000000040008000000000000003'::uuid, NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);
+    SELECT order_id, requested FROM cancel_open_orders('MSFT', NULL, 'trader', 'd8105eb4-2e69-4f05-b77d-eab36d935558', 10000)
 -- as blotter_trader:
-SELECT act_as('ca201000000040008000000000000003'::uuid, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);
-    SELECT order_id, requested FROM cancel_open_orders(NULL, NULL, 'trader', '2570cad4-d42f-4ebb-b21d-4a7d8c01e93d', 10000)
+SELECT act_as('ca201000000040008000000000000003'::uuid, NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);
+    SELECT order_id, requested FROM cancel_open_orders(NULL, NULL, 'trader', '6500f5ca-e64b-4544-abe8-4f43c06510b1', 10000)
 -- as blotter_sequencer:
 SELECT set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, false), to_regclass('ledger_head')
 -- as blotter_sequencer:
@@ -312,7 +319,7 @@ SELECT coalesce(sum(last_sequence - coalesce((
 -- as blotter_sequencer:
 SELECT leaf FROM ledger_entries WHERE kind = 'KEYS' AND kind <> 'EXECUTION_LOG' ORDER BY kind, position
 -- as blotter_sequencer:
-SELECT entry_position, entry_hash FROM append_note_to_ledger({size}, 'KEYS', '\x7b226b657973223a205b226c6f672e6578616d706c652b65366664393461632b41542f6b726f48593173724e73716631554f32486a4f4b6e3537304a52765448765055546b706a743739566c225d2c20226f726967696e223a20226c6f672e6578616d706c65227d'::bytea) ORDER BY 1
+SELECT entry_position, entry_hash FROM append_note_to_ledger({size}, 'KEYS', '\x7b226b657973223a205b226c6f672e6578616d706c652b35316434663764322b416549736575416668343464534a336e49484c51656e6f52632f36534376334d5569426f77344e2f4a53774c225d2c20226f726967696e223a20226c6f672e6578616d706c65227d'::bytea) ORDER BY 1
 -- as blotter_sequencer:
 SELECT tile.level, tile.index, CASE
         WHEN tile.width = 256 THEN (
@@ -327,11 +334,11 @@ SELECT tile.level, tile.index, CASE
         END
     FROM unnest('{0}'::int2[]::smallint[], '{0}'::int2[]::bigint[], '{36}'::int2[]::integer[]) AS tile (level, index, width)
 -- as blotter_sequencer:
-INSERT INTO ledger_checkpoints (size, root_hash, note) VALUES (36, '\x0e392f51d6462304240dc3c81ae0db34c8b195c6dccde0afcbef655450f5989a'::bytea, 'log.example
+INSERT INTO ledger_checkpoints (size, root_hash, note) VALUES (36, '\x8a3dcdb2936e4ffa01ffdc50aaccb4d43a3495e6a8541fbc8030a3f6945f2235'::bytea, 'log.example
 36
-DjkvUdZGIwQkDcPIGuDbNMixlcbczeCvy+9lVFD1mJo=
+ij3NspNuT/oB/9xQqsy01Do0leaoVB+8gDCj9pRfIjU=
 
-— log.example 5v2UrKrafaY90PhEYjhFjxUiglB4EGiJiycXmlB1N3yAjYq5fD9UTST2vbWBywZpqyT9QQ6+yDp6e9TQK8DiycoAWQw=
+— log.example UdT30mx/D/yUU6vuM4GCwcsNOH0s/4vKJ9ErrL7EEAeGZyhdN6xc3idPygNBcYpa2B9eWYE8neWNA05SItiEuNBdSgM=
 ')
 -- as blotter_sequencer:
 SELECT witness, signature FROM ledger_cosignatures WHERE size = 36 ORDER BY witness
@@ -357,7 +364,7 @@ SELECT tile.level, tile.index, CASE
 -- as blotter_sequencer:
 SELECT ledger_incarnation(), incarnation, coalesce(next_xid > pg_snapshot_xmax(pg_current_snapshot())::text::bigint, false) FROM ledger_head
 -- as blotter_trader: APPLIED
-SELECT act_as('ca201000000040008000000000000003'::uuid, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT outcome, (result.recorded).* FROM submit_order('late', '\x0389cf5a7b3d94a19fa5f6e530b7cab94f4929f8a3fd3da03e8ed6c0942d7bfc'::bytea, 'AAPL', 'BUY', 'LIMIT', 100, 585.33, NULL, NULL, NULL, NULL, NULL, NULL, NULL::jsonb, NULL, NULL, NULL, NULL, NULL, false, false, 'trader', 'c7253842-311c-41c9-8762-7d2020bfaad2') AS result
+SELECT act_as('ca201000000040008000000000000003'::uuid, NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT outcome, (result.recorded).* FROM submit_order('late', '\x0389cf5a7b3d94a19fa5f6e530b7cab94f4929f8a3fd3da03e8ed6c0942d7bfc'::bytea, 'AAPL', 'BUY', 'LIMIT', 100, 585.33, NULL, NULL, NULL, NULL, NULL, NULL, NULL::jsonb, NULL, NULL, NULL, NULL, NULL, false, false, 'trader', '2c12890c-0fb6-490a-8881-a1effb2e15eb') AS result
 -- as blotter_sequencer:
 SELECT set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, false), to_regclass('ledger_head')
 -- as blotter_sequencer:
@@ -456,11 +463,11 @@ SELECT tile.level, tile.index, CASE
         END
     FROM unnest('{0}'::int2[]::smallint[], '{0}'::int2[]::bigint[], '{37}'::int2[]::integer[]) AS tile (level, index, width)
 -- as blotter_sequencer:
-INSERT INTO ledger_checkpoints (size, root_hash, note) VALUES (37, '\x8d299ed5156dc363dac5ae846c0b478bf27b696f9f622f1206266cf5be97a37f'::bytea, 'log.example
+INSERT INTO ledger_checkpoints (size, root_hash, note) VALUES (37, '\x4eee96cb632c715e4ef13fdd03157bb5b214526e068a08eab5e63c4c75decb39'::bytea, 'log.example
 37
-jSme1RVtw2Paxa6EbAtHi/J7aW+fYi8SBiZs9b6Xo38=
+Tu6Wy2MscV5O8T/dAxV7tbIUUm4GigjqteY8THXeyzk=
 
-— log.example 5v2UrInfkClzI5F0DHQ8Al7KH+cJB9KhwFqwIq0wcqykOSAbwwl3dQM4pwhc4lweDfGu1TrQ5cArZlkxwR48Kt8Gcgw=
+— log.example UdT30p6E0ZAuVojt/rihn4o4yIp1HQ8EDnVZS2C1HuLEFjnfTqA4IWCBdQaZ4KC88Z2sNU77rFs3e2Z/4gtBK9ZO+Qw=
 ')
 -- as blotter_sequencer:
 INSERT INTO ledger_cosignatures (size, witness, signature) VALUES (37, 'witness', 'signature') ON CONFLICT DO NOTHING
@@ -488,7 +495,7 @@ SELECT tile.level, tile.index, CASE
 -- as blotter_sequencer:
 SELECT ledger_incarnation(), incarnation, coalesce(next_xid > pg_snapshot_xmax(pg_current_snapshot())::text::bigint, false) FROM ledger_head
 -- as blotter_trader:
-SELECT act_as('ca201000000040008000000000000003'::uuid, NULL), set_config('statement_timeout', '30000ms', true);SELECT orders.id, orders.trader_id, orders.symbol, orders.side, orders.quantity, orders.order_type, orders.price, orders.stop_loss, orders.take_profit, orders.status, orders.filled_quantity, orders.created_at, orders.updated_at, orders.expires_at, orders.filled_notional, orders.client_order_id, orders.request_digest, orders.last_sequence, orders.excess_quantity, orders.stop_price, orders.time_in_force, orders.account, orders.labels, orders.parent_order_id, orders.currency, orders.security_id, orders.security_id_source, orders.short_sale, orders.exempt_from_cancel_timer, orders.at_venue, orders.closed_as, orders.status_reason, orders.pending_kind, orders.pending_key, orders.pending_sequence, orders.pending_terms, orders.expiry_requested FROM orders WHERE orders.trader_id = 'ca201000000040008000000000000003'::uuid::uuid AND ('{order:filled}'::uuid::uuid IS NULL OR orders.id = '{order:filled}'::uuid::uuid) AND (NULL::varchar IS NULL OR orders.id = find_order(NULL));
+SELECT act_as('ca201000000040008000000000000003'::uuid, NULL, NULL), set_config('statement_timeout', '30000ms', true);SELECT orders.id, orders.trader_id, orders.symbol, orders.side, orders.quantity, orders.order_type, orders.price, orders.stop_loss, orders.take_profit, orders.status, orders.filled_quantity, orders.created_at, orders.updated_at, orders.expires_at, orders.filled_notional, orders.client_order_id, orders.request_digest, orders.last_sequence, orders.excess_quantity, orders.stop_price, orders.time_in_force, orders.account, orders.labels, orders.parent_order_id, orders.currency, orders.security_id, orders.security_id_source, orders.short_sale, orders.exempt_from_cancel_timer, orders.at_venue, orders.closed_as, orders.status_reason, orders.pending_kind, orders.pending_key, orders.pending_sequence, orders.pending_terms, orders.expiry_requested FROM orders WHERE ('ca201000000040008000000000000003'::uuid::uuid IS NULL OR orders.trader_id = 'ca201000000040008000000000000003'::uuid::uuid) AND ('{order:filled}'::uuid::uuid IS NULL OR orders.id = '{order:filled}'::uuid::uuid) AND (NULL::varchar IS NULL OR orders.id = find_order(NULL));
     SELECT asked.request_key, asked.action, asked.terms, asked.reason, asked.sequence, asked.created_at,
         answer.action, answer.sequence, answer.created_at, answer.reason, answer.error_code
     FROM execution_logs AS asked LEFT JOIN LATERAL (
@@ -499,13 +506,13 @@ SELECT act_as('ca201000000040008000000000000003'::uuid, NULL), set_config('state
         ORDER BY log.trader_id, log.order_id, log.sequence
         LIMIT 1
     ) AS answer ON asked.action IN ('CANCEL_REQUESTED', 'REPLACE_REQUESTED')
-    WHERE asked.trader_id = 'ca201000000040008000000000000003'::uuid::uuid AND asked.order_id = (SELECT orders.id FROM orders WHERE orders.trader_id = 'ca201000000040008000000000000003'::uuid::uuid AND ('{order:filled}'::uuid::uuid IS NULL OR orders.id = '{order:filled}'::uuid::uuid) AND (NULL::varchar IS NULL OR orders.id = find_order(NULL)))
+    WHERE ('ca201000000040008000000000000003'::uuid::uuid IS NULL OR asked.trader_id = 'ca201000000040008000000000000003'::uuid::uuid) AND asked.order_id = (SELECT orders.id FROM orders WHERE ('ca201000000040008000000000000003'::uuid::uuid IS NULL OR orders.trader_id = 'ca201000000040008000000000000003'::uuid::uuid) AND ('{order:filled}'::uuid::uuid IS NULL OR orders.id = '{order:filled}'::uuid::uuid) AND (NULL::varchar IS NULL OR orders.id = find_order(NULL)))
         AND asked.request_key IS NOT NULL
         AND (NULL::bigint IS NULL OR asked.sequence < NULL::bigint)
     ORDER BY asked.trader_id DESC, asked.order_id DESC, asked.sequence DESC
     LIMIT 100::bigint
 -- as blotter_trader:
-SELECT act_as('ca201000000040008000000000000003'::uuid, NULL), set_config('statement_timeout', '30000ms', true);SELECT orders.id, orders.trader_id, orders.symbol, orders.side, orders.quantity, orders.order_type, orders.price, orders.stop_loss, orders.take_profit, orders.status, orders.filled_quantity, orders.created_at, orders.updated_at, orders.expires_at, orders.filled_notional, orders.client_order_id, orders.request_digest, orders.last_sequence, orders.excess_quantity, orders.stop_price, orders.time_in_force, orders.account, orders.labels, orders.parent_order_id, orders.currency, orders.security_id, orders.security_id_source, orders.short_sale, orders.exempt_from_cancel_timer, orders.at_venue, orders.closed_as, orders.status_reason, orders.pending_kind, orders.pending_key, orders.pending_sequence, orders.pending_terms, orders.expiry_requested FROM orders WHERE orders.trader_id = 'ca201000000040008000000000000003'::uuid::uuid AND (NULL::uuid IS NULL OR orders.id = NULL::uuid) AND ('filled'::varchar IS NULL OR orders.id = find_order('filled'));
+SELECT act_as('ca201000000040008000000000000003'::uuid, NULL, NULL), set_config('statement_timeout', '30000ms', true);SELECT orders.id, orders.trader_id, orders.symbol, orders.side, orders.quantity, orders.order_type, orders.price, orders.stop_loss, orders.take_profit, orders.status, orders.filled_quantity, orders.created_at, orders.updated_at, orders.expires_at, orders.filled_notional, orders.client_order_id, orders.request_digest, orders.last_sequence, orders.excess_quantity, orders.stop_price, orders.time_in_force, orders.account, orders.labels, orders.parent_order_id, orders.currency, orders.security_id, orders.security_id_source, orders.short_sale, orders.exempt_from_cancel_timer, orders.at_venue, orders.closed_as, orders.status_reason, orders.pending_kind, orders.pending_key, orders.pending_sequence, orders.pending_terms, orders.expiry_requested FROM orders WHERE ('ca201000000040008000000000000003'::uuid::uuid IS NULL OR orders.trader_id = 'ca201000000040008000000000000003'::uuid::uuid) AND (NULL::uuid IS NULL OR orders.id = NULL::uuid) AND ('filled'::varchar IS NULL OR orders.id = find_order('filled'));
     SELECT asked.request_key, asked.action, asked.terms, asked.reason, asked.sequence, asked.created_at,
         answer.action, answer.sequence, answer.created_at, answer.reason, answer.error_code
     FROM execution_logs AS asked LEFT JOIN LATERAL (
@@ -516,15 +523,15 @@ SELECT act_as('ca201000000040008000000000000003'::uuid, NULL), set_config('state
         ORDER BY log.trader_id, log.order_id, log.sequence
         LIMIT 1
     ) AS answer ON asked.action IN ('CANCEL_REQUESTED', 'REPLACE_REQUESTED')
-    WHERE asked.trader_id = 'ca201000000040008000000000000003'::uuid::uuid AND asked.order_id = (SELECT orders.id FROM orders WHERE orders.trader_id = 'ca201000000040008000000000000003'::uuid::uuid AND (NULL::uuid IS NULL OR orders.id = NULL::uuid) AND ('filled'::varchar IS NULL OR orders.id = find_order('filled')))
+    WHERE ('ca201000000040008000000000000003'::uuid::uuid IS NULL OR asked.trader_id = 'ca201000000040008000000000000003'::uuid::uuid) AND asked.order_id = (SELECT orders.id FROM orders WHERE ('ca201000000040008000000000000003'::uuid::uuid IS NULL OR orders.trader_id = 'ca201000000040008000000000000003'::uuid::uuid) AND (NULL::uuid IS NULL OR orders.id = NULL::uuid) AND ('filled'::varchar IS NULL OR orders.id = find_order('filled')))
         AND asked.request_key IS NOT NULL
         AND (NULL::bigint IS NULL OR asked.sequence < NULL::bigint)
     ORDER BY asked.trader_id DESC, asked.order_id DESC, asked.sequence DESC
     LIMIT 100::bigint
 -- as blotter_trader:
-SELECT act_as('ca201000000040008000000000000003'::uuid, NULL), set_config('statement_timeout', '30000ms', true);
+SELECT act_as('ca201000000040008000000000000003'::uuid, NULL, NULL), set_config('statement_timeout', '30000ms', true);
     SELECT orders.id, orders.trader_id, orders.symbol, orders.side, orders.quantity, orders.order_type, orders.price, orders.stop_loss, orders.take_profit, orders.status, orders.filled_quantity, orders.created_at, orders.updated_at, orders.expires_at, orders.filled_notional, orders.client_order_id, orders.request_digest, orders.last_sequence, orders.excess_quantity, orders.stop_price, orders.time_in_force, orders.account, orders.labels, orders.parent_order_id, orders.currency, orders.security_id, orders.security_id_source, orders.short_sale, orders.exempt_from_cancel_timer, orders.at_venue, orders.closed_as, orders.status_reason, orders.pending_kind, orders.pending_key, orders.pending_sequence, orders.pending_terms, orders.expiry_requested FROM orders
-    WHERE orders.trader_id = 'ca201000000040008000000000000003'::uuid::uuid
+    WHERE ('ca201000000040008000000000000003'::uuid::uuid IS NULL OR orders.trader_id = 'ca201000000040008000000000000003'::uuid::uuid)
         AND (NULL::order_status_enum[] IS NULL OR orders.status = ANY (NULL::order_status_enum[]))
         AND (NULL::varchar[] IS NULL OR orders.symbol = ANY (NULL::varchar[]))
         AND (NULL::timestamptz IS NULL OR orders.created_at >= NULL::timestamptz) AND (NULL::timestamptz IS NULL OR orders.created_at < NULL::timestamptz)
@@ -534,9 +541,9 @@ SELECT act_as('ca201000000040008000000000000003'::uuid, NULL), set_config('state
     ORDER BY orders.created_at DESC, orders.id DESC
     LIMIT 51::bigint
 -- as blotter_trader:
-SELECT act_as('ca201000000040008000000000000003'::uuid, NULL), set_config('statement_timeout', '30000ms', true);SELECT min(sequence) FROM execution_logs WHERE trader_id = 'ca201000000040008000000000000003'::uuid::uuid;SELECT last_sequence FROM trader_sequences WHERE trader_id = 'ca201000000040008000000000000003'::uuid::uuid
+SELECT act_as('ca201000000040008000000000000003'::uuid, NULL, NULL), set_config('statement_timeout', '30000ms', true);SELECT min(sequence) FROM execution_logs WHERE trader_id = 'ca201000000040008000000000000003'::uuid::uuid;SELECT last_sequence FROM trader_sequences WHERE trader_id = 'ca201000000040008000000000000003'::uuid::uuid
 -- as blotter_trader:
-SELECT act_as('ca201000000040008000000000000003'::uuid, NULL), set_config('statement_timeout', '30000ms', true);
+SELECT act_as('ca201000000040008000000000000003'::uuid, NULL, NULL), set_config('statement_timeout', '30000ms', true);
     SELECT orders.id, orders.trader_id, orders.symbol, orders.side, orders.quantity, orders.order_type, orders.price, orders.stop_loss, orders.take_profit, orders.status, orders.filled_quantity, orders.created_at, orders.updated_at, orders.expires_at, orders.filled_notional, orders.client_order_id, orders.request_digest, orders.last_sequence, orders.excess_quantity, orders.stop_price, orders.time_in_force, orders.account, orders.labels, orders.parent_order_id, orders.currency, orders.security_id, orders.security_id_source, orders.short_sale, orders.exempt_from_cancel_timer, orders.at_venue, orders.closed_as, orders.status_reason, orders.pending_kind, orders.pending_key, orders.pending_sequence, orders.pending_terms, orders.expiry_requested FROM orders 
     WHERE (NULL::uuid IS NULL OR orders.id > NULL::uuid)
         AND (NULL::uuid[] IS NULL OR orders.trader_id = ANY (NULL::uuid[]))
@@ -548,7 +555,7 @@ SELECT act_as('ca201000000040008000000000000003'::uuid, NULL), set_config('state
     ORDER BY orders.id
     LIMIT 500::bigint
 -- as blotter_trader:
-SELECT act_as('ca201000000040008000000000000003'::uuid, NULL), set_config('statement_timeout', '30000ms', true);SELECT last_sequence FROM trader_sequences WHERE trader_id = 'ca201000000040008000000000000003'::uuid::uuid;
+SELECT act_as('ca201000000040008000000000000003'::uuid, NULL, NULL), set_config('statement_timeout', '30000ms', true);SELECT last_sequence FROM trader_sequences WHERE trader_id = 'ca201000000040008000000000000003'::uuid::uuid;
     SELECT log.id, log.trader_id, log.order_id, log.sequence, log.action, log.status, log.refused, log.timestamp, log.created_at, log.reason, log.retry_attempt, log.error_code, log.actor, log.request_id, log.login, log.report_id, log.client_order_id, log.symbol, log.side, log.order_type, log.quantity, log.price, log.stop_loss, log.take_profit, log.expires_at, log.order_created_at, log.filled_quantity, log.filled_notional, log.venue, log.fill_id, log.execution_id, log.fill_quantity, log.fill_price, log.fill_commission, log.excess_quantity, log.stop_price, log.time_in_force, log.account, log.labels, log.parent_order_id, log.currency, log.security_id, log.security_id_source, log.short_sale, log.exempt_from_cancel_timer, log.at_venue, log.status_reason, log.pending_kind, log.pending_key, log.pending_terms, log.request_key, log.answered_key, log.terms, log.trade_date, log.ref_execution_id FROM execution_logs AS log
     WHERE log.trader_id = 'ca201000000040008000000000000003'::uuid::uuid AND log.sequence > 36::bigint AND 
     (NULL::uuid[] IS NULL OR log.trader_id = ANY (NULL::uuid[]))
@@ -561,7 +568,7 @@ SELECT act_as('ca201000000040008000000000000003'::uuid, NULL), set_config('state
     ORDER BY log.sequence
     LIMIT 500::bigint
 -- as blotter_compliance:
-SELECT act_as(NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);INSERT INTO audit_accesses (actor, request_id, method, request) VALUES ('compliance', '035ede50-ca68-4a45-8a00-764dd4404e3d', '/blotter.audit.v1.AuditService/StreamExecutionLogs', '{"accounts": ["A-1"], "labels": {"desk": "one"}, "parent_order_ids": ["parent"], "security_ids": ["US0378331005"], "currencies": ["USD"], "short_sales": ["SHORT_SALE_SELL_SHORT"]}'::jsonb);SELECT coalesce((SELECT size FROM ledger_head), 0);
+SELECT act_as(NULL, NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);INSERT INTO audit_accesses (actor, request_id, method, request) VALUES ('compliance', 'a7862283-8be5-4c52-8d28-a9edcfb5930e', '/blotter.audit.v1.AuditService/StreamExecutionLogs', '{"accounts": ["A-1"], "labels": {"desk": "one"}, "parent_order_ids": ["parent"], "security_ids": ["US0378331005"], "currencies": ["USD"], "short_sales": ["SHORT_SALE_SELL_SHORT"]}'::jsonb);SELECT coalesce((SELECT size FROM ledger_head), 0);
     SELECT entry.position, log.id, log.trader_id, log.order_id, log.sequence, log.action, log.status, log.refused, log.timestamp, log.created_at, log.reason, log.retry_attempt, log.error_code, log.actor, log.request_id, log.login, log.report_id, log.client_order_id, log.symbol, log.side, log.order_type, log.quantity, log.price, log.stop_loss, log.take_profit, log.expires_at, log.order_created_at, log.filled_quantity, log.filled_notional, log.venue, log.fill_id, log.execution_id, log.fill_quantity, log.fill_price, log.fill_commission, log.excess_quantity, log.stop_price, log.time_in_force, log.account, log.labels, log.parent_order_id, log.currency, log.security_id, log.security_id_source, log.short_sale, log.exempt_from_cancel_timer, log.at_venue, log.status_reason, log.pending_kind, log.pending_key, log.pending_terms, log.request_key, log.answered_key, log.terms, log.trade_date, log.ref_execution_id
     FROM ledger_entries AS entry
     JOIN execution_logs AS log ON log.trader_id = entry.trader_id AND log.sequence = entry.sequence
@@ -576,14 +583,14 @@ SELECT act_as(NULL, NULL), set_config('statement_timeout', '30000ms', true), set
     ORDER BY entry.position
     LIMIT 500::bigint
 -- as blotter_execution:
-SELECT act_as(NULL, NULL), set_config('statement_timeout', '30000ms', true);
+SELECT act_as(NULL, NULL, NULL), set_config('statement_timeout', '30000ms', true);
     SELECT trader_id, last_sequence FROM trader_sequences
     WHERE trader_id = ANY ('{}'::uuid[]) AND last_sequence IS NOT NULL
 ;SELECT coalesce((SELECT size FROM ledger_head), 0)
 -- as blotter_trader:
-SELECT act_as('ca201000000040008000000000000003'::uuid, NULL), set_config('statement_timeout', '30000ms', true);
+SELECT act_as('ca201000000040008000000000000003'::uuid, NULL, NULL), set_config('statement_timeout', '30000ms', true);
     SELECT orders.id, orders.trader_id, orders.symbol, orders.side, orders.quantity, orders.order_type, orders.price, orders.stop_loss, orders.take_profit, orders.status, orders.filled_quantity, orders.created_at, orders.updated_at, orders.expires_at, orders.filled_notional, orders.client_order_id, orders.request_digest, orders.last_sequence, orders.excess_quantity, orders.stop_price, orders.time_in_force, orders.account, orders.labels, orders.parent_order_id, orders.currency, orders.security_id, orders.security_id_source, orders.short_sale, orders.exempt_from_cancel_timer, orders.at_venue, orders.closed_as, orders.status_reason, orders.pending_kind, orders.pending_key, orders.pending_sequence, orders.pending_terms, orders.expiry_requested FROM orders
-    WHERE orders.trader_id = 'ca201000000040008000000000000003'::uuid::uuid
+    WHERE ('ca201000000040008000000000000003'::uuid::uuid IS NULL OR orders.trader_id = 'ca201000000040008000000000000003'::uuid::uuid)
         AND (NULL::order_status_enum[] IS NULL OR orders.status = ANY (NULL::order_status_enum[]))
         AND ('{AAPL}'::varchar[] IS NULL OR orders.symbol = ANY ('{AAPL}'::varchar[]))
         AND (NULL::timestamptz IS NULL OR orders.created_at >= NULL::timestamptz) AND (NULL::timestamptz IS NULL OR orders.created_at < NULL::timestamptz)
@@ -593,19 +600,19 @@ SELECT act_as('ca201000000040008000000000000003'::uuid, NULL), set_config('state
     ORDER BY orders.created_at DESC, orders.id DESC
     LIMIT 2::bigint
 -- as blotter_trader:
-SELECT act_as('ca201000000040008000000000000003'::uuid, NULL), set_config('statement_timeout', '30000ms', true);
+SELECT act_as('ca201000000040008000000000000003'::uuid, NULL, NULL), set_config('statement_timeout', '30000ms', true);
     SELECT orders.id, orders.trader_id, orders.symbol, orders.side, orders.quantity, orders.order_type, orders.price, orders.stop_loss, orders.take_profit, orders.status, orders.filled_quantity, orders.created_at, orders.updated_at, orders.expires_at, orders.filled_notional, orders.client_order_id, orders.request_digest, orders.last_sequence, orders.excess_quantity, orders.stop_price, orders.time_in_force, orders.account, orders.labels, orders.parent_order_id, orders.currency, orders.security_id, orders.security_id_source, orders.short_sale, orders.exempt_from_cancel_timer, orders.at_venue, orders.closed_as, orders.status_reason, orders.pending_kind, orders.pending_key, orders.pending_sequence, orders.pending_terms, orders.expiry_requested FROM orders
-    WHERE orders.trader_id = 'ca201000000040008000000000000003'::uuid::uuid
+    WHERE ('ca201000000040008000000000000003'::uuid::uuid IS NULL OR orders.trader_id = 'ca201000000040008000000000000003'::uuid::uuid)
         AND (NULL::order_status_enum[] IS NULL OR orders.status = ANY (NULL::order_status_enum[]))
         AND ('{AAPL}'::varchar[] IS NULL OR orders.symbol = ANY ('{AAPL}'::varchar[]))
         AND (NULL::timestamptz IS NULL OR orders.created_at >= NULL::timestamptz) AND (NULL::timestamptz IS NULL OR orders.created_at < NULL::timestamptz)
         AND (NULL::timestamptz IS NULL OR orders.updated_at >= NULL::timestamptz) AND (NULL::timestamptz IS NULL OR orders.updated_at < NULL::timestamptz)
         AND (NULL::varchar[] IS NULL OR orders.account = ANY (NULL::varchar[])) AND (NULL::varchar[] IS NULL OR orders.parent_order_id = ANY (NULL::varchar[])) AND (NULL::jsonb IS NULL OR orders.labels @> NULL::jsonb) AND (NULL::varchar[] IS NULL OR orders.security_id = ANY (NULL::varchar[])) AND (NULL::varchar[] IS NULL OR orders.currency = ANY (NULL::varchar[])) AND (NULL::short_sale_enum[] IS NULL OR orders.short_sale = ANY (NULL::short_sale_enum[]))
-        AND ('{order:late}'::uuid::uuid IS NULL OR (orders.created_at, orders.id) < ('2026-11-27 05:29:48.771457+00:00'::timestamptz::timestamptz, '{order:late}'::uuid::uuid))
+        AND ('{order:late}'::uuid::uuid IS NULL OR (orders.created_at, orders.id) < ('2026-11-27 06:33:26.851476+00:00'::timestamptz::timestamptz, '{order:late}'::uuid::uuid))
     ORDER BY orders.created_at DESC, orders.id DESC
     LIMIT 2::bigint
 -- as blotter_trader:
-SELECT act_as('ca201000000040008000000000000003'::uuid, NULL), set_config('statement_timeout', '30000ms', true);SELECT orders.id FROM orders WHERE orders.trader_id = 'ca201000000040008000000000000003'::uuid::uuid AND ('{order:filled}'::uuid::uuid IS NULL OR orders.id = '{order:filled}'::uuid::uuid) AND (NULL::varchar IS NULL OR orders.id = find_order(NULL));
+SELECT act_as('ca201000000040008000000000000003'::uuid, NULL, NULL), set_config('statement_timeout', '30000ms', true);SELECT orders.id FROM orders WHERE ('ca201000000040008000000000000003'::uuid::uuid IS NULL OR orders.trader_id = 'ca201000000040008000000000000003'::uuid::uuid) AND ('{order:filled}'::uuid::uuid IS NULL OR orders.id = '{order:filled}'::uuid::uuid) AND (NULL::varchar IS NULL OR orders.id = find_order(NULL));
     SELECT fills.id, fills.trader_id, fills.order_id, fills.execution_id, fills.venue, fills.quantity_filled, fills.price_at_fill, fills.commission, fills.timestamp, fills.created_at, fills.sequence, fills.trade_date, (
     SELECT json_agg(json_build_array(
         correction.fill_id, correction.sequence, correction.execution_id, log.ref_execution_id, correction.trade_date,
@@ -615,14 +622,14 @@ SELECT act_as('ca201000000040008000000000000003'::uuid, NULL), set_config('state
     JOIN execution_logs AS log ON log.trader_id = correction.trader_id AND log.sequence = correction.sequence
     WHERE correction.trader_id = fills.trader_id AND correction.fill_id = fills.id
 ) FROM fills
-    WHERE fills.trader_id = 'ca201000000040008000000000000003'::uuid::uuid
+    WHERE ('ca201000000040008000000000000003'::uuid::uuid IS NULL OR fills.trader_id = 'ca201000000040008000000000000003'::uuid::uuid)
         AND (NULL::timestamptz IS NULL OR fills.timestamp >= NULL::timestamptz) AND (NULL::timestamptz IS NULL OR fills.timestamp < NULL::timestamptz)
-        AND (NULL::bigint IS NULL OR fills.sequence < NULL::bigint)
-        AND fills.order_id = (SELECT orders.id FROM orders WHERE orders.trader_id = 'ca201000000040008000000000000003'::uuid::uuid AND ('{order:filled}'::uuid::uuid IS NULL OR orders.id = '{order:filled}'::uuid::uuid) AND (NULL::varchar IS NULL OR orders.id = find_order(NULL)))
-    ORDER BY fills.sequence DESC
+        AND (NULL::bigint IS NULL OR (fills.trader_id, -fills.sequence) > (coalesce(NULL::uuid, 'ca201000000040008000000000000003'::uuid::uuid), -NULL::bigint))
+        AND fills.order_id = (SELECT orders.id FROM orders WHERE ('ca201000000040008000000000000003'::uuid::uuid IS NULL OR orders.trader_id = 'ca201000000040008000000000000003'::uuid::uuid) AND ('{order:filled}'::uuid::uuid IS NULL OR orders.id = '{order:filled}'::uuid::uuid) AND (NULL::varchar IS NULL OR orders.id = find_order(NULL)))
+    ORDER BY fills.trader_id, fills.sequence DESC
     LIMIT 51::bigint
 -- as blotter_trader:
-SELECT act_as('ca201000000040008000000000000003'::uuid, NULL), set_config('statement_timeout', '30000ms', true);SELECT orders.id FROM orders WHERE orders.trader_id = 'ca201000000040008000000000000003'::uuid::uuid AND (NULL::uuid IS NULL OR orders.id = NULL::uuid) AND ('filled'::varchar IS NULL OR orders.id = find_order('filled'));
+SELECT act_as('ca201000000040008000000000000003'::uuid, NULL, NULL), set_config('statement_timeout', '30000ms', true);SELECT orders.id FROM orders WHERE ('ca201000000040008000000000000003'::uuid::uuid IS NULL OR orders.trader_id = 'ca201000000040008000000000000003'::uuid::uuid) AND (NULL::uuid IS NULL OR orders.id = NULL::uuid) AND ('filled'::varchar IS NULL OR orders.id = find_order('filled'));
     SELECT fills.id, fills.trader_id, fills.order_id, fills.execution_id, fills.venue, fills.quantity_filled, fills.price_at_fill, fills.commission, fills.timestamp, fills.created_at, fills.sequence, fills.trade_date, (
     SELECT json_agg(json_build_array(
         correction.fill_id, correction.sequence, correction.execution_id, log.ref_execution_id, correction.trade_date,
@@ -632,14 +639,14 @@ SELECT act_as('ca201000000040008000000000000003'::uuid, NULL), set_config('state
     JOIN execution_logs AS log ON log.trader_id = correction.trader_id AND log.sequence = correction.sequence
     WHERE correction.trader_id = fills.trader_id AND correction.fill_id = fills.id
 ) FROM fills
-    WHERE fills.trader_id = 'ca201000000040008000000000000003'::uuid::uuid
+    WHERE ('ca201000000040008000000000000003'::uuid::uuid IS NULL OR fills.trader_id = 'ca201000000040008000000000000003'::uuid::uuid)
         AND (NULL::timestamptz IS NULL OR fills.timestamp >= NULL::timestamptz) AND (NULL::timestamptz IS NULL OR fills.timestamp < NULL::timestamptz)
-        AND (NULL::bigint IS NULL OR fills.sequence < NULL::bigint)
-        AND fills.order_id = (SELECT orders.id FROM orders WHERE orders.trader_id = 'ca201000000040008000000000000003'::uuid::uuid AND (NULL::uuid IS NULL OR orders.id = NULL::uuid) AND ('filled'::varchar IS NULL OR orders.id = find_order('filled')))
-    ORDER BY fills.sequence DESC
+        AND (NULL::bigint IS NULL OR (fills.trader_id, -fills.sequence) > (coalesce(NULL::uuid, 'ca201000000040008000000000000003'::uuid::uuid), -NULL::bigint))
+        AND fills.order_id = (SELECT orders.id FROM orders WHERE ('ca201000000040008000000000000003'::uuid::uuid IS NULL OR orders.trader_id = 'ca201000000040008000000000000003'::uuid::uuid) AND (NULL::uuid IS NULL OR orders.id = NULL::uuid) AND ('filled'::varchar IS NULL OR orders.id = find_order('filled')))
+    ORDER BY fills.trader_id, fills.sequence DESC
     LIMIT 2::bigint
 -- as blotter_trader:
-SELECT act_as('ca201000000040008000000000000003'::uuid, NULL), set_config('statement_timeout', '30000ms', true);
+SELECT act_as('ca201000000040008000000000000003'::uuid, NULL, NULL), set_config('statement_timeout', '30000ms', true);
     SELECT orders.id, orders.trader_id, orders.symbol, orders.side, orders.quantity, orders.order_type, orders.price, orders.stop_loss, orders.take_profit, orders.status, orders.filled_quantity, orders.created_at, orders.updated_at, orders.expires_at, orders.filled_notional, orders.client_order_id, orders.request_digest, orders.last_sequence, orders.excess_quantity, orders.stop_price, orders.time_in_force, orders.account, orders.labels, orders.parent_order_id, orders.currency, orders.security_id, orders.security_id_source, orders.short_sale, orders.exempt_from_cancel_timer, orders.at_venue, orders.closed_as, orders.status_reason, orders.pending_kind, orders.pending_key, orders.pending_sequence, orders.pending_terms, orders.expiry_requested FROM orders 
     WHERE (NULL::uuid IS NULL OR orders.id > NULL::uuid)
         AND (NULL::uuid[] IS NULL OR orders.trader_id = ANY (NULL::uuid[]))
@@ -651,7 +658,7 @@ SELECT act_as('ca201000000040008000000000000003'::uuid, NULL), set_config('state
     ORDER BY orders.id
     LIMIT 500::bigint
 -- as blotter_trader:
-SELECT act_as('ca201000000040008000000000000003'::uuid, NULL), set_config('statement_timeout', '30000ms', true);SELECT last_sequence FROM trader_sequences WHERE trader_id = 'ca201000000040008000000000000003'::uuid::uuid;
+SELECT act_as('ca201000000040008000000000000003'::uuid, NULL, NULL), set_config('statement_timeout', '30000ms', true);SELECT last_sequence FROM trader_sequences WHERE trader_id = 'ca201000000040008000000000000003'::uuid::uuid;
     SELECT log.id, log.trader_id, log.order_id, log.sequence, log.action, log.status, log.refused, log.timestamp, log.created_at, log.reason, log.retry_attempt, log.error_code, log.actor, log.request_id, log.login, log.report_id, log.client_order_id, log.symbol, log.side, log.order_type, log.quantity, log.price, log.stop_loss, log.take_profit, log.expires_at, log.order_created_at, log.filled_quantity, log.filled_notional, log.venue, log.fill_id, log.execution_id, log.fill_quantity, log.fill_price, log.fill_commission, log.excess_quantity, log.stop_price, log.time_in_force, log.account, log.labels, log.parent_order_id, log.currency, log.security_id, log.security_id_source, log.short_sale, log.exempt_from_cancel_timer, log.at_venue, log.status_reason, log.pending_kind, log.pending_key, log.pending_terms, log.request_key, log.answered_key, log.terms, log.trade_date, log.ref_execution_id FROM execution_logs AS log
     WHERE log.trader_id = 'ca201000000040008000000000000003'::uuid::uuid AND log.sequence > 36::bigint AND 
     (NULL::uuid[] IS NULL OR log.trader_id = ANY (NULL::uuid[]))
@@ -664,9 +671,9 @@ SELECT act_as('ca201000000040008000000000000003'::uuid, NULL), set_config('state
     ORDER BY log.sequence
     LIMIT 500::bigint
 -- as blotter_execution:
-SELECT act_as(NULL, NULL), set_config('statement_timeout', '30000ms', true);SELECT coalesce((SELECT size FROM ledger_head), 0)
+SELECT act_as(NULL, NULL, NULL), set_config('statement_timeout', '30000ms', true);SELECT coalesce((SELECT size FROM ledger_head), 0)
 -- as blotter_execution:
-SELECT act_as(NULL, NULL), set_config('statement_timeout', '30000ms', true);
+SELECT act_as(NULL, NULL, NULL), set_config('statement_timeout', '30000ms', true);
     SELECT orders.id, orders.trader_id, orders.symbol, orders.side, orders.quantity, orders.order_type, orders.price, orders.stop_loss, orders.take_profit, orders.status, orders.filled_quantity, orders.created_at, orders.updated_at, orders.expires_at, orders.filled_notional, orders.client_order_id, orders.request_digest, orders.last_sequence, orders.excess_quantity, orders.stop_price, orders.time_in_force, orders.account, orders.labels, orders.parent_order_id, orders.currency, orders.security_id, orders.security_id_source, orders.short_sale, orders.exempt_from_cancel_timer, orders.at_venue, orders.closed_as, orders.status_reason, orders.pending_kind, orders.pending_key, orders.pending_sequence, orders.pending_terms, orders.expiry_requested FROM orders JOIN ledger_entries AS entry ON entry.trader_id = orders.trader_id AND entry.sequence = orders.last_sequence
     WHERE (NULL::uuid IS NULL OR orders.id > NULL::uuid)
         AND (NULL::uuid[] IS NULL OR orders.trader_id = ANY (NULL::uuid[]))
@@ -678,7 +685,7 @@ SELECT act_as(NULL, NULL), set_config('statement_timeout', '30000ms', true);
     ORDER BY orders.id
     LIMIT 500::bigint
 -- as blotter_execution:
-SELECT act_as(NULL, NULL), set_config('statement_timeout', '30000ms', true);SELECT coalesce((SELECT size FROM ledger_head), 0);
+SELECT act_as(NULL, NULL, NULL), set_config('statement_timeout', '30000ms', true);SELECT coalesce((SELECT size FROM ledger_head), 0);
     SELECT entry.position, log.id, log.trader_id, log.order_id, log.sequence, log.action, log.status, log.refused, log.timestamp, log.created_at, log.reason, log.retry_attempt, log.error_code, log.actor, log.request_id, log.login, log.report_id, log.client_order_id, log.symbol, log.side, log.order_type, log.quantity, log.price, log.stop_loss, log.take_profit, log.expires_at, log.order_created_at, log.filled_quantity, log.filled_notional, log.venue, log.fill_id, log.execution_id, log.fill_quantity, log.fill_price, log.fill_commission, log.excess_quantity, log.stop_price, log.time_in_force, log.account, log.labels, log.parent_order_id, log.currency, log.security_id, log.security_id_source, log.short_sale, log.exempt_from_cancel_timer, log.at_venue, log.status_reason, log.pending_kind, log.pending_key, log.pending_terms, log.request_key, log.answered_key, log.terms, log.trade_date, log.ref_execution_id
     FROM ledger_entries AS entry
     JOIN execution_logs AS log ON log.trader_id = entry.trader_id AND log.sequence = entry.sequence
@@ -693,9 +700,9 @@ SELECT act_as(NULL, NULL), set_config('statement_timeout', '30000ms', true);SELE
     ORDER BY entry.position
     LIMIT 500::bigint
 -- as blotter_compliance:
-SELECT act_as(NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);INSERT INTO audit_accesses (actor, request_id, method, request) VALUES ('compliance', '3b08de72-3831-49cc-b06b-4524285bbada', '/blotter.orders.v1.OrderService/WatchOrders', '{}'::jsonb);SELECT coalesce((SELECT size FROM ledger_head), 0)
+SELECT act_as(NULL, NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);INSERT INTO audit_accesses (actor, request_id, method, request) VALUES ('compliance', 'cd7808f7-a13e-4b90-b46e-5ffd452230a0', '/blotter.orders.v1.OrderService/WatchOrders', '{}'::jsonb);SELECT coalesce((SELECT size FROM ledger_head), 0)
 -- as blotter_compliance:
-SELECT act_as(NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);
+SELECT act_as(NULL, NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);
     SELECT orders.id, orders.trader_id, orders.symbol, orders.side, orders.quantity, orders.order_type, orders.price, orders.stop_loss, orders.take_profit, orders.status, orders.filled_quantity, orders.created_at, orders.updated_at, orders.expires_at, orders.filled_notional, orders.client_order_id, orders.request_digest, orders.last_sequence, orders.excess_quantity, orders.stop_price, orders.time_in_force, orders.account, orders.labels, orders.parent_order_id, orders.currency, orders.security_id, orders.security_id_source, orders.short_sale, orders.exempt_from_cancel_timer, orders.at_venue, orders.closed_as, orders.status_reason, orders.pending_kind, orders.pending_key, orders.pending_sequence, orders.pending_terms, orders.expiry_requested FROM orders JOIN ledger_entries AS entry ON entry.trader_id = orders.trader_id AND entry.sequence = orders.last_sequence
     WHERE (NULL::uuid IS NULL OR orders.id > NULL::uuid)
         AND (NULL::uuid[] IS NULL OR orders.trader_id = ANY (NULL::uuid[]))
@@ -707,7 +714,7 @@ SELECT act_as(NULL, NULL), set_config('statement_timeout', '30000ms', true), set
     ORDER BY orders.id
     LIMIT 500::bigint
 -- as blotter_compliance:
-SELECT act_as(NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT coalesce((SELECT size FROM ledger_head), 0);
+SELECT act_as(NULL, NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT coalesce((SELECT size FROM ledger_head), 0);
     SELECT entry.position, log.id, log.trader_id, log.order_id, log.sequence, log.action, log.status, log.refused, log.timestamp, log.created_at, log.reason, log.retry_attempt, log.error_code, log.actor, log.request_id, log.login, log.report_id, log.client_order_id, log.symbol, log.side, log.order_type, log.quantity, log.price, log.stop_loss, log.take_profit, log.expires_at, log.order_created_at, log.filled_quantity, log.filled_notional, log.venue, log.fill_id, log.execution_id, log.fill_quantity, log.fill_price, log.fill_commission, log.excess_quantity, log.stop_price, log.time_in_force, log.account, log.labels, log.parent_order_id, log.currency, log.security_id, log.security_id_source, log.short_sale, log.exempt_from_cancel_timer, log.at_venue, log.status_reason, log.pending_kind, log.pending_key, log.pending_terms, log.request_key, log.answered_key, log.terms, log.trade_date, log.ref_execution_id
     FROM ledger_entries AS entry
     JOIN execution_logs AS log ON log.trader_id = entry.trader_id AND log.sequence = entry.sequence
@@ -722,9 +729,9 @@ SELECT act_as(NULL, NULL), set_config('statement_timeout', '30000ms', true), set
     ORDER BY entry.position
     LIMIT 500::bigint
 -- as blotter_compliance:
-SELECT act_as(NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);INSERT INTO audit_accesses (actor, request_id, method, request) VALUES ('compliance', '6619bc64-b2a3-4993-b21c-1d50665aad71', '/blotter.orders.v1.OrderService/WatchOrders', '{"heartbeat_interval": "1s"}'::jsonb);SELECT coalesce((SELECT size FROM ledger_head), 0)
+SELECT act_as(NULL, NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);INSERT INTO audit_accesses (actor, request_id, method, request) VALUES ('compliance', 'e30cbdec-ae1d-4ce7-b003-1c5ca4e16e5c', '/blotter.orders.v1.OrderService/WatchOrders', '{"heartbeat_interval": "1s"}'::jsonb);SELECT coalesce((SELECT size FROM ledger_head), 0)
 -- as blotter_trader:
-SELECT act_as('ca201000000040008000000000000003'::uuid, NULL), set_config('statement_timeout', '30000ms', true);
+SELECT act_as('ca201000000040008000000000000003'::uuid, NULL, NULL), set_config('statement_timeout', '30000ms', true);
     SELECT log.id, log.trader_id, log.order_id, log.sequence, log.action, log.status, log.refused, log.timestamp, log.created_at, log.reason, log.retry_attempt, log.error_code, log.actor, log.request_id, log.login, log.report_id, log.client_order_id, log.symbol, log.side, log.order_type, log.quantity, log.price, log.stop_loss, log.take_profit, log.expires_at, log.order_created_at, log.filled_quantity, log.filled_notional, log.venue, log.fill_id, log.execution_id, log.fill_quantity, log.fill_price, log.fill_commission, log.excess_quantity, log.stop_price, log.time_in_force, log.account, log.labels, log.parent_order_id, log.currency, log.security_id, log.security_id_source, log.short_sale, log.exempt_from_cancel_timer, log.at_venue, log.status_reason, log.pending_kind, log.pending_key, log.pending_terms, log.request_key, log.answered_key, log.terms, log.trade_date, log.ref_execution_id FROM execution_logs AS log
     WHERE (NULL::uuid IS NULL OR log.order_id = NULL::uuid)
         AND (NULL::action_enum[] IS NULL OR log.action = ANY (NULL::action_enum[]))
@@ -735,7 +742,7 @@ SELECT act_as('ca201000000040008000000000000003'::uuid, NULL), set_config('state
     ORDER BY log.sequence ASC
     LIMIT 2::bigint
 -- as blotter_trader:
-SELECT act_as('ca201000000040008000000000000003'::uuid, NULL), set_config('statement_timeout', '30000ms', true);
+SELECT act_as('ca201000000040008000000000000003'::uuid, NULL, NULL), set_config('statement_timeout', '30000ms', true);
     SELECT log.id, log.trader_id, log.order_id, log.sequence, log.action, log.status, log.refused, log.timestamp, log.created_at, log.reason, log.retry_attempt, log.error_code, log.actor, log.request_id, log.login, log.report_id, log.client_order_id, log.symbol, log.side, log.order_type, log.quantity, log.price, log.stop_loss, log.take_profit, log.expires_at, log.order_created_at, log.filled_quantity, log.filled_notional, log.venue, log.fill_id, log.execution_id, log.fill_quantity, log.fill_price, log.fill_commission, log.excess_quantity, log.stop_price, log.time_in_force, log.account, log.labels, log.parent_order_id, log.currency, log.security_id, log.security_id_source, log.short_sale, log.exempt_from_cancel_timer, log.at_venue, log.status_reason, log.pending_kind, log.pending_key, log.pending_terms, log.request_key, log.answered_key, log.terms, log.trade_date, log.ref_execution_id FROM execution_logs AS log
     WHERE (NULL::uuid IS NULL OR log.order_id = NULL::uuid)
         AND (NULL::action_enum[] IS NULL OR log.action = ANY (NULL::action_enum[]))
@@ -746,7 +753,7 @@ SELECT act_as('ca201000000040008000000000000003'::uuid, NULL), set_config('state
     ORDER BY log.sequence ASC
     LIMIT 2::bigint
 -- as blotter_trader:
-SELECT act_as('ca201000000040008000000000000003'::uuid, NULL), set_config('statement_timeout', '30000ms', true);SELECT last_sequence FROM trader_sequences WHERE trader_id = 'ca201000000040008000000000000003'::uuid::uuid;
+SELECT act_as('ca201000000040008000000000000003'::uuid, NULL, NULL), set_config('statement_timeout', '30000ms', true);SELECT last_sequence FROM trader_sequences WHERE trader_id = 'ca201000000040008000000000000003'::uuid::uuid;
     SELECT log.id, log.trader_id, log.order_id, log.sequence, log.action, log.status, log.refused, log.timestamp, log.created_at, log.reason, log.retry_attempt, log.error_code, log.actor, log.request_id, log.login, log.report_id, log.client_order_id, log.symbol, log.side, log.order_type, log.quantity, log.price, log.stop_loss, log.take_profit, log.expires_at, log.order_created_at, log.filled_quantity, log.filled_notional, log.venue, log.fill_id, log.execution_id, log.fill_quantity, log.fill_price, log.fill_commission, log.excess_quantity, log.stop_price, log.time_in_force, log.account, log.labels, log.parent_order_id, log.currency, log.security_id, log.security_id_source, log.short_sale, log.exempt_from_cancel_timer, log.at_venue, log.status_reason, log.pending_kind, log.pending_key, log.pending_terms, log.request_key, log.answered_key, log.terms, log.trade_date, log.ref_execution_id FROM execution_logs AS log
     WHERE log.trader_id = 'ca201000000040008000000000000003'::uuid::uuid AND log.sequence > 0::bigint AND 
     (NULL::uuid[] IS NULL OR log.trader_id = ANY (NULL::uuid[]))
@@ -758,8 +765,13 @@ SELECT act_as('ca201000000040008000000000000003'::uuid, NULL), set_config('state
 
     ORDER BY log.sequence
     LIMIT 500::bigint
+-- as blotter_execution:
+SELECT act_as(NULL, NULL, NULL), set_config('statement_timeout', '30000ms', true);
+    SELECT trader_id, last_sequence FROM trader_sequences
+    WHERE trader_id = ANY ('{ca201000000040008000000000000003}'::uuid[]::uuid[]) AND last_sequence IS NOT NULL
+;SELECT coalesce((SELECT size FROM ledger_head), 0)
 -- as blotter_compliance:
-SELECT act_as(NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);INSERT INTO audit_accesses (actor, request_id, method, request) VALUES ('compliance', 'd1e2e8dc-2ecd-4954-af36-d2992a588af9', '/blotter.audit.v1.AuditService/ListExecutionLogs', '{"page_size": 1}'::jsonb);
+SELECT act_as(NULL, NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);INSERT INTO audit_accesses (actor, request_id, method, request) VALUES ('compliance', 'b2021ac5-df9e-44d4-b5d2-0c92ce175fcf', '/blotter.audit.v1.AuditService/ListExecutionLogs', '{"page_size": 1}'::jsonb);
     SELECT log.id, log.trader_id, log.order_id, log.sequence, log.action, log.status, log.refused, log.timestamp, log.created_at, log.reason, log.retry_attempt, log.error_code, log.actor, log.request_id, log.login, log.report_id, log.client_order_id, log.symbol, log.side, log.order_type, log.quantity, log.price, log.stop_loss, log.take_profit, log.expires_at, log.order_created_at, log.filled_quantity, log.filled_notional, log.venue, log.fill_id, log.execution_id, log.fill_quantity, log.fill_price, log.fill_commission, log.excess_quantity, log.stop_price, log.time_in_force, log.account, log.labels, log.parent_order_id, log.currency, log.security_id, log.security_id_source, log.short_sale, log.exempt_from_cancel_timer, log.at_venue, log.status_reason, log.pending_kind, log.pending_key, log.pending_terms, log.request_key, log.answered_key, log.terms, log.trade_date, log.ref_execution_id FROM execution_logs AS log
     WHERE (NULL::uuid IS NULL OR log.order_id = NULL::uuid)
         AND (NULL::action_enum[] IS NULL OR log.action = ANY (NULL::action_enum[]))
@@ -769,7 +781,7 @@ SELECT act_as(NULL, NULL), set_config('statement_timeout', '30000ms', true), set
     ORDER BY log.timestamp ASC, log.trader_id ASC, log.sequence ASC
     LIMIT 2::bigint
 -- as blotter_compliance:
-SELECT act_as(NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);INSERT INTO audit_accesses (actor, request_id, method, request) VALUES ('compliance', '7a406fb3-f379-4298-82a2-299ed26378d0', '/blotter.audit.v1.AuditService/ListExecutionLogs', '{"page_size": 1, "page_token": "MWc67KqRv2Mloqp9aDIwMTItMDYtMjFUMTM6MzA6MDAuMDA0MjQxKzAwOjAwfGNhMjAxMDAwLTAwMDAtNDAwMC04MDAwLTAwMDAwMDAwMDAwM3w2"}'::jsonb);
+SELECT act_as(NULL, NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);INSERT INTO audit_accesses (actor, request_id, method, request) VALUES ('compliance', '3383847d-1049-401f-bc47-170ecfea94aa', '/blotter.audit.v1.AuditService/ListExecutionLogs', '{"page_size": 1, "page_token": "MWc67KqRv2Mloqp9aDIwMTItMDYtMjFUMTM6MzA6MDAuMDA0MjQxKzAwOjAwfGNhMjAxMDAwLTAwMDAtNDAwMC04MDAwLTAwMDAwMDAwMDAwM3w2"}'::jsonb);
     SELECT log.id, log.trader_id, log.order_id, log.sequence, log.action, log.status, log.refused, log.timestamp, log.created_at, log.reason, log.retry_attempt, log.error_code, log.actor, log.request_id, log.login, log.report_id, log.client_order_id, log.symbol, log.side, log.order_type, log.quantity, log.price, log.stop_loss, log.take_profit, log.expires_at, log.order_created_at, log.filled_quantity, log.filled_notional, log.venue, log.fill_id, log.execution_id, log.fill_quantity, log.fill_price, log.fill_commission, log.excess_quantity, log.stop_price, log.time_in_force, log.account, log.labels, log.parent_order_id, log.currency, log.security_id, log.security_id_source, log.short_sale, log.exempt_from_cancel_timer, log.at_venue, log.status_reason, log.pending_kind, log.pending_key, log.pending_terms, log.request_key, log.answered_key, log.terms, log.trade_date, log.ref_execution_id FROM execution_logs AS log
     WHERE (NULL::uuid IS NULL OR log.order_id = NULL::uuid)
         AND (NULL::action_enum[] IS NULL OR log.action = ANY (NULL::action_enum[]))
@@ -779,7 +791,7 @@ SELECT act_as(NULL, NULL), set_config('statement_timeout', '30000ms', true), set
     ORDER BY log.timestamp ASC, log.trader_id ASC, log.sequence ASC
     LIMIT 2::bigint
 -- as blotter_compliance:
-SELECT act_as(NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);INSERT INTO audit_accesses (actor, request_id, method, request) VALUES ('compliance', '44f34ae3-7b1c-42c7-9566-ea211c53f74e', '/blotter.audit.v1.AuditService/StreamExecutionLogs', '{"follow": true}'::jsonb);SELECT coalesce((SELECT size FROM ledger_head), 0);
+SELECT act_as(NULL, NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);INSERT INTO audit_accesses (actor, request_id, method, request) VALUES ('compliance', 'd926fe13-0177-4ca1-901c-9ee2c6232c18', '/blotter.audit.v1.AuditService/StreamExecutionLogs', '{"follow": true}'::jsonb);SELECT coalesce((SELECT size FROM ledger_head), 0);
     SELECT entry.position, log.id, log.trader_id, log.order_id, log.sequence, log.action, log.status, log.refused, log.timestamp, log.created_at, log.reason, log.retry_attempt, log.error_code, log.actor, log.request_id, log.login, log.report_id, log.client_order_id, log.symbol, log.side, log.order_type, log.quantity, log.price, log.stop_loss, log.take_profit, log.expires_at, log.order_created_at, log.filled_quantity, log.filled_notional, log.venue, log.fill_id, log.execution_id, log.fill_quantity, log.fill_price, log.fill_commission, log.excess_quantity, log.stop_price, log.time_in_force, log.account, log.labels, log.parent_order_id, log.currency, log.security_id, log.security_id_source, log.short_sale, log.exempt_from_cancel_timer, log.at_venue, log.status_reason, log.pending_kind, log.pending_key, log.pending_terms, log.request_key, log.answered_key, log.terms, log.trade_date, log.ref_execution_id
     FROM ledger_entries AS entry
     JOIN execution_logs AS log ON log.trader_id = entry.trader_id AND log.sequence = entry.sequence
@@ -794,7 +806,7 @@ SELECT act_as(NULL, NULL), set_config('statement_timeout', '30000ms', true), set
     ORDER BY entry.position
     LIMIT 500::bigint
 -- as blotter_compliance:
-SELECT act_as(NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);INSERT INTO audit_accesses (actor, request_id, method, request) VALUES ('compliance', '01ef1349-38e9-4956-9c5f-06661dc998a4', '/blotter.audit.v1.AuditService/GetOrderAsOf', '{"order_id": "{order:filled}", "position": "3"}'::jsonb);
+SELECT act_as(NULL, NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);INSERT INTO audit_accesses (actor, request_id, method, request) VALUES ('compliance', 'fd250e74-2dd7-4d89-a4d3-447c7bfce603', '/blotter.audit.v1.AuditService/GetOrderAsOf', '{"order_id": "{order:filled}", "position": "3"}'::jsonb);
     SELECT entry.position, log.id, log.trader_id, log.order_id, log.sequence, log.action, log.status, log.refused, log.timestamp, log.created_at, log.reason, log.retry_attempt, log.error_code, log.actor, log.request_id, log.login, log.report_id, log.client_order_id, log.symbol, log.side, log.order_type, log.quantity, log.price, log.stop_loss, log.take_profit, log.expires_at, log.order_created_at, log.filled_quantity, log.filled_notional, log.venue, log.fill_id, log.execution_id, log.fill_quantity, log.fill_price, log.fill_commission, log.excess_quantity, log.stop_price, log.time_in_force, log.account, log.labels, log.parent_order_id, log.currency, log.security_id, log.security_id_source, log.short_sale, log.exempt_from_cancel_timer, log.at_venue, log.status_reason, log.pending_kind, log.pending_key, log.pending_terms, log.request_key, log.answered_key, log.terms, log.trade_date, log.ref_execution_id
     FROM execution_logs AS log
     LEFT JOIN ledger_entries AS entry ON entry.trader_id = log.trader_id AND entry.sequence = log.sequence
@@ -805,7 +817,7 @@ SELECT act_as(NULL, NULL), set_config('statement_timeout', '30000ms', true), set
     LIMIT 1
 ;SELECT coalesce((SELECT size FROM ledger_head), 0)
 -- as blotter_compliance:
-SELECT act_as(NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);INSERT INTO audit_accesses (actor, request_id, method, request) VALUES ('compliance', '3f4ae1b1-f569-4b75-a33a-8cd682040b75', '/blotter.audit.v1.AuditService/GetOrderAsOf', '{"order_id": "{order:filled}", "time": "2100-01-01T00:00:00Z"}'::jsonb);
+SELECT act_as(NULL, NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);INSERT INTO audit_accesses (actor, request_id, method, request) VALUES ('compliance', 'e3720416-8e1a-4333-98e1-c63df9575797', '/blotter.audit.v1.AuditService/GetOrderAsOf', '{"order_id": "{order:filled}", "time": "2100-01-01T00:00:00Z"}'::jsonb);
     SELECT entry.position, log.id, log.trader_id, log.order_id, log.sequence, log.action, log.status, log.refused, log.timestamp, log.created_at, log.reason, log.retry_attempt, log.error_code, log.actor, log.request_id, log.login, log.report_id, log.client_order_id, log.symbol, log.side, log.order_type, log.quantity, log.price, log.stop_loss, log.take_profit, log.expires_at, log.order_created_at, log.filled_quantity, log.filled_notional, log.venue, log.fill_id, log.execution_id, log.fill_quantity, log.fill_price, log.fill_commission, log.excess_quantity, log.stop_price, log.time_in_force, log.account, log.labels, log.parent_order_id, log.currency, log.security_id, log.security_id_source, log.short_sale, log.exempt_from_cancel_timer, log.at_venue, log.status_reason, log.pending_kind, log.pending_key, log.pending_terms, log.request_key, log.answered_key, log.terms, log.trade_date, log.ref_execution_id
     FROM execution_logs AS log
     LEFT JOIN ledger_entries AS entry ON entry.trader_id = log.trader_id AND entry.sequence = log.sequence
@@ -816,7 +828,7 @@ SELECT act_as(NULL, NULL), set_config('statement_timeout', '30000ms', true), set
     LIMIT 1
 ;SELECT coalesce((SELECT size FROM ledger_head), 0)
 -- as blotter_compliance:
-SELECT act_as(NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);INSERT INTO audit_accesses (actor, request_id, method, request) VALUES ('compliance', '5fcf4759-78d7-47f8-8856-201d34edf37f', '/blotter.audit.v1.AuditService/ReconcileOrders', '{}'::jsonb);
+SELECT act_as(NULL, NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);INSERT INTO audit_accesses (actor, request_id, method, request) VALUES ('compliance', 'bc1f28f8-deec-4dc8-9dc1-e5af7b887581', '/blotter.audit.v1.AuditService/ReconcileOrders', '{}'::jsonb);
     SELECT id FROM traders WHERE NULL::uuid IS NULL OR id = NULL
     UNION SELECT DISTINCT trader_id FROM execution_logs WHERE NULL::uuid IS NULL
     UNION SELECT DISTINCT trader_id FROM orders WHERE NULL::uuid IS NULL
@@ -825,9 +837,9 @@ SELECT act_as(NULL, NULL), set_config('statement_timeout', '30000ms', true), set
     UNION SELECT DISTINCT trader_id FROM ledger_entries WHERE NULL::uuid IS NULL AND trader_id IS NOT NULL
     ORDER BY 1
 -- as blotter_compliance:
-SELECT act_as(NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT coalesce((SELECT size FROM ledger_head), 0), (SELECT max(size) FROM ledger_checkpoints)
+SELECT act_as(NULL, NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT coalesce((SELECT size FROM ledger_head), 0), (SELECT max(size) FROM ledger_checkpoints)
 -- as blotter_compliance:
-SELECT act_as(NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);INSERT INTO audit_accesses (actor, request_id, method, request) VALUES ('compliance', '4f7fa4ba-5620-44d5-a96d-4852e6df6741', '/blotter.audit.v1.AuditService/ReconcileOrders', '{"trader_id": "ca201000-0000-4000-8000-000000000003"}'::jsonb);
+SELECT act_as(NULL, NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);INSERT INTO audit_accesses (actor, request_id, method, request) VALUES ('compliance', '40f84f39-dc24-4c9c-b959-61e336d6b811', '/blotter.audit.v1.AuditService/ReconcileOrders', '{"trader_id": "ca201000-0000-4000-8000-000000000003"}'::jsonb);
     SELECT id FROM traders WHERE 'ca201000000040008000000000000003'::uuid::uuid IS NULL OR id = 'ca201000000040008000000000000003'::uuid
     UNION SELECT DISTINCT trader_id FROM execution_logs WHERE 'ca201000000040008000000000000003'::uuid::uuid IS NULL
     UNION SELECT DISTINCT trader_id FROM orders WHERE 'ca201000000040008000000000000003'::uuid::uuid IS NULL
@@ -836,7 +848,7 @@ SELECT act_as(NULL, NULL), set_config('statement_timeout', '30000ms', true), set
     UNION SELECT DISTINCT trader_id FROM ledger_entries WHERE 'ca201000000040008000000000000003'::uuid::uuid IS NULL AND trader_id IS NOT NULL
     ORDER BY 1
 -- as blotter_compliance:
-SELECT act_as(NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT * FROM (
+SELECT act_as(NULL, NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT * FROM (
         SELECT o.trader_id, o.id, NULL::uuid, NULL::uuid, o.last_sequence, NULL::bigint,
                'its newest log is ' || coalesce(l.sequence::text, 'missing')
         FROM orders AS o 
@@ -848,19 +860,19 @@ SELECT act_as(NULL, NULL), set_config('statement_timeout', '30000ms', true), set
         WHERE o.trader_id = 'ca201000000040008000000000000003'::uuid AND (NULL::timestamptz IS NULL OR o.created_at >= NULL) AND (NULL::timestamptz IS NULL OR o.created_at < NULL) AND l.sequence IS DISTINCT FROM o.last_sequence
         ) AS found LIMIT 1001
 -- as blotter_compliance:
-SELECT act_as(NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);INSERT INTO audit_accesses (actor, request_id, method, request) VALUES ('compliance', '8463b49c-11ad-4977-bbca-c17f277f8ad3', '/blotter.audit.v1.AuditService/GetCheckpoint', '{}'::jsonb);
+SELECT act_as(NULL, NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);INSERT INTO audit_accesses (actor, request_id, method, request) VALUES ('compliance', '1cd020a2-17ed-4d83-8bf5-7ffced89f541', '/blotter.audit.v1.AuditService/GetCheckpoint', '{}'::jsonb);
     SELECT size, root_hash, note, created_at,
         ARRAY(SELECT signature FROM ledger_cosignatures WHERE size = ledger_checkpoints.size ORDER BY witness)
     FROM ledger_checkpoints ORDER BY size DESC LIMIT 1
 -- as blotter_compliance:
-SELECT act_as(NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);INSERT INTO audit_accesses (actor, request_id, method, request) VALUES ('compliance', '4ca1105f-b867-4d98-9890-3354b36b4a76', '/blotter.audit.v1.AuditService/GetCheckpoint', '{"tree_size": "36"}'::jsonb);
+SELECT act_as(NULL, NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);INSERT INTO audit_accesses (actor, request_id, method, request) VALUES ('compliance', '82915e08-3362-4de4-b06e-d780f998cf28', '/blotter.audit.v1.AuditService/GetCheckpoint', '{"tree_size": "36"}'::jsonb);
     SELECT size, root_hash, note, created_at,
         ARRAY(SELECT signature FROM ledger_cosignatures WHERE size = ledger_checkpoints.size ORDER BY witness)
     FROM ledger_checkpoints WHERE size = 36
 -- as blotter_compliance:
-SELECT act_as(NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);INSERT INTO audit_accesses (actor, request_id, method, request) VALUES ('compliance', '8ba720ab-4da6-4b7d-be17-fa079b8bd12c', '/blotter.audit.v1.AuditService/GetInclusionProof', '{"position": "1"}'::jsonb);SELECT coalesce((SELECT size FROM ledger_head), 0), coalesce((SELECT max(size) FROM ledger_checkpoints), 0);SELECT position, leaf FROM ledger_entries WHERE position = 1
+SELECT act_as(NULL, NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);INSERT INTO audit_accesses (actor, request_id, method, request) VALUES ('compliance', '50aa8a5f-fc4b-4c07-a047-56b595320f32', '/blotter.audit.v1.AuditService/GetInclusionProof', '{"position": "1"}'::jsonb);SELECT coalesce((SELECT size FROM ledger_head), 0), coalesce((SELECT max(size) FROM ledger_checkpoints), 0);SELECT position, leaf FROM ledger_entries WHERE position = 1
 -- as blotter_compliance:
-SELECT act_as(NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);
+SELECT act_as(NULL, NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);
     SELECT tile.level, tile.index, CASE
         WHEN tile.width = 256 THEN (
             SELECT hashes FROM ledger_tiles WHERE level = tile.level AND tile_index = tile.index)
@@ -878,21 +890,21 @@ SELECT act_as(NULL, NULL), set_config('statement_timeout', '30000ms', true), set
         ARRAY(SELECT signature FROM ledger_cosignatures WHERE size = ledger_checkpoints.size ORDER BY witness)
     FROM ledger_checkpoints WHERE size = 37
 -- as blotter_compliance:
-SELECT act_as(NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);INSERT INTO audit_accesses (actor, request_id, method, request) VALUES ('compliance', '4e9b0df9-5807-4042-9be9-309bcb2bf8e2', '/blotter.audit.v1.AuditService/GetInclusionProof', '{"log_id": "ab2582b9-ba91-4479-abec-346d655a6161"}'::jsonb);SELECT coalesce((SELECT size FROM ledger_head), 0), coalesce((SELECT max(size) FROM ledger_checkpoints), 0);
+SELECT act_as(NULL, NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);INSERT INTO audit_accesses (actor, request_id, method, request) VALUES ('compliance', '4b8fd8f6-f6ac-40be-941e-1bf518c52f42', '/blotter.audit.v1.AuditService/GetInclusionProof', '{"log_id": "d5a4a909-6b65-4d89-8a83-03c809701fc4"}'::jsonb);SELECT coalesce((SELECT size FROM ledger_head), 0), coalesce((SELECT max(size) FROM ledger_checkpoints), 0);
     SELECT position, leaf FROM execution_logs LEFT JOIN ledger_entries USING (trader_id, sequence)
-    WHERE execution_logs.id = 'ab2582b9ba914479abec346d655a6161'::uuid
+    WHERE execution_logs.id = 'd5a4a9096b654d898a8303c809701fc4'::uuid
 -- as blotter_compliance:
-SELECT act_as(NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);INSERT INTO audit_accesses (actor, request_id, method, request) VALUES ('compliance', 'bfd0f72f-90da-469d-a6e6-a8921b3db21c', '/blotter.audit.v1.AuditService/GetConsistencyProof', '{"old_tree_size": "36"}'::jsonb);SELECT coalesce((SELECT size FROM ledger_head), 0), coalesce((SELECT max(size) FROM ledger_checkpoints), 0)
+SELECT act_as(NULL, NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);INSERT INTO audit_accesses (actor, request_id, method, request) VALUES ('compliance', '42ef274d-6200-4069-95a0-490435fe7797', '/blotter.audit.v1.AuditService/GetConsistencyProof', '{"old_tree_size": "36"}'::jsonb);SELECT coalesce((SELECT size FROM ledger_head), 0), coalesce((SELECT max(size) FROM ledger_checkpoints), 0)
 -- as blotter_compliance:
-SELECT act_as(NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);INSERT INTO audit_accesses (actor, request_id, method, request) VALUES ('compliance', '5ae97cc9-ac05-47df-a07e-db91e0b78723', '/blotter.audit.v1.AuditService/ExportExecutionLogs', '{}'::jsonb);
+SELECT act_as(NULL, NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);INSERT INTO audit_accesses (actor, request_id, method, request) VALUES ('compliance', 'e40d6b6b-4393-4f1a-b346-2fb60b9fb8a3', '/blotter.audit.v1.AuditService/ExportExecutionLogs', '{}'::jsonb);
     SELECT size, root_hash, note, created_at,
         ARRAY(SELECT signature FROM ledger_cosignatures WHERE size = ledger_checkpoints.size ORDER BY witness)
     FROM ledger_checkpoints ORDER BY size DESC LIMIT 1
 -- as blotter_compliance:
-SELECT act_as(NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);
+SELECT act_as(NULL, NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);
     SELECT leaf FROM ledger_entries WHERE position >= 0 AND position < 37 ORDER BY position
 -- as blotter_compliance:
-SELECT act_as(NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);INSERT INTO audit_accesses (actor, request_id, method, request) VALUES ('compliance', '12af6b2e-cf39-4eac-b89a-b896e62e3a2b', '/blotter.audit.v1.AuditService/ListAuditAccess', '{"page_size": 1}'::jsonb);
+SELECT act_as(NULL, NULL, NULL), set_config('statement_timeout', '30000ms', true), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);INSERT INTO audit_accesses (actor, request_id, method, request) VALUES ('compliance', '61ca2485-79b4-415c-a1a6-00f7b4567dff', '/blotter.audit.v1.AuditService/ListAuditAccess', '{"page_size": 1}'::jsonb);
     SELECT id, accessed_at, actor, login, request_id, method, request::text FROM audit_accesses
     WHERE (NULL::timestamptz IS NULL OR accessed_at >= NULL::timestamptz) AND (NULL::timestamptz IS NULL OR accessed_at < NULL::timestamptz)
         AND (NULL::varchar IS NULL OR actor = NULL::varchar)
@@ -900,13 +912,13 @@ SELECT act_as(NULL, NULL), set_config('statement_timeout', '30000ms', true), set
     ORDER BY id DESC
     LIMIT 2::bigint
 -- as blotter_execution:
-SELECT act_as(NULL, NULL);
+SELECT act_as(NULL, NULL, NULL);
     SELECT DISTINCT orders.trader_id FROM orders
     WHERE status IN ('PENDING', 'PARTIAL') AND pending_kind IS NULL AND NOT expiry_requested
         AND orders.expires_at <= now()
     ORDER BY orders.trader_id
 ;SELECT trader_id FROM cancel_timers WHERE fires_at <= now() ORDER BY trader_id
 -- as blotter_execution:
-SELECT act_as(NULL, NULL), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT set_config('lock_timeout', '200ms', true);SELECT act_as('ca201000000040008000000000000003'::uuid);SELECT order_id, requested FROM expire_orders('due', 1000)
+SELECT act_as(NULL, NULL, NULL), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT set_config('lock_timeout', '200ms', true);SELECT act_as('ca201000000040008000000000000003'::uuid, NULL, NULL);SELECT order_id, requested FROM expire_orders('due', 1000)
 -- as blotter_execution:
-SELECT act_as(NULL, NULL), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT set_config('lock_timeout', '200ms', true);SELECT act_as('ca201000000040008000000000000003'::uuid);SELECT order_id, requested FROM fire_cancel_timer('due', 1000)
+SELECT act_as(NULL, NULL, NULL), set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);SELECT set_config('lock_timeout', '200ms', true);SELECT act_as('ca201000000040008000000000000003'::uuid, NULL, NULL);SELECT order_id, requested FROM fire_cancel_timer('due', 1000)
