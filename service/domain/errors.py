@@ -124,7 +124,7 @@ class PrincipalDisabled(BlotterError):
     """A principal whose calls are refused, or that has become another caller while its stream was open."""
 
     reason = "PRINCIPAL_DISABLED"
-    sentence = "The principal is disabled, or was changed while the stream was open."
+    sentence = "The principal is disabled."
 
 
 class IdentityUnavailable(BlotterError):

@@ -64,6 +64,8 @@ class Caller:
     certificate: ClientCertificate | None = None
     key_id: str | None = None
     """The digest of the issuer's key that verified the token."""
+    principal: Principal | None = None
+    """What the verified subject may call as; None: nothing was verified."""
 
     @property
     def key(self) -> CallerKey:
@@ -73,18 +75,13 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """What the subject of a token or a client certificate may call as. `actor` None: the subject names the actor."""
+    """What a verified subject may call as. `actor` None: a claim of the token, or the subject, names it."""
 
     kind: CallerKind
     trader_id: UUID | None = None
     desk_id: UUID | None = None
     actor: str | None = None
     disabled: bool = False
-
-    def is_still(self, caller: Caller) -> bool:
-        """Return whether the caller would be accepted as what it was accepted before."""
-        same = (self.kind, self.trader_id, self.desk_id) == (caller.kind, caller.trader_id, caller.desk_id)
-        return same and not self.disabled
 
 
 UUID_TEXT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)

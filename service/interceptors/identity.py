@@ -109,6 +109,7 @@ def verified_caller(
         expires_at=min(ends),
         certificate=certificate,
         key_id=verified.key_id,
+        principal=principal,
     )
 
 

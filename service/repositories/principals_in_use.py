@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 from uuid import uuid4
@@ -15,6 +16,11 @@ _READ = """
 """
 
 
+_KINDS = {kind.value for kind in CallerKind}
+
+log = logging.getLogger("blotter.authentication")
+
+
 class PrincipalsInUse:
     """The principals of one issuer; `mtls` is the issuer of certificates."""
 
@@ -23,6 +29,7 @@ class PrincipalsInUse:
         self._database = database
         self._issuer = issuer
         self._seconds = seconds
+        self._unread: set[str] = set()
 
     async def read(self, subjects: list[str]) -> Mapping[str, Principal]:
         """Return the principals that exist, by subject. Raises a BlotterError."""
@@ -30,4 +37,20 @@ class PrincipalsInUse:
             CallerKind.EXECUTION, None, "blotter", f"principals-{uuid4()}", time.monotonic() + self._seconds
         )
         [rows] = await self._database.run(caller, Statement(_READ, {"issuer": self._issuer, "subjects": subjects}))
-        return {subject: Principal(CallerKind(kind), *rest) for subject, kind, *rest in rows}
+        return {
+            subject: Principal(CallerKind(kind), *rest) for subject, kind, *rest in rows if self._is_kind(kind, subject)
+        }
+
+    def _is_kind(self, kind: str, subject: str) -> bool:
+        """Return whether this release knows a kind. One that it does not know, of a later one, is logged once."""
+        if kind in _KINDS:
+            return True
+        if kind not in self._unread:
+            self._unread.add(kind)
+            log.error(
+                "The principal %s has the kind %s, which this release does not know: its callers are refused as "
+                "unknown. Upgrade the service, or disable the principal.",
+                subject,
+                kind,
+            )
+        return False

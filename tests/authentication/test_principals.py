@@ -99,10 +99,11 @@ async def test_the_table_decides_and_the_claims_do_not(database: Database) -> No
 
 async def test_a_disabled_or_changed_principal_is_refused_at_once_and_its_streams_end(database: Database) -> None:
     issuer = Issuer()
-    for subject in ("ada", "ben", "cyd"):
+    subjects = ("ada", "ben", "cyd", "dot")
+    for subject in subjects:
         register(database, subject, "trader", trader=ALICE)
     async with serving_tokens(database, issuer, jwt_trust_claims=False) as server:
-        tokens = {subject: bearer(issuer.signed(claims(sub=subject))) for subject in ("ada", "ben", "cyd")}
+        tokens = {subject: bearer(issuer.signed(claims(sub=subject))) for subject in subjects}
         watches = {
             subject: Watch(server.orders.WatchOrders(watch_pb2.WatchOrdersRequest(), metadata=token))
             for subject, token in tokens.items()
@@ -111,9 +112,11 @@ async def test_a_disabled_or_changed_principal_is_refused_at_once_and_its_stream
             await watch.until_snapshot()
         principals(database, "UPDATE principals SET disabled_at = now() WHERE subject = 'ada'")
         principals(database, f"UPDATE principals SET trader_id = '{BOB}' WHERE subject = 'ben'")
-        for subject in ("ada", "ben"):
+        principals(database, "UPDATE principals SET actor = 'desk' WHERE subject = 'dot'")
+        for subject in ("ada", "ben", "dot"):
             error = await ended(watches[subject])
             assert (error.code(), reason_of(error)) == (DENIED, "PRINCIPAL_DISABLED")
+            assert ("was changed" in str(error.details())) is (subject != "ada")
             assert info_of(error).metadata["resume_token"] == watches[subject].token
         assert await reason(submit(server, tokens["ada"])) == "PRINCIPAL_DISABLED"
         assert (await submit(server, tokens["ben"])).order.trader_id == str(BOB)
@@ -122,8 +125,32 @@ async def test_a_disabled_or_changed_principal_is_refused_at_once_and_its_stream
         principals(database, "UPDATE principals SET disabled_at = NULL WHERE subject = 'ada'")
         await becomes("OK", lambda: submit(server, tokens["ada"]))
         principals(database, "DELETE FROM principals WHERE subject = 'cyd'")
-        assert reason_of(await ended(watches["cyd"])) == "PRINCIPAL_DISABLED"
+        assert reason_of(await ended(watches["cyd"])) == "UNKNOWN_PRINCIPAL"
         await becomes("UNKNOWN_PRINCIPAL", lambda: submit(server, tokens["cyd"]))
+
+
+async def test_a_table_that_cannot_be_read_or_has_a_kind_of_a_later_release_stops_nobody_else(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    issuer = Issuer()
+    register(database, "ada", "trader", trader=ALICE)
+    async with serving_tokens(database, issuer, jwt_trust_claims=False) as server:
+        ada, new = bearer(issuer.signed(claims(sub="ada"))), bearer(issuer.signed(claims(sub="new")))
+        await submit(server, ada)
+        with caplog.at_level("WARNING", logger="blotter.authentication"):
+            principals(database, "REVOKE SELECT ON principals FROM blotter_execution")
+            await becomes("IDENTITY_UNAVAILABLE", lambda: submit(server, new))
+            await submit(server, ada)
+            principals(database, "GRANT SELECT ON principals TO blotter_execution")
+            await becomes("UNKNOWN_PRINCIPAL", lambda: submit(server, new))
+            principals(database, "ALTER TABLE principals DROP CONSTRAINT ck_principals_kind")
+            register(database, "robot", "robot")
+            for _ in range(2):
+                assert await reason(submit(server, bearer(issuer.signed(claims(sub="robot"))))) == "UNKNOWN_PRINCIPAL"
+            await submit(server, ada)
+    assert [record.levelname for record in caplog.records] == ["WARNING", "ERROR"]
+    assert "SQLSTATE 42501" in caplog.text
+    assert "The principal robot has the kind robot" in caplog.text
 
 
 async def test_a_caller_that_is_disabled_before_its_request_arrives_is_refused(

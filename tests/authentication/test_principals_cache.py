@@ -4,11 +4,12 @@ import asyncio
 import time
 from collections.abc import Mapping
 
+import psycopg
 import pytest
 
 from service.authentication import principals as module
 from service.authentication.principals import Principals
-from service.domain.errors import BlotterError, DatabaseUnavailable
+from service.domain.errors import BlotterError, DatabaseUnavailable, UnknownPrincipal
 from service.domain.identity import Caller, CallerKind, Principal
 
 EXECUTION = Principal(CallerKind.EXECUTION)
@@ -21,6 +22,7 @@ class Table:
         self.rows = rows
         self.reads: list[list[str]] = []
         self.away = False
+        self.broken = False
         self.answering = asyncio.Event()
         self.answering.set()
 
@@ -31,6 +33,8 @@ class Table:
         await self.answering.wait()
         if self.away:
             raise DatabaseUnavailable
+        if self.broken:
+            raise psycopg.errors.InsufficientPrivilege
         return found
 
 
@@ -113,7 +117,7 @@ async def test_a_read_that_began_earlier_does_not_undo_what_a_later_one_has_foun
 
 def caller(subject: str) -> Caller:
     """A gateway that was accepted before."""
-    return Caller(CallerKind.EXECUTION, None, subject, "request", subject=subject)
+    return Caller(CallerKind.EXECUTION, None, subject, "request", subject=subject, principal=EXECUTION)
 
 
 async def test_only_current_subjects_are_read_again_and_those_of_streams_always_are(
@@ -138,4 +142,50 @@ async def test_the_subjects_that_are_kept_are_bounded(monkeypatch: pytest.Monkey
     principals = Principals(table.read, 60, list)
     for number in range(100):
         assert await outcome(principals, f"stranger-{number}") == "UNKNOWN_PRINCIPAL"
-    assert len(principals._known) == 10
+    assert len(principals._absent) == 10
+
+
+async def test_no_number_of_other_subjects_displaces_one_that_has_a_principal_or_an_open_stream(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "MOST_KEPT", 10)
+    table = Table(**{f"gateway-{number}": EXECUTION for number in range(50)})
+    principals = Principals(table.read, 60, lambda: ["gateway-0"])
+    for number in range(50):
+        assert await outcome(principals, f"gateway-{number}") == "execution"
+        assert await outcome(principals, f"stranger-{number}") == "UNKNOWN_PRINCIPAL"
+    assert set(principals._found) == {"gateway-0", *(f"gateway-{number}" for number in range(41, 50))}
+    del table.rows["gateway-0"]
+    await principals.refresh()
+    for number in range(50, 100):
+        await outcome(principals, f"stranger-{number}")
+    assert isinstance(principals.refusal(caller("gateway-0")), UnknownPrincipal)
+
+
+async def test_any_error_of_a_read_is_logged_once_and_leaves_nothing_behind(caplog: pytest.LogCaptureFixture) -> None:
+    table = Table(gateway=EXECUTION)
+    principals = Principals(table.read, 60, list)
+    table.broken = True
+    for subject in ("gateway", "stranger", "gateway"):
+        assert await outcome(principals, subject) == "IDENTITY_UNAVAILABLE"
+    await principals.refresh()
+    assert caplog.text.count("The principals cannot be read") == 1
+    table.broken = False
+    assert await outcome(principals, "gateway") == "execution"
+    assert await outcome(principals, "stranger") == "UNKNOWN_PRINCIPAL"
+
+
+async def test_a_principal_that_is_too_old_is_not_believed_when_the_deadline_ends_the_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    table = Table(gateway=EXECUTION)
+    principals = Principals(table.read, 0.0, list)
+    for subject in ("gateway", "stranger"):
+        await outcome(principals, subject)
+    table.answering.clear()
+    assert await outcome(principals, "gateway", seconds=0) == "execution"  # read within the last minute
+    assert await outcome(principals, "stranger", seconds=0) == "IDENTITY_UNAVAILABLE"
+    monkeypatch.setattr(module, "LAST_KNOWN_SECONDS", 0)
+    assert await outcome(principals, "gateway", seconds=0) == "IDENTITY_UNAVAILABLE"
+    table.answering.set()
+    assert await outcome(principals, "gateway") == "execution"
