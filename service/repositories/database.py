@@ -42,7 +42,7 @@ _ACT_AS_ALONE = f"SELECT {_ACT_AS}"
 
 def act_as(trader_id: UUID | None) -> Statement:
     """Return the statement that sets the trader for the rest of the transaction. It is signed when it is sent."""
-    return Statement(_ACT_AS_ALONE, {"trader_id": trader_id, "desk_id": None})
+    return Statement(_ACT_AS_ALONE, {"trader_id": trader_id, "desk_id": None, "identity": None})
 
 
 MAY_BE_DONE = "The database did not answer, and the work may have been done; repeat the call with the same key."
