@@ -26,7 +26,6 @@ from service.domain.identity import CallerKind
 from service.expiry import Expiry
 from service.identification import identification
 from service.interceptors.admission import Admission
-from service.interceptors.arrival import Arrival
 from service.interceptors.backpressure import Backpressure
 from service.interceptors.errors import Errors
 from service.interceptors.identity import Identity
@@ -165,10 +164,9 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
                 Telemetry(metrics, traces, settings.log_calls, settings.log_slow_ms / 1000),
                 Errors(),
                 admission,
+                Requests(),
                 Identity(callers.authentication, metrics, certificates=callers.certificates),
                 Permissions(),
-                Requests(),
-                Arrival(callers.authentication),
                 *_limits(settings, metrics),
                 StreamStarts(settings.log_calls),
                 backpressure,

@@ -6,6 +6,8 @@ these keys itself.
 
 from __future__ import annotations
 
+import base64
+import json
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -13,11 +15,14 @@ from dataclasses import replace
 from typing import Any, cast
 from uuid import UUID
 
+from google.protobuf.json_format import MessageToDict, SerializeToJsonError
+from google.protobuf.message import Message
+
 from service.authentication.certificates import certificate_of
 from service.authentication.verified import Authentication, Credentials
 from service.authentication.verified import Identity as VerifiedIdentity
 from service.domain.errors import BlotterError, FieldViolation, IdentityMalformed, IdentityMissing, InvalidRequest
-from service.domain.identity import CALLER, UUID_TEXT, Caller, CallerKind, ClientCertificate
+from service.domain.identity import CALLER, UUID_TEXT, Caller, CallerKind, ClientCertificate, Reading
 from service.domain.permissions import needs_identity
 from service.domain.text import ACTOR, KEY, RESERVED_ACTORS, is_reserved
 from service.interceptors.around import Around, Context, Handler
@@ -25,13 +30,11 @@ from service.interceptors.telemetry import REQUEST_ID
 from service.observability.metrics import Metrics
 
 _ROLES = {kind.value: kind for kind in CallerKind if kind is not CallerKind.TRADER}
+LONGEST_TOKEN = 500
 
 
 class Identity(Around):
-    """Sets the caller of each call. Health and reflection need no identity.
-
-    Outside of `Requests`: the service reads nothing that a stranger sends but the metadata.
-    """
+    """Sets the caller of each call. Health and reflection need no identity."""
 
     def __init__(self, authentication: Authentication, metrics: Metrics, *, certificates: bool) -> None:
         """`certificates` states that clients have certificates."""
@@ -53,6 +56,8 @@ class Identity(Around):
         except BlotterError as error:
             self._metrics.authentication_failures.labels(error.reason).inc()
             raise
+        if caller.kind is CallerKind.COMPLIANCE:
+            caller = replace(caller, reading=Reading(method, lambda: _as_json(request)))
         CALLER.set(caller)
         yield
 
@@ -159,3 +164,15 @@ def _check_request_ids(request_ids: list[str | bytes]) -> None:
                 "must be given at most once, as 1 to 64 printable ASCII characters without spaces",
             )
         )
+
+
+def _as_json(request: Message) -> str:
+    """Return the request as JSON for the record of reads by compliance. Raises nothing for any request."""
+    try:
+        values = MessageToDict(request, preserving_proto_field_name=True)
+    except (SerializeToJsonError, ValueError, OverflowError):  # an invalid Timestamp or Duration
+        raw = request.SerializeToString()
+        return json.dumps({"malformed": base64.b64encode(raw[:LONGEST_TOKEN]).decode()})
+    # A token identifies the page that was read. A longer one is invalid, and must not fill the record.
+    tokens = {name: value[:LONGEST_TOKEN] for name, value in values.items() if name.endswith("_token")}
+    return json.dumps(values | tokens)

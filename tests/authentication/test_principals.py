@@ -12,7 +12,6 @@ from grpc import aio
 
 from blotter.audit.v1 import audit_service_pb2
 from blotter.orders.v1 import order_service_pb2, watch_pb2
-from service.authentication.verified import Authentication
 from tests.authentication.certificates import Authority, Leaf, trusting
 from tests.authentication.forged import claims
 from tests.authentication.issuer import ISSUER, Issuer, bearer
@@ -151,36 +150,6 @@ async def test_a_table_that_cannot_be_read_or_has_a_kind_of_a_later_release_stop
     assert [record.levelname for record in caplog.records] == ["WARNING", "ERROR"]
     assert "SQLSTATE 42501" in caplog.text
     assert "The principal robot has the kind robot" in caplog.text
-
-
-async def test_a_caller_that_is_disabled_before_its_request_arrives_is_refused(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    issuer = Issuer()
-    for subject in ("ada", "ben"):
-        register(database, subject, "trader", trader=ALICE)
-    accepted = asyncio.Event()
-    identify = Authentication.identify
-
-    async def noticed(*arguments: Any) -> Any:
-        identity = await identify(*arguments)
-        accepted.set()
-        return identity
-
-    monkeypatch.setattr(Authentication, "identify", noticed)
-    async with serving_tokens(database, issuer, jwt_trust_claims=False) as server:
-        slow: Any = server.channel.stream_unary("/blotter.orders.v1.OrderService/SubmitOrder", None, None)
-        call = slow(metadata=bearer(issuer.signed(claims(sub="ada"))))
-        await accepted.wait()
-        principals(database, "UPDATE principals SET disabled_at = now() WHERE subject = 'ada'")
-        await becomes("PRINCIPAL_DISABLED", lambda: submit(server, bearer(issuer.signed(claims(sub="ada")))))
-        before = written(server)
-        await call.write(order_request().SerializeToString())
-        await call.done_writing()
-        error = await refused(call)
-        assert (error.code(), reason_of(error)) == (DENIED, "PRINCIPAL_DISABLED")
-        assert written(server) == before
-        assert await reason(submit(server, bearer(issuer.signed(claims(sub="ben"))))) == "OK"
 
 
 async def test_a_desk_is_the_one_of_its_principal_and_reads_the_orders_of_its_traders_alone(database: Database) -> None:

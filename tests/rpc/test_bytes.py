@@ -81,20 +81,6 @@ async def test_a_call_that_sends_no_message_is_ended(
     await blotter.submit()
 
 
-@pytest.mark.parametrize("path", [SUBMIT, WATCH])
-async def test_a_stranger_is_refused_before_a_message_is_read(
-    blotter: Blotter, monkeypatch: pytest.MonkeyPatch, path: str
-) -> None:
-    monkeypatch.setattr("service.interceptors.requests.REQUEST_SECONDS", 300)
-    async with raw_connection(blotter.port) as silent, asyncio.timeout(60):
-        silent.call(1, path, end=False)
-        assert await silent.answered(1)
-        silent.call(3, path, b"\xff")
-        assert await silent.answered(3)
-    call: Any = blotter.channel.unary_unary(path, None, None)
-    assert reason_of(await refused(call(b"\xff"))) == "IDENTITY_MISSING"
-
-
 LISTS = [("ListOrders", "symbols", 100), ("WatchOrders", "order_ids", 1000)]
 LISTS += [("StreamExecutionLogs", "order_ids", 1000)]
 

@@ -13,8 +13,7 @@ from blotter.audit.v1 import inspection_pb2
 from blotter.orders.v1 import execution_report_pb2 as reports_pb
 from blotter.orders.v1 import order_service_pb2, watch_pb2
 from service.domain.errors import IdentityMalformed
-from service.interceptors.arrival import _as_json
-from service.interceptors.identity import caller_from
+from service.interceptors.identity import _as_json, caller_from
 from tests.conftest import ALICE
 from tests.rpc.errors import fields_of, reason_of, refused
 from tests.serving import EXECUTION, Blotter, as_trader, report_request

@@ -13,9 +13,8 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from service.observability.metrics import Metrics
 from service.server import SERVICES
 from service.servicers.health import LIVENESS, HealthServicer
-from tests.conftest import ALICE
 from tests.rpc.errors import info_of, reason_of, refused
-from tests.serving import Blotter, as_trader
+from tests.serving import Blotter
 
 UNKNOWN, SERVING, NOT_SERVING = (
     health_pb2.HealthCheckResponse.SERVICE_UNKNOWN,
@@ -92,11 +91,11 @@ async def test_a_call_without_a_message_is_refused(blotter: Blotter) -> None:
     for method in ("/grpc.health.v1.Health/Check", "/blotter.orders.v1.OrderService/GetOrder"):
         call: Any = blotter.channel.stream_unary(method, None, None)
         async with asyncio.timeout(10):
-            error = await refused(call(iter([]), metadata=as_trader(ALICE)))
+            error = await refused(call(iter([])))
         assert (error.code(), reason_of(error)) == (grpc.StatusCode.INVALID_ARGUMENT, "MALFORMED_REQUEST"), method
     streams: Any = blotter.channel.stream_stream("/blotter.orders.v1.OrderService/WatchOrders", None, None)
     async with asyncio.timeout(10):
-        error = await refused(streams(iter([]), metadata=as_trader(ALICE)).read())
+        error = await refused(streams(iter([])).read())
     assert (error.code(), reason_of(error)) == (grpc.StatusCode.INVALID_ARGUMENT, "MALFORMED_REQUEST")
 
 
