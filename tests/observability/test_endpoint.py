@@ -1,6 +1,7 @@
 """The endpoint that Prometheus reads."""
 
 import asyncio
+import threading
 from typing import Any
 
 import aiohttp
@@ -78,11 +79,35 @@ async def test_connections_that_send_nothing_are_bounded_and_end(monkeypatch: py
     monkeypatch.setattr(endpoint, "CONNECTION_SECONDS", 0.5)
     async with metrics_endpoint(Metrics(), "127.0.0.1:0", {"up": True, "down": False}.get) as port:
         silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(endpoint.MOST_CONNECTIONS + 4)]
-        # The server closes those beyond the bound at once, and the others after their time.
-        assert [await reader.read() for reader, _ in reversed(silent)] == [b""] * len(silent)
+        # The server closes the oldest ones beyond the bound at once, and the others after their time.
+        assert [await reader.read() for reader, _ in silent] == [b""] * len(silent)
         for _, writer in silent:
             writer.close()
         assert (await scraped(port, ""))[0] == 200
+
+
+async def test_silent_connections_hold_off_no_probe() -> None:
+    async with metrics_endpoint(Metrics(), "127.0.0.1:0", {"up": True, "down": False}.get) as port:
+        silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(endpoint.MOST_CONNECTIONS)]
+        assert (await scraped(port, "", "/health/up"))[0] == 200
+        assert (await scraped(port, ""))[0] == 200
+        assert await silent[0][0].read() == b""
+        for _, writer in silent:
+            writer.close()
+
+
+async def test_scrapes_at_one_time_are_bounded_and_hold_off_no_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+    held = threading.Event()
+    monkeypatch.setattr(endpoint, "choose_encoder", lambda accept: (lambda registry: held.wait() and b"", "text/plain"))
+    async with metrics_endpoint(Metrics(), "127.0.0.1:0", {"up": True}.get) as port:
+        scrapes = [asyncio.create_task(scraped(port, "")) for _ in range(endpoint.MOST_CONNECTIONS)]
+        held_scrapes: set[asyncio.Task[tuple[int, str, str]]] = set(scrapes)
+        while len(held_scrapes) > endpoint.MOST_SCRAPES:
+            refused, held_scrapes = await asyncio.wait(held_scrapes, return_when=asyncio.FIRST_COMPLETED)
+            assert {scrape.result()[0] for scrape in refused} == {503}
+        assert (await scraped(port, "", "/health/up"))[0] == 200
+        held.set()
+        assert [(await scrape)[0] for scrape in held_scrapes] == [200] * endpoint.MOST_SCRAPES
 
 
 async def test_an_address_in_use_is_named_with_its_setting(database: Database) -> None:
