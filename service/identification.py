@@ -13,6 +13,7 @@ from service.authentication.key_sources import source_of
 from service.authentication.principals import READ_SECONDS, Principals
 from service.authentication.tokens import Tokens
 from service.authentication.verified import Authentication, ByCertificate, ByToken, Mode, Refusal
+from service.domain.errors import Refused
 from service.observability.metrics import Metrics
 from service.repositories.database import Database
 from service.repositories.principals_in_use import PrincipalsInUse
@@ -21,7 +22,7 @@ from service.settings.identity_settings import CERTIFICATES
 from service.tls import ServerTls, TlsFiles
 
 
-class KeysUnreadable(Exception):
+class KeysUnreadable(Refused):
     """The file of the issuer's keys cannot be used."""
 
 

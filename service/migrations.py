@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError
 
 from alembic import command
 from service import resources
+from service.domain.errors import Refused
 from service.repositories.errors import unavailable_if_unreachable
 
 OLDEST = "021"
@@ -28,11 +29,11 @@ LOCK_SECONDS = 60
 """How long a command waits for another one that runs revisions on the same database."""
 
 
-class MigrationRefused(Exception):
+class MigrationRefused(Refused):
     """The revisions cannot be run as asked; the text gives the reason."""
 
 
-class WrongRevision(Exception):
+class WrongRevision(Refused):
     """The database is at a revision that this code does not serve; the text names those it serves, and the remedy."""
 
 

@@ -22,6 +22,7 @@ from blotter.audit.v1 import audit_service_pb2, audit_service_pb2_grpc
 from blotter.orders.v1 import order_service_pb2, order_service_pb2_grpc
 from blotter_verifier.notes import Verifier
 from service import migrations
+from service.domain.errors import Refused
 from service.domain.identity import CallerKind
 from service.expiry import Expiry
 from service.identification import identification
@@ -103,7 +104,7 @@ class Grace:
         return max(0.0, self._end - now)
 
 
-class AddressInUse(Exception):
+class AddressInUse(Refused):
     """The address to listen on is in use or not an address."""
 
 

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from service.authentication.certificates import Revocations
+from service.domain.errors import Refused
 from service.observability.metrics import Metrics
 
 LARGEST_FILE = 16 * 1024 * 1024
@@ -25,7 +26,7 @@ _CRL = re.compile(rb"-----BEGIN X509 CRL-----.*?-----END X509 CRL-----", re.DOTA
 log = logging.getLogger("blotter.tls")
 
 
-class TlsRefused(Exception):
+class TlsRefused(Refused):
     """A file of a certificate, a key or a revocation list that cannot be used; the text names it and the remedy."""
 
 

@@ -7,6 +7,13 @@ from datetime import timedelta
 from typing import ClassVar
 
 
+class Refused(Exception):
+    """The operator asked for what cannot be done, or set what cannot be used. The text gives the reason and the remedy.
+
+    The command line prints it in one sentence.
+    """
+
+
 class BlotterError(Exception):
     """An error that is returned to the client.
 

@@ -1,7 +1,9 @@
 """The errors of the embedded Postgres."""
 
+from service.domain.errors import Refused
 
-class EmbeddedError(Exception):
+
+class EmbeddedError(Refused):
     """An operation of the embedded Postgres failed. The message states the remedy."""
 
 

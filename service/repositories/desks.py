@@ -8,6 +8,7 @@ from uuid import UUID
 
 import psycopg
 
+from service.domain.errors import Refused
 from service.repositories.errors import unavailable_if_unreachable
 from service.repositories.traders import checked_name
 
@@ -19,7 +20,7 @@ ASSIGN = "UPDATE traders SET desk_id = %s WHERE id = ANY(%s) RETURNING id"
 REMOVE = "UPDATE traders SET desk_id = NULL WHERE id = ANY(%s) RETURNING id"
 
 
-class DeskRefused(Exception):
+class DeskRefused(Refused):
     """A desk that cannot be made or changed; the text gives the reason."""
 
 

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import psycopg
 
+from service.domain.errors import Refused
 from service.domain.identity import CallerKind
 from service.domain.text import ACTOR, RESERVED_ACTORS, is_reserved, is_visible
 from service.repositories.errors import unavailable_if_unreachable
@@ -27,7 +28,7 @@ ENABLE: LiteralString = (
 )
 
 
-class PrincipalRefused(Exception):
+class PrincipalRefused(Refused):
     """A principal that cannot be registered or changed; the text gives the reason."""
 
 

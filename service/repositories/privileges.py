@@ -8,10 +8,11 @@ from typing import LiteralString
 import psycopg
 from psycopg import errors as pg
 
+from service.domain.errors import Refused
 from service.repositories.errors import unavailable_if_unreachable
 
 
-class UnsafeDatabase(Exception):
+class UnsafeDatabase(Refused):
     """A database whose privileges or settings break a guarantee of the service; the text names the remedy."""
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 from uuid import UUID
 
+from service.domain.errors import Refused
 from service.files import replacing
 
 BLOCK_BYTES = 64
@@ -32,7 +33,7 @@ _KEY = re.compile(r"([1-9][0-9]{0,3}) ([0-9a-f]{64})\n?")
 log = logging.getLogger("blotter.signatures")
 
 
-class IdentityKeyRefused(Exception):
+class IdentityKeyRefused(Refused):
     """A key that cannot be used, or that the database does not accept; the text names the remedy."""
 
 

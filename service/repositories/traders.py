@@ -9,6 +9,7 @@ from uuid import UUID
 
 import psycopg
 
+from service.domain.errors import Refused
 from service.domain.text import is_visible
 from service.repositories.errors import unavailable_if_unreachable
 
@@ -25,7 +26,7 @@ DISABLE = """
 ENABLE = "UPDATE traders SET disabled_at = NULL WHERE id = %s RETURNING id, name, created_at, disabled_at"
 
 
-class TraderRefused(Exception):
+class TraderRefused(Refused):
     """A trader that cannot be registered or changed; the text gives the reason."""
 
 

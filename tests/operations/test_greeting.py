@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from replay.traders import DEMO_TRADERS
-from service.cli.main import _greet
+from service.cli.serve import _greet
 from service.settings import Settings
 
 

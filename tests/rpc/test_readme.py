@@ -9,7 +9,7 @@ import click
 import pytest
 
 from replay.traders import DEMO_TRADERS
-from service.cli import main as cli
+from service.cli.main import COMMANDS, main
 from service.domain import errors
 from service.domain.errors import BlotterError
 from service.settings import Settings
@@ -93,10 +93,10 @@ def test_every_command_shown_can_be_typed_as_it_stands(file: str) -> None:
     """In a clone `blotter` is .venv/bin/blotter; each command and its subcommand exist."""
     lines = re.findall(r"^(?:    |.*\.venv).*$", (ROOT / file).read_text("utf-8"), re.MULTILINE)
     shown = [found for line in lines for found in re.findall(r"([./\w-]*\bblotter) ([a-z-]+)(?: ([a-z-]+))?", line)]
-    commands = [match for match in shown if match[1] in cli.main.commands]
+    commands = [match for match in shown if match[1] in COMMANDS]
     assert commands
     for program, name, action in commands:
         assert program == ".venv/bin/blotter", (program, name)
-        command = cli.main.commands[name]
+        command = main.get_command(click.Context(main), name)
         if isinstance(command, click.Group):
             assert action in command.commands
