@@ -56,10 +56,13 @@ def _of_kubernetes(resource: dict[str, Any]) -> dict[str, str]:
 
 def environments() -> dict[str, dict[str, str]]:
     """The variables that each deployment sets for the service and for its other commands."""
-    compose = {name: IMAGE | COMPOSE["services"][name]["environment"] for name in ("blotter", "admin", "keys")}
+    compose = {
+        name: IMAGE | COMPOSE["services"][name]["environment"] for name in ("blotter", "admin", "identity", "keys")
+    }
     return {
         "compose": compose["blotter"],
         "compose, admin": compose["admin"],
+        "compose, identity": compose["identity"],
         "compose, keys": compose["keys"],
         "kubernetes": _of_kubernetes(resource("Deployment")),
         "kubernetes, job": _of_kubernetes(resource("Job", f"blotter-migrate-{VERSION.replace('.', '-')}")),
@@ -76,6 +79,7 @@ def secrets() -> dict[str, set[str]]:
     return {
         "compose": set(COMPOSE["services"]["blotter"]["secrets"]),
         "compose, admin": set(COMPOSE["services"]["admin"]["secrets"]),
+        "compose, identity": set(COMPOSE["services"]["identity"]["secrets"]),
         "compose, keys": set(),
         "kubernetes": {f"blotter_{login}_password" for login in LOGINS},
         "kubernetes, job": {"blotter_owner_password"},
