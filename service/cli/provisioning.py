@@ -67,6 +67,8 @@ def served(settings: Settings) -> Iterator[Served]:
     migrations.check_served(conninfos[CallerKind.TRADER])
     if not privileges.check_privileges(conninfos[CallerKind.TRADER]):
         log.warning("%s", privileges.NOT_HARDENED)
+    if warning := privileges.check_release(conninfos[CallerKind.TRADER]):
+        log.warning("%s", warning)
     yield Served(settings.database_url, None)
 
 

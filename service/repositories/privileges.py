@@ -147,6 +147,10 @@ NOT_HARDENED = (
 )
 
 
+FIXED_RELEASES = {15: 14, 16: 10, 17: 6}
+"""By major release of PostgreSQL: the first minor release without CVE-2025-8713, which later majors never had."""
+
+
 def check_settings(conninfos: Sequence[str]) -> None:
     """Check the logins for settings that can prevent them from connecting. Raises UnsafeDatabase, DatabaseUnavailable.
 
@@ -174,6 +178,25 @@ def check_privileges(conninfo: str) -> bool:
             if found != expected:
                 raise UnsafeDatabase(OTHER_POLICIES)
             return connection.execute(_HARDENED, _VALUES).fetchone() == (True,)
+
+
+def check_release(conninfo: str) -> str | None:
+    """Return a warning if the minor release of PostgreSQL has a known leak. Raises DatabaseUnavailable."""
+    with unavailable_if_unreachable(), psycopg.connect(conninfo) as connection:
+        found = connection.execute("SELECT current_setting('server_version_num')::integer").fetchone()
+    return release_warning(found[0]) if found else None
+
+
+def release_warning(version: int) -> str | None:
+    """Return a warning if `version`, as server_version_num has it, shows rows that row-level security hides."""
+    major, minor = divmod(version, 10000)
+    fixed = FIXED_RELEASES.get(major, 0)
+    if minor >= fixed:
+        return None
+    return (
+        f"PostgreSQL {major}.{minor} lets a login read samples of rows that row-level security hides from it, by the "
+        f"planner's statistics (CVE-2025-8713): upgrade it to {major}.{fixed} or later."
+    )
 
 
 def _refuse(conninfo: str, query: LiteralString) -> None:
