@@ -19,7 +19,8 @@ from service.repositories.database import Database
 from service.repositories.principals_in_use import PrincipalsInUse
 from service.settings import Settings
 from service.settings.identity_settings import CERTIFICATES
-from service.tls import ServerTls, TlsFiles
+from service.tls import ServerTls
+from service.tls_files import TlsFiles
 
 
 class KeysUnreadable(Refused):

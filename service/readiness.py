@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 
-from service.domain.errors import BlotterError
+from service.observability.failures import summary
 from service.observability.metrics import Metrics
 from service.repositories.probe import Probe
 
@@ -77,8 +77,8 @@ class Readiness:
         if self._revision is not None:
             try:
                 self._refused = await self._refusal()
-            except BlotterError as error:
-                log.debug("The revision could not be checked: %s", error)
+            except Exception as error:  # noqa: BLE001  # the next probe checks again
+                log.warning("The revision of the database cannot be checked: %s", summary(error))
                 return
         self._revision = revision
 

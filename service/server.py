@@ -22,7 +22,8 @@ from blotter.audit.v1 import audit_service_pb2, audit_service_pb2_grpc
 from blotter.orders.v1 import order_service_pb2, order_service_pb2_grpc
 from blotter_verifier.notes import Verifier
 from service import migrations
-from service.domain.errors import Refused
+from service.calls import Calls
+from service.domain.errors import DatabaseUnavailable, Refused
 from service.domain.identity import CallerKind
 from service.expiry import Expiry
 from service.identification import identification
@@ -183,7 +184,7 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
 
         readiness = _readiness(settings, conninfo, own, health, metrics)
         await readiness.probe()
-        port = _listen(server, settings.listen, callers.tls)
+        port = await _listen(server, settings.listen, callers.tls)
         await server.start()
         expiry = Expiry(DueCancels(own, committed), settings.expiry_poll_ms / 1000, metrics)
         tasks = [
@@ -236,9 +237,9 @@ def _databases(
     return of_callers, own
 
 
-def _listen(server: aio.Server, address: str, tls: ServerTls | None) -> int:
+async def _listen(server: aio.Server, address: str, tls: ServerTls | None) -> int:
     """Listen on an address and return its port. Raises AddressInUse and TlsRefused."""
-    credentials = tls.credentials() if tls else None
+    credentials = await tls.credentials() if tls else None
     try:
         return server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
     except RuntimeError as error:
@@ -402,17 +403,22 @@ def _readiness(settings: Settings, conninfo: str, own: Database, health: HealthS
         for name in ("", *SERVICES, READINESS):
             health.set(name, serving)
 
-    return Readiness(Probe(own), partial(_refusal, settings, conninfo), settings.health_seconds, report, metrics)
+    checks = Calls("The check of the database's revision", "check the network to the database")
+    return Readiness(
+        Probe(own), partial(_refusal, settings, conninfo, checks), settings.health_seconds, report, metrics
+    )
 
 
-async def _refusal(settings: Settings, conninfo: str) -> str | None:
+async def _refusal(settings: Settings, conninfo: str, checks: Calls) -> str | None:
     """Return why this release does not serve the database; None if it does. Raises DatabaseUnavailable."""
     password = _passwords(settings).get(CallerKind.TRADER)
     trader = login_to(conninfo, "blotter_trader", password, pooler=settings.database_pooler)
     try:
-        await asyncio.to_thread(migrations.check_served, trader)
+        await checks.run(partial(migrations.check_served, trader))
     except migrations.WrongRevision as error:
         return str(error)
+    except TimeoutError as error:
+        raise DatabaseUnavailable(str(error)) from error
     return None
 
 

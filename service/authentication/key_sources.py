@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Protocol
 
 import aiohttp
+
+from service.calls import Calls
 
 LARGEST = 256 * 1024
 
@@ -61,10 +62,14 @@ class FileSource:
     def __init__(self, file: Path) -> None:
         self.name = str(file)
         self._file = file
+        self._calls = Calls(self.name)
 
     async def read(self) -> bytes:
         """Return the content. Raises SourceFailed."""
-        return await asyncio.to_thread(self._read)
+        try:
+            return await self._calls.run(self._read)
+        except TimeoutError as error:
+            raise SourceFailed(str(error)) from error
 
     def _read(self) -> bytes:
         try:

@@ -36,8 +36,8 @@ class Reading:
 class ClientCertificate:
     """The certificate of a client's connection. `expires_at` is in seconds since the epoch."""
 
-    id: tuple[bytes, int]
-    """The issuer (DER) and the serial number, by which it is revoked."""
+    id: tuple[str, int]
+    """The issuer, in a canonical form, and the serial number, by which it is revoked."""
     expires_at: float
     subject: str | None
     """The SPIFFE id, else the distinguished name (RFC 4514); None where it names nobody, or more than one."""

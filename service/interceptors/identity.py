@@ -74,10 +74,7 @@ class Identity(Around):
 
 def _certificate(context: Context) -> ClientCertificate | None:
     [pem] = context.auth_context().get("x509_pem_cert", [None])
-    try:
-        return certificate_of(pem) if pem else None
-    except ValueError as error:
-        raise IdentityMalformed("The client certificate cannot be read.") from error
+    return certificate_of(pem) if pem else None
 
 
 def verified_caller(

@@ -95,7 +95,7 @@ class Metrics:
         )
         self.certificate_expiry = self._gauge(
             "blotter_tls_certificate_expiry_timestamp_seconds",
-            "When the first certificate of a file in use expires, in seconds since 1970: server or client_ca.",
+            "When the first certificate or list of a file ends, in seconds since 1970: server, client_ca, client_crl.",
             ["file"],
         )
         self.tls_reload_failures = self._counter(

@@ -13,10 +13,12 @@ import os
 import re
 import secrets
 import time
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 from uuid import UUID
 
+from service.calls import Calls
 from service.domain.errors import Refused
 from service.files import replacing
 
@@ -87,6 +89,7 @@ class Signatures:
         """Raises IdentityKeyRefused."""
         self.file = file
         self.key = IdentityKey.read(file)
+        self._calls = Calls(f"BLOTTER_IDENTITY_KEY={file}")
 
     async def run(self) -> None:
         """Read the file every few seconds until cancelled. One that cannot be used is reported once."""
@@ -94,8 +97,8 @@ class Signatures:
         while True:
             await asyncio.sleep(RELOAD_SECONDS)
             try:
-                key = await asyncio.to_thread(IdentityKey.read, self.file)
-            except IdentityKeyRefused as error:
+                key = await self._calls.run(partial(IdentityKey.read, self.file))
+            except (IdentityKeyRefused, TimeoutError) as error:
                 if str(error) != reported:
                     log.error("%s The key that was read before stays in use.", error)  # noqa: TRY400  # no traceback
                 reported = str(error)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from blotter_verifier.notes import ED25519, InvalidKey, Signer
+from service.calls import Calls
 from service.files import replacing
-from service.sequencing.calls import Calls
 
 SUFFIX = ".key"
 

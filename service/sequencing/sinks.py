@@ -13,8 +13,8 @@ import aiohttp
 
 from blotter_verifier.checkpoint import Checkpoint
 from blotter_verifier.notes import InvalidNote, Note, Signature, Verifier, parse_note, parse_signatures
+from service.calls import Calls
 from service.files import replacing
-from service.sequencing.calls import Calls
 
 _SIZE = re.compile(r"(0|[1-9][0-9]{0,18})\n?")
 _LARGEST_ANSWER = 100_000

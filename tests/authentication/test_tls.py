@@ -17,7 +17,8 @@ from grpc import aio
 
 from service.authentication.certificates import Revocations
 from service.observability.metrics import Metrics
-from service.tls import ServerTls, TlsFiles, TlsRefused
+from service.tls import ServerTls
+from service.tls_files import TlsFiles, TlsRefused
 from tests.authentication.certificates import DAY, Authority, Leaf, trusting, written
 from tests.authentication.serving import TlsFolder, eventually, secured
 from tests.conftest import ALICE, Database
@@ -303,8 +304,8 @@ def broken_files(folder: Path) -> dict[str, tuple[TlsFiles, str]]:
     }
 
 
-def test_a_server_does_not_start_with_files_that_it_cannot_use(tmp_path: Path) -> None:
+async def test_a_server_does_not_start_with_files_that_it_cannot_use(tmp_path: Path) -> None:
     for case, (files, sentence) in broken_files(tmp_path).items():
         with pytest.raises(TlsRefused) as caught:
-            ServerTls(files, 1, Revocations(), Metrics()).credentials()
+            await ServerTls(files, 1, Revocations(), Metrics()).credentials()
         assert sentence in str(caught.value), case

@@ -15,10 +15,11 @@ import psycopg
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from service import calls
+from service.calls import Calls
 from service.domain.errors import DatabaseUnavailable
 from service.repositories.standing import Standing
-from service.sequencing import KeyFolder, calls, publishing
-from service.sequencing.calls import Calls
+from service.sequencing import KeyFolder, publishing
 from service.sequencing.condition import Condition
 from service.sequencing.watch import COPIED, behind
 from tests.conftest import ALICE, Database
@@ -246,7 +247,7 @@ def test_a_process_ends_though_a_call_hangs(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     program = (
         "import asyncio, pathlib\n"
-        "from service.sequencing import calls\n"
+        "from service import calls\n"
         "calls.PATIENCE_SECONDS = 0.1\n"
         f"fifo = pathlib.Path({str(tmp_path / 'fifo')!r})\n"
         "try:\n"

@@ -1,4 +1,4 @@
-"""Calls to file systems that may hang, such as a network mount whose server is unreachable."""
+"""Blocking calls that may hang, such as to a network mount whose server is unreachable."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ class Calls:
     `asyncio.to_thread` cannot be used: the process waits for its threads when it exits.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, remedy: str = "check the file system that it is on") -> None:
         """`name` is that of the file system in errors, such as "The checkpoint directory /mnt/checkpoints"."""
         self._name = name
+        self._remedy = remedy
         self._running = False
 
     async def run(self, function: Callable[[], T]) -> T:
@@ -59,4 +60,4 @@ class Calls:
             raise TimeoutError(self._message()) from error
 
     def _message(self) -> str:
-        return f"{self._name} does not answer: check the file system that it is on."
+        return f"{self._name} does not answer: {self._remedy}."
