@@ -285,7 +285,7 @@ async def test_a_signing_failure_of_any_kind_does_not_stop_appending(
                 await blotter.submit()
                 await until(lambda: numbered(database) == number + 2)  # noqa: B023
             await becomes(blotter, NOT_SERVING)
-            assert "No checkpoint is signed. RuntimeError('unforeseen')" in caplog.text
+            assert "No checkpoint is signed. RuntimeError" in caplog.text
             assert "The sequencer failed" not in caplog.text
         await becomes(blotter, SERVING)
 
