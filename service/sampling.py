@@ -43,15 +43,16 @@ class Sampling:
             self._oldest = 0
             self._set(None, None, None, None)
         else:
-            age = max(self._age(state), state.prepared_seconds)
-            distance = max(state.next_id - state.oldest_open, state.slots_age)
+            seen = self._age(state)
+            age = max(seen, state.oldest_transaction_seconds or 0, state.prepared_seconds)
+            distance = max(state.next_id - state.oldest_open, state.xmin_age or 0, state.slots_age)
             self._set(age, distance, state.counter_bytes, state.counter_dead_rows)
 
     def _age(self, state: State) -> float:
         """Return for how long the oldest open transaction has been seen.
 
-        That is its age but for the time before the first sample in which it was the oldest; a login may not read when
-        a transaction of another one began.
+        That is its age but for the time before the first sample in which it was the oldest. Without sql/harden.sql no
+        more is visible, and nothing of transactions that have not written.
         """
         now = time.monotonic()
         if state.oldest_open == state.next_id:

@@ -127,11 +127,11 @@ class Metrics:
         self.database_up = self._gauge("blotter_db_up", "1 while the database accepts writes, else 0.")
         self.oldest_transaction = self._reading(
             "blotter_db_oldest_transaction_seconds",
-            "For how long the oldest transaction that has written, or a prepared one, has been seen open.",
+            "Age of the oldest open transaction, prepared ones included.",
         )
         self.xmin_age = self._reading(
             "blotter_db_xmin_age",
-            "Transactions since the oldest one that has written and is open, or that a replication slot keeps.",
+            "Transactions since the oldest snapshot that an open transaction or a replication slot keeps.",
         )
         self.counter_bytes = self._reading(
             "blotter_db_counter_table_bytes", "Size of the table trader_sequences with its indexes."

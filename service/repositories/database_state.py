@@ -9,20 +9,25 @@ from uuid import uuid4
 from service.domain.identity import Caller, CallerKind
 from service.repositories.database import Database, Statement
 
-# Every login may read these. `pg_stat_activity` would show the transactions of other logins to pg_monitor alone.
+# The first two are null where sql/harden.sql was not run; every login may read the others.
 _STATE = Statement("""
-    SELECT pg_snapshot_xmin(snapshot)::text::bigint, pg_snapshot_xmax(snapshot)::text::bigint,
+    SELECT oldest_transaction_seconds, xmin_age,
+        pg_snapshot_xmin(snapshot)::text::bigint, pg_snapshot_xmax(snapshot)::text::bigint,
         coalesce((SELECT max(date_part('epoch', clock_timestamp() - prepared)) FROM pg_prepared_xacts
                   WHERE database = current_database()), 0),
         coalesce((SELECT max(greatest(age(xmin), age(catalog_xmin))) FROM pg_replication_slots), 0),
-        pg_total_relation_size('trader_sequences'), pg_stat_get_dead_tuples('trader_sequences'::regclass)
-    FROM pg_current_snapshot() AS snapshot
+        pg_total_relation_size('trader_sequences'), counter_dead_rows
+    FROM database_condition(), pg_current_snapshot() AS snapshot
 """)
 
 
 class State(NamedTuple):
     """The state of the database at one moment."""
 
+    oldest_transaction_seconds: float | None
+    """Age of the oldest open transaction of any login; 0 without one; None: not visible without sql/harden.sql."""
+    xmin_age: int | None
+    """Transactions since the oldest snapshot that VACUUM respects; None as above."""
     oldest_open: int
     """The id of the oldest transaction that has written and is open, in any database of the server."""
     next_id: int

@@ -32,6 +32,10 @@ def read(blotter: Blotter, name: str) -> float:
 
 
 async def test_a_transaction_that_has_written_and_stays_open_is_seen_until_it_ends(database: Database) -> None:
+    await _sees_a_writing_transaction(database)
+
+
+async def _sees_a_writing_transaction(database: Database) -> None:
     conninfo = database.conninfo("postgres")
     async with serving(database) as blotter, await psycopg.AsyncConnection.connect(conninfo) as holder:
         await until(blotter.metrics, {AGE: 0, DISTANCE: 0})
@@ -43,6 +47,27 @@ async def test_a_transaction_that_has_written_and_stays_open_is_seen_until_it_en
                 await blotter.submit()
         await holder.rollback()
         await until(blotter.metrics, {AGE: 0, DISTANCE: 0})
+
+
+async def test_a_report_of_another_login_that_only_reads_is_seen_with_its_age(database: Database) -> None:
+    conninfo = database.conninfo("blotter_compliance")
+    async with await psycopg.AsyncConnection.connect(conninfo) as report:
+        await report.set_isolation_level(psycopg.IsolationLevel.REPEATABLE_READ)
+        await report.execute("SELECT FROM ledger_head")
+        async with serving(database) as blotter, asyncio.timeout(30):
+            while (value(blotter.metrics, DISTANCE) or 0) < 3 or not value(blotter.metrics, AGE):
+                await blotter.submit()
+            await report.rollback()
+            await until(blotter.metrics, {AGE: 0, DISTANCE: 0})
+
+
+async def test_without_the_right_to_see_other_logins_the_oldest_writing_transaction_is_seen(
+    database: Database,
+) -> None:
+    """As on a managed PostgreSQL, where sql/harden.sql cannot be run."""
+    with psycopg.connect(database.conninfo("postgres"), autocommit=True) as superuser:
+        superuser.execute("ALTER FUNCTION database_condition() OWNER TO blotter_owner")
+    await _sees_a_writing_transaction(database)
 
 
 async def test_what_cannot_be_read_is_absent(database: Database) -> None:
