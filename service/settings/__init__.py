@@ -38,7 +38,9 @@ class Settings(
 ):
     """Each field is the environment variable BLOTTER_<FIELD>. A check of several groups stands here."""
 
-    model_config = SettingsConfigDict(env_prefix="BLOTTER_", env_ignore_empty=True, frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="BLOTTER_", env_ignore_empty=True, frozen=True, extra="ignore", allow_inf_nan=False
+    )
 
     secrets_directory: Path | None = Field(
         None,

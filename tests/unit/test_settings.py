@@ -97,3 +97,10 @@ def test_claims_that_are_not_named_keep_their_names() -> None:
     claims = Settings(**JWT | {"jwt_claims": "trader=https://blotter.example/trader , actor = email"}).claims
     assert claims["trader"] == "https://blotter.example/trader"
     assert (claims["actor"], claims["role"]) == ("email", "blotter_role")
+
+
+@pytest.mark.parametrize("name", ["calls_per_second", "tls_reload_seconds", "otlp_seconds"])
+def test_a_number_is_finite(name: str) -> None:
+    values: dict[str, Any] = {name: "inf"}
+    with pytest.raises(ValidationError, match="finite number"):
+        Settings(**values)
