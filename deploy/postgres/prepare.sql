@@ -11,8 +11,12 @@
 \endif
 \i :roles
 
--- A password is sent to the server hashed nowhere: keep it out of the server's log.
+-- The statements below hold the passwords in clear: keep them out of the server's log.
 SET log_statement = 'none';
+SET log_duration = off;
+SET log_min_duration_statement = -1;
+SET log_min_duration_sample = -1;
+SET log_transaction_sample_rate = 0;
 SET log_min_error_statement = 'panic';
 \set password `cat :'folder'/blotter_owner_password`
 ALTER ROLE blotter_owner PASSWORD :'password';
