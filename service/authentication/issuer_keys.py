@@ -6,10 +6,12 @@ import asyncio
 import logging
 import random
 import time
+from contextvars import Context
 
 from service.authentication.key_set import BadKeySet, Key, KeySet, parse
 from service.authentication.key_sources import Source, SourceFailed
 from service.domain.errors import BlotterError, IdentityUnavailable, TokenInvalid
+from service.observability.failures import summary
 
 READ_SECONDS = 5.0
 COOL_DOWN_SECONDS = 10.0
@@ -21,6 +23,10 @@ MOST_WAITING = 200
 NOT_IN_SET = "its key is not in the key set of the issuer"
 
 log = logging.getLogger("blotter.authentication")
+
+
+def _told(error: Exception) -> str:
+    return str(error) if isinstance(error, SourceFailed | BadKeySet) else summary(error)
 
 
 class IssuerKeys:
@@ -55,13 +61,14 @@ class IssuerKeys:
 
         `deadline` is a time of `time.monotonic()`. Raises TokenInvalid or IdentityUnavailable.
         """
-        key = self._keys.find(kid, algorithm)
+        key, read = self._keys.find(kid, algorithm), True
         if key is None or (self.age() or 0) > self._max_age:
-            await self._read_for_a_call(deadline)
+            read = await self._read_for_a_call(deadline)
             key = self._keys.find(kid, algorithm)
         self.require()
         if key is None:
-            if self.failure is not None or self._reading is not None:  # the key may be a new one
+            # The key may be a new one: the last read failed, or is under way, or began before this call.
+            if self.failure is not None or self._reading is not None or not read:
                 raise IdentityUnavailable("The keys of the token issuer cannot be read at the moment.")
             raise TokenInvalid(NOT_IN_SET)
         return key
@@ -70,13 +77,14 @@ class IssuerKeys:
         """Return why a token that this key has verified before is refused now; None while it is not."""
         return None if key_id is None or key_id in self._keys.ids else TokenInvalid(NOT_IN_SET)
 
-    async def _read_for_a_call(self, deadline: float | None) -> None:
+    async def _read_for_a_call(self, deadline: float | None) -> bool:
+        """Read the set, or wait for the read that is under way; return False in the cool-down, without a read."""
         if self._waiting >= MOST_WAITING:
             raise IdentityUnavailable("The keys of the token issuer are being read.")
         cool = self._tried_at is None or time.monotonic() - self._tried_at > COOL_DOWN_SECONDS
         if self._reading is None:
             if not cool:
-                return
+                return False
             self._tried_at = time.monotonic()
         patience = READ_SECONDS if deadline is None else min(READ_SECONDS, deadline - time.monotonic())
         self._waiting += 1
@@ -85,10 +93,12 @@ class IssuerKeys:
             await asyncio.wait({self._read_soon()}, timeout=max(0.0, patience))
         finally:
             self._waiting -= 1
+        return True
 
     def _read_soon(self) -> asyncio.Task[None]:
         if self._reading is None:
-            self._reading = asyncio.create_task(self._read(), name="issuer keys")
+            # Not in the context of the call that happens to come first: the read serves others too.
+            self._reading = asyncio.create_task(self._read(), name="issuer keys", context=Context())
             self._reading.add_done_callback(self._forget)
         return self._reading
 
@@ -100,16 +110,16 @@ class IssuerKeys:
             async with asyncio.timeout(READ_SECONDS):
                 raw = await self._source.read()
             keys = parse(raw, self._algorithms)
-        except (SourceFailed, BadKeySet, TimeoutError) as error:
-            why = f"no answer within {READ_SECONDS:g} s" if isinstance(error, TimeoutError) else str(error)
-            if self.failure is None:
+        except Exception as error:  # noqa: BLE001  # after any error a later read may succeed
+            why = f"no answer within {READ_SECONDS:g} s" if isinstance(error, TimeoutError) else _told(error)
+            before, self.failure = self.failure, why
+            if before is None:
                 log.warning(
                     "The key set of the issuer cannot be read from %s: %s. The keys read before stay in use for "
                     "BLOTTER_JWT_MAX_AGE_SECONDS. Check BLOTTER_JWT_JWKS and the issuer.",
                     self._source.name,
                     why,
                 )
-            self.failure = why
             return
         if self.failure is not None:
             log.info("The key set of the issuer is read again from %s.", self._source.name)

@@ -53,10 +53,14 @@ async def test_ten_thousand_unknown_keys_cause_one_read() -> None:
         before = issuer.fetches
         known = issuer.signed(claims())
         _, rest = known.split(".", 1)
+        outcomes: list[str] = []
         for number in range(10_000):
             forged = issuer_header(f"key-{number}") + "." + rest
-            assert await outcome(tokens, forged) == "TOKEN_INVALID"
+            outcomes.append(await outcome(tokens, forged))
         assert issuer.fetches - before <= 2  # the cool-down may end once meanwhile
+        # In the cool-down the key may be a new one: a genuine token is not refused for good because of a stranger's.
+        assert (outcomes[0], outcomes[1]) == ("TOKEN_INVALID", "IDENTITY_UNAVAILABLE")
+        assert set(outcomes) == {"TOKEN_INVALID", "IDENTITY_UNAVAILABLE"}
         assert await outcome(tokens, known) == "ada"
 
 
@@ -171,6 +175,9 @@ UNUSABLE: dict[str, Any] = {
     "a key without a point": {"y": None},
     "a private key": {"d": "AAAA"},
     "a key id that is a number": {"kid": 1},
+    "a type that is a list": {"kty": []},
+    "a curve that is an object": {"crv": {}},
+    "operations of another type": {"key_ops": [[], {}]},
 }
 
 
