@@ -38,6 +38,7 @@ class IssuerKeys:
         self._max_age = max_age_seconds
         self._raw: bytes | None = None
         self._keys = KeySet({})
+        self._began_at = time.monotonic()
         self._read_at: float | None = None
         self._tried_at: float | None = None
         self.failure: str | None = None
@@ -47,9 +48,9 @@ class IssuerKeys:
         self.generation = 0
         """Grows with each change of the set: what was verified by an earlier one has to be verified again."""
 
-    def age(self) -> float | None:
-        """Return the seconds since the set was read; None if it never was."""
-        return None if self._read_at is None else time.monotonic() - self._read_at
+    def age(self) -> float:
+        """Return the seconds since the set was read; since the start, if it never was."""
+        return time.monotonic() - (self._began_at if self._read_at is None else self._read_at)
 
     def require(self) -> None:
         """Raise IdentityUnavailable if no set has been read within the maximum age."""
@@ -62,7 +63,7 @@ class IssuerKeys:
         `deadline` is a time of `time.monotonic()`. Raises TokenInvalid or IdentityUnavailable.
         """
         key, read = self._keys.find(kid, algorithm), True
-        if key is None or (self.age() or 0) > self._max_age:
+        if key is None or self.age() > self._max_age:
             read = await self._read_for_a_call(deadline)
             key = self._keys.find(kid, algorithm)
         self.require()

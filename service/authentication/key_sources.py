@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -32,7 +33,9 @@ class UrlSource:
     seconds = 300.0
 
     def __init__(self, url: str) -> None:
-        self.name = url
+        self._url = url
+        # The path and the query may hold a secret, and the name is logged.
+        self.name = "{0.scheme}://{0.netloc}".format(urlsplit(url))
 
     async def read(self) -> bytes:
         """Return the body of the answer. Raises SourceFailed."""
@@ -40,7 +43,7 @@ class UrlSource:
             # A compressed answer could be larger than its bound once it is unpacked.
             async with (
                 aiohttp.ClientSession(auto_decompress=False, headers={"Accept-Encoding": "identity"}) as session,
-                session.get(self.name, allow_redirects=False) as answer,
+                session.get(self._url, allow_redirects=False) as answer,
             ):
                 if answer.status != 200:
                     raise SourceFailed(f"the status is {answer.status}")
@@ -51,7 +54,7 @@ class UrlSource:
                         raise SourceFailed(f"the answer is longer than {LARGEST} bytes")
                 return body
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise SourceFailed(repr(error)) from error
+            raise SourceFailed(type(error).__name__) from error
 
 
 class FileSource:

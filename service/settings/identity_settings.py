@@ -105,8 +105,8 @@ class IdentitySettings(BaseSettings):
             )
         if self.jwt_jwks and "://" in self.jwt_jwks and not _is_url_of_keys(self.jwt_jwks):
             raise ValueError(
-                f"BLOTTER_JWT_JWKS={self.jwt_jwks} must be an https URL, or http on loopback: whoever can change the "
-                "keys on their way is every caller."
+                "BLOTTER_JWT_JWKS must be an https URL, or http on loopback, without a user or a fragment: whoever can "
+                "change the keys on their way is every caller."
             )
         return self
 
