@@ -55,6 +55,9 @@ class Backends(Database):
     The calls do not wait for turns or deadlines as those of the service do; the messages are the same.
     """
 
+    act_as = "act_as(%(trader_id)s)"
+    signature: str | None = None
+
     def __init__(self, conninfo: str) -> None:
         """`conninfo` names server and database."""
         self._connections: dict[CallerKind, psycopg.Connection[Any]] = {
@@ -67,16 +70,18 @@ class Backends(Database):
 
     async def run(self, caller: Caller, *statements: Statement, **_: Any) -> list[Rows]:
         """Send the statements in one message; return the rows of each."""
-        identity = (
-            f"SELECT act_as(%(trader_id)s), set_config('statement_timeout', '30000ms', true), {at_least_on(local=True)}"
-        )
+        identity = f"SELECT {self.act_as}, set_config('statement_timeout', '30000ms', true), {at_least_on(local=True)}"
         cursor = psycopg.ClientCursor(self._connections[caller.kind])
-        sent = [Statement(identity, {"trader_id": caller.trader_id}), *statements]
+        sent = [Statement(identity, {"trader_id": caller.trader_id, "identity": self.signature}), *statements]
         cursor.execute(";".join(cursor.mogrify(*statement) for statement in sent).encode())
         results = []
         while cursor.nextset():
             results.append(cursor.fetchall())
         return results
+
+    def connection(self, kind: CallerKind) -> psycopg.Connection[Any]:
+        """The connection of a login."""
+        return self._connections[kind]
 
     def cpu_ms(self) -> float:
         """The CPU time that the backends have used, in milliseconds."""
