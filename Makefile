@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run demo deploy-files protos wheels test test-backup test-node test-pgbouncer test-prometheus test-tls test-vectors test-wheels lint-deploy sbom mutants check generate verify contract baseline lock fmt schema clean
+.PHONY: help install run demo deploy-files protos wheels test test-backup test-node test-pgbouncer test-prometheus test-tls test-vectors test-wheels lint-deploy sbom mutants check generate verify contract baseline lock fmt schema clean
 
 PY := .venv/bin/python
 PIP := $(PY) -m pip --no-input --disable-pip-version-check -q install
@@ -19,6 +19,8 @@ JOBS ?= logical
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+install: .venv/.runtime ## install the pinned packages into .venv, as 'make run' does at its first start
 
 run: .venv/.runtime ## start Postgres and the service (the first run installs the pinned packages into .venv)
 	@exec $(PY) -m service serve

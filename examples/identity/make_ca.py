@@ -1,15 +1,17 @@
 """Makes a certificate authority and certificates for a trial of TLS. Its key is kept beside them: not for production.
 
 python make_ca.py FOLDER                          server.pem and server-key.pem, for localhost and --host NAME
-python make_ca.py FOLDER --client spiffe://d/ada  client.pem and client-key.pem, for a client with this SPIFFE id
+python make_ca.py FOLDER --client spiffe://d/ada  ada.pem and ada-key.pem, for a client with this SPIFFE id
 
-The authority, ca.pem and ca-key.pem, is made if it is missing. An existing certificate is replaced by a new one.
+The authority, ca.pem and ca-key.pem, is made if it is missing. The server's certificate is replaced by a new one; that
+of a client is not: --name gives another name to the files of a client.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -78,17 +80,26 @@ def main(given: list[str] | None = None) -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--host", action="append", default=[], help="a further host name of the server")
     parser.add_argument("--client", metavar="SPIFFE_ID", help="a client's certificate, with this id")
+    parser.add_argument("--name", help="the name of the client's files; default: the end of its SPIFFE id")
     arguments = parser.parse_args(given)
     folder: Path = arguments.folder
+    if arguments.client:
+        stem = arguments.name or arguments.client.rsplit("/", 1)[-1]
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", stem) or stem in {"ca", "server"}:
+            parser.error(f"{stem!r} cannot be the name of a client's files: give another one by --name")
+        if (folder / f"{stem}.pem").exists():
+            parser.error(f"{folder / stem}.pem exists: give another name by --name, or delete the file")
+    else:
+        stem = "server"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     ca, ca_key = authority(folder)
 
     names: list[x509.GeneralName]
     if arguments.client:
-        stem, purpose = "client", ExtendedKeyUsageOID.CLIENT_AUTH
+        purpose = ExtendedKeyUsageOID.CLIENT_AUTH
         names = [x509.UniformResourceIdentifier(arguments.client)]
     else:
-        stem, purpose = "server", ExtendedKeyUsageOID.SERVER_AUTH
+        purpose = ExtendedKeyUsageOID.SERVER_AUTH
         names = [x509.DNSName(host) for host in ("localhost", *arguments.host)]
         names += [x509.IPAddress(ip_address(address)) for address in ("127.0.0.1", "::1")]
     key = new_key(folder / f"{stem}-key.pem")

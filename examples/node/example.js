@@ -12,12 +12,16 @@ const {
   PROTOS: folder = `${__dirname}/protos`,
   ORDERS: count = '10',
   TLS_CA: authority, // the file of the certificate authority; undefined: no TLS
+  TLS_CERT: certificate, // the files of the client's own certificate and of its key, if the service requires them
+  TLS_KEY: key,
   TOKEN_FILE: tokenFile, // the file of the bearer token, which is read before each call
 } = process.env;
 
 async function main() {
   const trader = new Trader(target, traderId, folder, {
     rootCertificates: authority && readFileSync(authority),
+    certificate: certificate && readFileSync(certificate),
+    key: key && readFileSync(key),
     token: tokenFile && (() => readFileSync(tokenFile, 'utf8').trim()),
   });
   const run = randomUUID().slice(0, 8);

@@ -1,6 +1,6 @@
 """Does what grpcurl does with the options of examples/identity: it learns the contract by reflection, and speaks JSON.
 
-grpcurl.py -cacert FILE [-H 'authorization: Bearer TOKEN'] [-d JSON] TARGET list|SERVICE/METHOD
+grpcurl.py -cacert FILE [-cert FILE -key FILE] [-H 'authorization: Bearer TOKEN'] [-d JSON] TARGET list|SERVICE/METHOD
 """
 
 from __future__ import annotations
@@ -52,12 +52,15 @@ def main() -> None:
     """Print the answers; exit with 64 and the number of the code after an error, as grpcurl does."""
     parser = argparse.ArgumentParser()
     parser.add_argument("-cacert", type=Path, required=True)
+    parser.add_argument("-cert", type=Path)
+    parser.add_argument("-key", type=Path)
     parser.add_argument("-H", dest="headers", action="append", default=[])
     parser.add_argument("-d", dest="data", default="{}")
     parser.add_argument("target")
     parser.add_argument("what")
     given = parser.parse_args()
-    tls = grpc.ssl_channel_credentials(given.cacert.read_bytes())
+    certificate, key = (file.read_bytes() if file else None for file in (given.cert, given.key))
+    tls = grpc.ssl_channel_credentials(given.cacert.read_bytes(), key, certificate)
     credentials = grpc.composite_channel_credentials(tls, grpc.metadata_call_credentials(Headers(given.headers)))
     with grpc.secure_channel(given.target, credentials) as channel:
         try:

@@ -90,39 +90,57 @@ def test_the_commands_of_the_page_do_what_it_says(folder: Path, database: Databa
         BLOTTER_TLS_RELOAD_SECONDS="0.1",
         BLOTTER_HEALTH_SECONDS="1",
     )
-    with Shell(folder, settings) as first, Shell(folder, settings) as shell:
-        first.start(page.next("# first shell"), "Ctrl-C stops it")
-        shell.run(page.next("# second shell"))
+    with Shell(folder, settings) as shell:
+        with Shell(folder, settings) as first:
+            first.start(page.next("# first shell"), "Ctrl-C stops it")
+            try_tokens(page, shell, folder / "pki", target)
+        with Shell(folder, settings) as first:
+            first.start(page.next("# a new first shell"), "Ctrl-C stops it")
+            try_certificates(page, shell)
+    assert page.is_read
 
-        printed = shell.run(page.next("list"))
-        assert "blotter.orders.v1.OrderService\n" in printed
-        assert '"clientOrderId": "first"' in printed
-        printed = shell.run(page.next("ListAuditAccess"), fails=True)
-        assert "Code: Unauthenticated" in printed
-        assert "Code: PermissionDenied" in printed
-        assert [line.split()[1:] for line in shell.run(page.next("call.py")).splitlines()] == [
-            ["SUBMITTED", "AAPL"],
-            ["CANCELLED", "AAPL"],
-        ]
-        assert "npm ci" in page.next("# needs npm's registry")  # tests_node
 
-        pki = folder / "pki"
-        with calling(target, pki / "ca.pem", pki / "tokens" / ADA):
-            before = (pki / "server.pem").read_bytes()
-            assert "SERVING" in shell.run(page.next("make_ca.py"))
-            assert (pki / "server.pem").read_bytes() != before
-            printed = shell.run(page.next("rm pki/issuer-key.pem"))
-        assert '"clientOrderId": "first"' in printed
-        assert printed.endswith("No difference.\n")
+def try_tokens(page: Page, shell: Shell, pki: Path, target: str) -> None:
+    """Run the commands of the second shell as far as the service identifies callers by tokens."""
+    shell.run(page.next("# second shell"))
 
-        printed = shell.run(page.next("rpc_server_call_duration"))
-        assert 'rpc_method="blotter.orders.v1.OrderService/SubmitOrder"' in printed
-        assert 'blotter_health_serving{service="readiness"} 1.0\n' in printed
-        printed = shell.run(page.next("kill -STOP"))
-        assert "readiness: NOT_SERVING\n" in printed
-        assert "liveness: SERVING\n" in printed
-        assert "blotter_db_up 0.0\n" in printed
-        assert 'blotter_health_serving{service="readiness"} 0.0\n' in printed
-        assert shell.run(page.next("kill -CONT")).endswith("readiness: SERVING\n")
-        assert "prometheus.yml" in page.next("# third shell")  # tests_prometheus
-        assert page.is_read
+    printed = shell.run(page.next("list"))
+    assert "blotter.orders.v1.OrderService\n" in printed
+    assert '"clientOrderId": "first"' in printed
+    printed = shell.run(page.next("ListAuditAccess"), fails=True)
+    assert "Code: Unauthenticated" in printed
+    assert "Code: PermissionDenied" in printed
+    assert [line.split()[1:] for line in shell.run(page.next("call.py")).splitlines()] == [
+        ["SUBMITTED", "AAPL"],
+        ["CANCELLED", "AAPL"],
+    ]
+    assert "npm ci" in page.next("# needs npm's registry")  # tests_node
+
+    with calling(target, pki / "ca.pem", pki / "tokens" / ADA):
+        before = (pki / "server.pem").read_bytes()
+        assert "SERVING" in shell.run(page.next("make_ca.py"))
+        assert (pki / "server.pem").read_bytes() != before
+        printed = shell.run(page.next("rm pki/issuer-key.pem"))
+    assert '"clientOrderId": "first"' in printed
+    assert printed.endswith("No difference.\n")
+
+    printed = shell.run(page.next("rpc_server_call_duration"))
+    assert 'rpc_method="blotter.orders.v1.OrderService/SubmitOrder"' in printed
+    assert 'blotter_health_serving{service="readiness"} 1.0\n' in printed
+    printed = shell.run(page.next("kill -STOP"))
+    assert "readiness: NOT_SERVING\n" in printed
+    assert "liveness: SERVING\n" in printed
+    assert "blotter_db_up 0.0\n" in printed
+    assert 'blotter_health_serving{service="readiness"} 0.0\n' in printed
+    assert shell.run(page.next("kill -CONT")).endswith("readiness: SERVING\n")
+    assert "prometheus.yml" in page.next("# third shell")  # tests_prometheus
+
+
+def try_certificates(page: Page, shell: Shell) -> None:
+    """Run the commands of the second shell once the service identifies callers by certificates."""
+    printed = shell.run(page.next("--issuer mtls"))
+    assert "readiness: SERVING\n" in printed
+    assert '"clientOrderId": "first"' in printed
+    assert printed.endswith("CANCELLED AAPL\n")
+    assert "npm" not in page.next("TLS_CERT=")  # tests_node
+    assert "pki/ada.pem exists" in shell.run(page.next("make_ca.py"), fails=True)
