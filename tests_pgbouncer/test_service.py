@@ -1,14 +1,20 @@
 """Calls and streams through PgBouncer in transaction mode, with one server connection per login."""
 
 import asyncio
+from pathlib import Path
 from uuid import UUID
 
+import grpc
+import psycopg
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from blotter.orders.v1 import order_service_pb2 as pb
+from service.repositories.signatures import IdentityKey
 from tests.conftest import ALICE, BOB, Database
-from tests.serving import as_trader, order_request, serving
+from tests.isolation.desk import EQUITIES, assign
+from tests.isolation.test_signed_identity import register
+from tests.serving import as_desk, as_trader, order_request, serving
 from tests.streams.watching import watching
 from tests_pgbouncer.conftest import pgbouncer
 
@@ -42,3 +48,24 @@ async def test_two_traders_on_one_server_connection_see_their_own_rows(database:
                 assert len(page.orders) == number
 
         await asyncio.gather(trade(ALICE), trade(BOB))
+
+
+async def test_signed_identities_of_traders_and_desks_pass(database: Database, tmp_path: Path) -> None:
+    """The signature is set for the transaction: the next one on the same server connection does not have it."""
+    key = IdentityKey.generate(1)
+    key.write(tmp_path / "key")
+    register(database, key)
+    assign(database)
+    signing = {"database_pooler": True, "identity_key": tmp_path / "key"}
+    async with pgbouncer(database, 1) as pooled, serving(pooled, **signing) as blotter:
+        order = await blotter.submit()
+        asked = pb.GetOrderRequest(order_id=order.order_id)
+        assert (await blotter.orders.GetOrder(asked, metadata=as_desk(EQUITIES))).order.order_id == order.order_id
+        page = await blotter.orders.ListOrders(pb.ListOrdersRequest(), metadata=as_desk(EQUITIES))
+        assert [listed.order_id for listed in page.orders] == [order.order_id]
+        with pytest.raises(grpc.aio.AioRpcError) as missing:
+            await blotter.orders.GetOrder(asked, metadata=as_trader(BOB))
+        assert missing.value.code() is grpc.StatusCode.NOT_FOUND
+        async with await psycopg.AsyncConnection.connect(pooled.conninfo("blotter_trader")) as same_connection:
+            await same_connection.execute("SELECT set_config('app.trader_id', %s, true)", [str(ALICE)])
+            assert await (await same_connection.execute("SELECT FROM orders")).fetchall() == []
