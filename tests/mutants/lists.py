@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from tests.mutants import append, lifecycle, orders, reconciliation, streams, verifier
+from tests.mutants import append, identity, lifecycle, orders, reconciliation, streams, verifier
 from tests.mutants.mutant import Mutant
 
 MUTANTS: tuple[Mutant, ...] = (
     *orders.MUTANTS,
+    *identity.MUTANTS,
     *lifecycle.MUTANTS,
     *append.MUTANTS,
     *verifier.MUTANTS,
