@@ -70,6 +70,16 @@ class Checkpoints:
         self._newest = max(signed, key=lambda checkpoint: checkpoint.size, default=None)
         return parse_note(stored.note) if stored and self._newest and stored.size == self._newest.size else None
 
+    async def check_settings(self, writer: LedgerWriter) -> None:
+        """Raise RefusedToSign when the keys or the origin of this process are not those of the ledger.
+
+        For a process that is not elected, which would otherwise find out only when it has to take over.
+        """
+        self._recorded = None  # another process may have recorded keys meanwhile
+        await self.check_keys(writer)
+        if stored := await writer.newest_checkpoint():
+            self._check_origin(Checkpoint.parse(parse_note(stored.note).text))
+
     async def check_keys(self, writer: LedgerWriter, *, replace: bool = False) -> list[Signer]:
         """Return the keys to sign with.
 
@@ -139,12 +149,15 @@ class Checkpoints:
         signers = await self._keys.calls.run(self._keys.signers) if self._keys else []
         return [signer.verifier for signer in signers] + _named(await writer.notes("KEYS"))
 
-    async def _compare(self, writer: LedgerWriter, size: int, checkpoint: Checkpoint) -> None:
+    def _check_origin(self, checkpoint: Checkpoint) -> None:
         if checkpoint.origin != self._origin:
             raise RefusedToSign(
                 f"The newest checkpoint is of {checkpoint.origin}, this ledger is {self._origin}: correct "
                 "BLOTTER_LEDGER_ORIGIN, or set BLOTTER_CHECKPOINT_DIRECTORY to a folder of this ledger's own."
             )
+
+    async def _compare(self, writer: LedgerWriter, size: int, checkpoint: Checkpoint) -> None:
+        self._check_origin(checkpoint)
         if checkpoint.size > size:
             raise RefusedToSign(
                 f"A tree of {checkpoint.size} entries was signed, this database has fewer: it is an older copy, or its "

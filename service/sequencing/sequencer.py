@@ -32,6 +32,8 @@ PORTION = 1000
 """Events per transaction: enough for a burst, few enough that readers do not wait long."""
 
 ELECTION_SECONDS = 0.5
+SETTINGS_SECONDS = 10.0
+"""How often a process that is not elected checks that it could sign."""
 BUSY_SECONDS = 2.0
 
 log = logging.getLogger("blotter.sequencer")
@@ -128,6 +130,7 @@ class Sequencer:
 
     async def _be_elected(self, writer: LedgerWriter, watching: asyncio.Task[None]) -> None:
         """Return when this process is elected. Until then it reports the condition of the ledger in the database."""
+        due = self._clock()
         while not await writer.elected():
             if (holder := await writer.lock_holder()) and holder.login != "blotter_sequencer":
                 log.error(
@@ -136,10 +139,24 @@ class Sequencer:
                     holder.login,
                 )
                 return  # two at once are slow, and append correctly
-            for task in ("appending", "signing"):
-                self._condition.report_success(task)
+            self._condition.report_success("appending")
+            if self._clock() >= due:
+                await self._check_settings(writer)
+                due = self._clock() + SETTINGS_SECONDS
             await asyncio.sleep(ELECTION_SECONDS)
             _raise_if_ended(watching)
+
+    async def _check_settings(self, writer: LedgerWriter) -> None:
+        """Report whether this process would sign if it were elected."""
+        try:
+            await self._checkpoints.check_settings(writer)
+        except (RefusedToSign, InvalidKey, InvalidNote, OSError) as error:
+            self._metrics.ledger_refusals.inc()
+            self._condition.report_failure(
+                "signing", f"This process is not the sequencer and, if it took over, would refuse to sign. {error}"
+            )
+        else:
+            self._condition.report_success("signing")
 
     async def _lead(self, writer: LedgerWriter) -> None:
         tree = await writer.edge()

@@ -313,3 +313,22 @@ def signed(database: Database) -> int:
     with psycopg.connect(database.conninfo("blotter_compliance")) as compliance:
         [(size,)] = compliance.execute("SELECT coalesce(max(size), 0) FROM ledger_checkpoints").fetchall()
     return int(size)
+
+
+async def test_a_process_that_could_not_sign_after_a_failover_says_so_before_one(
+    database: Database, keys: KeyFolder, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    others = KeyFolder(tmp_path / "others")
+    others.generate("example.com/other")
+    outside = tmp_path / "outside"
+    async with serving(database, **QUICK, ledger_keys=keys.folder, checkpoint_directory=outside) as blotter:
+        await blotter.submit()
+        await until(published(outside, 2, *(signer.verifier for signer in keys.signers())))
+        async with serving(database, **QUICK, ledger_keys=keys.folder) as second:
+            await becomes(second, SERVING)
+        misnamed = QUICK | {"ledger_origin": "example.com/other", "ledger_keys": others.folder}
+        async with serving(database, **misnamed) as third:
+            await until(lambda: logged(caplog, "would refuse to sign. The newest checkpoint is of"))
+            assert await healthy(third) == NOT_SERVING
+            assert await healthy(third, "") == SERVING
+            assert await healthy(blotter) == SERVING
