@@ -14,11 +14,11 @@ from service.authentication.principals import READ_SECONDS, Principals
 from service.authentication.tokens import Tokens
 from service.authentication.verified import Authentication, ByCertificate, ByToken, Mode, Refusal
 from service.domain.errors import Refused
+from service.domain.identity import CERTIFICATES
 from service.observability.metrics import Metrics
 from service.repositories.database import Database
 from service.repositories.principals_in_use import PrincipalsInUse
 from service.settings import Settings
-from service.settings.identity_settings import CERTIFICATES
 from service.tls import ServerTls
 from service.tls_files import TlsFiles
 

@@ -168,5 +168,7 @@ def set_up(settings: Settings) -> None:
     logging.getLogger("blotter").setLevel(settings.log_level)
     # It warns at each failed attempt to connect. The change of health logs once that the database does not answer.
     logging.getLogger("psycopg.pool").setLevel("ERROR")
+    # It warns of each statement that cannot be cancelled because the connection is lost.
+    logging.getLogger("psycopg").setLevel("ERROR")
     # It logs each failed attempt to send. `observability/collector.py` logs the first and the end.
     logging.getLogger("opentelemetry").setLevel("CRITICAL")

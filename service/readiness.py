@@ -40,6 +40,7 @@ class Readiness:
         self._report = report
         self._metrics = metrics
         self._last_success = -float("inf")
+        self._failure = "no answer"
         self._revision: str | None = None
         self._refused: str | None = None
         self._reported: tuple[bool, str | None] | None = None
@@ -58,7 +59,8 @@ class Readiness:
         try:
             revision = await self._probe.write_nothing(within=self._most_seconds * PROBE_WITHIN)
         except Exception as error:  # noqa: BLE001  # after any error the next probe may succeed
-            log.debug("The database did not answer: %s", error)
+            self._failure = summary(error)
+            log.debug("The database did not answer: %s", self._failure)
         else:
             # The database accepted writes when the probe started; its response may have come much later.
             self._last_success = started
@@ -90,7 +92,11 @@ class Readiness:
             return
         before, self._reported = self._reported, now
         if not answers and before and before[0]:
-            log.warning("The database has not answered for %s seconds: health is NOT_SERVING.", self._most_seconds)
+            log.warning(
+                "The database has not answered for %s seconds: health is NOT_SERVING. %s",
+                self._most_seconds,
+                self._failure,
+            )
         elif answers and self._refused:
             log.error("%s Health is NOT_SERVING.", self._refused)
         elif answers and before is not None:

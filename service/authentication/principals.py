@@ -69,7 +69,7 @@ class Principals:
         known.used_at = time.monotonic()
         (self._found if known.principal else self._absent).move_to_end(subject)
         if known.principal is None:
-            raise UnknownPrincipal
+            raise UnknownPrincipal(subject)
         if known.principal.disabled:
             raise PrincipalDisabled
         return known.principal
@@ -80,7 +80,7 @@ class Principals:
         if known is None or known.principal == caller.principal:
             return None
         if known.principal is None:
-            return UnknownPrincipal()
+            return UnknownPrincipal(str(caller.subject))
         if known.principal.disabled:
             return PrincipalDisabled()
         return PrincipalDisabled("The principal was changed after the caller was accepted; call again.")

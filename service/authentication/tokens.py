@@ -114,7 +114,7 @@ class Tokens:
         self, keys: IssuerKeys, issuer: str, audiences: list[str], algorithms: list[str], leeway_seconds: float
     ) -> None:
         self._keys = keys
-        self._issuer = issuer
+        self.issuer = issuer
         self._audiences = audiences
         self._algorithms = frozenset(algorithms)
         self._leeway = leeway_seconds
@@ -172,7 +172,7 @@ class Tokens:
                 key.jwk,
                 algorithms=[algorithm],
                 audience=self._audiences,
-                issuer=self._issuer,
+                issuer=self.issuer,
                 leeway=self._leeway,
                 options={"require": ["exp", "iss", "aud", "sub"]},
             )

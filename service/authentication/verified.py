@@ -23,7 +23,7 @@ from service.domain.errors import (
     TokenExpired,
     TokenInvalid,
 )
-from service.domain.identity import UUID_TEXT, Caller, CallerKind, ClientCertificate, Principal
+from service.domain.identity import CERTIFICATES, UUID_TEXT, Caller, CallerKind, ClientCertificate, Principal
 from service.domain.text import ACTOR, RESERVED_ACTORS, is_reserved, is_visible
 
 LONGEST_SUBJECT = 2000
@@ -72,7 +72,7 @@ class ByToken:
         if not is_subject(token.subject):
             raise TokenInvalid(CLAIMS)
         if self._principals:
-            principal = await self._principals.find(token.subject, deadline)
+            principal = await _found(self._principals, self._tokens.issuer, token.subject, deadline)
         else:
             principal = self._claimed(token)
         actor = principal.actor or token.claims.get(self._claims["actor"])
@@ -105,10 +105,19 @@ class ByCertificate:
         subject = subject_of(shown.certificate)
         if not is_subject(subject):
             raise IdentityMalformed("The subject of the client certificate must be printable text.")
-        principal = await self._principals.find(subject, deadline)
+        principal = await _found(self._principals, CERTIFICATES, subject, deadline)
         return Identity(
             principal, checked_actor(principal.actor or subject, principal.kind), subject, shown.certificate.expires_at
         )
+
+
+async def _found(principals: Principals, issuer: str, subject: str, deadline: float | None) -> Principal:
+    """Return the principal. Raises as `Principals.find`; the log line of the call then has the subject and issuer."""
+    try:
+        return await principals.find(subject, deadline)
+    except BlotterError as error:
+        error.logged |= {"subject": subject, "issuer": issuer}
+        raise
 
 
 def is_subject(subject: str) -> bool:

@@ -53,7 +53,10 @@ def health(
         try:
             answer = stub.Check(pb.HealthCheckRequest(service=service), timeout=timeout)
         except grpc.RpcError as error:
-            raise click.ClickException(f"{target}: {error.code().name}: {error.details()}") from error
+            hint = ""
+            if error.code() is grpc.StatusCode.UNAVAILABLE and not trusted:
+                hint = " If the port speaks TLS, give --tls-ca (and --tls-cert, --tls-key for BLOTTER_TLS_CLIENT_CA)."
+            raise click.ClickException(f"{target}: {error.code().name}: {error.details()}.{hint}") from error
     status = pb.HealthCheckResponse.ServingStatus.Name(answer.status)
     click.echo(f"{service or 'the server'}: {status}")
     if answer.status != pb.HealthCheckResponse.SERVING:

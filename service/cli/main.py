@@ -64,8 +64,12 @@ class _Commands(click.Group):
 
 
 def _setting_error(item: Any) -> str:
-    name = f"BLOTTER_{str(item['loc'][0]).upper()}: " if item["loc"] else ""
-    return name + str(item["msg"]).removeprefix("Value error, ")
+    name = f"BLOTTER_{str(item['loc'][0]).upper()}" if item["loc"] else ""
+    message = str(item["msg"]).removeprefix("Value error, ")
+    if name and message.startswith("Input should be "):  # pydantic's text for a number, a truth value or a choice
+        must = message.removeprefix("Input should be ").partition(", unable to")[0]
+        return f"{name}={item['input']} must be {must}."
+    return f"{name}: {message}" if name else message
 
 
 def _end(_signal: int, _frame: object) -> None:

@@ -8,10 +8,9 @@ from uuid import UUID
 import click
 
 from service.cli import provisioning
-from service.domain.identity import CallerKind
+from service.domain.identity import CERTIFICATES, CallerKind
 from service.repositories import principals as repository
 from service.settings import Settings
-from service.settings.identity_settings import CERTIFICATES
 
 Command = Callable[..., None]
 
@@ -64,6 +63,8 @@ def add(
     chosen = _chosen(issuer, settings)
     with provisioning.owned(settings) as conninfo:
         repository.add(conninfo, chosen, subject, kind, trader_id=trader_id, desk_id=desk_id, actor=actor)
+    what = trader_id or desk_id
+    click.echo(f"{subject} of {chosen} calls as {kind}{f' {what}' if what else ''}.")
 
 
 @principals.command()
@@ -75,6 +76,7 @@ def disable(subject: str, issuer: str | None) -> None:
     chosen = _chosen(issuer, settings)
     with provisioning.owned(settings) as conninfo:
         repository.disable(conninfo, chosen, subject)
+    click.echo(f"{subject} of {chosen} is disabled.")
 
 
 @principals.command()
@@ -86,6 +88,7 @@ def enable(subject: str, issuer: str | None) -> None:
     chosen = _chosen(issuer, settings)
     with provisioning.owned(settings) as conninfo:
         repository.enable(conninfo, chosen, subject)
+    click.echo(f"{subject} of {chosen} is enabled.")
 
 
 @principals.command("list")

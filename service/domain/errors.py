@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import ClassVar
 
+LONGEST_SHOWN = 200
+"""The most characters of a caller's own text in a message: a client drops an answer whose metadata exceeds 8 KiB."""
+
 
 class Refused(Exception):
     """The operator asked for what cannot be done, or set what cannot be used. The text gives the reason and the remedy.
@@ -27,6 +30,8 @@ class BlotterError(Exception):
     def __init__(self, sentence: str | None = None, **metadata: str) -> None:
         super().__init__(sentence or self.sentence)
         self.metadata = metadata
+        self.logged: dict[str, str] = {}
+        """Fields for the log line of the call. They are not sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +102,7 @@ class TokenInvalid(BlotterError):
 
     def __init__(self, cause: str) -> None:
         super().__init__(f"The bearer token is not accepted: {cause}.")
+        self.logged["cause"] = cause
 
 
 class TokenExpired(BlotterError):
@@ -124,14 +130,20 @@ class UnknownPrincipal(BlotterError):
     """A verified subject that the table principals does not have."""
 
     reason = "UNKNOWN_PRINCIPAL"
-    sentence = "The subject of the token or certificate is not registered as a principal."
+
+    def __init__(self, subject: str) -> None:
+        shown = subject if len(subject) <= LONGEST_SHOWN else f"{subject[:LONGEST_SHOWN]}..."
+        super().__init__(
+            f'The subject of the token or certificate is not registered as a principal: "{shown}". '
+            "`blotter principals add` registers it."
+        )
 
 
 class PrincipalDisabled(BlotterError):
     """A principal whose calls are refused, or that has become another caller while its stream was open."""
 
     reason = "PRINCIPAL_DISABLED"
-    sentence = "The principal is disabled."
+    sentence = "The principal is disabled. `blotter principals enable` accepts its calls again."
 
 
 class IdentityUnavailable(BlotterError):
@@ -304,9 +316,8 @@ class RateLimited(BlotterError):
     reason = "RATE_LIMITED"
 
     def __init__(self, wait: timedelta) -> None:
-        super().__init__(
-            f"The caller exceeds its rate of calls, and nothing was done; call again in {wait.total_seconds():g} s."
-        )
+        again = f"call again in {wait.total_seconds():g} s" if wait else "call again now, and less often"
+        super().__init__(f"The caller exceeds its rate of calls, and nothing was done; {again}.")
         self.wait = wait
 
 

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
 
+CERTIFICATES = "mtls"
+"""The issuer of the subjects of client certificates in the table principals."""
+
 
 class CallerKind(StrEnum):
     """The kinds of callers. Each has a database login of its own, `blotter_<kind>`."""

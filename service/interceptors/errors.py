@@ -36,7 +36,10 @@ class Errors(Around):
         except Exception as error:
             if not isinstance(error, BlotterError):
                 log.exception("%s failed", method, extra={"method": method, "request_id": REQUEST_ID.get()})
-            note(reason=error.reason if isinstance(error, BlotterError) else "INTERNAL")
+            if isinstance(error, BlotterError):
+                note(reason=error.reason, **error.logged)
+            else:
+                note(reason="INTERNAL")
             status = rpc_status.to_status(status_of(error, REQUEST_ID.get()))
             trailing = (("x-request-id", REQUEST_ID.get()), *status.trailing_metadata)
             await _abort(context, status, trailing)

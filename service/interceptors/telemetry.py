@@ -25,6 +25,9 @@ REQUEST_ID: ContextVar[str] = ContextVar("request_id")
 
 _LOG_FIELDS: ContextVar[dict[str, object]] = ContextVar("log_fields")
 
+FAULTS = frozenset({"UNKNOWN", "DEADLINE_EXCEEDED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"})
+"""The statuses that a caller has not caused, as the alert BlotterErrorRate counts them."""
+
 LogCalls = Literal["all", "slow_and_failed", "none"]
 
 log = logging.getLogger("blotter.rpc")
@@ -98,7 +101,7 @@ class Telemetry(aio.ServerInterceptor):
                 if self._is_logged(outcome, seconds, streaming):
                     milliseconds = round(seconds * 1000, 2)
                     fields = {"code": outcome, "milliseconds": milliseconds, **_fields(method, context)}
-                    log.info("%s %s", method, outcome, extra=fields)
+                    log.log(_level(outcome), "%s %s", method, outcome, extra=fields)
 
         return rebuilt(handler, behaviour)
 
@@ -125,6 +128,11 @@ class StreamStarts(Around):
         """Log the start."""
         log.info("%s started", method, extra=_fields(method, context))
         yield
+
+
+def _level(outcome: str) -> int:
+    """Return WARNING for a status that the caller has not caused, except of a call that a stop refuses."""
+    return logging.WARNING if outcome in FAULTS and _LOG_FIELDS.get().get("reason") != "DRAINING" else logging.INFO
 
 
 def ignore_disconnects() -> None:

@@ -99,8 +99,9 @@ class Settings(
     def _require_authentication(self) -> Settings:
         if not is_address(self.listen):
             raise ValueError(f"BLOTTER_LISTEN={self.listen} must be HOST:PORT, [IPv6]:PORT or unix:PATH.")
-        if self.auth == "mtls" and not self.tls_client_ca:
-            raise ValueError("BLOTTER_AUTH=mtls requires BLOTTER_TLS_CLIENT_CA, BLOTTER_TLS_CERT and BLOTTER_TLS_KEY.")
+        needed = ("tls_client_ca", "tls_cert", "tls_key") if self.auth == "mtls" else ()
+        if missing := [f"BLOTTER_{name.upper()}" for name in needed if not getattr(self, name)]:
+            raise ValueError(f"BLOTTER_AUTH=mtls requires {' and '.join(missing)}.")
         if self.trusted_gateway or is_loopback(self.listen):
             return self
         if self.auth == "metadata":

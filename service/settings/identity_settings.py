@@ -8,15 +8,13 @@ from urllib.parse import urlsplit
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings
 
+from service.domain.identity import CERTIFICATES
 from service.settings.serving_settings import is_loopback
 
 ALGORITHMS = frozenset({"ES256", "ES384", "ES512", "EdDSA", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
 """The algorithms of signatures that a setting can allow: asymmetric ones (RFC 7518, RFC 8037)."""
 
 CLAIMS = {"trader": "blotter_trader", "role": "blotter_role", "desk": "blotter_desk", "actor": "sub"}
-
-CERTIFICATES = "mtls"
-"""The issuer of certificates in the table principals."""
 
 Auth = Literal["metadata", "jwt", "mtls"]
 
@@ -81,9 +79,8 @@ class IdentitySettings(BaseSettings):
     def _check_identity(self) -> IdentitySettings:
         given = {"JWT_ISSUER": self.jwt_issuer, "JWT_AUDIENCES": self.audiences, "JWT_JWKS": self.jwt_jwks}
         if self.auth == "jwt":
-            for name, value in given.items():
-                if not value:
-                    raise ValueError(f"BLOTTER_AUTH=jwt requires BLOTTER_{name}.")
+            if missing := [f"BLOTTER_{name}" for name, value in given.items() if not value]:
+                raise ValueError(f"BLOTTER_AUTH=jwt requires {' and '.join(missing)}.")
         elif unused := [name for name, value in given.items() if value]:
             raise ValueError(
                 f"BLOTTER_{unused[0]} is set, but tokens are not read with BLOTTER_AUTH={self.auth}. "

@@ -1,6 +1,7 @@
 """What the table principals makes of a token or a client certificate, while the server runs."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -74,7 +75,8 @@ async def ended(watch: Watch) -> aio.AioRpcError:
     return await refused(read_all())
 
 
-async def test_the_table_decides_and_the_claims_do_not(database: Database) -> None:
+async def test_the_table_decides_and_the_claims_do_not(database: Database, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "blotter.rpc")
     issuer = Issuer()
     register(database, "ada", "trader", trader=BOB)
     register(database, "auditor", "compliance")
@@ -87,6 +89,8 @@ async def test_the_table_decides_and_the_claims_do_not(database: Database) -> No
         for _ in range(2):
             error = await refused(submit(server, stranger))
             assert (error.code(), reason_of(error)) == (DENIED, "UNKNOWN_PRINCIPAL")
+            assert '"eve"' in str(error.details())
+        assert await reason(submit(server, bearer("x"))) == "TOKEN_INVALID"
         request = audit_service_pb2.ListExecutionLogsRequest()
         auditor = bearer(issuer.signed(claims(sub="auditor")))
         assert len((await server.audit.ListExecutionLogs(request, metadata=auditor)).execution_logs) == 1
@@ -94,6 +98,11 @@ async def test_the_table_decides_and_the_claims_do_not(database: Database) -> No
         # A trader that is refused as such is refused under a token too.
         principals(database, f"UPDATE traders SET disabled_at = now() WHERE id = '{BOB}'")
         assert await reason(submit(server, bearer(issuer.signed(claims(sub="ada"))))) == "TRADER_DISABLED"
+    lines = [vars(record) for record in caplog.records if record.name == "blotter.rpc"]
+    [unknown, _] = [line for line in lines if line.get("reason") == "UNKNOWN_PRINCIPAL"]
+    assert (unknown["subject"], unknown["issuer"]) == ("eve", ISSUER)
+    [invalid] = [line for line in lines if line.get("reason") == "TOKEN_INVALID"]
+    assert invalid["cause"]
 
 
 async def test_a_disabled_or_changed_principal_is_refused_at_once_and_its_streams_end(database: Database) -> None:
@@ -147,7 +156,8 @@ async def test_a_table_that_cannot_be_read_or_has_a_kind_of_a_later_release_stop
             for _ in range(2):
                 assert await reason(submit(server, bearer(issuer.signed(claims(sub="robot"))))) == "UNKNOWN_PRINCIPAL"
             await submit(server, ada)
-    assert [record.levelname for record in caplog.records] == ["WARNING", "ERROR"]
+    own = [record.levelname for record in caplog.records if record.name == "blotter.authentication"]
+    assert own == ["WARNING", "ERROR"]
     assert "SQLSTATE 42501" in caplog.text
     assert "The principal robot has the kind robot" in caplog.text
 

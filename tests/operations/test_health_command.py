@@ -86,7 +86,9 @@ def test_tls_is_checked_against_an_authority_or_the_certificate_of_the_service(t
         same_environment = health(*at, BLOTTER_TLS_CERT=str(tmp_path / "own.crt"))
         assert same_environment.exit_code == 0, same_environment.stderr
         assert health(*at, "--tls-server-cert", str(tmp_path / "other.crt")).exit_code == 1
-        assert health(*at).exit_code == 1  # in clear
+        in_clear = health(*at)
+        assert in_clear.exit_code == 1
+        assert "If the port speaks TLS, give --tls-ca" in in_clear.stderr
     with serving_tls(own, others) as target:
         checked = ("--target", target, "--tls-ca", str(tmp_path / "ca.crt"))
         assert health(*checked).exit_code == 1

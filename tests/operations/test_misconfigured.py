@@ -33,7 +33,8 @@ def refused(cwd: Path, arguments: list[str], *said: str, **settings: str) -> Non
 @pytest.mark.parametrize(
     ("setting", "value", "said"),
     [
-        ("BLOTTER_TRADER_POOL_SIZE", "many", "BLOTTER_TRADER_POOL_SIZE: Input should be a valid integer"),
+        ("BLOTTER_TRADER_POOL_SIZE", "many", "BLOTTER_TRADER_POOL_SIZE=many must be a valid integer."),
+        ("BLOTTER_AUTH", "oauth", "BLOTTER_AUTH=oauth must be 'metadata', 'jwt' or 'mtls'."),
         ("BLOTTER_TRADER_POOLSIZE", "8", "did you mean BLOTTER_TRADER_POOL_SIZE?"),
         ("BLOTTER_NONSENSE_OF_OURS", "8", "BLOTTER_NONSENSE_OF_OURS is not a setting"),
         ("BLOTTER_DATABASE_URL", f"postgresql://blotter_owner:{SECRET}@h/b", "must not name a user or a password"),

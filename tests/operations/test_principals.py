@@ -41,8 +41,10 @@ def test_desks_and_principals_are_registered_listed_and_disabled(database: Datab
 
     done("principals", "add", "alice@example", "--trader", str(ALICE), **ISSUER)
     done("principals", "add", "spiffe://example/gate", "--role", "execution", "--issuer", "mtls", "--actor", "gate 7")
-    done("principals", "add", "chief", "--desk", desk, **ISSUER)
-    done("principals", "disable", "chief", **ISSUER)
+    added = done("principals", "add", "chief", "--desk", desk, **ISSUER)
+    assert added == f"chief of https://issuer.example calls as desk {desk}.\n"
+    disabled = done("principals", "disable", "chief", **ISSUER)
+    assert disabled == "chief of https://issuer.example is disabled.\n"
     done("principals", "disable", "alice@example", **ISSUER)
     done("principals", "enable", "alice@example", **ISSUER)
     assert done("principals", "list").splitlines() == [

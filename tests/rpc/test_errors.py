@@ -28,6 +28,7 @@ FOR_EXAMPLE: dict[type[BlotterError], BlotterError] = {
     errors.InvalidRequest: errors.InvalidRequest(FieldViolation("price", "must be above 0")),
     errors.IdentityMalformed: errors.IdentityMalformed("x-trader-id must be a UUID."),
     errors.TokenInvalid: errors.TokenInvalid("its signature does not verify"),
+    errors.UnknownPrincipal: errors.UnknownPrincipal("eve"),
     errors.WrongRole: errors.WrongRole("execution", "trader"),
     errors.RateLimited: errors.RateLimited(timedelta(milliseconds=350)),
     errors.TooManyStreams: errors.TooManyStreams(100),
