@@ -158,6 +158,7 @@ async def test_a_table_that_cannot_be_read_or_has_a_kind_of_a_later_release_stop
             await submit(server, ada)
     own = [record.levelname for record in caplog.records if record.name == "blotter.authentication"]
     assert own == ["WARNING", "ERROR"]
+    assert "/blotter.orders.v1.OrderService/SubmitOrder UNAVAILABLE" in caplog.text  # a failed call is a warning
     assert "SQLSTATE 42501" in caplog.text
     assert "The principal robot has the kind robot" in caplog.text
 
