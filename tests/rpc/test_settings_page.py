@@ -23,6 +23,7 @@ FORMS = {
     "jwt_jwks": "`https://...`, or a file",
     "jwt_algorithms": "`ES256`, `ES384`, `ES512`, `EdDSA`, `RS256`, `RS384`, `RS512`, `PS256`, `PS384`, `PS512`",
     "jwt_claims": "`WHAT=CLAIM`, separated by commas",
+    "identity_key": "file",
     "tls_cert": "file",
     "tls_key": "file",
     "tls_client_ca": "file",
