@@ -57,6 +57,7 @@ SESSION = {
     "standard_conforming_strings": "on",
     "bytea_output": "hex",
     "DateStyle": "ISO",
+    "IntervalStyle": "postgres",
     "statement_timeout": "60s",
     "lock_timeout": "10s",
     "idle_session_timeout": "0",

@@ -6,10 +6,11 @@ from typing import Any
 import grpc
 import psycopg
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from blotter.orders.v1 import order_pb2, order_service_pb2
+from blotter.orders.v1 import cancel_timer_pb2, order_pb2, order_service_pb2
 from tests.conftest import ALICE, BOB, Database
 from tests.rpc.errors import details_of, fields_of, reason_of, refused
 from tests.serving import EXECUTION, Blotter, as_trader, order_request, report_request, serving
@@ -89,6 +90,8 @@ async def test_a_login_cannot_weaken_the_sessions_of_the_service(database: Datab
         "idle_session_timeout": "'1ms'",
         "standard_conforming_strings": "off",
         "client_encoding": "'LATIN1'",
+        "DateStyle": "'German'",
+        "IntervalStyle": "'iso_8601'",
     }
     try:
         with psycopg.connect(database.conninfo("blotter_trader"), autocommit=True) as trader:
@@ -99,6 +102,9 @@ async def test_a_login_cannot_weaken_the_sessions_of_the_service(database: Datab
             cancel = order_service_pb2.CancelOrderRequest(order_id=order.order_id, reason="\u6f22 it's a \\\\ test")
             response = await blotter.orders.CancelOrder(cancel, metadata=as_trader(ALICE))
             assert response.order.last_sequence == 2
+            timer = cancel_timer_pb2.CancelAllAfterRequest(timeout=Duration(seconds=60))
+            answer = await blotter.orders.CancelAllAfter(timer, metadata=as_trader(ALICE))
+            assert answer.cancel_timer.timeout == timer.timeout
     finally:
         for name in weak:
             database.cluster.psql(f"ALTER ROLE blotter_trader RESET {name}")
