@@ -88,4 +88,11 @@ def _tls(settings: Settings, revocations: Revocations, metrics: Metrics) -> Serv
 
 
 def _tokens(settings: Settings, keys: IssuerKeys) -> Tokens:
-    return Tokens(keys, str(settings.jwt_issuer), settings.audiences, settings.algorithms, settings.jwt_leeway_seconds)
+    return Tokens(
+        keys,
+        str(settings.jwt_issuer),
+        settings.audiences,
+        settings.algorithms,
+        settings.jwt_leeway_seconds,
+        settings.claims.values(),
+    )

@@ -5,11 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import math
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -31,6 +30,8 @@ from service.domain.errors import IdentityMissing, TokenExpired, TokenInvalid
 LONGEST = 8192
 MOST_VERIFIED = 10_000
 LONGEST_KEY_ID = 200
+LAST_SECOND = 253_402_300_799
+"""9999-12-31T23:59:59Z. A claim of a later time is malformed, like an infinite one."""
 
 _BEARER = re.compile(r"bearer +([^ ]+)", re.IGNORECASE)
 _COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.[A-Za-z0-9_-]+")
@@ -49,6 +50,7 @@ class Token:
     key_id: str
     """The digest of the key that verified it."""
     claims: Mapping[str, Any]
+    """The claims that the settings name, where the token has them."""
 
 
 class _Duplicate(ValueError):
@@ -84,16 +86,9 @@ class _Decoder(jwt.PyJWT):
             raise TokenInvalid(CLAIMS) from error
         for name in ("exp", "nbf", "iat"):  # PyJWT also takes a text
             value = claims.get(name, 0)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not _is_a_time(value):
+            if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= LAST_SECOND:
                 raise TokenInvalid(CLAIMS)
         return claims
-
-
-def _is_a_time(value: float) -> bool:
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # an integer beyond every float
-        return False
 
 
 def only_bearer(authorization: Sequence[str | bytes]) -> str:
@@ -111,13 +106,21 @@ class Tokens:
     """Verifies tokens. Each is verified once: later calls with the same token cost a lookup by its digest."""
 
     def __init__(
-        self, keys: IssuerKeys, issuer: str, audiences: list[str], algorithms: list[str], leeway_seconds: float
+        self,
+        keys: IssuerKeys,
+        issuer: str,
+        audiences: list[str],
+        algorithms: list[str],
+        leeway_seconds: float,
+        named: Iterable[str],
     ) -> None:
+        """`named` are the claims that are kept of a token; it may have others, of any size."""
         self._keys = keys
         self.issuer = issuer
         self._audiences = audiences
         self._algorithms = frozenset(algorithms)
         self._leeway = leeway_seconds
+        self._named = frozenset(named)
         self._decoder = _Decoder()
         self._verified: OrderedDict[bytes, Token] = OrderedDict()
         self._generation = 0
@@ -180,7 +183,8 @@ class Tokens:
             raise TokenExpired from error
         except PyJWTError as error:
             raise TokenInvalid(_CAUSES.get(type(error), CLAIMS)) from error
-        return Token(claims["sub"], claims["exp"] + self._leeway, key.id, claims)
+        kept = {name: claims[name] for name in self._named & claims.keys()}
+        return Token(claims["sub"], claims["exp"] + self._leeway, key.id, kept)
 
 
 _CAUSES: dict[type[PyJWTError], str] = {

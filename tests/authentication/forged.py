@@ -170,6 +170,8 @@ FORGED: dict[str, tuple[Callable[[Issuer], str], str]] = {
         lambda i: put_together(i, HEADER, json.dumps(claims(exp=7)).replace(": 7", ": " + "9" * 5000).encode()),
         CLAIMS,
     ),
+    "an expiry that is finite and never comes": (changed(exp=1e308), CLAIMS),
+    "an expiry after the year 9999": (changed(exp=253_402_300_800), CLAIMS),
     "a start that is text": (changed(nbf="0"), CLAIMS),
     "no subject": (changed(sub=None), CLAIMS),
     "an empty subject": (changed(sub=""), CLAIMS),

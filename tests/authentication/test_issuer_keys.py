@@ -34,7 +34,7 @@ async def verifying(issuer: Issuer) -> AsyncIterator[tuple[IssuerKeys, Tokens]]:
         keys = IssuerKeys(UrlSource(url), ALGORITHMS, DAY)
         await keys.read()
         try:
-            yield keys, Tokens(keys, ISSUER, [AUDIENCE], ALGORITHMS, 0)
+            yield keys, Tokens(keys, ISSUER, [AUDIENCE], ALGORITHMS, 0, ["blotter_trader", "blotter_role"])
         finally:
             await keys.close()
 
@@ -62,6 +62,14 @@ async def test_ten_thousand_unknown_keys_cause_one_read() -> None:
         assert (outcomes[0], outcomes[1]) == ("TOKEN_INVALID", "IDENTITY_UNAVAILABLE")
         assert set(outcomes) == {"TOKEN_INVALID", "IDENTITY_UNAVAILABLE"}
         assert await outcome(tokens, known) == "ada"
+
+
+async def test_of_a_token_only_the_claims_that_the_settings_name_are_kept() -> None:
+    issuer = Issuer()
+    async with verifying(issuer) as (_, tokens):
+        token = issuer.signed(claims(padding="x" * 5000, groups=["a"] * 100))
+        for _ in range(2):
+            assert (await tokens.verify(token, None)).claims == {"blotter_trader": claims()["blotter_trader"]}
 
 
 def issuer_header(kid: str) -> str:
