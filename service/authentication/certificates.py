@@ -20,13 +20,22 @@ CertificateId = tuple[str, int]
 # SPIFFE-ID section 2: a trust domain, and a path of segments that are not empty, "." or "..".
 _SPIFFE_ID = re.compile(r"spiffe://[a-z0-9._-]{1,255}(/(?!\.{1,2}(/|$))[A-Za-z0-9._-]+)*")
 
+# Apart from ValueError, the errors of the library have no common class.
+_UNREADABLE = (
+    ValueError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
+
 
 @lru_cache(maxsize=4096)
 def certificate_of(pem: bytes) -> ClientCertificate:
     """Return what the certificate of a connection states. Raises IdentityMalformed."""
     try:
         return _read(x509.load_pem_x509_certificate(pem))
-    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+    except _UNREADABLE as error:
         raise IdentityMalformed("The client certificate cannot be read.") from error
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -206,6 +207,9 @@ def test_a_client_certificate_that_cannot_be_read_is_malformed() -> None:
         .public_bytes(serialization.Encoding.DER)
         .replace(bytes.fromhex("0603551d63"), bytes.fromhex("0603551d11"))
     )
-    for pem in (b"", der, x509.load_der_x509_certificate(twice).public_bytes(serialization.Encoding.PEM)):
+    no_name = der.replace(b"\x82\x09localhost", b"\xa3\x09localhost")  # an X.400 address
+    no_version = der.replace(bytes.fromhex("a003020102"), bytes.fromhex("a003020109"))
+    blocks = [ssl.DER_cert_to_PEM_cert(content).encode() for content in (twice, no_name, no_version)]
+    for pem in (b"", der, *blocks):
         with pytest.raises(IdentityMalformed):
             certificate_of(pem)
