@@ -792,11 +792,13 @@ CREATE FUNCTION public.desk_traders() RETURNS uuid[]
     LANGUAGE plpgsql STABLE PARALLEL SAFE
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
+    DECLARE
+        v_desk_id uuid := CASE WHEN identity_is_signed() THEN nullif(current_setting('app.desk_id', true), '') END;
     BEGIN
-        RETURN ARRAY(SELECT id FROM traders WHERE desk_id = nullif(current_setting('app.desk_id', true), '')::uuid);
+        RETURN ARRAY(SELECT id FROM traders WHERE desk_id = v_desk_id);
     END $$;
 
-COMMENT ON FUNCTION public.desk_traders() IS 'The traders of the desk that act_as() named for the transaction';
+COMMENT ON FUNCTION public.desk_traders() IS 'The traders of the desk of the transaction; none if its identity is not signed';
 
 CREATE FUNCTION public.execution_log_leaf(p_log public.execution_logs) RETURNS bytea
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -1243,21 +1245,32 @@ CREATE FUNCTION public.identity_is_signed() RETURNS boolean
     LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE
     AS $$
     DECLARE
-        v_identity text := pg_catalog.current_setting('app.identity', true);
-        v_signed text := pg_catalog.substr(v_identity, 65);
-        v_text text := session_user OPERATOR(pg_catalog.||) '|'
-            OPERATOR(pg_catalog.||) pg_catalog.current_setting('app.trader_id', true) OPERATOR(pg_catalog.||) '|'
-            OPERATOR(pg_catalog.||) pg_catalog.current_setting('app.desk_id', true) OPERATOR(pg_catalog.||) '|'
+        v_identity pg_catalog.text := pg_catalog.current_setting('app.identity', true);
+        v_trader_id pg_catalog.text := pg_catalog.current_setting('app.trader_id', true);
+        v_desk_id pg_catalog.text := pg_catalog.current_setting('app.desk_id', true);
+        v_signed pg_catalog.text := pg_catalog.substr(v_identity, 65);
+        v_text pg_catalog.text := session_user OPERATOR(pg_catalog.||) '|'
+            OPERATOR(pg_catalog.||) v_trader_id OPERATOR(pg_catalog.||) '|'
+            OPERATOR(pg_catalog.||) v_desk_id OPERATOR(pg_catalog.||) '|'
             OPERATOR(pg_catalog.||) v_signed;
-        v_inner_pad bytea;
-        v_outer_pad bytea;
+        v_inner_pad pg_catalog.bytea;
+        v_outer_pad pg_catalog.bytea;
     BEGIN
+        IF pg_catalog.current_setting('transaction_isolation') OPERATOR(pg_catalog.<>) 'read committed' THEN
+            -- The snapshot may be older than a key, or than its retirement.
+            RETURN false;
+        END IF;
         SELECT inner_pad, outer_pad INTO v_inner_pad, v_outer_pad FROM public.identity_keys
         WHERE id::pg_catalog.text OPERATOR(pg_catalog.=) pg_catalog.split_part(v_signed, '|', 1)
           AND retired_at IS NULL;
         IF NOT FOUND THEN
             -- Without a key in use the deployment does not sign identities.
             RETURN NOT EXISTS (SELECT FROM public.identity_keys WHERE retired_at IS NULL);
+        END IF;
+        IF pg_catalog.octet_length(v_identity) OPERATOR(pg_catalog.>) 4096
+                OR v_trader_id OPERATOR(pg_catalog.~) '[^0-9a-f-]' OR v_desk_id OPERATOR(pg_catalog.~) '[^0-9a-f-]' THEN
+            -- A separator in one of the settings would let a signature name another desk, or another expiry.
+            RETURN false;
         END IF;
         -- A setting that was never set is NULL, and so is the comparison. The expiry is read once the MAC is right.
         RETURN coalesce(CASE WHEN pg_catalog.encode(pg_catalog.sha256(v_outer_pad OPERATOR(pg_catalog.||)
@@ -1676,7 +1689,7 @@ CREATE FUNCTION public.schema_compatibility(OUT serves_from text, OUT release te
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
-        SELECT '021', '0.3.0', '27d85efe94d41ace0e5bb44249b0150f64491573a0b9d8d08640a434a5d51fd6'
+        SELECT '021', '0.3.0', 'cb1b690242f0dfa64fdb100694723ca72e98d05325b3e20b9619c7568dc9903a'
     $$;
 
 COMMENT ON FUNCTION public.schema_compatibility(OUT serves_from text, OUT release text, OUT policies_and_grants text) IS 'The revision that a server must at least know to serve this schema, the first release that knows it, and the digest of the policies and grants of the logins';
@@ -1728,6 +1741,16 @@ CREATE FUNCTION public.set_cancel_timer(p_timeout interval, p_actor text, p_requ
     END $_$;
 
 COMMENT ON FUNCTION public.set_cancel_timer(p_timeout interval, p_actor text, p_request_id text) IS 'Start the acting trader''s cancel timer anew; 0 switches it off';
+
+CREATE FUNCTION public.signed_trader() RETURNS uuid
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+    BEGIN
+        RETURN CASE WHEN identity_is_signed() THEN nullif(current_setting('app.trader_id', true), '')::uuid END;
+    END $$;
+
+COMMENT ON FUNCTION public.signed_trader() IS 'The trader of the transaction; null if its identity is not signed';
 
 CREATE FUNCTION public.submit_order(p_client_order_id text, p_request_digest bytea, p_symbol text, p_side public.order_side_enum, p_order_type public.order_type_enum, p_quantity integer, p_price numeric, p_stop_price numeric, p_stop_loss numeric, p_take_profit numeric, p_time_in_force public.time_in_force_enum, p_expires_at timestamp with time zone, p_account text, p_labels jsonb, p_parent_order_id text, p_currency text, p_security_id text, p_security_id_source public.security_id_source_enum, p_short_sale public.short_sale_enum, p_exempt_from_cancel_timer boolean, p_validate_only boolean, p_actor text, p_request_id text, OUT outcome text, OUT recorded public.orders) RETURNS record
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2474,7 +2497,7 @@ CREATE POLICY cancel_timers_execution_signed ON public.cancel_timers AS RESTRICT
 
 CREATE POLICY cancel_timers_trader_isolation ON public.cancel_timers FOR SELECT TO blotter_trader USING ((trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid));
 
-CREATE POLICY cancel_timers_trader_signed ON public.cancel_timers AS RESTRICTIVE FOR SELECT TO blotter_trader USING (( SELECT public.identity_is_signed() AS identity_is_signed));
+CREATE POLICY cancel_timers_trader_signed ON public.cancel_timers AS RESTRICTIVE FOR SELECT TO blotter_trader USING ((trader_id = ( SELECT public.signed_trader() AS signed_trader)));
 
 CREATE POLICY cancel_timers_writer_named ON public.cancel_timers TO blotter_writer USING (((CURRENT_USER = 'blotter_writer'::name) AND (trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid)));
 
@@ -2494,8 +2517,6 @@ CREATE POLICY execution_logs_compliance_signed ON public.execution_logs AS RESTR
 
 CREATE POLICY execution_logs_desk_isolation ON public.execution_logs FOR SELECT TO blotter_desk USING ((trader_id = ANY (( SELECT public.desk_traders() AS desk_traders)::uuid[])));
 
-CREATE POLICY execution_logs_desk_signed ON public.execution_logs AS RESTRICTIVE FOR SELECT TO blotter_desk USING (( SELECT public.identity_is_signed() AS identity_is_signed));
-
 CREATE POLICY execution_logs_execution_reads_all ON public.execution_logs FOR SELECT TO blotter_execution USING (true);
 
 CREATE POLICY execution_logs_execution_signed ON public.execution_logs AS RESTRICTIVE FOR SELECT TO blotter_execution USING (( SELECT public.identity_is_signed() AS identity_is_signed));
@@ -2508,7 +2529,7 @@ CREATE POLICY execution_logs_sequencer_reads_all ON public.execution_logs FOR SE
 
 CREATE POLICY execution_logs_trader_isolation ON public.execution_logs FOR SELECT TO blotter_trader USING ((trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid));
 
-CREATE POLICY execution_logs_trader_signed ON public.execution_logs AS RESTRICTIVE FOR SELECT TO blotter_trader USING (( SELECT public.identity_is_signed() AS identity_is_signed));
+CREATE POLICY execution_logs_trader_signed ON public.execution_logs AS RESTRICTIVE FOR SELECT TO blotter_trader USING ((trader_id = ( SELECT public.signed_trader() AS signed_trader)));
 
 CREATE POLICY execution_logs_writer_named ON public.execution_logs TO blotter_writer USING (((CURRENT_USER = 'blotter_writer'::name) AND (trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid)));
 
@@ -2520,8 +2541,6 @@ CREATE POLICY fill_corrections_compliance_signed ON public.fill_corrections AS R
 
 CREATE POLICY fill_corrections_desk_isolation ON public.fill_corrections FOR SELECT TO blotter_desk USING ((trader_id = ANY (( SELECT public.desk_traders() AS desk_traders)::uuid[])));
 
-CREATE POLICY fill_corrections_desk_signed ON public.fill_corrections AS RESTRICTIVE FOR SELECT TO blotter_desk USING (( SELECT public.identity_is_signed() AS identity_is_signed));
-
 CREATE POLICY fill_corrections_execution_reads_all ON public.fill_corrections FOR SELECT TO blotter_execution USING (true);
 
 CREATE POLICY fill_corrections_execution_signed ON public.fill_corrections AS RESTRICTIVE FOR SELECT TO blotter_execution USING (( SELECT public.identity_is_signed() AS identity_is_signed));
@@ -2532,7 +2551,7 @@ CREATE POLICY fill_corrections_immutable_update ON public.fill_corrections AS RE
 
 CREATE POLICY fill_corrections_trader_isolation ON public.fill_corrections FOR SELECT TO blotter_trader USING ((trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid));
 
-CREATE POLICY fill_corrections_trader_signed ON public.fill_corrections AS RESTRICTIVE FOR SELECT TO blotter_trader USING (( SELECT public.identity_is_signed() AS identity_is_signed));
+CREATE POLICY fill_corrections_trader_signed ON public.fill_corrections AS RESTRICTIVE FOR SELECT TO blotter_trader USING ((trader_id = ( SELECT public.signed_trader() AS signed_trader)));
 
 CREATE POLICY fill_corrections_writer_named ON public.fill_corrections TO blotter_writer USING (((CURRENT_USER = 'blotter_writer'::name) AND (trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid)));
 
@@ -2544,15 +2563,13 @@ CREATE POLICY fills_compliance_signed ON public.fills AS RESTRICTIVE FOR SELECT 
 
 CREATE POLICY fills_desk_isolation ON public.fills FOR SELECT TO blotter_desk USING ((trader_id = ANY (( SELECT public.desk_traders() AS desk_traders)::uuid[])));
 
-CREATE POLICY fills_desk_signed ON public.fills AS RESTRICTIVE FOR SELECT TO blotter_desk USING (( SELECT public.identity_is_signed() AS identity_is_signed));
-
 CREATE POLICY fills_execution_reads_all ON public.fills FOR SELECT TO blotter_execution USING (true);
 
 CREATE POLICY fills_execution_signed ON public.fills AS RESTRICTIVE FOR SELECT TO blotter_execution USING (( SELECT public.identity_is_signed() AS identity_is_signed));
 
 CREATE POLICY fills_trader_isolation ON public.fills FOR SELECT TO blotter_trader USING ((trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid));
 
-CREATE POLICY fills_trader_signed ON public.fills AS RESTRICTIVE FOR SELECT TO blotter_trader USING (( SELECT public.identity_is_signed() AS identity_is_signed));
+CREATE POLICY fills_trader_signed ON public.fills AS RESTRICTIVE FOR SELECT TO blotter_trader USING ((trader_id = ( SELECT public.signed_trader() AS signed_trader)));
 
 CREATE POLICY fills_writer_named ON public.fills TO blotter_writer USING (((CURRENT_USER = 'blotter_writer'::name) AND (trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid)));
 
@@ -2594,8 +2611,6 @@ CREATE POLICY ledger_entries_compliance_signed ON public.ledger_entries AS RESTR
 
 CREATE POLICY ledger_entries_desk_isolation ON public.ledger_entries FOR SELECT TO blotter_desk USING ((trader_id = ANY (( SELECT public.desk_traders() AS desk_traders)::uuid[])));
 
-CREATE POLICY ledger_entries_desk_signed ON public.ledger_entries AS RESTRICTIVE FOR SELECT TO blotter_desk USING (( SELECT public.identity_is_signed() AS identity_is_signed));
-
 CREATE POLICY ledger_entries_execution_reads_all ON public.ledger_entries FOR SELECT TO blotter_execution USING (true);
 
 CREATE POLICY ledger_entries_execution_signed ON public.ledger_entries AS RESTRICTIVE FOR SELECT TO blotter_execution USING (( SELECT public.identity_is_signed() AS identity_is_signed));
@@ -2636,15 +2651,13 @@ CREATE POLICY orders_compliance_signed ON public.orders AS RESTRICTIVE FOR SELEC
 
 CREATE POLICY orders_desk_isolation ON public.orders FOR SELECT TO blotter_desk USING ((trader_id = ANY (( SELECT public.desk_traders() AS desk_traders)::uuid[])));
 
-CREATE POLICY orders_desk_signed ON public.orders AS RESTRICTIVE FOR SELECT TO blotter_desk USING (( SELECT public.identity_is_signed() AS identity_is_signed));
-
 CREATE POLICY orders_execution_reads_all ON public.orders FOR SELECT TO blotter_execution USING (true);
 
 CREATE POLICY orders_execution_signed ON public.orders AS RESTRICTIVE FOR SELECT TO blotter_execution USING (( SELECT public.identity_is_signed() AS identity_is_signed));
 
 CREATE POLICY orders_trader_isolation ON public.orders FOR SELECT TO blotter_trader USING ((trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid));
 
-CREATE POLICY orders_trader_signed ON public.orders AS RESTRICTIVE FOR SELECT TO blotter_trader USING (( SELECT public.identity_is_signed() AS identity_is_signed));
+CREATE POLICY orders_trader_signed ON public.orders AS RESTRICTIVE FOR SELECT TO blotter_trader USING ((trader_id = ( SELECT public.signed_trader() AS signed_trader)));
 
 CREATE POLICY orders_writer_named ON public.orders TO blotter_writer USING (((CURRENT_USER = 'blotter_writer'::name) AND (trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid)));
 
@@ -2670,7 +2683,7 @@ CREATE POLICY trader_sequences_sequencer_reads_all ON public.trader_sequences FO
 
 CREATE POLICY trader_sequences_trader_isolation ON public.trader_sequences FOR SELECT TO blotter_trader USING ((trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid));
 
-CREATE POLICY trader_sequences_trader_signed ON public.trader_sequences AS RESTRICTIVE FOR SELECT TO blotter_trader USING (( SELECT public.identity_is_signed() AS identity_is_signed));
+CREATE POLICY trader_sequences_trader_signed ON public.trader_sequences AS RESTRICTIVE FOR SELECT TO blotter_trader USING ((trader_id = ( SELECT public.signed_trader() AS signed_trader)));
 
 CREATE POLICY trader_sequences_writer_named ON public.trader_sequences TO blotter_writer USING (((CURRENT_USER = 'blotter_writer'::name) AND (trader_id = (NULLIF(current_setting('app.trader_id'::text, true), ''::text))::uuid)));
 
@@ -2829,6 +2842,9 @@ GRANT SELECT ON TABLE public.cancel_timers TO blotter_compliance;
 
 REVOKE ALL ON FUNCTION public.set_cancel_timer(p_timeout interval, p_actor text, p_request_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.set_cancel_timer(p_timeout interval, p_actor text, p_request_id text) TO blotter_trader;
+
+REVOKE ALL ON FUNCTION public.signed_trader() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.signed_trader() TO blotter_trader;
 
 REVOKE ALL ON FUNCTION public.submit_order(p_client_order_id text, p_request_digest bytea, p_symbol text, p_side public.order_side_enum, p_order_type public.order_type_enum, p_quantity integer, p_price numeric, p_stop_price numeric, p_stop_loss numeric, p_take_profit numeric, p_time_in_force public.time_in_force_enum, p_expires_at timestamp with time zone, p_account text, p_labels jsonb, p_parent_order_id text, p_currency text, p_security_id text, p_security_id_source public.security_id_source_enum, p_short_sale public.short_sale_enum, p_exempt_from_cancel_timer boolean, p_validate_only boolean, p_actor text, p_request_id text, OUT outcome text, OUT recorded public.orders) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.submit_order(p_client_order_id text, p_request_digest bytea, p_symbol text, p_side public.order_side_enum, p_order_type public.order_type_enum, p_quantity integer, p_price numeric, p_stop_price numeric, p_stop_loss numeric, p_take_profit numeric, p_time_in_force public.time_in_force_enum, p_expires_at timestamp with time zone, p_account text, p_labels jsonb, p_parent_order_id text, p_currency text, p_security_id text, p_security_id_source public.security_id_source_enum, p_short_sale public.short_sale_enum, p_exempt_from_cancel_timer boolean, p_validate_only boolean, p_actor text, p_request_id text, OUT outcome text, OUT recorded public.orders) TO blotter_trader;

@@ -106,21 +106,32 @@ FUNCTIONS = """
     -- statement, so all names are qualified, and the search path is not set.
     CREATE FUNCTION identity_is_signed() RETURNS boolean LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
     DECLARE
-        v_identity text := pg_catalog.current_setting('app.identity', true);
-        v_signed text := pg_catalog.substr(v_identity, 65);
-        v_text text := session_user OPERATOR(pg_catalog.||) '|'
-            OPERATOR(pg_catalog.||) pg_catalog.current_setting('app.trader_id', true) OPERATOR(pg_catalog.||) '|'
-            OPERATOR(pg_catalog.||) pg_catalog.current_setting('app.desk_id', true) OPERATOR(pg_catalog.||) '|'
+        v_identity pg_catalog.text := pg_catalog.current_setting('app.identity', true);
+        v_trader_id pg_catalog.text := pg_catalog.current_setting('app.trader_id', true);
+        v_desk_id pg_catalog.text := pg_catalog.current_setting('app.desk_id', true);
+        v_signed pg_catalog.text := pg_catalog.substr(v_identity, 65);
+        v_text pg_catalog.text := session_user OPERATOR(pg_catalog.||) '|'
+            OPERATOR(pg_catalog.||) v_trader_id OPERATOR(pg_catalog.||) '|'
+            OPERATOR(pg_catalog.||) v_desk_id OPERATOR(pg_catalog.||) '|'
             OPERATOR(pg_catalog.||) v_signed;
-        v_inner_pad bytea;
-        v_outer_pad bytea;
+        v_inner_pad pg_catalog.bytea;
+        v_outer_pad pg_catalog.bytea;
     BEGIN
+        IF pg_catalog.current_setting('transaction_isolation') OPERATOR(pg_catalog.<>) 'read committed' THEN
+            -- The snapshot may be older than a key, or than its retirement.
+            RETURN false;
+        END IF;
         SELECT inner_pad, outer_pad INTO v_inner_pad, v_outer_pad FROM public.identity_keys
         WHERE id::pg_catalog.text OPERATOR(pg_catalog.=) pg_catalog.split_part(v_signed, '|', 1)
           AND retired_at IS NULL;
         IF NOT FOUND THEN
             -- Without a key in use the deployment does not sign identities.
             RETURN NOT EXISTS (SELECT FROM public.identity_keys WHERE retired_at IS NULL);
+        END IF;
+        IF pg_catalog.octet_length(v_identity) OPERATOR(pg_catalog.>) 4096
+                OR v_trader_id OPERATOR(pg_catalog.~) '[^0-9a-f-]' OR v_desk_id OPERATOR(pg_catalog.~) '[^0-9a-f-]' THEN
+            -- A separator in one of the settings would let a signature name another desk, or another expiry.
+            RETURN false;
         END IF;
         -- A setting that was never set is NULL, and so is the comparison. The expiry is read once the MAC is right.
         RETURN coalesce(CASE WHEN pg_catalog.encode(pg_catalog.sha256(v_outer_pad OPERATOR(pg_catalog.||)
@@ -131,6 +142,15 @@ FUNCTIONS = """
     END $$;
     COMMENT ON FUNCTION identity_is_signed IS
         'Whether app.identity is the signature of session_user, app.trader_id and app.desk_id, and is not expired';
+
+    -- Policies take the trader from here: what is verified and what is compared with the rows is the same value, whenever
+    -- a statement changes the settings between the two.
+    CREATE FUNCTION signed_trader() RETURNS uuid LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, public, pg_temp AS $$
+    BEGIN
+        RETURN CASE WHEN identity_is_signed() THEN nullif(current_setting('app.trader_id', true), '')::uuid END;
+    END $$;
+    COMMENT ON FUNCTION signed_trader IS 'The trader of the transaction; null if its identity is not signed';
 
     DROP FUNCTION act_as(uuid);
     CREATE FUNCTION act_as(p_trader_id uuid, p_desk_id uuid DEFAULT NULL, p_identity text DEFAULT NULL)
@@ -212,10 +232,12 @@ FUNCTIONS = """
 
     CREATE FUNCTION desk_traders() RETURNS uuid[] LANGUAGE plpgsql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, public, pg_temp AS $$
+    DECLARE
+        v_desk_id uuid := CASE WHEN identity_is_signed() THEN nullif(current_setting('app.desk_id', true), '') END;
     BEGIN
-        RETURN ARRAY(SELECT id FROM traders WHERE desk_id = nullif(current_setting('app.desk_id', true), '')::uuid);
+        RETURN ARRAY(SELECT id FROM traders WHERE desk_id = v_desk_id);
     END $$;
-    COMMENT ON FUNCTION desk_traders IS 'The traders of the desk that act_as() named for the transaction';
+    COMMENT ON FUNCTION desk_traders IS 'The traders of the desk of the transaction; none if its identity is not signed';
 
     -- Sessions of other logins are visible to members of pg_read_all_stats only, which sql/harden.sql grants.
     CREATE FUNCTION database_condition(
@@ -247,7 +269,8 @@ PRIVILEGES = """
     END $$;
     GRANT USAGE ON SCHEMA public TO blotter_desk;
     GRANT SELECT ON alembic_version TO blotter_desk;
-    REVOKE ALL ON FUNCTION act_as, identity_is_signed, desk_traders, database_condition FROM PUBLIC;
+    REVOKE ALL ON FUNCTION act_as, identity_is_signed, signed_trader, desk_traders, database_condition FROM PUBLIC;
+    GRANT EXECUTE ON FUNCTION signed_trader TO blotter_trader;
     GRANT EXECUTE ON FUNCTION database_condition TO blotter_execution;
     GRANT EXECUTE ON FUNCTION identity_is_signed
         TO blotter_trader, blotter_execution, blotter_compliance, blotter_desk, blotter_writer;
@@ -298,51 +321,41 @@ PRIVILEGES = """
         TO blotter_desk;
 
     CREATE POLICY orders_trader_signed ON orders AS RESTRICTIVE FOR SELECT TO blotter_trader
-        USING ((SELECT identity_is_signed()));
+        USING (trader_id = (SELECT signed_trader()));
     CREATE POLICY orders_execution_signed ON orders AS RESTRICTIVE FOR SELECT TO blotter_execution
         USING ((SELECT identity_is_signed()));
     CREATE POLICY orders_compliance_signed ON orders AS RESTRICTIVE FOR SELECT TO blotter_compliance
         USING ((SELECT identity_is_signed()));
-    CREATE POLICY orders_desk_signed ON orders AS RESTRICTIVE FOR SELECT TO blotter_desk
-        USING ((SELECT identity_is_signed()));
     CREATE POLICY fills_trader_signed ON fills AS RESTRICTIVE FOR SELECT TO blotter_trader
-        USING ((SELECT identity_is_signed()));
+        USING (trader_id = (SELECT signed_trader()));
     CREATE POLICY fills_execution_signed ON fills AS RESTRICTIVE FOR SELECT TO blotter_execution
         USING ((SELECT identity_is_signed()));
     CREATE POLICY fills_compliance_signed ON fills AS RESTRICTIVE FOR SELECT TO blotter_compliance
         USING ((SELECT identity_is_signed()));
-    CREATE POLICY fills_desk_signed ON fills AS RESTRICTIVE FOR SELECT TO blotter_desk
-        USING ((SELECT identity_is_signed()));
     CREATE POLICY fill_corrections_trader_signed ON fill_corrections AS RESTRICTIVE FOR SELECT TO blotter_trader
-        USING ((SELECT identity_is_signed()));
+        USING (trader_id = (SELECT signed_trader()));
     CREATE POLICY fill_corrections_execution_signed ON fill_corrections AS RESTRICTIVE FOR SELECT TO blotter_execution
         USING ((SELECT identity_is_signed()));
     CREATE POLICY fill_corrections_compliance_signed ON fill_corrections AS RESTRICTIVE FOR SELECT TO blotter_compliance
         USING ((SELECT identity_is_signed()));
-    CREATE POLICY fill_corrections_desk_signed ON fill_corrections AS RESTRICTIVE FOR SELECT TO blotter_desk
-        USING ((SELECT identity_is_signed()));
     CREATE POLICY execution_logs_trader_signed ON execution_logs AS RESTRICTIVE FOR SELECT TO blotter_trader
-        USING ((SELECT identity_is_signed()));
+        USING (trader_id = (SELECT signed_trader()));
     CREATE POLICY execution_logs_execution_signed ON execution_logs AS RESTRICTIVE FOR SELECT TO blotter_execution
         USING ((SELECT identity_is_signed()));
     CREATE POLICY execution_logs_compliance_signed ON execution_logs AS RESTRICTIVE FOR SELECT TO blotter_compliance
-        USING ((SELECT identity_is_signed()));
-    CREATE POLICY execution_logs_desk_signed ON execution_logs AS RESTRICTIVE FOR SELECT TO blotter_desk
         USING ((SELECT identity_is_signed()));
     CREATE POLICY ledger_entries_execution_signed ON ledger_entries AS RESTRICTIVE FOR SELECT TO blotter_execution
         USING ((SELECT identity_is_signed()));
     CREATE POLICY ledger_entries_compliance_signed ON ledger_entries AS RESTRICTIVE FOR SELECT TO blotter_compliance
         USING ((SELECT identity_is_signed()));
-    CREATE POLICY ledger_entries_desk_signed ON ledger_entries AS RESTRICTIVE FOR SELECT TO blotter_desk
-        USING ((SELECT identity_is_signed()));
     CREATE POLICY trader_sequences_trader_signed ON trader_sequences AS RESTRICTIVE FOR SELECT TO blotter_trader
-        USING ((SELECT identity_is_signed()));
+        USING (trader_id = (SELECT signed_trader()));
     CREATE POLICY trader_sequences_execution_signed ON trader_sequences AS RESTRICTIVE FOR SELECT TO blotter_execution
         USING ((SELECT identity_is_signed()));
     CREATE POLICY trader_sequences_compliance_signed ON trader_sequences AS RESTRICTIVE FOR SELECT TO blotter_compliance
         USING ((SELECT identity_is_signed()));
     CREATE POLICY cancel_timers_trader_signed ON cancel_timers AS RESTRICTIVE FOR SELECT TO blotter_trader
-        USING ((SELECT identity_is_signed()));
+        USING (trader_id = (SELECT signed_trader()));
     CREATE POLICY cancel_timers_execution_signed ON cancel_timers AS RESTRICTIVE FOR SELECT TO blotter_execution
         USING ((SELECT identity_is_signed()));
     CREATE POLICY cancel_timers_compliance_signed ON cancel_timers AS RESTRICTIVE FOR SELECT TO blotter_compliance
@@ -355,7 +368,7 @@ PRIVILEGES = """
     CREATE OR REPLACE FUNCTION schema_compatibility(
         OUT serves_from text, OUT release text, OUT policies_and_grants text
     ) LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, public, pg_temp AS $$
-        SELECT '021', '0.3.0', '27d85efe94d41ace0e5bb44249b0150f64491573a0b9d8d08640a434a5d51fd6'
+        SELECT '021', '0.3.0', 'cb1b690242f0dfa64fdb100694723ca72e98d05325b3e20b9619c7568dc9903a'
     $$;
 """
 
@@ -372,22 +385,17 @@ RESTORE = """
     DROP POLICY orders_trader_signed ON orders;
     DROP POLICY orders_execution_signed ON orders;
     DROP POLICY orders_compliance_signed ON orders;
-    DROP POLICY orders_desk_signed ON orders;
     DROP POLICY fills_trader_signed ON fills;
     DROP POLICY fills_execution_signed ON fills;
     DROP POLICY fills_compliance_signed ON fills;
-    DROP POLICY fills_desk_signed ON fills;
     DROP POLICY fill_corrections_trader_signed ON fill_corrections;
     DROP POLICY fill_corrections_execution_signed ON fill_corrections;
     DROP POLICY fill_corrections_compliance_signed ON fill_corrections;
-    DROP POLICY fill_corrections_desk_signed ON fill_corrections;
     DROP POLICY execution_logs_trader_signed ON execution_logs;
     DROP POLICY execution_logs_execution_signed ON execution_logs;
     DROP POLICY execution_logs_compliance_signed ON execution_logs;
-    DROP POLICY execution_logs_desk_signed ON execution_logs;
     DROP POLICY ledger_entries_execution_signed ON ledger_entries;
     DROP POLICY ledger_entries_compliance_signed ON ledger_entries;
-    DROP POLICY ledger_entries_desk_signed ON ledger_entries;
     DROP POLICY trader_sequences_trader_signed ON trader_sequences;
     DROP POLICY trader_sequences_execution_signed ON trader_sequences;
     DROP POLICY trader_sequences_compliance_signed ON trader_sequences;
@@ -409,7 +417,7 @@ RESTORE = """
         EXECUTE format('REVOKE CONNECT ON DATABASE %I FROM blotter_desk', current_database());
     END $$;
     DROP TABLE principals;
-    DROP FUNCTION desk_traders, act_as, identity_is_signed, database_condition;
+    DROP FUNCTION signed_trader, desk_traders, act_as, identity_is_signed, database_condition;
     DROP TABLE identity_keys;
     ALTER TABLE traders DROP COLUMN desk_id;
     DROP TABLE desks;

@@ -85,8 +85,10 @@ GRANT SELECT ON alembic_version
     TO blotter_trader, blotter_execution, blotter_compliance, blotter_desk, blotter_sequencer;
 
 -- These run with the rights of the caller, but nfkc, which reads no table. find_order shows a caller its own rows.
-REVOKE ALL ON FUNCTION act_as, desk_traders, acting_trader, find_order, nfkc, schema_compatibility FROM PUBLIC;
+REVOKE ALL ON FUNCTION act_as, signed_trader, desk_traders, acting_trader, find_order, nfkc, schema_compatibility
+    FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION act_as TO blotter_trader, blotter_execution, blotter_compliance, blotter_desk;
+GRANT EXECUTE ON FUNCTION signed_trader TO blotter_trader;
 GRANT EXECUTE ON FUNCTION desk_traders TO blotter_desk;
 GRANT EXECUTE ON FUNCTION acting_trader, find_order TO blotter_trader, blotter_writer;
 GRANT EXECUTE ON FUNCTION nfkc TO blotter_writer;
@@ -186,12 +188,10 @@ CREATE POLICY orders_compliance_reads_all ON orders FOR SELECT TO blotter_compli
 CREATE POLICY orders_desk_isolation ON orders FOR SELECT TO blotter_desk
     USING (trader_id = ANY ((SELECT desk_traders())::uuid[]));
 CREATE POLICY orders_trader_signed ON orders AS RESTRICTIVE FOR SELECT TO blotter_trader
-    USING ((SELECT identity_is_signed()));
+    USING (trader_id = (SELECT signed_trader()));
 CREATE POLICY orders_execution_signed ON orders AS RESTRICTIVE FOR SELECT TO blotter_execution
     USING ((SELECT identity_is_signed()));
 CREATE POLICY orders_compliance_signed ON orders AS RESTRICTIVE FOR SELECT TO blotter_compliance
-    USING ((SELECT identity_is_signed()));
-CREATE POLICY orders_desk_signed ON orders AS RESTRICTIVE FOR SELECT TO blotter_desk
     USING ((SELECT identity_is_signed()));
 CREATE POLICY orders_writer_named ON orders TO blotter_writer
     USING (current_user = 'blotter_writer'
@@ -217,12 +217,10 @@ CREATE POLICY fills_compliance_reads_all ON fills FOR SELECT TO blotter_complian
 CREATE POLICY fills_desk_isolation ON fills FOR SELECT TO blotter_desk
     USING (trader_id = ANY ((SELECT desk_traders())::uuid[]));
 CREATE POLICY fills_trader_signed ON fills AS RESTRICTIVE FOR SELECT TO blotter_trader
-    USING ((SELECT identity_is_signed()));
+    USING (trader_id = (SELECT signed_trader()));
 CREATE POLICY fills_execution_signed ON fills AS RESTRICTIVE FOR SELECT TO blotter_execution
     USING ((SELECT identity_is_signed()));
 CREATE POLICY fills_compliance_signed ON fills AS RESTRICTIVE FOR SELECT TO blotter_compliance
-    USING ((SELECT identity_is_signed()));
-CREATE POLICY fills_desk_signed ON fills AS RESTRICTIVE FOR SELECT TO blotter_desk
     USING ((SELECT identity_is_signed()));
 CREATE POLICY fills_writer_named ON fills TO blotter_writer
     USING (current_user = 'blotter_writer'
@@ -243,12 +241,10 @@ CREATE POLICY fill_corrections_compliance_reads_all ON fill_corrections FOR SELE
 CREATE POLICY fill_corrections_desk_isolation ON fill_corrections FOR SELECT TO blotter_desk
     USING (trader_id = ANY ((SELECT desk_traders())::uuid[]));
 CREATE POLICY fill_corrections_trader_signed ON fill_corrections AS RESTRICTIVE FOR SELECT TO blotter_trader
-    USING ((SELECT identity_is_signed()));
+    USING (trader_id = (SELECT signed_trader()));
 CREATE POLICY fill_corrections_execution_signed ON fill_corrections AS RESTRICTIVE FOR SELECT TO blotter_execution
     USING ((SELECT identity_is_signed()));
 CREATE POLICY fill_corrections_compliance_signed ON fill_corrections AS RESTRICTIVE FOR SELECT TO blotter_compliance
-    USING ((SELECT identity_is_signed()));
-CREATE POLICY fill_corrections_desk_signed ON fill_corrections AS RESTRICTIVE FOR SELECT TO blotter_desk
     USING ((SELECT identity_is_signed()));
 CREATE POLICY fill_corrections_writer_named ON fill_corrections TO blotter_writer
     USING (current_user = 'blotter_writer'
@@ -279,12 +275,10 @@ CREATE POLICY execution_logs_compliance_reads_all ON execution_logs FOR SELECT T
 CREATE POLICY execution_logs_desk_isolation ON execution_logs FOR SELECT TO blotter_desk
     USING (trader_id = ANY ((SELECT desk_traders())::uuid[]));
 CREATE POLICY execution_logs_trader_signed ON execution_logs AS RESTRICTIVE FOR SELECT TO blotter_trader
-    USING ((SELECT identity_is_signed()));
+    USING (trader_id = (SELECT signed_trader()));
 CREATE POLICY execution_logs_execution_signed ON execution_logs AS RESTRICTIVE FOR SELECT TO blotter_execution
     USING ((SELECT identity_is_signed()));
 CREATE POLICY execution_logs_compliance_signed ON execution_logs AS RESTRICTIVE FOR SELECT TO blotter_compliance
-    USING ((SELECT identity_is_signed()));
-CREATE POLICY execution_logs_desk_signed ON execution_logs AS RESTRICTIVE FOR SELECT TO blotter_desk
     USING ((SELECT identity_is_signed()));
 CREATE POLICY execution_logs_writer_named ON execution_logs TO blotter_writer
     USING (current_user = 'blotter_writer'
@@ -311,7 +305,7 @@ CREATE POLICY trader_sequences_execution_reads_all ON trader_sequences FOR SELEC
 CREATE POLICY trader_sequences_compliance_reads_all ON trader_sequences FOR SELECT TO blotter_compliance
     USING (true);
 CREATE POLICY trader_sequences_trader_signed ON trader_sequences AS RESTRICTIVE FOR SELECT TO blotter_trader
-    USING ((SELECT identity_is_signed()));
+    USING (trader_id = (SELECT signed_trader()));
 CREATE POLICY trader_sequences_execution_signed ON trader_sequences AS RESTRICTIVE FOR SELECT TO blotter_execution
     USING ((SELECT identity_is_signed()));
 CREATE POLICY trader_sequences_compliance_signed ON trader_sequences AS RESTRICTIVE FOR SELECT TO blotter_compliance
@@ -337,7 +331,7 @@ CREATE POLICY cancel_timers_execution_reads_all ON cancel_timers FOR SELECT TO b
 CREATE POLICY cancel_timers_compliance_reads_all ON cancel_timers FOR SELECT TO blotter_compliance
     USING (true);
 CREATE POLICY cancel_timers_trader_signed ON cancel_timers AS RESTRICTIVE FOR SELECT TO blotter_trader
-    USING ((SELECT identity_is_signed()));
+    USING (trader_id = (SELECT signed_trader()));
 CREATE POLICY cancel_timers_execution_signed ON cancel_timers AS RESTRICTIVE FOR SELECT TO blotter_execution
     USING ((SELECT identity_is_signed()));
 CREATE POLICY cancel_timers_compliance_signed ON cancel_timers AS RESTRICTIVE FOR SELECT TO blotter_compliance
@@ -375,8 +369,6 @@ CREATE POLICY ledger_entries_desk_isolation ON ledger_entries FOR SELECT TO blot
 CREATE POLICY ledger_entries_execution_signed ON ledger_entries AS RESTRICTIVE FOR SELECT TO blotter_execution
     USING ((SELECT identity_is_signed()));
 CREATE POLICY ledger_entries_compliance_signed ON ledger_entries AS RESTRICTIVE FOR SELECT TO blotter_compliance
-    USING ((SELECT identity_is_signed()));
-CREATE POLICY ledger_entries_desk_signed ON ledger_entries AS RESTRICTIVE FOR SELECT TO blotter_desk
     USING ((SELECT identity_is_signed()));
 CREATE POLICY ledger_entries_immutable_update ON ledger_entries AS RESTRICTIVE FOR UPDATE USING (false);
 CREATE POLICY ledger_entries_immutable_delete ON ledger_entries AS RESTRICTIVE FOR DELETE USING (false);

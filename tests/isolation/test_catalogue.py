@@ -35,6 +35,7 @@ CALLABLE = {
         "find_order",
         "schema_compatibility",
         "identity_is_signed",
+        "signed_trader",
         *ENTRIES["blotter_trader"],
     },
     "blotter_execution": {"act_as", "identity_is_signed", "database_condition", *ENTRIES["blotter_execution"]},

@@ -228,6 +228,61 @@ def test_a_plan_that_was_made_with_a_signature_asks_for_it_again(signed: Databas
         assert run(gateway, "EXECUTE stolen") == 0
 
 
+@pytest.mark.parametrize("login", ["blotter_trader", "blotter_desk"])
+def test_a_statement_that_changes_its_own_identity_shows_no_row_of_another(signed: Database, login: str) -> None:
+    """The settings change between the verification and the comparison of rows, in either order."""
+    name, other = ("app.trader_id", BOB) if login == "blotter_trader" else ("app.desk_id", RATES)
+    mine = NAMED[login][0] or NAMED[login][1]
+    own = {str(ALICE)}
+    for table in ("orders", "execution_logs"):
+        for before, after in ((mine, other), (other, mine)):
+            for query in (
+                f"SELECT trader_id FROM {table} WHERE '' <> (SELECT set_config('{name}', '{after}', true))",
+                f"SELECT x.trader_id FROM (SELECT set_config('{name}', '{after}', true)) AS swap, LATERAL"
+                f" (SELECT trader_id FROM {table} WHERE '' <> swap.set_config OFFSET 0) AS x",
+                f"SELECT trader_id FROM {table} ORDER BY (SELECT set_config('{name}', '{after}', true))",
+            ):
+                with undone(signed, login) as thief:
+                    act(thief, login, identity(login))
+                    thief.execute("SELECT set_config(%s, %s, true)", [name, str(before)])
+                    assert {str(row[0]) for row in thief.execute(query.encode()).fetchall()} <= own, query
+    with undone(signed, login) as thief:
+        act(thief, login, identity(login))
+        thief.execute("DECLARE stolen CURSOR FOR SELECT trader_id FROM orders")
+        thief.execute("FETCH 1 FROM stolen")
+        thief.execute("SELECT set_config(%s, %s, true)", [name, str(other)])
+        assert {str(row[0]) for row in thief.execute("FETCH ALL FROM stolen").fetchall()} <= own
+
+
+def test_a_separator_in_a_setting_makes_no_signature_of_another_desk_or_expiry(signed: Database) -> None:
+    """The subject is text of the caller: here it looks like the fields that follow a desk."""
+    for login in NAMED:
+        trader_id, desk_id = NAMED[login]
+        subject = f"{RATES}|1|9999999999|n|s"
+        real = KEY.sign(login, trader_id, desk_id, subject, -60)
+        mac, (key, expiry, nonce, _) = real[:64], real[64:].split("|", 3)
+        forged = (
+            (trader_id or "", f"{desk_id or ''}|{key}|{expiry}|{nonce}|{RATES}"),
+            (f"{trader_id or ''}|{desk_id or ''}|{key}|{expiry}|{nonce}", RATES),
+        )
+        for trader, desk in forged:
+            with undone(signed, login) as thief:
+                settings(thief, trader, desk, f"{mac}1|9999999999|n|s")
+                assert visible(thief, login) == set()
+
+
+def test_a_snapshot_from_before_a_key_is_no_way_around_it(database: Database) -> None:
+    enter(database, ALICE)
+    with connected(database, "blotter_trader") as early:
+        early.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        early.execute("SELECT 1")
+        register(database, KEY)
+        settings(early, ALICE, "", "")
+        assert run(early, "SELECT FROM orders") == 0
+        with refused(*NOT_SIGNED):
+            early.execute("SELECT cancel_open_orders('AAPL', 'x', 'x', 'y', 1)")
+
+
 def test_a_signature_is_verified_once_for_each_statement_and_table(signed: Database) -> None:
     """In a filter of rows it would be verified for each row."""
     with undone(signed, "blotter_execution") as gateway:
