@@ -143,8 +143,8 @@ FUNCTIONS = """
     COMMENT ON FUNCTION identity_is_signed IS
         'Whether app.identity is the signature of session_user, app.trader_id and app.desk_id, and is not expired';
 
-    -- Policies take the trader from here: what is verified and what is compared with the rows is the same value, whenever
-    -- a statement changes the settings between the two.
+    -- Policies take the trader from here: the value that is verified is the one that is compared with the rows,
+    -- whatever a statement sets between the two.
     CREATE FUNCTION signed_trader() RETURNS uuid LANGUAGE plpgsql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, public, pg_temp AS $$
     BEGIN
@@ -237,7 +237,8 @@ FUNCTIONS = """
     BEGIN
         RETURN ARRAY(SELECT id FROM traders WHERE desk_id = v_desk_id);
     END $$;
-    COMMENT ON FUNCTION desk_traders IS 'The traders of the desk of the transaction; none if its identity is not signed';
+    COMMENT ON FUNCTION desk_traders IS
+        'The traders of the desk of the transaction; none if its identity is not signed';
 
     -- Sessions of other logins are visible to members of pg_read_all_stats only, which sql/harden.sql grants.
     CREATE FUNCTION database_condition(

@@ -8,17 +8,26 @@ R021 = "alembic/versions/021_know_the_callers.py"
 SIGNED = ("tests/isolation/test_signed_identity.py",)
 
 WITHOUT_KEY = "RETURN NOT EXISTS (SELECT FROM public.identity_keys WHERE retired_at IS NULL);"
-TRADER = "pg_catalog.current_setting('app.trader_id', true) OPERATOR(pg_catalog.||) '|'"
-DESK = "pg_catalog.current_setting('app.desk_id', true) OPERATOR(pg_catalog.||) '|'"
+TRADER = "OPERATOR(pg_catalog.||) v_trader_id OPERATOR(pg_catalog.||) '|'"
+DESK = "OPERATOR(pg_catalog.||) v_desk_id OPERATOR(pg_catalog.||) '|'"
 
 MUTANTS = tuple(
     Mutant(R021, old, new, SIGNED)
     for old, new in (
         # Each part of what is signed.
         ("session_user OPERATOR(pg_catalog.||) '|'", "current_user OPERATOR(pg_catalog.||) '|'"),
-        (TRADER, "'|'"),
-        (DESK, "'|'"),
+        (TRADER, "OPERATOR(pg_catalog.||) '|'"),
+        (DESK, "OPERATOR(pg_catalog.||) '|'"),
         ("OPERATOR(pg_catalog.||) v_signed;", ";"),
+        # What a setting may hold, and which snapshot reads the keys.
+        ("OR v_trader_id OPERATOR(pg_catalog.~) '[^0-9a-f-]' OR v_desk_id", "OR v_desk_id"),
+        (" OR v_desk_id OPERATOR(pg_catalog.~) '[^0-9a-f-]' THEN", " THEN"),
+        ("OPERATOR(pg_catalog.<>) 'read committed'", "OPERATOR(pg_catalog.=) 'serializable'"),
+        # What policies compare with rows.
+        ("CASE WHEN identity_is_signed() THEN nullif(current_setting('app.trader_id', true), '')::uuid END",
+         "nullif(current_setting('app.trader_id', true), '')::uuid"),
+        ("CASE WHEN identity_is_signed() THEN nullif(current_setting('app.desk_id', true), '') END",
+         "nullif(current_setting('app.desk_id', true), '')"),
         # The key.
         ("\n          AND retired_at IS NULL;", ";"),
         (WITHOUT_KEY, "RETURN true;"),
