@@ -15,18 +15,29 @@ import grpc
 from google.protobuf.message import DecodeError
 from grpc import aio
 
-from service.domain.errors import MalformedRequest
+from service.domain.errors import BlotterError, FieldViolation, InvalidRequest, MalformedRequest
 from service.interceptors.around import Context, behaviour_of, streaming_request
+from service.interceptors.limits import ITEMS
 from service.interceptors.telemetry import note_message
+from service.interceptors.wire import has_more_fields
 
 DISCONNECT_SECONDS = 0.05
 
 REQUEST_SECONDS = 30.0
 """The time within which the request of a call with one request must arrive."""
 
+BATCH_FIELDS = 1_100
+"""More than the 1,000 items of a batch, and fewer than take much memory: 4 MiB hold 2,000,000 empty ones."""
+
+MOST_FIELDS = 20_000
+"""The same for other requests; a filter may have several lists of 1,000 values."""
+
 
 class Requests(aio.ServerInterceptor):
-    """Reads the request. Raises MalformedRequest in the call when none arrives or it cannot be parsed."""
+    """Reads the request. Raises MalformedRequest in the call when none arrives or it cannot be parsed.
+
+    A request with too many fields is not parsed: raises InvalidRequest for a batch, else MalformedRequest.
+    """
 
     async def intercept_service(self, continuation: Any, handler_call_details: grpc.HandlerCallDetails) -> Any:
         """Wrap the handler of one call."""
@@ -34,8 +45,11 @@ class Requests(aio.ServerInterceptor):
         if handler is None:
             return None
         read, inner = handler.request_deserializer, behaviour_of(handler)
+        items = ITEMS.get(handler_call_details.method)
 
         def message_or_error(raw: bytes) -> Any:
+            if has_more_fields(raw, BATCH_FIELDS if items else MOST_FIELDS):
+                return _too_many(items)
             try:
                 return read(raw)
             except DecodeError as error:
@@ -67,6 +81,14 @@ async def _each(requests: AsyncIterator[Any]) -> AsyncGenerator[Any, None]:
 
 
 def _checked(request: Any) -> Any:
+    if isinstance(request, BlotterError):
+        raise request
     if isinstance(request, DecodeError):
         raise MalformedRequest from request
     return request
+
+
+def _too_many(items: str | None) -> BlotterError:
+    if items:
+        return InvalidRequest(FieldViolation(items, "must have 1 to 1000 entries"))
+    return MalformedRequest(f"The request has more than {MOST_FIELDS} fields; send fewer.")

@@ -7,6 +7,9 @@ import grpc
 import pytest
 
 from blotter.orders.v1 import order_pb2, order_service_pb2
+from service.interceptors.limits import ITEMS
+from service.interceptors.requests import BATCH_FIELDS, MOST_FIELDS
+from service.interceptors.wire import has_more_fields
 from service.status import MOST_VIOLATIONS
 from tests.rpc.errors import fields_of, info_of, reason_of, refused
 from tests.rpc.methods import CALLERS, METHODS, ask
@@ -97,3 +100,29 @@ async def test_only_the_first_of_many_violations_are_reported(
         else:
             assert list(fields_of(error)) == [f"{field}[{index}]" for index in range(MOST_VIOLATIONS)]
             assert str(error.details()).endswith(f"(and {count - 1} more)")
+
+
+@pytest.mark.parametrize("path", ITEMS)
+async def test_a_batch_with_too_many_items_is_refused_before_it_is_parsed(blotter: Blotter, path: str) -> None:
+    """Parsed, 2,000,000 empty items of 4 MB would take 500 MB. The last byte shows that they are not parsed."""
+    call: Any = blotter.channel.unary_unary(path, None, None)
+    caller = CALLERS["execution" if "Report" in path else "trader"]
+    for items, invalid in ((1_001, b""), (BATCH_FIELDS + 1, b"\xff"), (2_000_000, b"\xff")):
+        error = await refused(call(b"\x0a\x00" * items + invalid, metadata=caller))
+        assert (error.code(), reason_of(error)) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
+        assert fields_of(error) == {ITEMS[path]: "must have 1 to 1000 entries"}
+
+
+async def test_a_request_with_too_many_fields_is_refused_before_it_is_parsed(blotter: Blotter) -> None:
+    """Each change between two members of a oneof would take a new message."""
+    call: Any = blotter.channel.unary_unary("/blotter.orders.v1.OrderService/ReportExecution", None, None)
+    error = await refused(call(b"\x32\x00\x3a\x00" * (MOST_FIELDS // 2 + 1), metadata=CALLERS["execution"]))
+    assert (error.code(), reason_of(error)) == (grpc.StatusCode.INVALID_ARGUMENT, "MALFORMED_REQUEST")
+    assert str(MOST_FIELDS) in str(error.details())
+
+
+@pytest.mark.parametrize("field", [b"\x08\x80\x01", b"\x09" + bytes(8), b"\x0a\x03abc", b"\x0d" + bytes(4)])
+def test_fields_of_every_wire_type_are_counted(field: bytes) -> None:
+    assert not has_more_fields(field * 100, 100)
+    assert has_more_fields(field * 101, 100)
+    assert not has_more_fields(field * 50 + b"\xff" * 500, 100), "the parser refuses what cannot be read"
