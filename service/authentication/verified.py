@@ -27,6 +27,7 @@ from service.domain.identity import CERTIFICATES, UUID_TEXT, Caller, CallerKind,
 from service.domain.text import ACTOR, RESERVED_ACTORS, is_reserved, is_visible
 
 LONGEST_SUBJECT = 2000
+CONTRADICTION = "a claim of a trader, a role or a desk contradicts the principal"
 
 Refusal = Callable[[Caller], BlotterError | None]
 
@@ -73,10 +74,24 @@ class ByToken:
             raise TokenInvalid(CLAIMS)
         if self._principals:
             principal = await _found(self._principals, self._tokens.issuer, token.subject, deadline)
+            self._check_agreement(token, principal)
         else:
             principal = self._claimed(token)
         actor = principal.actor or token.claims.get(self._claims["actor"])
         return Identity(principal, checked_actor(actor, principal.kind), token.subject, token.expires_at, token.key_id)
+
+    def _check_agreement(self, token: Token, principal: Principal) -> None:
+        """Raise TokenInvalid if the token claims to be another trader, role or desk than the principal is."""
+        registered = {"trader": principal.trader_id, "role": principal.kind.value, "desk": principal.desk_id}
+        for what, value in registered.items():
+            claimed = token.claims.get(self._claims[what])
+            if claimed is None:
+                continue
+            same = claimed.lower() if isinstance(claimed, str) and what != "role" else claimed
+            if value is None or same != str(value):
+                error = TokenInvalid(CONTRADICTION)
+                error.logged |= {"subject": token.subject, "issuer": self._tokens.issuer}
+                raise error
 
     def _claimed(self, token: Token) -> Principal:
         """Return what the claims state: exactly one of a trader, a role and a desk. Raises TokenInvalid."""

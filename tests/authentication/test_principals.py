@@ -75,16 +75,28 @@ async def ended(watch: Watch) -> aio.AioRpcError:
     return await refused(read_all())
 
 
-async def test_the_table_decides_and_the_claims_do_not(database: Database, caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_table_decides_and_the_claims_may_not_contradict_it(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO, "blotter.rpc")
     issuer = Issuer()
     register(database, "ada", "trader", trader=BOB)
     register(database, "auditor", "compliance")
     register(database, "eve", "trader", issuer="https://other.example", trader=ALICE)
     async with serving_tokens(database, issuer, jwt_trust_claims=False) as server:
-        # The token claims to be ALICE, and is BOB.
-        order = (await submit(server, bearer(issuer.signed(claims(sub="ada"))))).order
-        assert order.trader_id == str(BOB)
+        bob = bearer(issuer.signed(claims(sub="ada", blotter_trader=str(BOB).upper(), blotter_role="trader")))
+        assert (await submit(server, bob)).order.trader_id == str(BOB)
+        for other in (
+            {"blotter_trader": str(ALICE)},
+            {"blotter_trader": [str(BOB)]},
+            {"blotter_role": "compliance"},
+            {"blotter_desk": DESK},
+            {"blotter_desk": "None"},
+        ):
+            contradicting = claims(**{"sub": "ada", "blotter_trader": None, **other})
+            error = await refused(submit(server, bearer(issuer.signed(contradicting))))
+            assert (error.code(), reason_of(error)) == (UNAUTHENTICATED, "TOKEN_INVALID"), other
+            assert "contradicts the principal" in str(error.details())
         stranger = bearer(issuer.signed(claims(sub="eve", blotter_trader=None, blotter_role="compliance")))
         for _ in range(2):
             error = await refused(submit(server, stranger))
@@ -92,17 +104,18 @@ async def test_the_table_decides_and_the_claims_do_not(database: Database, caplo
             assert '"eve"' in str(error.details())
         assert await reason(submit(server, bearer("x"))) == "TOKEN_INVALID"
         request = audit_service_pb2.ListExecutionLogsRequest()
-        auditor = bearer(issuer.signed(claims(sub="auditor")))
+        auditor = bearer(issuer.signed(claims(sub="auditor", blotter_trader=None, blotter_role="compliance")))
         assert len((await server.audit.ListExecutionLogs(request, metadata=auditor)).execution_logs) == 1
         assert await reason(submit(server, auditor)) == "WRONG_ROLE"
         # A trader that is refused as such is refused under a token too.
         principals(database, f"UPDATE traders SET disabled_at = now() WHERE id = '{BOB}'")
-        assert await reason(submit(server, bearer(issuer.signed(claims(sub="ada"))))) == "TRADER_DISABLED"
+        assert await reason(submit(server, bob)) == "TRADER_DISABLED"
     lines = [vars(record) for record in caplog.records if record.name == "blotter.rpc"]
     [unknown, _] = [line for line in lines if line.get("reason") == "UNKNOWN_PRINCIPAL"]
     assert (unknown["subject"], unknown["issuer"]) == ("eve", ISSUER)
-    [invalid] = [line for line in lines if line.get("reason") == "TOKEN_INVALID"]
+    *contradictions, invalid = [line for line in lines if line.get("reason") == "TOKEN_INVALID"]
     assert invalid["cause"]
+    assert {(line["subject"], line["issuer"]) for line in contradictions} == {("ada", ISSUER)}
 
 
 async def test_a_disabled_or_changed_principal_is_refused_at_once_and_its_streams_end(database: Database) -> None:
@@ -111,7 +124,7 @@ async def test_a_disabled_or_changed_principal_is_refused_at_once_and_its_stream
     for subject in subjects:
         register(database, subject, "trader", trader=ALICE)
     async with serving_tokens(database, issuer, jwt_trust_claims=False) as server:
-        tokens = {subject: bearer(issuer.signed(claims(sub=subject))) for subject in subjects}
+        tokens = {subject: bearer(issuer.token(subject)) for subject in subjects}
         watches = {
             subject: Watch(server.orders.WatchOrders(watch_pb2.WatchOrdersRequest(), metadata=token))
             for subject, token in tokens.items()
@@ -143,7 +156,7 @@ async def test_a_table_that_cannot_be_read_or_has_a_kind_of_a_later_release_stop
     issuer = Issuer()
     register(database, "ada", "trader", trader=ALICE)
     async with serving_tokens(database, issuer, jwt_trust_claims=False) as server:
-        ada, new = bearer(issuer.signed(claims(sub="ada"))), bearer(issuer.signed(claims(sub="new")))
+        ada, new = bearer(issuer.token("ada")), bearer(issuer.token("new"))
         await submit(server, ada)
         with caplog.at_level("WARNING", logger="blotter.authentication"):
             principals(database, "REVOKE SELECT ON principals FROM blotter_execution")
@@ -154,7 +167,7 @@ async def test_a_table_that_cannot_be_read_or_has_a_kind_of_a_later_release_stop
             principals(database, "ALTER TABLE principals DROP CONSTRAINT ck_principals_kind")
             register(database, "robot", "robot")
             for _ in range(2):
-                assert await reason(submit(server, bearer(issuer.signed(claims(sub="robot"))))) == "UNKNOWN_PRINCIPAL"
+                assert await reason(submit(server, bearer(issuer.token("robot")))) == "UNKNOWN_PRINCIPAL"
             await submit(server, ada)
     own = [record.levelname for record in caplog.records if record.name == "blotter.authentication"]
     assert own == ["WARNING", "ERROR"]
@@ -177,9 +190,9 @@ async def test_a_desk_is_the_one_of_its_principal_and_reads_the_orders_of_its_tr
     register(database, "ada", "trader", trader=ALICE)
     register(database, "bob", "trader", trader=BOB)
     async with serving_tokens(database, issuer, jwt_trust_claims=False) as server:
-        order = (await submit(server, bearer(issuer.signed(claims(sub="ada"))))).order
-        await submit(server, bearer(issuer.signed(claims(sub="bob"))))
-        head = bearer(issuer.signed(claims(sub="head")))
+        order = (await submit(server, bearer(issuer.token("ada")))).order
+        await submit(server, bearer(issuer.token("bob")))
+        head = bearer(issuer.token("head"))
         request = order_service_pb2.ListOrdersRequest()
         for more in ((), (("x-caller-role", "desk"), ("x-desk-id", DESK))):
             orders = (await server.orders.ListOrders(request, metadata=(*head, *more))).orders
@@ -194,7 +207,7 @@ async def test_the_registered_actor_is_recorded_and_not_that_of_the_token(databa
     register(database, "x" * 300, "trader", trader=ALICE)
     principals(database, "UPDATE principals SET actor = 'algo-7'")
     async with serving_tokens(database, issuer, jwt_trust_claims=False) as server:
-        await submit(server, bearer(issuer.signed(claims(sub="x" * 300))))
+        await submit(server, bearer(issuer.token("x" * 300)))
     actors = database.cluster.psql("SELECT actor FROM execution_logs", dbname=database.name)
     assert actors.split() == ["algo-7"]
 
