@@ -77,6 +77,9 @@ LEDGER = "blotter.ledger"
 
 MAX_METADATA = 16 * 1024
 
+IDLE_SECONDS = 300
+"""How long a connection may have no call. Such a connection costs a descriptor; clients reconnect when they call."""
+
 WATCHES_END_SECONDS = 0.1
 """How long the stop waits for the health watches to send NOT_SERVING."""
 
@@ -303,6 +306,7 @@ def _options(settings: Settings) -> list[tuple[str, int]]:
         ("grpc.so_reuseport", 0),
         ("grpc.max_connection_age_ms", settings.max_connection_age_seconds * 1000),
         ("grpc.max_connection_age_grace_ms", 60_000),
+        ("grpc.max_connection_idle_ms", round(IDLE_SECONDS * 1000)),
         ("grpc.keepalive_time_ms", 60_000),
         # For all clients at once, as after a restart: above the default of 1,000 gRPC drops calls at random.
         ("grpc.server.max_pending_requests", 50_000),

@@ -259,6 +259,15 @@ async def test_a_connection_beyond_the_maximum_is_closed_and_another_may_take_it
         await check(third, wait_for_ready=True)
 
 
+async def test_a_connection_without_calls_is_closed(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.server.IDLE_SECONDS", 0.2)
+    async with serving(database) as blotter, asyncio.timeout(20):
+        await blotter.submit()
+        while (state := blotter.channel.get_state()) == grpc.ChannelConnectivity.READY:
+            await blotter.channel.wait_for_state_change(state)
+        await blotter.submit()
+
+
 async def test_a_client_that_does_not_finish_its_handshake_is_disconnected(database: Database) -> None:
     async with serving(database, handshake_seconds=0.2) as blotter:
         for sent in (b"", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"):
