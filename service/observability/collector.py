@@ -100,7 +100,11 @@ class Collector:
         self._thread.start()
         while True:
             await asyncio.sleep(self._seconds)
-            self._metrics.update()
+            try:
+                self._metrics.update()
+            except Exception:  # after any error the next interval may succeed
+                log.exception("The metrics cannot be read; they are not sent in this interval.")
+                continue
             self._due.set()
 
     async def close(self) -> None:
