@@ -35,8 +35,8 @@ class Trace:
         """Return the trace of a message to the database that is sent now by the login; `end` it."""
         return self
 
-    def end(self, code: str | None = None) -> None:
-        """End the span, if one is recorded, with the name of a status of gRPC; None: a message without an error."""
+    def end(self, code: str | None = None, *, failed: bool = False) -> None:
+        """End the span, if one is recorded: of a call with the name of a status of gRPC, of a message with `failed`."""
 
 
 TRACE: ContextVar[Trace | None] = ContextVar("trace", default=None)

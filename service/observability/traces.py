@@ -44,12 +44,12 @@ class RecordedTrace(Trace):
         attributes = {"db.system.name": "postgresql", "db.client.connection.pool.name": login}
         return _begun(self._tracer, "postgresql", SpanKind.CLIENT, self._span, attributes)
 
-    def end(self, code: str | None = None) -> None:
+    def end(self, code: str | None = None, *, failed: bool = False) -> None:
         """End the span with the status."""
         if code is not None:
             self._span.set_attribute("rpc.response.status_code", code)
-            if code in _ERRORS:
-                self._span.set_status(Status(StatusCode.ERROR))
+        if failed or code in _ERRORS:
+            self._span.set_status(Status(StatusCode.ERROR))
         self._span.end()
 
 

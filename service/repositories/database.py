@@ -373,15 +373,17 @@ class Database:
         with answered_by(connection, call.deadlines.closes_at(writes=bool(call.writes_of))):
             call.sent = True
             sent = time.monotonic()
+            failed = True
             try:
                 await cursor.execute(message)
+                failed = False
             except pg.QueryCanceled as error:
                 raise call.deadlines.error_for_cancelled_statement() from error
             finally:
                 metrics.calls_per_message.observe(1)
                 metrics.message_seconds.observe(time.monotonic() - sent)
                 if span:
-                    span.end()
+                    span.end(failed=failed)
             results: list[Rows] = []
             while True:
                 results.append(await cursor.fetchall() if cursor.description else [])
