@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -15,6 +16,7 @@ from service.authentication.verified import expiry_of
 from service.domain.errors import BlotterError, Draining, SlowConsumer
 from service.domain.identity import CALLER, Caller
 from service.interceptors.around import Context, behaviour_of, cancelled_if_disconnected, rebuilt
+from service.interceptors.limits import EXPORTS
 from service.observability.metrics import Metrics
 
 
@@ -87,6 +89,7 @@ class Backpressure(aio.ServerInterceptor):
         if handler is None or not handler.response_streaming:
             return handler
         servicer = behaviour_of(handler)
+        lasting = handler_call_details.method in EXPORTS
         streams_open = self._metrics.streams_open.labels(handler_call_details.method.removeprefix("/"))
 
         async def behaviour(request: Any, context: Context) -> None:
@@ -94,7 +97,7 @@ class Backpressure(aio.ServerInterceptor):
             token = ""  # not the request's token, which may be the one that is refused
             started = False
             try:
-                async with self._until_ended(), aclosing(servicer(request, context)) as messages:
+                async with self._until_ended(lasting), aclosing(servicer(request, context)) as messages:
                     async for message in messages:
                         if not started:
                             # Sent together with a message that the client does not read, the metadata would stay
@@ -114,11 +117,15 @@ class Backpressure(aio.ServerInterceptor):
         return rebuilt(handler, behaviour)
 
     @asynccontextmanager
-    async def _until_ended(self) -> AsyncIterator[None]:
-        """Raise an error in the stream as soon as the server drains or its caller is refused."""
+    async def _until_ended(self, lasting: bool) -> AsyncIterator[None]:
+        """Raise an error in the stream as soon as the server drains or its caller is refused.
+
+        A `lasting` stream, one that cannot be resumed, does not end when its caller's identity expires.
+        """
         if self._draining:
             raise Draining
-        stream = _Stream(CALLER.get(None))
+        caller = CALLER.get(None)
+        stream = _Stream(replace(caller, expires_at=None) if caller and lasting else caller)
         async with stream.open():
             self._streams.add(stream)
             try:

@@ -2,14 +2,17 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import grpc
 import pytest
 
-from blotter.audit.v1 import audit_service_pb2
+from blotter.audit.v1 import audit_service_pb2, inspection_pb2
 from blotter.orders.v1 import watch_pb2
 from service.authentication.key_sources import FileSource
+from service.domain.discrepancies import Progress
+from service.repositories.reconciliation import Reconciliation
 from tests.authentication.forged import claims
 from tests.authentication.issuer import Issuer, bearer
 from tests.authentication.serving import serving_tokens
@@ -110,3 +113,19 @@ async def test_a_key_that_the_issuer_removes_ends_the_streams_of_its_tokens(
         assert (error.code(), reason_of(error)) == (grpc.StatusCode.UNAUTHENTICATED, "TOKEN_INVALID")
         await honest.until(await submitted(server, issuer))
         honest.call.cancel()
+
+
+async def test_a_call_that_cannot_be_resumed_outlasts_its_token(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run(*_: object) -> AsyncIterator[Progress]:
+        await asyncio.sleep(max(0, expires_at + 0.5 - time.time()))
+        yield Progress(0, 0, 0, 0)
+
+    monkeypatch.setattr(Reconciliation, "run", run)
+    issuer = Issuer()
+    async with serving_tokens(database, issuer) as server:
+        expires_at = int(time.time()) + 2
+        token = issuer.signed(claims(exp=expires_at, sub="auditor", blotter_trader=None, blotter_role="compliance"))
+        call = server.audit.ReconcileOrders(inspection_pb2.ReconcileOrdersRequest(), metadata=bearer(token))
+        assert len([message async for message in call]) == 1
