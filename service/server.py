@@ -227,13 +227,15 @@ def _databases(
         pooler=settings.database_pooler,
         signatures=signatures,
     )
+    # The tasks name themselves by the actor, and take turns: a slow read of the state and one of the principals leave a
+    # connection to the others.
     own = Database(
         conninfo,
         {CallerKind.EXECUTION: 3},
         _passwords(settings),
         metrics=metrics,
         measured_as="service",
-        limits=Limits(connections_per_caller=3),
+        limits=Limits(connections_per_caller=2),
         pooler=settings.database_pooler,
         signatures=signatures,
     )

@@ -48,6 +48,6 @@ class DatabaseState:
 
     async def read(self, within: float) -> State:
         """Return the state. Raises a BlotterError, at the latest after `within` seconds."""
-        caller = Caller(CallerKind.EXECUTION, None, "blotter", f"state-{uuid4()}", time.monotonic() + within)
+        caller = Caller(CallerKind.EXECUTION, None, "sampling", f"state-{uuid4()}", time.monotonic() + within)
         [[row]] = await self._database.run(caller, _STATE)
         return State(*row)

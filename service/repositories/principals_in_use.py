@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Mapping
@@ -29,14 +30,15 @@ class PrincipalsInUse:
         self._database = database
         self._issuer = issuer
         self._seconds = seconds
+        self._one = asyncio.Lock()  # the reads use one connection, also while the table does not answer
         self._unread: set[str] = set()
 
     async def read(self, subjects: list[str]) -> Mapping[str, Principal]:
         """Return the principals that exist, by subject. Raises a BlotterError."""
-        caller = Caller(
-            CallerKind.EXECUTION, None, "blotter", f"principals-{uuid4()}", time.monotonic() + self._seconds
-        )
-        [rows] = await self._database.run(caller, Statement(_READ, {"issuer": self._issuer, "subjects": subjects}))
+        deadline = time.monotonic() + self._seconds
+        caller = Caller(CallerKind.EXECUTION, None, "principals", f"principals-{uuid4()}", deadline)
+        async with self._one:
+            [rows] = await self._database.run(caller, Statement(_READ, {"issuer": self._issuer, "subjects": subjects}))
         return {
             subject: Principal(CallerKind(kind), *rest) for subject, kind, *rest in rows if self._is_kind(kind, subject)
         }

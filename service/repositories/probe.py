@@ -24,6 +24,6 @@ class Probe:
         Raises a BlotterError if a submit would fail, or too late.
         """
         deadline = time.monotonic() + within
-        caller = Caller(CallerKind.EXECUTION, None, "blotter", f"probe-{uuid4()}", deadline)
+        caller = Caller(CallerKind.EXECUTION, None, "readiness", f"probe-{uuid4()}", deadline)
         _, rows = await self._database.run(caller, _WRITE, _REVISION)
         return str(rows[0][0]) if rows else ""

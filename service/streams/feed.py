@@ -23,7 +23,7 @@ from service.observability.failures import summary
 from service.observability.metrics import Metrics
 from service.repositories.events import Events
 
-TAIL = Caller(CallerKind.EXECUTION, None, actor="blotter", request_id="feed")
+TAIL = Caller(CallerKind.EXECUTION, None, actor="feed", request_id="feed")
 
 LEAST_PAUSE = 0.02
 READS_A_SECOND = 500

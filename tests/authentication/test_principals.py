@@ -13,17 +13,20 @@ from grpc import aio
 
 from blotter.audit.v1 import audit_service_pb2
 from blotter.orders.v1 import order_service_pb2, watch_pb2
+from service.repositories.database import Statement
 from tests.authentication.certificates import Authority, Leaf, trusting
 from tests.authentication.forged import claims
 from tests.authentication.issuer import ISSUER, Issuer, bearer
 from tests.authentication.serving import QUICK, TlsFolder, by_token, eventually, secured, serving_tokens
 from tests.conftest import ALICE, BOB, Database
+from tests.observability.test_metrics import value
 from tests.rpc.errors import info_of, reason_of, refused
 from tests.rpc.written import written
 from tests.serving import Blotter, order_request, serving
 from tests.streams.watching import Watch
 
 DESK = "de500000-0000-4000-8000-000000000001"
+WAITING, SENT = "db_client_connection_pending_requests", "db_client_operation_duration_seconds_count"
 DENIED, UNAUTHENTICATED = grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED
 
 
@@ -336,3 +339,31 @@ async def test_refusals_are_counted_by_reason_and_no_call_without_one_is(databas
             for name in ("IDENTITY_MISSING", "TOKEN_INVALID", "ORDER_NOT_FOUND")
         }
         assert counted == {"IDENTITY_MISSING": 1, "TOKEN_INVALID": 2, "ORDER_NOT_FOUND": None}
+
+
+async def test_slow_reads_of_principals_and_of_the_state_leave_a_connection_to_the_probe(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.repositories.database_state._STATE", Statement("SELECT pg_sleep(60)"))
+    for module in ("service.sampling", "service.identification", "service.authentication.principals"):
+        monkeypatch.setattr(f"{module}.READ_SECONDS", 60)
+    issuer = Issuer()
+    register(database, "ada", "trader", trader=ALICE)
+    async with serving_tokens(database, issuer, jwt_trust_claims=False, health_seconds=0.5) as server:
+        await submit(server, bearer(issuer.signed(claims(sub="ada"))))
+        monkeypatch.setattr("service.repositories.principals_in_use._READ", "SELECT pg_sleep(60)")
+        unknown = asyncio.create_task(reason(submit(server, bearer(issuer.signed(claims(sub="bob"))))))
+
+        def read(name: str, **labels: str) -> float:
+            return value(server.metrics, name, login="service", **labels) or 0
+
+        async def until(reached: Callable[[], bool]) -> None:
+            async with asyncio.timeout(20):
+                while not reached():  # noqa: ASYNC110  # metrics
+                    await asyncio.sleep(0.02)
+
+        # One read of the state, the refresh and the read of the unknown subject.
+        await until(lambda: read("db_client_connection_count", state="used") + read(WAITING) >= 3)
+        sent = read(SENT)
+        await until(lambda: read(SENT) >= sent + 5)
+        unknown.cancel()
