@@ -1,4 +1,7 @@
-"""Checks whether this process can accept orders: the database accepts writes, at a revision that this code serves."""
+"""Checks whether this process can accept orders: the database accepts writes, at a revision that this code serves.
+
+Also that callers can be identified: a token issuer's keys have been read once.
+"""
 
 from __future__ import annotations
 
@@ -32,18 +35,24 @@ class Readiness:
         most_seconds: float,
         report: Callable[[bool], None],
         metrics: Metrics,
+        has_keys: Callable[[], bool],
     ) -> None:
-        """`refusal` returns why this code does not serve the schema, None if it does; it may raise a BlotterError."""
+        """`refusal` returns why this code does not serve the schema, None if it does; it may raise a BlotterError.
+
+        `has_keys` returns whether the keys that verify callers were read once. Until then not ready: a process that
+        refuses every token must not replace one that does not.
+        """
         self._probe = probe
         self._refusal = refusal
         self._most_seconds = most_seconds
         self._report = report
         self._metrics = metrics
+        self._has_keys = has_keys
         self._last_success = -float("inf")
         self._failure = "no answer"
         self._revision: str | None = None
         self._refused: str | None = None
-        self._reported: tuple[bool, str | None] | None = None
+        self._reported: tuple[bool, str | None, bool] | None = None
 
     async def run(self) -> None:
         """Probe and report until cancelled."""
@@ -87,7 +96,8 @@ class Readiness:
     def _report_change(self) -> None:
         answers = time.monotonic() - self._last_success < self._most_seconds
         self._metrics.database_up.set(answers)
-        now = (answers, self._refused)
+        identifies = self._has_keys()
+        now = (answers, self._refused, identifies)
         if now == self._reported:
             return
         before, self._reported = self._reported, now
@@ -99,6 +109,9 @@ class Readiness:
             )
         elif answers and self._refused:
             log.error("%s Health is NOT_SERVING.", self._refused)
+        elif answers and not identifies:
+            log.warning("The key set of the token issuer has not been read yet: health is NOT_SERVING.")
         elif answers and before is not None:
-            log.info("The database answers: health is SERVING.")
-        self._report(answers and not self._refused)
+            what = "The database answers" if before[2] else "The key set of the token issuer has been read"
+            log.info("%s: health is SERVING.", what)
+        self._report(answers and not self._refused and identifies)

@@ -26,7 +26,7 @@ from service.calls import Calls
 from service.domain.errors import DatabaseUnavailable, Refused
 from service.domain.identity import CallerKind
 from service.expiry import Expiry
-from service.identification import identification
+from service.identification import Identification, identification
 from service.interceptors.admission import Admission
 from service.interceptors.backpressure import Backpressure
 from service.interceptors.errors import Errors
@@ -185,7 +185,7 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
         health_pb2_grpc.add_HealthServicer_to_server(health, server)
         _add_grpc_services(settings, server)
 
-        readiness = _readiness(settings, conninfo, own, health, metrics)
+        readiness = _readiness(settings, conninfo, own, health, metrics, callers)
         await readiness.probe()
         port = await _listen(server, settings.listen, callers.tls)
         await server.start()
@@ -404,14 +404,26 @@ async def _started(start: Coroutine[Any, Any, Running], stopped: asyncio.Task[An
     return None
 
 
-def _readiness(settings: Settings, conninfo: str, own: Database, health: HealthServicer, metrics: Metrics) -> Readiness:
+def _readiness(
+    settings: Settings,
+    conninfo: str,
+    own: Database,
+    health: HealthServicer,
+    metrics: Metrics,
+    callers: Identification,
+) -> Readiness:
     def report(serving: bool) -> None:
         for name in ("", *SERVICES, READINESS):
             health.set(name, serving)
 
     checks = Calls("The check of the database's revision", "check the network to the database")
     return Readiness(
-        Probe(own), partial(_refusal, settings, conninfo, checks), settings.health_seconds, report, metrics
+        Probe(own),
+        partial(_refusal, settings, conninfo, checks),
+        settings.health_seconds,
+        report,
+        metrics,
+        lambda: callers.keys is None or callers.keys.known,
     )
 
 

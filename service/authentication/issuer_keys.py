@@ -48,6 +48,11 @@ class IssuerKeys:
         self.generation = 0
         """Grows with each change of the set: what was verified by an earlier one has to be verified again."""
 
+    @property
+    def known(self) -> bool:
+        """Whether a set has been read since the start."""
+        return self._read_at is not None
+
     def age(self) -> float:
         """Return the seconds since the set was read; since the start, if it never was."""
         return time.monotonic() - (self._began_at if self._read_at is None else self._read_at)

@@ -14,6 +14,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from psycopg.conninfo import conninfo_to_dict
 
 from service import migrations
+from service.authentication import issuer_keys
 from service.domain.errors import DatabaseUnavailable
 from service.domain.identity import CallerKind
 from service.observability.metrics import Metrics
@@ -22,10 +23,13 @@ from service.repositories.database import Database as Pools
 from service.repositories.probe import Probe
 from service.server import SERVICES
 from service.servicers.health import LIVENESS, READINESS, STARTUP
+from tests.authentication.forged import claims
+from tests.authentication.issuer import Issuer, bearer
+from tests.authentication.serving import serving_tokens
 from tests.conftest import ALICE, Database
 from tests.proxy import proxied
 from tests.rpc.written import written
-from tests.serving import Blotter, serving
+from tests.serving import Blotter, order_request, serving
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 QUICK = {"health_seconds": 0.8}
@@ -55,6 +59,20 @@ async def test_a_database_whose_packets_are_lost_is_not_serving_until_they_arriv
         await until_health(blotter, NOT_SERVING)
         silent.proxy.heal()
         await until_health(blotter, SERVING)
+
+
+async def test_a_process_that_has_never_read_the_keys_of_the_issuer_is_not_serving_until_it_has(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(issuer_keys, "RETRY_SECONDS", 0.05)
+    issuer = Issuer()
+    issuer.away = True
+    async with serving_tokens(database, issuer, **QUICK) as blotter:
+        await until_health(blotter, NOT_SERVING)
+        token = bearer(issuer.signed(claims()))
+        issuer.away = False
+        await until_health(blotter, SERVING)
+        await blotter.orders.SubmitOrder(order_request(), metadata=token)
 
 
 @asynccontextmanager
