@@ -33,7 +33,7 @@ from service.interceptors.errors import Errors
 from service.interceptors.identity import Identity
 from service.interceptors.limits import Buckets, CallRate, OpenStreams
 from service.interceptors.permissions import Permissions
-from service.interceptors.requests import Requests
+from service.interceptors.requests import Parsed, Requests
 from service.interceptors.telemetry import StreamStarts, Telemetry, ignore_disconnects
 from service.observability.context import Traces
 from service.observability.endpoint import metrics_endpoint
@@ -171,8 +171,10 @@ async def running(settings: Settings, conninfo: str) -> AsyncIterator[Running]:
                 admission,
                 Requests(),
                 Identity(callers.authentication, metrics, certificates=callers.certificates),
+                *_rate(settings, metrics),
+                Parsed(),
                 Permissions(),
-                *_limits(settings, metrics),
+                OpenStreams(settings.max_streams_per_caller, settings.max_exports_per_caller),
                 StreamStarts(settings.log_calls),
                 backpressure,
             ],
@@ -282,13 +284,10 @@ async def _metrics_port(
     return port
 
 
-def _limits(settings: Settings, metrics: Metrics) -> list[aio.ServerInterceptor]:
-    """Return the limits of each caller."""
-    streams = OpenStreams(settings.max_streams_per_caller, settings.max_exports_per_caller)
+def _rate(settings: Settings, metrics: Metrics) -> list[aio.ServerInterceptor]:
+    """Return the limit of each caller's calls, where the settings have one."""
     rate = settings.calls_per_second
-    if not rate:
-        return [streams]
-    return [CallRate(Buckets(rate, settings.calls_burst or math.ceil(rate)), metrics), streams]
+    return [CallRate(Buckets(rate, settings.calls_burst or math.ceil(rate)), metrics)] if rate else []
 
 
 def _add_grpc_services(settings: Settings, server: aio.Server) -> None:

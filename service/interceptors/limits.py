@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
-from service.domain.errors import RateLimited, TooManyStreams
+from service.domain.errors import BlotterError, RateLimited, TooManyStreams
 from service.domain.identity import CALLER, CallerKey
 from service.domain.permissions import needs_identity
 from service.interceptors.around import Around, Context, Handler
@@ -69,7 +69,10 @@ class Buckets:
 
 
 class CallRate(Around):
-    """Refuses the calls of a caller that exceeds its rate, with RateLimited. Inside the identity interceptor."""
+    """Refuses the calls of a caller that exceeds its rate, with RateLimited.
+
+    Directly inside the identity interceptor: calls that are refused for another reason count as well.
+    """
 
     def __init__(self, buckets: Buckets, metrics: Metrics) -> None:
         self._buckets = buckets
@@ -84,7 +87,8 @@ class CallRate(Around):
     async def around(self, method: str, request: Any, context: Context) -> AsyncIterator[None]:
         """Let the call pass, or raise RateLimited."""
         caller = CALLER.get()
-        items = len(getattr(request, ITEMS[method])) if method in ITEMS else 1
+        readable = not isinstance(request, BlotterError)
+        items = len(getattr(request, ITEMS[method])) if method in ITEMS and readable else 1
         wait = self._buckets.take(caller.key, max(items, 1), time.monotonic())
         if wait:
             self._metrics.rate_limited.labels(caller.kind).inc()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import grpc
@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError
 from grpc import aio
 
 from service.domain.errors import BlotterError, FieldViolation, InvalidRequest, MalformedRequest
-from service.interceptors.around import Context, behaviour_of, streaming_request
+from service.interceptors.around import Around, Context, Handler, behaviour_of, streaming_request
 from service.interceptors.limits import ITEMS
 from service.interceptors.telemetry import note_message
 from service.interceptors.wire import has_more_fields
@@ -34,9 +34,10 @@ MOST_FIELDS = 20_000
 
 
 class Requests(aio.ServerInterceptor):
-    """Reads the request. Raises MalformedRequest in the call when none arrives or it cannot be parsed.
+    """Reads the request. Raises MalformedRequest in the call when none arrives.
 
-    A request with too many fields is not parsed: raises InvalidRequest for a batch, else MalformedRequest.
+    A request that cannot be parsed becomes a MalformedRequest, which `Parsed` raises; so does one with too many fields,
+    which is not parsed. For a batch it is an InvalidRequest.
     """
 
     async def intercept_service(self, continuation: Any, handler_call_details: grpc.HandlerCallDetails) -> Any:
@@ -53,7 +54,9 @@ class Requests(aio.ServerInterceptor):
             try:
                 return read(raw)
             except DecodeError as error:
-                return error
+                malformed = MalformedRequest()
+                malformed.__cause__ = error
+                return malformed
 
         async def one(_: Any, context: Context) -> Any:
             try:
@@ -65,7 +68,8 @@ class Requests(aio.ServerInterceptor):
                 # gRPC reports a disconnect in the same way, and cancels the call shortly after.
                 await asyncio.sleep(DISCONNECT_SECONDS)
                 raise MalformedRequest("The call ended without a request message; send exactly one.")
-            note_message(_checked(request))
+            if not isinstance(request, BlotterError):
+                note_message(request)
             return await inner(request, context)
 
         async def many(requests: AsyncIterator[Any], context: Context) -> Any:
@@ -73,6 +77,20 @@ class Requests(aio.ServerInterceptor):
                 return await inner(checked, context)
 
         return streaming_request(handler, many if handler.request_streaming else one, message_or_error)
+
+
+class Parsed(Around):
+    """Raises the error of a request that `Requests` could not parse. Inside the rate, so that such calls count."""
+
+    def applies(self, method: str, handler: Handler) -> bool:
+        """Return whether the method takes one request; `Requests` checks each request of a stream itself."""
+        return not handler.request_streaming
+
+    @asynccontextmanager
+    async def around(self, method: str, request: Any, context: Context) -> AsyncIterator[None]:
+        """Let a message pass, or raise its error."""
+        _checked(request)
+        yield
 
 
 async def _each(requests: AsyncIterator[Any]) -> AsyncGenerator[Any, None]:
@@ -83,8 +101,6 @@ async def _each(requests: AsyncIterator[Any]) -> AsyncGenerator[Any, None]:
 def _checked(request: Any) -> Any:
     if isinstance(request, BlotterError):
         raise request
-    if isinstance(request, DecodeError):
-        raise MalformedRequest from request
     return request
 
 

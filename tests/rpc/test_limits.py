@@ -117,6 +117,18 @@ async def test_the_refusals_that_wait_are_bounded(database: Database, monkeypatc
         await asyncio.wait([delayed])
 
 
+async def test_calls_that_are_refused_for_another_reason_count(database: Database) -> None:
+    async with serving(database, calls_per_second=A_DAY, calls_burst=3) as blotter:
+        batch = "/blotter.orders.v1.OrderService/BatchSubmitOrders"
+        malformed: Any = blotter.channel.unary_unary(batch, None, None)
+        for _ in range(3):
+            call = blotter.orders.SubmitOrder(order_request(), metadata=COMPLIANCE)
+            assert reason_of(await refused(call)) == "WRONG_ROLE"
+            assert reason_of(await refused(malformed(b"\xff", metadata=A))) == "MALFORMED_REQUEST"
+        assert await wait_of(blotter.orders.SubmitOrder(order_request(), metadata=COMPLIANCE)) > 0
+        assert await wait_of(malformed(b"\xff", metadata=A)) > 0
+
+
 async def test_each_item_of_a_batch_counts_as_a_call(database: Database) -> None:
     async with serving(database, calls_per_second=A_DAY, calls_burst=3) as blotter:
         batch = order_service_pb2.BatchSubmitOrdersRequest(orders=[order_request() for _ in range(10)])
