@@ -322,12 +322,14 @@ class RateLimited(BlotterError):
 
 
 class TooManyStreams(BlotterError):
-    """The caller has as many streams, or exports, open as one caller may."""
+    """The caller has as many streams, or exports, open as one may; or all callers without an identity do."""
 
     reason = "TOO_MANY_STREAMS"
 
-    def __init__(self, most: int) -> None:
-        super().__init__(f"The caller has {most} such streams open, the most that it may; close one.", most=str(most))
+    def __init__(self, most: int, *, together: bool = False) -> None:
+        """`together` states that the maximum is that of all callers without an identity."""
+        holders = "All callers together have" if together else "The caller has"
+        super().__init__(f"{holders} {most} such streams open, the maximum; close one.", most=str(most))
 
 
 class Draining(BlotterError):

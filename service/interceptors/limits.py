@@ -1,4 +1,7 @@
-"""Limits of each caller: calls a second, and streams at one time. Calls that need no identity are not counted."""
+"""Limits of each caller: calls a second, and streams at one time.
+
+Calls that need no identity are not counted, but their streams are, for all callers together.
+"""
 
 from __future__ import annotations
 
@@ -40,6 +43,10 @@ EXPORTS = {
     "/blotter.audit.v1.AuditService/ReconcileOrders",
 }
 """The methods that read the whole record, page by page."""
+
+MOST_OPEN_TO_ANYONE = 1_000
+"""The number of streams without an identity: health watches and reflection. Each takes about 45 KB, and nobody can be
+asked to close theirs."""
 
 
 class Buckets:
@@ -106,22 +113,27 @@ class CallRate(Around):
 
 
 class OpenStreams(Around):
-    """Refuses a stream of a caller that has too many open, with TooManyStreams. Inside the identity interceptor."""
+    """Refuses a stream of a caller that has too many open, with TooManyStreams. Inside the identity interceptor.
+
+    Callers without an identity count as one.
+    """
 
     def __init__(self, watches: int, exports: int) -> None:
         self._most = dict.fromkeys(WATCHES, watches) | dict.fromkeys(EXPORTS, exports)
-        self._open: Counter[tuple[CallerKey, bool]] = Counter()
+        self._open: Counter[tuple[CallerKey | None, bool]] = Counter()
 
     def applies(self, method: str, handler: Handler) -> bool:
         """Return whether the method is a stream that is counted."""
-        return method in self._most
+        return method in self._most or (handler.response_streaming and not needs_identity(method))
 
     @asynccontextmanager
     async def around(self, method: str, request: Any, context: Context) -> AsyncIterator[None]:
         """Count the stream while it is open, or raise TooManyStreams."""
-        key, most = (CALLER.get().key, method in EXPORTS), self._most[method]
+        anyone = not needs_identity(method)
+        key = (None if anyone else CALLER.get().key, method in EXPORTS)
+        most = MOST_OPEN_TO_ANYONE if anyone else self._most[method]
         if self._open[key] >= most:
-            raise TooManyStreams(most)
+            raise TooManyStreams(most, together=anyone)
         self._open[key] += 1
         try:
             yield

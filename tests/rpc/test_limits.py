@@ -212,6 +212,27 @@ async def test_streams_are_counted_for_each_caller_while_they_are_open(few_strea
     await too_many(watch(A), most=2)
 
 
+async def test_the_streams_of_callers_without_an_identity_are_counted_together(
+    few_streams: Blotter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "MOST_OPEN_TO_ANYONE", 2)
+    health: Any = health_pb2_grpc.HealthStub(few_streams.channel)
+    reflection: Any = few_streams.channel.stream_stream(
+        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", None, None
+    )
+    watch, describe = health.Watch(health_pb2.HealthCheckRequest()), reflection()
+    await watch.read()
+    await describe.write(b"")
+    await describe.read()
+    await too_many(health.Watch(health_pb2.HealthCheckRequest()), most=2)
+    await too_many(reflection(), most=2)
+    await health.Check(health_pb2.HealthCheckRequest())
+    await few_streams.orders.WatchOrders(watch_pb2.WatchOrdersRequest(), metadata=A).read()
+    await describe.done_writing()
+    assert await describe.read() is aio.EOF
+    await health.Watch(health_pb2.HealthCheckRequest()).read()
+
+
 async def test_exports_are_counted_apart_from_streams(few_streams: Blotter, monkeypatch: pytest.MonkeyPatch) -> None:
     begun, end = asyncio.Event(), asyncio.Event()
 
