@@ -232,3 +232,8 @@ class CancelTimer:
     timeout: timedelta
     fires_at: datetime
     set_at: datetime
+
+    @classmethod
+    def from_row(cls, trader_id: UUID, seconds: Decimal, fires_at: datetime, set_at: datetime) -> CancelTimer:
+        """Return the timer of a row; `seconds` is its timeout."""
+        return cls(trader_id, timedelta(microseconds=int(seconds * 1_000_000)), fires_at, set_at)

@@ -24,7 +24,7 @@ from service.domain.orders import (
 )
 from service.domain.portions import in_portions
 from service.repositories.database import Database, Statement
-from service.repositories.statements import columns, filed_under, if_given, of_desk, one_of, within
+from service.repositories.statements import columns, filed_under, if_given, of_desk, one_of, timer_columns, within
 
 
 def _of_caller(table: str) -> str:
@@ -109,7 +109,7 @@ _LIST_FILLS = _FILLS.format(of_order="true")
 _LIST_FILLS_OF_ORDER = _FILLS.format(of_order=f"fills.order_id = ({_FIND})")
 
 _TIMER = f"""
-    SELECT {columns(CancelTimer, "cancel_timers")} FROM cancel_timers
+    SELECT {timer_columns("cancel_timers")} FROM cancel_timers
     WHERE cancel_timers.trader_id = %(trader_id)s::uuid
 """
 
@@ -180,7 +180,7 @@ class OrderReads:
     async def timer(self, caller: Caller, trader_id: UUID) -> CancelTimer | None:
         """Return the trader's cancel timer, if it is on."""
         [rows] = await self._database.run(caller, Statement(_TIMER, {"trader_id": trader_id}))
-        return CancelTimer(*rows[0]) if rows else None
+        return CancelTimer.from_row(*rows[0]) if rows else None
 
 
 def _request(

@@ -17,7 +17,7 @@ from service.domain.portions import in_portions
 from service.domain.writes import Cancel, NewOrder, Replace, Report, content_digest
 from service.repositories.database import Database, Rows, Statement, act_as
 from service.repositories.errors import error_of
-from service.repositories.statements import call, columns
+from service.repositories.statements import call, timer_columns
 
 _SUBMIT = call(
     "submit_order",
@@ -54,7 +54,7 @@ _CANCEL_OPEN = """
     SELECT order_id, requested FROM cancel_open_orders(%(symbol)s, %(reason)s, %(actor)s, %(request_id)s, %(most)s)
 """
 _SET_TIMER = f"""
-    SELECT {columns(CancelTimer, "timer")} FROM set_cancel_timer(%(timeout)s, %(actor)s, %(request_id)s) AS timer
+    SELECT {timer_columns("timer")} FROM set_cancel_timer(%(timeout)s, %(actor)s, %(request_id)s) AS timer
 """
 
 CANCELLED_AT_ONCE = 10_000
@@ -156,7 +156,7 @@ class Orders:
         """Start the trader's cancel timer anew, or switch it off with 0. Returns the timer, if any."""
         statement = Statement(_SET_TIMER, {"timeout": duration, **_origin(caller)})
         [[row]] = await self._database.run(caller, statement, writes_of=[trader_id])
-        return CancelTimer(*row) if row[0] == trader_id else None
+        return CancelTimer.from_row(*row) if row[0] == trader_id else None
 
     async def report(self, caller: Caller, reports: Sequence[Report]) -> list[Recorded | BlotterError]:
         """Record the reports in one transaction, one result each.

@@ -20,6 +20,15 @@ def columns(value: type[Any], table: str) -> str:
     return ", ".join(f"{table}.{field.name}" for field in fields(value))
 
 
+def timer_columns(table: str) -> str:
+    """Return the columns that `CancelTimer.from_row` takes.
+
+    The timeout is a number: the text of an interval depends on a setting, which a login may change for itself and which
+    not every pooler keeps apart.
+    """
+    return f"{table}.trader_id, extract(epoch FROM {table}.timeout), {table}.fires_at, {table}.set_at"
+
+
 def if_given(name: str, type_: str, condition: str) -> str:
     """Return the condition, or true where the parameter is NULL.
 

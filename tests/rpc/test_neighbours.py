@@ -110,6 +110,20 @@ async def test_a_login_cannot_weaken_the_sessions_of_the_service(database: Datab
             database.cluster.psql(f"ALTER ROLE blotter_trader RESET {name}")
 
 
+async def test_a_timer_is_read_behind_a_pooler_whatever_style_of_intervals_its_server_connection_has(
+    database: Database,
+) -> None:
+    """A pooler refuses start-up options, and the driver reads an interval by the style that the server reports."""
+    alter = f'ALTER ROLE blotter_trader IN DATABASE "{database.name}"'
+    database.cluster.psql(f"{alter} SET IntervalStyle = 'sql_standard'")
+    async with serving(database, database_pooler=True) as blotter:
+        timer = cancel_timer_pb2.CancelAllAfterRequest(timeout=Duration(seconds=60, nanos=250_000_000))
+        answer = await blotter.orders.CancelAllAfter(timer, metadata=as_trader(ALICE))
+        assert answer.cancel_timer.timeout == timer.timeout
+        read = await blotter.orders.GetCancelTimer(cancel_timer_pb2.GetCancelTimerRequest(), metadata=as_trader(ALICE))
+        assert read.cancel_timer.timeout == timer.timeout
+
+
 async def test_millions_of_entries_are_counted_and_not_checked(blotter: Blotter) -> None:
     request = order_service_pb2.ListOrdersRequest(statuses=[order_pb2.ORDER_STATUS_FILLED] * 3_000_000)
     error = await refused(blotter.orders.ListOrders(request, metadata=as_trader(ALICE)))
