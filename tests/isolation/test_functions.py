@@ -103,14 +103,19 @@ def test_what_runs_by_itself_does_not_wait_for_a_trader(database: Database, func
             call(gateway, function)
 
 
-def test_a_snapshot_from_before_another_s_event_writes_nothing(database: Database) -> None:
-    """A session chooses its isolation level: what it read before the lock may be old, which the lock reports."""
+@pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])
+def test_a_snapshot_from_before_another_s_event_writes_nothing(database: Database, level: str) -> None:
+    """A session chooses its isolation level: what it read before the lock may be old, and it is given no identity."""
     order_id = enter(database, ALICE)
     with connected(database, "blotter_trader") as trader:
-        trader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        one(trader, "SELECT act_as(%s)", ALICE)
+        trader.execute(f"SET TRANSACTION ISOLATION LEVEL {level}".encode())
+        with refused("42501", "identity_is_signed"):
+            one(trader, "SELECT act_as(%s)", ALICE)
+        trader.rollback()
+        trader.execute(f"SET TRANSACTION ISOLATION LEVEL {level}".encode())
+        one(trader, "SELECT set_config('app.trader_id', %s, true)", str(ALICE))
         fill(database, ALICE, order_id, 100, "execution-1")
-        with refused("40001"):
+        with refused("42501", "identity_is_signed"):
             cancel(trader, order_id)
         trader.rollback()
     assert events(database, order_id) == ["SUBMITTED", "FILLED"]
