@@ -61,10 +61,12 @@ def served(settings: Settings) -> Iterator[Served]:
     conninfos = {kind: _login(settings, kind) for kind in CallerKind}
     with suppress(DatabaseUnavailable):  # the login that cannot connect is named below
         privileges.check_settings(list(conninfos.values()))
+    with _naming(CallerKind.TRADER):
+        migrations.connect(conninfos[CallerKind.TRADER])
+    migrations.check_served(conninfos[CallerKind.TRADER])  # first: an older schema does not know every login
     for kind, conninfo in conninfos.items():
         with _naming(kind):
             migrations.connect(conninfo)
-    migrations.check_served(conninfos[CallerKind.TRADER])
     if not privileges.check_privileges(conninfos[CallerKind.TRADER]):
         log.warning("%s", privileges.NOT_HARDENED)
     if warning := privileges.check_release(conninfos[CallerKind.TRADER]):
