@@ -69,7 +69,7 @@ class Watch:
                 self.forget()
 
     def forget(self) -> None:
-        """Make the metrics of the ledger absent, while the database does not tell them."""
+        """Make the metrics of the ledger absent, while the database does not answer."""
         self._set(None, None, None, None)
 
     def _observe(self, standing: Standing) -> None:

@@ -32,8 +32,8 @@ async def test_no_forged_token_is_accepted(database: Database) -> None:
             if cause != KEY or reason_of(error) != "IDENTITY_UNAVAILABLE":  # an unknown key that may be a new one
                 assert (error.code(), reason_of(error)) == (UNAUTHENTICATED, "TOKEN_INVALID"), case
                 assert cause in str(error.details()), case
-            told = str(error.details()) + json.dumps(dict(info_of(error).metadata))
-            assert not any(len(part) > 3 and part in told for part in token.split(".")), case
+            sent = str(error.details()) + json.dumps(dict(info_of(error).metadata))
+            assert not any(len(part) > 3 and part in sent for part in token.split(".")), case
         assert issuer.fetches <= 2  # one at the start, and one that unknown keys have caused
         assert written(server) == (0, 0, 0, None)
         await submit(server, bearer(issuer.signed(claims())))

@@ -38,7 +38,7 @@ MUTANTS = tuple(
         ("pg_catalog.date_part('epoch', pg_catalog.clock_timestamp())",
          "pg_catalog.date_part('epoch', pg_catalog.now())"),
         ("pg_catalog.clock_timestamp()) END, false);", "pg_catalog.clock_timestamp()) END, true);"),
-        # Who asks for it.
+        # The functions that require it.
         ("IF NOT identity_is_signed() THEN", "IF false THEN"),
         ("ELSIF NOT identity_is_signed() THEN", "ELSIF false THEN"),
     )
