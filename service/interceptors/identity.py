@@ -126,7 +126,7 @@ def caller_from(metadata: Sequence[tuple[str, str | bytes]], request_id: str, de
     _check_optional(actors, request_ids)
     kind = CallerKind.TRADER if traders else _ROLES.get(str(roles[0]))
     if kind is None:
-        raise IdentityMalformed(f"x-caller-role must be {', '.join(_ROLES)}.")
+        raise IdentityMalformed(f"x-caller-role must be one of {', '.join(_ROLES)}.")
     trader_id = _uuid("x-trader-id", traders) if traders else None
     desk_id = _uuid("x-desk-id", desks) if desks or kind is CallerKind.DESK else None
     if desk_id and kind is not CallerKind.DESK:
