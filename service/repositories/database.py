@@ -37,12 +37,17 @@ class Statement(NamedTuple):
 
 
 _ACT_AS = "act_as(%(trader_id)s, %(desk_id)s, %(identity)s)"
-_ACT_AS_ALONE = f"SELECT {_ACT_AS}"
 
 
-def act_as(trader_id: UUID | None) -> Statement:
-    """Return the statement that sets the trader for the rest of the transaction. It is signed when it is sent."""
-    return Statement(_ACT_AS_ALONE, {"trader_id": trader_id, "desk_id": None, "identity": None})
+class ActAs(Statement):
+    """A statement that names the trader of what follows. It is signed when it is sent."""
+
+    __slots__ = ()
+
+
+def act_as(trader_id: UUID | None) -> ActAs:
+    """Return the statement that sets the trader for the rest of the transaction."""
+    return ActAs(f"SELECT {_ACT_AS}", {"trader_id": trader_id, "desk_id": None, "identity": None})
 
 
 MAY_BE_DONE = "The database did not answer, and the work may have been done; repeat the call with the same key."
@@ -181,10 +186,8 @@ class _Call:
         return Statement(f"SELECT {', '.join(settings)}", values)
 
     def signed(self, statement: Statement) -> Statement:
-        """Return the statement, with the signature of the identity if it is that of `act_as`."""
-        if statement.sql is _ACT_AS_ALONE:
-            return Statement(_ACT_AS_ALONE, self._signed(statement.values))
-        return statement
+        """Return the statement, with the signature of the identity if it names a trader."""
+        return Statement(statement.sql, self._signed(statement.values)) if isinstance(statement, ActAs) else statement
 
     def _signed(self, values: Mapping[str, Any]) -> dict[str, Any]:
         if self.signatures is None:
