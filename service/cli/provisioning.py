@@ -61,10 +61,9 @@ def served(settings: Settings) -> Iterator[Served]:
     conninfos = {kind: _login(settings, kind) for kind in CallerKind}
     with suppress(DatabaseUnavailable):  # the login that cannot connect is named below
         privileges.check_settings(list(conninfos.values()))
-    with _naming(CallerKind.TRADER):
-        migrations.connect(conninfos[CallerKind.TRADER])
-    migrations.check_served(conninfos[CallerKind.TRADER])  # first: an older schema does not know every login
     for kind, conninfo in conninfos.items():
+        if kind is CallerKind.DESK:  # a schema before revision 021 does not let it connect
+            migrations.check_served(conninfos[CallerKind.TRADER])
         with _naming(kind):
             migrations.connect(conninfo)
     if not privileges.check_privileges(conninfos[CallerKind.TRADER]):
