@@ -16,7 +16,7 @@ class LimitSettings(BaseSettings):
         0, ge=0, description="Calls that one caller may make at once after a pause; 0: as many as in one second."
     )
     max_streams_per_caller: int = Field(
-        100, ge=1, description="Maximum number of open WatchOrders and StreamExecutionLogs streams of one caller."
+        1000, ge=1, description="Maximum number of open WatchOrders and StreamExecutionLogs streams of one caller."
     )
     max_exports_per_caller: int = Field(
         2, ge=1, description="Maximum number of open ExportExecutionLogs and ReconcileOrders calls of one caller."
