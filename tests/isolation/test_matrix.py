@@ -225,4 +225,8 @@ def test_each_command_has_the_outcome_in_the_matrix(
         # It has the policies of blotter_writer too, which admit nothing to it and do not read a damaged setting.
         for outcomes in observed.values():
             outcomes["damaged"] = outcomes["damaged"].replace("22P02", "nothing")
+    if login == "blotter_desk" and table == "traders" and before_16:
+        # While it plans, it estimates desk_id = setting, and so reads the damaged setting before it looks at grants.
+        for command in ("UPDATE", "DELETE"):
+            observed[command]["damaged"] = observed[command]["damaged"].replace("22P02", "42501")
     assert observed == {command: EXPECTED[table, login, command] for command in COMMANDS}
