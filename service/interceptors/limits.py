@@ -57,8 +57,9 @@ class Buckets:
     """
 
     def __init__(self, rate: float, burst: int) -> None:
-        self._interval = 1 / rate
-        self._patience = (max(burst, 1) - 1) * self._interval
+        self.interval = 1 / rate
+        """The seconds in which a bucket gains a token."""
+        self._patience = (max(burst, 1) - 1) * self.interval
         # When each bucket is full again. A caller that is not in it has a full bucket.
         self._full_at: OrderedDict[CallerKey, float] = OrderedDict()
 
@@ -68,7 +69,7 @@ class Buckets:
         wait = full_at - self._patience - now
         if wait > 0:
             return wait
-        self._full_at[caller] = full_at + tokens * self._interval
+        self._full_at[caller] = full_at + tokens * self.interval
         self._full_at.move_to_end(caller)
         while len(self._full_at) > MOST_BUCKETS or next(iter(self._full_at.values())) <= now:
             self._full_at.popitem(last=False)
@@ -85,6 +86,7 @@ class CallRate(Around):
         self._buckets = buckets
         self._metrics = metrics
         self._delayed = 0
+        self._delayed_of: Counter[CallerKey] = Counter()
 
     def applies(self, method: str, handler: Handler) -> bool:
         """Return whether a call of the method has a caller."""
@@ -99,17 +101,29 @@ class CallRate(Around):
         wait = self._buckets.take(caller.key, max(items, 1), time.monotonic())
         if wait:
             self._metrics.rate_limited.labels(caller.kind).inc()
-            delay = min(wait, DELAY_SECONDS) if self._delayed < MOST_DELAYED else 0
-            await self._delay(delay)
-            raise RateLimited(timedelta(milliseconds=math.ceil((wait - delay) * 1000)))
+            delay = await self._delayed_by(caller.key, wait)
+            raise RateLimited(timedelta(milliseconds=math.ceil(max(wait - delay, 0) * 1000)))
         yield
 
-    async def _delay(self, seconds: float) -> None:
+    async def _delayed_by(self, caller: CallerKey, wait: float) -> float:
+        """Delay the refusal, and return for how many seconds.
+
+        The refusals of a caller end one after another at its rate: many calls at one time that are repeated at once
+        would otherwise be refused as often as the server can.
+        """
+        if self._delayed >= MOST_DELAYED:
+            return 0
+        seconds = min(wait + self._delayed_of[caller] * self._buckets.interval, DELAY_SECONDS)
         self._delayed += 1
+        self._delayed_of[caller] += 1
         try:
             await asyncio.sleep(seconds)
         finally:
             self._delayed -= 1
+            self._delayed_of[caller] -= 1
+            if not self._delayed_of[caller]:
+                del self._delayed_of[caller]
+        return seconds
 
 
 class OpenStreams(Around):

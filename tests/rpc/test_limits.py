@@ -140,24 +140,38 @@ async def test_each_item_of_a_batch_counts_as_a_call(database: Database) -> None
         assert await wait_of(blotter.orders.BatchSubmitOrders(empty, metadata=B)) > 0
 
 
+async def flood(blotter: Blotter, outcomes: Counter[str]) -> None:
+    """Submit orders of ALICE without a pause, also after a refusal, and count the outcomes."""
+    while True:
+        try:
+            await blotter.submit()
+        except aio.AioRpcError as error:
+            outcomes[reason_of(error)] += 1
+        else:
+            outcomes["OK"] += 1
+
+
+async def test_many_calls_at_one_time_are_refused_at_the_rate_of_their_caller(database: Database) -> None:
+    """Each of 40 calls that are repeated at once would otherwise be refused 20 times in the second."""
+    async with serving(database, calls_per_second=20, calls_burst=1) as blotter:
+        outcomes: Counter[str] = Counter()
+        floods = [asyncio.create_task(flood(blotter, outcomes)) for _ in range(40)]
+        _, running_on = await asyncio.wait(floods, timeout=1)
+        for task in floods:
+            task.cancel()
+        assert running_on == set(floods)
+        await asyncio.wait(floods)
+        assert 0 < outcomes["RATE_LIMITED"] < 200
+
+
 async def test_a_greedy_caller_is_refused_and_every_call_of_the_others_is_served(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "DELAY_SECONDS", 0.01)
     async with serving(database, calls_per_second=A_DAY, calls_burst=20) as blotter:
         outcomes: Counter[str] = Counter()
-
-        async def flood() -> None:
-            while True:
-                try:
-                    await blotter.submit()
-                except aio.AioRpcError as error:
-                    outcomes[reason_of(error)] += 1
-                else:
-                    outcomes["OK"] += 1
-
         async with asyncio.TaskGroup() as group:
-            floods = [group.create_task(flood()) for _ in range(10)]
+            floods = [group.create_task(flood(blotter, outcomes)) for _ in range(10)]
             served = [await blotter.submit(BOB) for _ in range(20)]
             for task in floods:
                 task.cancel()
