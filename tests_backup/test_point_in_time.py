@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
@@ -55,7 +55,10 @@ async def test_a_database_restored_to_a_time_is_whole_and_its_loss_is_seen_outsi
     async with serving(database, **outside.settings()) as blotter, under_load(blotter) as written:
         await signed_beyond(outside, 20)
         await asyncio.to_thread(backups.of_the_running, "backup", "--type=full")
+        backed_up = datetime.now(UTC)
         before = await signed_beyond(outside, size_of(outside.newest) + 20)
+        # pgBackRest knows the end of a backup to the second, and restores it to a later second only.
+        await until(lambda: has_passed(backed_up + timedelta(seconds=1)))
         target = datetime.now(UTC)
         # More entries than the restored tree can have: all that were begun by now, with three events each.
         after = await signed_beyond(outside, 3 * len(written.begun) + 10)
@@ -87,6 +90,11 @@ async def test_a_database_restored_to_a_time_is_whole_and_its_loss_is_seen_outsi
 async def logged(caplog: pytest.LogCaptureFixture, text: str) -> bool:
     """Whether the log has the text."""
     return text in caplog.text
+
+
+async def has_passed(moment: datetime) -> bool:
+    """Whether the time is over."""
+    return datetime.now(UTC) > moment
 
 
 async def continue_under_a_new_name(database: Database, folder: Path, orders: int) -> None:

@@ -32,6 +32,11 @@ from service.observability.metrics import Metrics
 _ROLES = {kind.value: kind for kind in CallerKind if kind is not CallerKind.TRADER}
 LONGEST_TOKEN = 500
 
+TOKENS_UNREAD = (
+    "This server reads no tokens (BLOTTER_AUTH=metadata): the call metadata must have exactly one of x-trader-id and "
+    "x-caller-role."
+)
+
 
 class Identity(Around):
     """Sets the caller of each call. Health and reflection need no identity."""
@@ -122,6 +127,8 @@ def caller_from(metadata: Sequence[tuple[str, str | bytes]], request_id: str, de
         for name in ("x-trader-id", "x-caller-role", "x-desk-id", "x-actor", "x-request-id")
     )
     if len(traders) + len(roles) != 1:
+        if not traders and not roles and any(key == "authorization" for key, _ in metadata):
+            raise IdentityMissing(TOKENS_UNREAD)
         raise IdentityMissing
     _check_optional(actors, request_ids)
     kind = CallerKind.TRADER if traders else _ROLES.get(str(roles[0]))

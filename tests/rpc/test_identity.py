@@ -64,6 +64,13 @@ async def test_a_caller_without_a_valid_identity_is_unauthenticated(blotter: Blo
     assert written(blotter) == before
 
 
+async def test_a_token_alone_is_refused_with_the_mode_of_the_server(blotter: Blotter) -> None:
+    request = valid_requests(await blotter.submit())["GetOrder"]
+    error = await refused(ask(blotter, "GetOrder", request, (("authorization", "Bearer e30.e30.e30"),)))
+    assert reason_of(error) == "IDENTITY_MISSING"
+    assert "BLOTTER_AUTH=metadata" in str(error.details())
+
+
 @pytest.mark.parametrize("name", METHODS)
 async def test_each_method_is_open_to_its_kinds_of_callers_only(blotter: Blotter, name: str) -> None:
     assign(blotter.database)
