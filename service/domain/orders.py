@@ -2,15 +2,16 @@
 
 The database enforces their rules, since no code path bypasses it: see `apply_event` in revision 020. A value here has
 the fields of its row, in the types that psycopg returns: UUID, Decimal, aware datetime in UTC, JSON as dict, and the
-enums' labels as text.
+enums' labels as text. What is read in thousands is a named tuple: one is made of a row in a tenth of the time that a
+frozen dataclass takes.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 Side = Literal["BUY", "SELL"]
@@ -54,8 +55,7 @@ class OrderKey:
     client_order_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(NamedTuple):
     """A row of orders. The fields are all columns of the table, in its order: see ORDER_COLUMNS."""
 
     id: UUID
@@ -97,7 +97,7 @@ class Order:
     expiry_requested: bool
 
 
-ORDER_COLUMNS = tuple(field.name for field in fields(Order))
+ORDER_COLUMNS = Order._fields
 """The columns of the table, in its order: a row that a function returns is taken by position, which costs Postgres a
 third of what it costs to name each field. A later revision may only add columns at the end."""
 
@@ -120,8 +120,7 @@ class FillCorrection:
     created_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Fill:
+class Fill(NamedTuple):
     """A row of fills."""
 
     id: UUID
@@ -146,8 +145,7 @@ class CorrectedFill:
     corrections: list[FillCorrection]
 
 
-@dataclass(frozen=True, slots=True)
-class ExecutionLog:
+class ExecutionLog(NamedTuple):
     """A row of execution_logs: one event, with the order's state after it."""
 
     id: UUID

@@ -77,4 +77,4 @@ class Audit:
 
 def logs_of(rows: Rows) -> list[ExecutionLog]:
     """Return the rows of a statement that selects the fields of ExecutionLog."""
-    return [ExecutionLog(*row) for row in rows]
+    return list(map(ExecutionLog._make, rows))

@@ -133,7 +133,7 @@ class Events:
         if trader_id is None:
             values["end"] = cursor + POSITIONS_PER_READ
             [(size,)], rows = await self._database.run(caller, Statement(_HEAD), Statement(_OF_ALL, values))
-            events = [Event(ExecutionLog(*row), position) for position, *row in rows]
+            events = [Event(ExecutionLog._make(row), position) for position, *row in rows]
             if len(rows) == limit:
                 return Batch(events, rows[-1][0] + 1, more=True)
             end = min(size, cursor + POSITIONS_PER_READ)
@@ -167,7 +167,7 @@ class Events:
         of_several = _SNAPSHOT_OF_DESK if caller.desk_id else _SNAPSHOT_OF_ALL
         statement = of_several if trader_id is None else _SNAPSHOT_OF_TRADER
         [rows] = await self._database.run(caller, Statement(statement, values))
-        return [Order(*row) for row in rows]
+        return list(map(Order._make, rows))
 
 
 def _last(rows: Rows) -> int:

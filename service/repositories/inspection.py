@@ -67,7 +67,7 @@ class Inspection:
         if not rows:
             raise OrderNotFound
         [(found, *log)] = rows
-        return Event(ExecutionLog(*log), found)
+        return Event(ExecutionLog._make(log), found)
 
     async def accesses(self, caller: Caller, filter_: AccessFilter, before: int | None, limit: int) -> list[Access]:
         """Return at most `limit` reads, newest first, with an id below `before`."""

@@ -22,7 +22,6 @@ from service.domain.orders import (
     RequestKind,
     RequestOutcome,
 )
-from service.domain.portions import in_portions
 from service.repositories.database import Database, Statement
 from service.repositories.statements import columns, filed_under, if_given, of_desk, one_of, timer_columns, within
 
@@ -130,7 +129,7 @@ class OrderReads:
         rows, requests = await self._database.run(caller, Statement(_GET, values), Statement(_REQUESTS, values))
         if not rows:
             raise OrderNotFound
-        return Order(*rows[0]), [_request(*row) for row in requests]
+        return Order._make(rows[0]), [_request(*row) for row in requests]
 
     async def page(
         self, caller: Caller, filter_: OrderFilter, after: tuple[datetime, UUID] | None, limit: int
@@ -140,7 +139,7 @@ class OrderReads:
         values = {"trader_id": caller.trader_id, "before_time": before_time, "before_id": before_id, "limit": limit}
         statement = _LIST_OF_DESK if caller.desk_id else _LIST
         [rows] = await self._database.run(caller, Statement(statement, values | asdict(filter_)))
-        return await in_portions(lambda row: Order(*row), rows)
+        return list(map(Order._make, rows))
 
     async def page_of_requests(self, caller: Caller, key: OrderKey, before: int | None, limit: int) -> list[Request]:
         """Return at most `limit` requests, newest first, with a sequence below `before`. Raises OrderNotFound."""
@@ -175,7 +174,7 @@ class OrderReads:
             )
             if not found:
                 raise OrderNotFound
-        return [CorrectedFill(Fill(*fill), [_correction(*row) for row in found or ()]) for *fill, found in rows]
+        return [CorrectedFill(Fill._make(fill), [_correction(*row) for row in found or ()]) for *fill, found in rows]
 
     async def timer(self, caller: Caller, trader_id: UUID) -> CancelTimer | None:
         """Return the trader's cancel timer, if it is on."""

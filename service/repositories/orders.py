@@ -214,7 +214,7 @@ def _report(caller: Caller, report: Report) -> tuple[Statement, Statement]:
 def _recorded(rows: Rows, terms: str = "") -> Recorded | BlotterError:
     [(outcome, *recorded)] = rows
     if outcome in ("APPLIED", "REPLAYED"):
-        return Recorded(Order(*recorded[:_COLUMNS]), replayed=outcome == "REPLAYED")
+        return Recorded(Order._make(recorded[:_COLUMNS]), replayed=outcome == "REPLAYED")
     return error_of(outcome, terms)
 
 

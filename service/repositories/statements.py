@@ -8,16 +8,16 @@ statement.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
-from typing import Any
+
+from service.domain.orders import ExecutionLog, Fill, Order
 
 LEDGER_SIZE = "coalesce((SELECT size FROM ledger_head), 0)"
 """The number of entries in the ledger."""
 
 
-def columns(value: type[Any], table: str) -> str:
-    """Return the columns of a table in the order of the value's fields, as `Value(*row)` needs them."""
-    return ", ".join(f"{table}.{field.name}" for field in fields(value))
+def columns(value: type[Order | Fill | ExecutionLog], table: str) -> str:
+    """Return the columns of a table in the order of the value's fields, as `Value._make(row)` needs them."""
+    return ", ".join(f"{table}.{name}" for name in value._fields)
 
 
 def timer_columns(table: str) -> str:

@@ -17,7 +17,7 @@ from service.repositories.inspection import Inspection
 from service.repositories.proofs import Ledger
 from service.repositories.reconciliation import Reconciliation
 from service.servicers import validation
-from service.servicers.audit_conversion import log_to_proto
+from service.servicers.audit_conversion import log_fields
 from service.servicers.inspection import InspectionServicer
 from service.servicers.proofs import LedgerServicer
 from service.streams import Feed, tokens
@@ -55,7 +55,7 @@ class AuditServicer(LedgerServicer, InspectionServicer):
         logs = await self._audit.page(caller, filter_, after, size + 1)
         last = logs[size - 1] if len(logs) > size else None
         return pb.ListExecutionLogsResponse(
-            execution_logs=map(log_to_proto, logs[:size]),
+            execution_logs=map(log_fields, logs[:size]),
             next_page_token=tokens.encode(binding, last.timestamp.isoformat(), last.trader_id, last.sequence)
             if last
             else "",
@@ -73,7 +73,8 @@ class AuditServicer(LedgerServicer, InspectionServicer):
             async for step in steps:
                 message = pb.StreamExecutionLogsResponse(resume_token=step.token, heartbeat=step.heartbeat)
                 if step.events:
-                    message.logs.execution_logs.extend(log_to_proto(*event) for event in step.events)
+                    for event in step.events:
+                        message.logs.execution_logs.add(**log_fields(*event))
                 yield message
 
 

@@ -2,46 +2,46 @@
 
 from __future__ import annotations
 
-from blotter.audit.v1 import execution_log_pb2, inspection_pb2, ledger_pb2
-from blotter.orders.v1 import order_pb2
+from blotter.audit.v1 import inspection_pb2, ledger_pb2
 from blotter_client.values import timestamp
 from service.domain.discrepancies import Discrepancy, Progress
 from service.domain.orders import ExecutionLog
 from service.repositories.inspection import Access
 from service.repositories.proofs import SignedTree
-from service.servicers.conversion import mask_of, order_after, terms_to_proto
+from service.servicers.conversion import ACTIONS, STATUSES, mask_of, order_after, terms_to_proto
 from service.servicers.fill_conversion import correction_of, fill_of
+from service.servicers.wire_values import Fields, time
 
 
-def log_to_proto(log: ExecutionLog, position: int | None = None) -> execution_log_pb2.ExecutionLog:
-    """Return an execution log as AuditService returns it."""
-    return execution_log_pb2.ExecutionLog(
-        log_id=str(log.id),
-        trader_id=str(log.trader_id),
-        order_id=str(log.order_id),
-        sequence=log.sequence,
-        action=order_pb2.Action.Value(f"ACTION_{log.action}"),
-        status=order_pb2.OrderStatus.Value(f"ORDER_STATUS_{log.status}"),
-        event_time=timestamp(log.timestamp),
-        record_time=timestamp(log.created_at),
-        reason=log.reason or "",
-        retry_attempt=log.retry_attempt,
-        error_code=log.error_code or "",
-        actor=log.actor,
-        login=log.login or "",
-        request_id=log.request_id,
-        report_id=log.report_id or "",
-        order=order_after(log),
-        fill=fill_of(log),
-        venue=log.venue or "",
-        refused=log.refused,
-        position=position,
-        request_key=log.request_key or "",
-        answered_key=log.answered_key or "",
-        terms=terms_to_proto(log.terms),
-        update_mask=mask_of(log.terms),
-        correction=correction_of(log),
-    )
+def log_fields(log: ExecutionLog, position: int | None = None) -> Fields:
+    """Return the fields of an ExecutionLog, as AuditService returns it."""
+    return {
+        "log_id": str(log.id),
+        "trader_id": str(log.trader_id),
+        "order_id": str(log.order_id),
+        "sequence": log.sequence,
+        "action": ACTIONS[log.action],
+        "status": STATUSES[log.status],
+        "event_time": time(log.timestamp),
+        "record_time": time(log.created_at),
+        "reason": log.reason,
+        "retry_attempt": log.retry_attempt,
+        "error_code": log.error_code,
+        "actor": log.actor,
+        "login": log.login,
+        "request_id": log.request_id,
+        "report_id": log.report_id,
+        "order": order_after(log),
+        "fill": fill_of(log),
+        "venue": log.venue,
+        "refused": log.refused,
+        "position": position,
+        "request_key": log.request_key,
+        "answered_key": log.answered_key,
+        "terms": terms_to_proto(log.terms),
+        "update_mask": mask_of(log.terms),
+        "correction": correction_of(log),
+    }
 
 
 def checkpoint_to_proto(tree: SignedTree) -> ledger_pb2.Checkpoint:

@@ -14,7 +14,18 @@ from blotter_client.decimals import format_decimal
 from blotter_client.values import timestamp
 from service.domain.orders import CancelTimer, ExecutionLog, Order, Request, Terms
 from service.domain.writes import NewOrder
-from service.servicers.fill_conversion import correction_of, decimal, fill_of
+from service.servicers.fill_conversion import correction_of, fill_of
+from service.servicers.wire_values import Fields, decimal, numbers, time
+
+SIDES = numbers(order_pb2.Side, "SIDE_")
+ORDER_TYPES = numbers(order_pb2.OrderType, "ORDER_TYPE_")
+STATUSES = numbers(order_pb2.OrderStatus, "ORDER_STATUS_")
+ACTIONS = numbers(order_pb2.Action, "ACTION_")
+TIMES_IN_FORCE = numbers(terms_pb2.TimeInForce, "TIME_IN_FORCE_")
+SECURITY_ID_SOURCES = numbers(order_pb2.SecurityIdSource, "SECURITY_ID_SOURCE_")
+SHORT_SALES = numbers(order_pb2.ShortSale, "SHORT_SALE_")
+REQUEST_KINDS = numbers(terms_pb2.RequestKind, "REQUEST_KIND_")
+REQUEST_OUTCOMES = numbers(request_pb2.RequestOutcome, "REQUEST_OUTCOME_")
 
 OPEN = ("PENDING", "PARTIAL")
 TERM_FIELDS = {
@@ -42,11 +53,16 @@ def average_price(notional: Decimal, quantity: int) -> str:
 
 def order_to_proto(order: Order) -> order_pb2.Order:
     """Return the message of an order."""
+    return order_pb2.Order(**order_fields(order))
+
+
+def order_fields(order: Order) -> Fields:
+    """Return the fields of an order."""
     return _order(order, order.id, order.created_at, order.updated_at, order.last_sequence)
 
 
-def order_after(log: ExecutionLog) -> order_pb2.Order:
-    """Return the order as the event left it."""
+def order_after(log: ExecutionLog) -> Fields:
+    """Return the fields of the order as the event left it."""
     return _order(log, log.order_id, log.order_created_at, log.created_at, log.sequence)
 
 
@@ -56,49 +72,50 @@ def _order(
     created_at: datetime,
     updated_at: datetime,
     last_sequence: int,
-) -> order_pb2.Order:
-    """Return the message of an order, of which a row of either table holds the state."""
-    return order_pb2.Order(
-        order_id=str(order_id),
-        client_order_id=state.client_order_id,
-        trader_id=str(state.trader_id),
-        symbol=state.symbol,
-        side=order_pb2.Side.Value(f"SIDE_{state.side}"),
-        order_type=order_pb2.OrderType.Value(f"ORDER_TYPE_{state.order_type}"),
-        quantity=state.quantity,
-        price=decimal(state.price),
-        stop_loss=decimal(state.stop_loss),
-        take_profit=decimal(state.take_profit),
-        status=order_pb2.OrderStatus.Value(f"ORDER_STATUS_{state.status}"),
-        filled_quantity=state.filled_quantity,
-        filled_notional=decimal(state.filled_notional),
-        average_fill_price=average_price(state.filled_notional, state.filled_quantity + state.excess_quantity),
-        create_time=timestamp(created_at),
-        update_time=timestamp(updated_at),
-        expire_time=timestamp(state.expires_at),
-        last_sequence=last_sequence,
-        leaves_quantity=state.quantity - state.filled_quantity if state.status in OPEN else 0,
-        excess_quantity=state.excess_quantity,
-        stop_price=decimal(state.stop_price),
-        time_in_force=_time_in_force(state.time_in_force),
-        account=state.account or "",
-        labels=state.labels,
-        parent_order_id=state.parent_order_id or "",
-        currency=state.currency or "",
-        security_id=state.security_id or "",
-        security_id_source=_security_id_source(state.security_id_source),
-        short_sale=_short_sale(state.short_sale),
-        exempt_from_cancel_timer=state.exempt_from_cancel_timer,
-        at_venue=state.at_venue,
-        status_reason=(state.status_reason or "") if state.status in ("CANCELLED", "REJECTED") else "",
-        pending_request=_pending(state) if state.pending_kind else None,
-    )
+) -> Fields:
+    """Return the fields of an order, of which a row of either table holds the state."""
+    status = state.status
+    return {
+        "order_id": str(order_id),
+        "client_order_id": state.client_order_id,
+        "trader_id": str(state.trader_id),
+        "symbol": state.symbol,
+        "side": SIDES[state.side],
+        "order_type": ORDER_TYPES[state.order_type],
+        "quantity": state.quantity,
+        "price": decimal(state.price),
+        "stop_loss": decimal(state.stop_loss),
+        "take_profit": decimal(state.take_profit),
+        "status": STATUSES[status],
+        "filled_quantity": state.filled_quantity,
+        "filled_notional": decimal(state.filled_notional),
+        "average_fill_price": average_price(state.filled_notional, state.filled_quantity + state.excess_quantity),
+        "create_time": time(created_at),
+        "update_time": time(updated_at),
+        "expire_time": time(state.expires_at),
+        "last_sequence": last_sequence,
+        "leaves_quantity": state.quantity - state.filled_quantity if status in OPEN else 0,
+        "excess_quantity": state.excess_quantity,
+        "stop_price": decimal(state.stop_price),
+        "time_in_force": TIMES_IN_FORCE[state.time_in_force],
+        "account": state.account,
+        "labels": state.labels,
+        "parent_order_id": state.parent_order_id,
+        "currency": state.currency,
+        "security_id": state.security_id,
+        "security_id_source": SECURITY_ID_SOURCES[state.security_id_source],
+        "short_sale": SHORT_SALES[state.short_sale],
+        "exempt_from_cancel_timer": state.exempt_from_cancel_timer,
+        "at_venue": state.at_venue,
+        "status_reason": state.status_reason if status in ("CANCELLED", "REJECTED") else None,
+        "pending_request": _pending(state) if state.pending_kind else None,
+    }
 
 
 def _pending(state: Order | ExecutionLog) -> terms_pb2.PendingRequest:
     return terms_pb2.PendingRequest(
         request_key=state.pending_key or "",
-        kind=terms_pb2.RequestKind.Value(f"REQUEST_KIND_{state.pending_kind}"),
+        kind=REQUEST_KINDS[state.pending_kind],
         terms=terms_to_proto(state.pending_terms),
         update_mask=mask_of(state.pending_terms),
     )
@@ -110,8 +127,8 @@ def valid_order_to_proto(order: NewOrder, trader_id: object) -> order_pb2.Order:
         client_order_id=order.client_order_id,
         trader_id=str(trader_id),
         symbol=order.symbol,
-        side=order_pb2.Side.Value(f"SIDE_{order.side}"),
-        order_type=order_pb2.OrderType.Value(f"ORDER_TYPE_{order.order_type}"),
+        side=SIDES[order.side],
+        order_type=ORDER_TYPES[order.order_type],
         quantity=order.quantity,
         price=decimal(order.price),
         stop_loss=decimal(order.stop_loss),
@@ -121,14 +138,14 @@ def valid_order_to_proto(order: NewOrder, trader_id: object) -> order_pb2.Order:
         expire_time=timestamp(order.expires_at),
         leaves_quantity=order.quantity,
         stop_price=decimal(order.stop_price),
-        time_in_force=_time_in_force(order.time_in_force),
+        time_in_force=TIMES_IN_FORCE[order.time_in_force],
         account=order.account or "",
         labels=order.labels,
         parent_order_id=order.parent_order_id or "",
         currency=order.currency or "",
         security_id=order.security_id or "",
-        security_id_source=_security_id_source(order.security_id_source),
-        short_sale=_short_sale(order.short_sale),
+        security_id_source=SECURITY_ID_SOURCES[order.security_id_source],
+        short_sale=SHORT_SALES[order.short_sale],
         exempt_from_cancel_timer=order.exempt_from_cancel_timer,
     )
 
@@ -145,7 +162,7 @@ def terms_to_proto(terms: Terms | None) -> terms_pb2.OrderTerms | None:
         stop_loss=terms.get("stop_loss") or "",
         take_profit=terms.get("take_profit") or "",
         expire_time=timestamp(datetime.fromisoformat(expires_at)) if expires_at else None,
-        time_in_force=_time_in_force(terms.get("time_in_force")),
+        time_in_force=TIMES_IN_FORCE[terms.get("time_in_force")],
     )
 
 
@@ -156,35 +173,35 @@ def mask_of(terms: Terms | None) -> FieldMask | None:
     return FieldMask(paths=[field for name, field in TERM_FIELDS.items() if name in terms])
 
 
-def event_to_proto(log: ExecutionLog, position: int | None = None) -> order_pb2.OrderEvent:
-    """Return an execution log as an event of WatchOrders."""
-    return order_pb2.OrderEvent(
-        sequence=log.sequence,
-        action=order_pb2.Action.Value(f"ACTION_{log.action}"),
-        order=order_after(log),
-        reason=log.reason or "",
-        error_code=log.error_code or "",
-        retry_attempt=log.retry_attempt,
-        fill=fill_of(log),
-        event_time=timestamp(log.timestamp),
-        record_time=timestamp(log.created_at),
-        log_id=str(log.id),
-        refused=log.refused,
-        position=position,
-        request_key=log.request_key or "",
-        answered_key=log.answered_key or "",
-        terms=terms_to_proto(log.terms),
-        update_mask=mask_of(log.terms),
-        correction=correction_of(log),
-    )
+def event_fields(log: ExecutionLog, position: int | None = None) -> Fields:
+    """Return the fields of an OrderEvent: an execution log as an event of WatchOrders."""
+    return {
+        "sequence": log.sequence,
+        "action": ACTIONS[log.action],
+        "order": order_after(log),
+        "reason": log.reason,
+        "error_code": log.error_code,
+        "retry_attempt": log.retry_attempt,
+        "fill": fill_of(log),
+        "event_time": time(log.timestamp),
+        "record_time": time(log.created_at),
+        "log_id": str(log.id),
+        "refused": log.refused,
+        "position": position,
+        "request_key": log.request_key,
+        "answered_key": log.answered_key,
+        "terms": terms_to_proto(log.terms),
+        "update_mask": mask_of(log.terms),
+        "correction": correction_of(log),
+    }
 
 
 def request_to_proto(request: Request) -> request_pb2.Request:
     """Return the message of a request and its outcome."""
     return request_pb2.Request(
         request_key=request.key,
-        kind=terms_pb2.RequestKind.Value(f"REQUEST_KIND_{request.kind}"),
-        outcome=request_pb2.RequestOutcome.Value(f"REQUEST_OUTCOME_{request.outcome}"),
+        kind=REQUEST_KINDS[request.kind],
+        outcome=REQUEST_OUTCOMES[request.outcome],
         terms=terms_to_proto(request.terms),
         update_mask=mask_of(request.terms),
         reason=request.reason or "",
@@ -206,19 +223,3 @@ def timer_to_proto(timer: CancelTimer | None) -> cancel_timer_pb2.CancelTimer | 
     return cancel_timer_pb2.CancelTimer(
         timeout=timeout, fire_time=timestamp(timer.fires_at), set_time=timestamp(timer.set_at)
     )
-
-
-def _time_in_force(label: str | None) -> terms_pb2.TimeInForce.ValueType:
-    return terms_pb2.TimeInForce.Value(f"TIME_IN_FORCE_{label}") if label else terms_pb2.TIME_IN_FORCE_UNSPECIFIED
-
-
-def _security_id_source(label: str | None) -> order_pb2.SecurityIdSource.ValueType:
-    return (
-        order_pb2.SecurityIdSource.Value(f"SECURITY_ID_SOURCE_{label}")
-        if label
-        else order_pb2.SECURITY_ID_SOURCE_UNSPECIFIED
-    )
-
-
-def _short_sale(label: str | None) -> order_pb2.ShortSale.ValueType:
-    return order_pb2.ShortSale.Value(f"SHORT_SALE_{label}") if label else order_pb2.SHORT_SALE_UNSPECIFIED

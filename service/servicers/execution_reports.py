@@ -11,7 +11,7 @@ from blotter.orders.v1 import order_service_pb2_grpc
 from service.domain.identity import CALLER
 from service.repositories.orders import Orders, Recorded, or_raise
 from service.servicers.batches import each, to_proto
-from service.servicers.conversion import order_to_proto
+from service.servicers.conversion import order_fields
 from service.servicers.order_validation import batch
 from service.servicers.report_validation import report
 
@@ -40,4 +40,4 @@ class ExecutionReportServicer(order_service_pb2_grpc.OrderServiceServicer):
 
 
 def _reported(recorded: Recorded) -> pb.ReportExecutionResponse:
-    return pb.ReportExecutionResponse(order=order_to_proto(recorded.order), replayed=recorded.replayed)
+    return pb.ReportExecutionResponse(order=order_fields(recorded.order), replayed=recorded.replayed)

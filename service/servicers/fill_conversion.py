@@ -6,14 +6,9 @@ from datetime import date
 from decimal import Decimal
 
 from blotter.orders.v1 import order_pb2
-from blotter_client.decimals import format_decimal
 from blotter_client.values import timestamp
 from service.domain.orders import CorrectedFill, ExecutionLog, FillCorrection
-
-
-def decimal(value: Decimal | None) -> str:
-    """Return the decimal without trailing zeros; the empty string for None."""
-    return "" if value is None else format_decimal(value)
+from service.servicers.wire_values import Fields, decimal, time
 
 
 def fill_to_proto(corrected: CorrectedFill) -> order_pb2.Fill:
@@ -59,48 +54,49 @@ def _correction_to_proto(correction: FillCorrection) -> order_pb2.FillCorrection
     )
 
 
-def fill_of(log: ExecutionLog) -> order_pb2.Fill | None:
-    """Return the fill that the event recorded or refused, as reported; None for an event without a fill."""
+def fill_of(log: ExecutionLog) -> Fields:
+    """Return the fields of the Fill that the event recorded or refused, as reported; None for another event."""
     if log.fill_quantity is None or log.ref_execution_id is not None:
         return None
-    return order_pb2.Fill(
-        fill_id=str(log.fill_id or ""),
-        order_id=str(log.order_id),
-        trader_id=str(log.trader_id),
-        execution_id=log.execution_id or "",
-        venue=log.venue or "",
-        quantity=log.fill_quantity,
-        price=decimal(log.fill_price),
-        commission=decimal(log.fill_commission),
-        event_time=timestamp(log.timestamp),
-        record_time=timestamp(log.created_at),
-        sequence=log.sequence,
-        trade_date=_trade_date(log).isoformat(),
-        net_quantity=log.fill_quantity,
-        net_price=decimal(log.fill_price),
-        net_commission=decimal(log.fill_commission),
-    )
+    price, commission = decimal(log.fill_price), decimal(log.fill_commission)
+    return {
+        "fill_id": str(log.fill_id or ""),
+        "order_id": str(log.order_id),
+        "trader_id": str(log.trader_id),
+        "execution_id": log.execution_id,
+        "venue": log.venue,
+        "quantity": log.fill_quantity,
+        "price": price,
+        "commission": commission,
+        "event_time": time(log.timestamp),
+        "record_time": time(log.created_at),
+        "sequence": log.sequence,
+        "trade_date": _trade_date(log).isoformat(),
+        "net_quantity": log.fill_quantity,
+        "net_price": price,
+        "net_commission": commission,
+    }
 
 
-def correction_of(log: ExecutionLog) -> order_pb2.FillCorrection | None:
-    """Return the correction or bust that the event recorded or refused; None for another event."""
+def correction_of(log: ExecutionLog) -> Fields:
+    """Return the fields of the FillCorrection that the event recorded or refused; None for another event."""
     if log.ref_execution_id is None:
         return None
-    return order_pb2.FillCorrection(
-        fill_id=str(log.fill_id or ""),
-        execution_id=log.execution_id or "",
-        ref_execution_id=log.ref_execution_id,
-        trade_date=_trade_date(log).isoformat(),
-        venue=log.venue or "",
-        quantity=log.fill_quantity or 0,
-        price=decimal(log.fill_price),
-        commission=decimal(log.fill_commission or Decimal(0)),
-        reason=_reported_reason(log),
-        event_time=timestamp(log.timestamp),
-        record_time=timestamp(log.created_at),
-        sequence=log.sequence,
-        busted=not log.fill_quantity,
-    )
+    return {
+        "fill_id": str(log.fill_id or ""),
+        "execution_id": log.execution_id,
+        "ref_execution_id": log.ref_execution_id,
+        "trade_date": _trade_date(log).isoformat(),
+        "venue": log.venue,
+        "quantity": log.fill_quantity,
+        "price": decimal(log.fill_price),
+        "commission": decimal(log.fill_commission or Decimal(0)),
+        "reason": _reported_reason(log),
+        "event_time": time(log.timestamp),
+        "record_time": time(log.created_at),
+        "sequence": log.sequence,
+        "busted": not log.fill_quantity,
+    }
 
 
 def _reported_reason(log: ExecutionLog) -> str:

@@ -18,7 +18,7 @@ from service.servicers import validation
 from service.servicers.audit_conversion import (
     access_to_proto,
     discrepancy_to_proto,
-    log_to_proto,
+    log_fields,
     progress_to_proto,
 )
 from service.servicers.conversion import order_after
@@ -36,7 +36,7 @@ class InspectionServicer(audit_service_pb2_grpc.AuditServiceServicer):
     async def GetOrderAsOf(self, request: pb.GetOrderAsOfRequest, context: Context) -> pb.GetOrderAsOfResponse:
         caller = CALLER.get()
         log, position = await self._inspection.as_of(caller, *validation.get_order_as_of(request))
-        return pb.GetOrderAsOfResponse(order=order_after(log), last_log=log_to_proto(log, position))
+        return pb.GetOrderAsOfResponse(order=order_after(log), last_log=log_fields(log, position))
 
     async def ReconcileOrders(
         self, request: pb.ReconcileOrdersRequest, context: Context

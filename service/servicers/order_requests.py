@@ -13,7 +13,7 @@ from service.repositories.order_reads import OrderReads
 from service.repositories.orders import Orders, Recorded, or_raise
 from service.servicers import order_validation, validation
 from service.servicers.batches import each, to_proto
-from service.servicers.conversion import order_to_proto, request_to_proto, timer_to_proto
+from service.servicers.conversion import order_fields, request_to_proto, timer_to_proto
 from service.streams import tokens
 
 MAX_CANCELLED_IDS = 10_000
@@ -108,8 +108,8 @@ class OrderRequestServicer(order_service_pb2_grpc.OrderServiceServicer):
 
 
 def _cancelled(recorded: Recorded) -> pb.CancelOrderResponse:
-    return pb.CancelOrderResponse(order=order_to_proto(recorded.order), replayed=recorded.replayed)
+    return pb.CancelOrderResponse(order=order_fields(recorded.order), replayed=recorded.replayed)
 
 
 def _replaced(recorded: Recorded) -> request_pb2.ReplaceOrderResponse:
-    return request_pb2.ReplaceOrderResponse(order=order_to_proto(recorded.order), replayed=recorded.replayed)
+    return request_pb2.ReplaceOrderResponse(order=order_fields(recorded.order), replayed=recorded.replayed)

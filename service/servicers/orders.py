@@ -21,7 +21,8 @@ from service.repositories.orders import Orders, Recorded, or_raise
 from service.servicers import order_validation, validation
 from service.servicers.batches import each, to_proto
 from service.servicers.conversion import (
-    event_to_proto,
+    event_fields,
+    order_fields,
     order_to_proto,
     request_to_proto,
     valid_order_to_proto,
@@ -72,7 +73,7 @@ class OrderServicer(OrderRequestServicer, ExecutionReportServicer):
     async def GetOrder(self, request: pb.GetOrderRequest, context: Context) -> pb.GetOrderResponse:
         caller = CALLER.get()
         order, requests = await self._reads.get(caller, validation.get_order(request, caller))
-        return pb.GetOrderResponse(order=order_to_proto(order), requests=map(request_to_proto, requests))
+        return pb.GetOrderResponse(order=order_fields(order), requests=map(request_to_proto, requests))
 
     async def ListOrders(self, request: pb.ListOrdersRequest, context: Context) -> pb.ListOrdersResponse:
         caller = CALLER.get()
@@ -83,7 +84,7 @@ class OrderServicer(OrderRequestServicer, ExecutionReportServicer):
         more = len(orders) > size
         last = orders[size - 1] if more else None
         return pb.ListOrdersResponse(
-            orders=await in_portions(order_to_proto, orders[:size]),
+            orders=await in_portions(order_fields, orders[:size]),
             next_page_token=tokens.encode(binding, last.created_at.isoformat(), last.id) if last else "",
         )
 
@@ -116,7 +117,8 @@ class OrderServicer(OrderRequestServicer, ExecutionReportServicer):
             async for step in steps:
                 message = watch_pb2.WatchOrdersResponse(resume_token=step.token, heartbeat=step.heartbeat)
                 if step.events:
-                    message.events.events.extend(event_to_proto(*event) for event in step.events)
+                    for event in step.events:
+                        message.events.events.add(**event_fields(*event))
                 yield message
 
     async def _snapshot(
@@ -134,7 +136,7 @@ class OrderServicer(OrderRequestServicer, ExecutionReportServicer):
             full = len(orders) == SNAPSHOT_ORDERS_A_MESSAGE
             if orders:
                 after_id, count = orders[-1].id, count + len(orders)
-                snapshot = watch_pb2.OrderSnapshot(orders=map(order_to_proto, orders))
+                snapshot = watch_pb2.OrderSnapshot(orders=map(order_fields, orders))
                 yield watch_pb2.WatchOrdersResponse(snapshot=snapshot)
         complete = watch_pb2.SnapshotComplete(order_count=count)
         if stream.trader_id is None:
@@ -145,7 +147,7 @@ class OrderServicer(OrderRequestServicer, ExecutionReportServicer):
 
 
 def _submitted(recorded: Recorded) -> pb.SubmitOrderResponse:
-    return pb.SubmitOrderResponse(order=order_to_proto(recorded.order), replayed=recorded.replayed)
+    return pb.SubmitOrderResponse(order=order_fields(recorded.order), replayed=recorded.replayed)
 
 
 def _fill_place(sequence: str, trader_id: str | None = None) -> FillPlace:

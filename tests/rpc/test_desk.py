@@ -162,10 +162,11 @@ async def test_a_watch_of_a_desk_follows_the_traders_that_it_has_at_the_moment(d
             return blotter.orders.WatchOrders(watch_pb2.WatchOrdersRequest(**request), metadata=metadata)
 
         before = await blotter.submit(ALICE)
-        equities, rates = Watch(watch(E)), Watch(watch(R))
+        equities = Watch(watch(E))
         await equities.until_snapshot()
-        await rates.until_snapshot()
         await seen(equities, before)  # in the snapshot, or after it if it was not in the ledger yet
+        rates = Watch(watch(R))  # it begins after that event, which is then not one of the desk's for this watch
+        await rates.until_snapshot()
         assert set(equities.orders) == {before.order_id}
         assert not rates.orders
 
