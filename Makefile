@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run demo deploy-files protos wheels test test-backup test-node test-pgbouncer test-prometheus test-tls test-vectors test-wheels lint-deploy sbom mutants check generate verify contract baseline lock fmt schema clean
+.PHONY: help install run demo deploy-files protos wheels test test-backup test-node test-pgbouncer test-prometheus test-tls test-vectors test-wheels bench lint-deploy sbom mutants check generate verify contract baseline lock fmt schema clean
 
 PY := .venv/bin/python
 PIP := $(PY) -m pip --no-input --disable-pip-version-check -q install
@@ -13,6 +13,7 @@ STUBS := --plugin=protoc-gen-mypy=.venv/bin/protoc-gen-mypy --plugin=protoc-gen-
 LOCK := $(PY) -m uv pip compile pyproject.toml --extra embedded --universal --python-version 3.11 --generate-hashes --no-header -q \
   --no-emit-package blotter-client --no-emit-package blotter-verifier
 BUF := .venv/bin/buf
+PEERS := benchmarks/peers
 # Extra arguments of pytest (ARGS="-k sequence") and the number of its workers; each worker has a Postgres of its own.
 ARGS ?=
 JOBS ?= logical
@@ -112,12 +113,27 @@ baseline: contract ## at a release: make today's protos the contract that later 
 
 image = $(PROTOC) --include_imports --include_source_info --descriptor_set_out=$(1) $(PROTOS)
 
+bench: .venv/.runtime $(PEERS)/.venv/.installed $(PEERS)/node/node_modules/.installed ## measure against other services and print one table, in under ten minutes (Linux; ARGS="--groups calls" measures some)
+	@$(PY) -m benchmarks --write bench $(ARGS)
+
+$(PEERS)/.venv/.installed: $(PEERS)/requirements.lock | .venv/bin/python
+	@echo 'Installing the pinned packages of the peers into $(PEERS)/.venv (once) ...'
+	@$(PY) -m venv $(PEERS)/.venv
+	@$(PEERS)/.venv/bin/python -m pip --no-input --disable-pip-version-check -q install --only-binary :all: --require-hashes -r $<
+	@touch $@
+
+# Without npm the peers in Node are left out, and the table says so.
+$(PEERS)/node/node_modules/.installed: $(PEERS)/node/package-lock.json
+	@if command -v npm > /dev/null; then cd $(PEERS)/node && npm ci --ignore-scripts --no-audit --no-fund --silent && touch node_modules/.installed; fi
+
 schema: .venv/.dev ## write sql/schema.sql anew from the revisions
 	$(PY) -m tests.schema_snapshot
 
 lock: .venv/.dev ## choose the newest versions that pyproject.toml allows and pin them (needs the network)
 	$(LOCK) --upgrade --group build -o requirements.lock
 	$(LOCK) --upgrade --group dev -c requirements.lock -o requirements-dev.lock
+	$(PY) -m uv pip compile $(PEERS)/requirements.in --universal --python-version 3.11 --generate-hashes --no-header -q \
+	  --upgrade -o $(PEERS)/requirements.lock
 
 protos: .venv/.runtime ## write the contract into the folder DIR, for clients in other languages (ARGS=--force overwrites)
 	@test -n "$(DIR)" || { echo 'Name a folder: make protos DIR=<folder>' >&2; exit 1; }
@@ -137,7 +153,7 @@ deploy-files: .venv/.runtime ## make the passwords, certificates and keys of dep
 	@deploy/files.sh
 
 clean: ## remove what was built, the packages, and .blotter: the local database, the keys that sign its ledger, the checkpoints
-	rm -rf .venv .blotter dist examples/node/node_modules examples/node/protos .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .blotter dist examples/node/node_modules examples/node/protos $(PEERS)/.venv $(PEERS)/node/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The first Python that can serve; a name on the PATH may be a shim that runs nothing, so each is asked. The upper bound

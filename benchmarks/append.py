@@ -24,8 +24,9 @@ from collections.abc import Iterator, Sequence
 import psycopg
 from grpc import aio
 
+from benchmarks.messages import request
 from benchmarks.serving import TARGET, database, serving
-from benchmarks.submit import measure, request
+from benchmarks.submit import measure
 from blotter.audit.v1 import audit_service_pb2, audit_service_pb2_grpc, ledger_pb2
 from blotter.orders.v1 import order_service_pb2_grpc
 from blotter_verifier.hashing import leaf_hash

@@ -26,8 +26,8 @@ from grpc import aio
 from prometheus_client.parser import text_string_to_metric_families
 from psycopg.conninfo import make_conninfo
 
+from benchmarks.messages import request
 from benchmarks.serving import TARGET, database, serving
-from benchmarks.submit import request
 from blotter.orders.v1 import execution_report_pb2, order_pb2, order_service_pb2_grpc, watch_pb2
 from replay.traders import DEMO_TRADERS
 

@@ -21,8 +21,8 @@ from uuid import UUID
 
 from grpc import aio
 
+from benchmarks.messages import request
 from benchmarks.serving import TARGET, database, serving
-from benchmarks.submit import request
 from blotter.orders.v1 import order_service_pb2_grpc
 from replay.traders import DEMO_TRADERS
 

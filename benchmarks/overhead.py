@@ -30,8 +30,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from grpc import aio
 
 from benchmarks.collector import collector
+from benchmarks.messages import request
 from benchmarks.serving import database, serving
-from benchmarks.submit import measure, request
+from benchmarks.submit import measure
 from blotter.orders.v1 import order_service_pb2_grpc
 from replay.traders import DEMO_TRADERS
 

@@ -18,8 +18,9 @@ from uuid import UUID, uuid4
 
 from grpc import aio
 
+from benchmarks.messages import request
 from benchmarks.serving import TARGET, database, serving
-from blotter.orders.v1 import order_pb2, order_service_pb2, order_service_pb2_grpc
+from blotter.orders.v1 import order_service_pb2_grpc
 from replay.traders import DEMO_TRADERS
 from service.domain.identity import Caller, CallerKind
 from service.observability.metrics import Metrics
@@ -28,18 +29,6 @@ from service.repositories.orders import Orders
 from service.servicers.order_validation import new_order
 
 Submit = Callable[[UUID], Awaitable[object]]
-
-
-def request() -> order_service_pb2.SubmitOrderRequest:
-    """Return an order to buy 100 AAPL at 585.33, with a new client_order_id."""
-    return order_service_pb2.SubmitOrderRequest(
-        client_order_id=uuid4().hex,
-        symbol="AAPL",
-        side=order_pb2.SIDE_BUY,
-        order_type=order_pb2.ORDER_TYPE_LIMIT,
-        quantity=100,
-        price="585.33",
-    )
 
 
 async def measure(submit: Submit, clients: int, traders: list[UUID], seconds: float) -> tuple[float, float, float]:

@@ -17,8 +17,8 @@ from collections.abc import Sequence
 
 from grpc import aio
 
+from benchmarks.messages import request
 from benchmarks.serving import TARGET, database, serving
-from benchmarks.submit import request
 from blotter.orders.v1 import order_service_pb2_grpc, watch_pb2
 from replay.traders import DEMO_TRADERS
 

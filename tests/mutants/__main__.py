@@ -49,7 +49,9 @@ def main() -> int:
         cluster = Cluster(postgres, options=UNSAFE_BUT_FAST)
         for name in COPIED:
             if (ROOT / name).is_dir():
-                shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+                shutil.copytree(
+                    ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", ".venv", "node_modules")
+                )
             elif (ROOT / name).exists():
                 copy.mkdir(exist_ok=True)
                 shutil.copy(ROOT / name, copy / name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from typing import Any
@@ -75,8 +76,17 @@ def test_both_locks_pin_the_same_versions() -> None:
     assert runtime.items() <= development.items()
 
 
-@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock"])
+@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock", "benchmarks/peers/requirements.lock"])
 def test_a_lock_names_no_package_index(lock: str) -> None:
     text = (ROOT / lock).read_text("utf-8")
     assert "://" not in text
     assert "index-url" not in text
+
+
+@pytest.mark.parametrize("folder", ["examples/node", "benchmarks/peers/node"])
+def test_a_lock_of_npm_has_a_digest_and_no_address_for_each_package(folder: str) -> None:
+    lock = json.loads((ROOT / folder / "package-lock.json").read_text("utf-8"))
+    packages = {name: package for name, package in lock["packages"].items() if name}
+    assert packages
+    assert [name for name, package in packages.items() if "resolved" in package] == []
+    assert [name for name, package in packages.items() if "integrity" not in package] == []
