@@ -155,13 +155,31 @@ def queued(descriptor: int, formatter: logging.Formatter, *, size: int = QUEUED_
     return handler, Writer(handler, descriptor)
 
 
-def set_up(settings: Settings) -> None:
-    """Write the log to standard error: Blotter's records from BLOTTER_LOG_LEVEL on, warnings of libraries."""
+class _Of(logging.Filter):
+    """Adds to each record the worker that logs it. Passes every record."""
+
+    def __init__(self, worker: str) -> None:
+        super().__init__()
+        self._worker = worker
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Add it to the record."""
+        record.worker = self._worker
+        return True
+
+
+def set_up(settings: Settings, worker: str | None = None) -> None:
+    """Write the log to standard error: Blotter's records from BLOTTER_LOG_LEVEL on, warnings of libraries.
+
+    `worker` is the name of this process among several.
+    """
     if settings.log_format == "json" or (settings.log_format == "auto" and not sys.stderr.isatty()):
         formatter: logging.Formatter = Json("{asctime}{levelname}{name}{message}", style="{")
     else:
         formatter = Text("%(asctime)s %(levelname)-7s %(message)s")
     handler, writer = queued(sys.stderr.fileno(), formatter)
+    if worker:
+        handler.addFilter(_Of(worker))
     writer.start()
     atexit.register(writer.stop)
     logging.basicConfig(level="WARNING", handlers=[handler])

@@ -25,6 +25,7 @@ COMMANDS = {
     "permissions": "permissions",
     "principals": "principals",
     "protos": "protos",
+    "sequence": "sequence",
     "serve": "serve",
     "traders": "traders",
 }

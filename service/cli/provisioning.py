@@ -73,6 +73,26 @@ def served(settings: Settings) -> Iterator[Served]:
     yield Served(settings.database_url, None)
 
 
+def joined(settings: Settings) -> str:
+    """Return the database that a parent process has prepared, or that a service on this host runs.
+
+    Raises DatabaseUnavailable if the embedded server does not run.
+    """
+    if settings.database_url is not None:
+        return settings.database_url
+    cluster = Cluster(settings.home)
+    if not cluster.running:
+        raise DatabaseUnavailable(
+            f"No PostgreSQL runs in {settings.home}: start `blotter serve`, or set BLOTTER_DATABASE_URL."
+        )
+    return cluster.conninfo(user=OWNER, dbname=DATABASE)
+
+
+def check_revision(settings: Settings, conninfo: str) -> None:
+    """Raise WrongRevision unless this code serves the database that `joined` has returned."""
+    migrations.check_served(_login(settings, CallerKind.TRADER) if settings.database_url is not None else conninfo)
+
+
 @contextmanager
 def owned(settings: Settings, *, any_revision: bool = False) -> Iterator[str]:
     """Yield the libpq connection string of the database as its owner; an embedded server runs at least that long.

@@ -7,10 +7,14 @@ from functools import partial
 
 import click
 
-from service import logs, server
+from service import logs
 from service.cli import provisioning
+from service.cli.child import as_child, reporting
 from service.embedded import keep_running
+from service.process import until_stopped
 from service.settings import Settings
+from service.workers.child import child_of
+from service.workers.parent import serve as serve_by_workers
 
 
 def settings_help() -> str:
@@ -24,20 +28,38 @@ def settings_help() -> str:
 
 
 @click.command(epilog=settings_help())
-def serve() -> None:
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    help="Number of processes that share the port.  [default: BLOTTER_WORKERS]",
+)
+@as_child
+def serve(workers: int | None, child: str | None, channel: int | None) -> None:
     """Serve OrderService and AuditService until Ctrl-C or SIGTERM.
 
     Without BLOTTER_DATABASE_URL it starts an embedded PostgreSQL in .blotter/, migrates it and registers demo traders.
     """
-    settings = Settings()
-    logs.set_up(settings)
+    settings = Settings() if workers is None else Settings(workers=workers)
+    logs.set_up(settings, child)
+    if channel is not None:
+        with reporting(channel):
+            conninfo = provisioning.joined(settings)
+            provisioning.check_revision(settings, conninfo)
+            asyncio.run(_work(settings, conninfo, channel))
+        return
     with provisioning.served(settings) as database:
         asyncio.run(_serve(settings, database))
 
 
 async def _serve(settings: Settings, database: provisioning.Served) -> None:
     """Serve until a signal; restart an embedded database that ends, or stop if it cannot be restarted."""
-    tasks = [asyncio.create_task(server.serve(settings, database.conninfo, partial(_greet, settings)))]
+    if settings.workers == 1:
+        from service import server  # noqa: PLC0415  # the parent of workers does not load it
+
+        serving = server.serve(settings, database.conninfo, partial(_greet, settings))
+    else:
+        serving = serve_by_workers(settings, partial(_greet, settings))
+    tasks = [asyncio.create_task(serving)]
     if database.cluster:
         tasks.append(asyncio.create_task(keep_running(database.cluster)))
     done, others = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -46,6 +68,19 @@ async def _serve(settings: Settings, database: provisioning.Served) -> None:
     await asyncio.gather(*others, return_exceptions=True)
     for task in done:
         await task
+
+
+async def _work(settings: Settings, conninfo: str, channel: int) -> None:
+    """Serve as one of several workers, until a signal or the end of the parent."""
+    from service.server import Running, running  # noqa: PLC0415
+
+    alone = settings.model_copy(update={"metrics_listen": None})  # the parent's
+    async with child_of(channel) as parent:
+
+        def started(server: Running) -> None:
+            parent.started(server.health, server.metrics)
+
+        await until_stopped(running(alone, conninfo, worker=True), started, parent.stop)
 
 
 _IDENTIFIED_BY = {

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Protocol
 
 from aiohttp import web
+from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
-
-from service.observability.metrics import Metrics
 
 MOST_CONNECTIONS = 16
 """Beyond it the oldest connection whose request is not being answered is closed: idle ones hold off no probe."""
@@ -21,10 +21,15 @@ CONNECTION_SECONDS = 10.0
 """How long a connection lasts at most, from its start to the last byte of the answer. It serves one request."""
 
 
+class Source(Protocol):
+    """What has metrics to read."""
+
+    async def read(self) -> CollectorRegistry:
+        """Return the registry, brought up to date."""
+
+
 @asynccontextmanager
-async def metrics_endpoint(
-    metrics: Metrics, listen: str, is_serving: Callable[[str], bool | None]
-) -> AsyncIterator[int]:
+async def metrics_endpoint(source: Source, listen: str, is_serving: Callable[[str], bool | None]) -> AsyncIterator[int]:
     """Serve the metrics while the context lasts; yield the port. Raises OSError if the address cannot be used.
 
     `is_serving` returns the health of a name, None for one that it does not know: the probes of Kubernetes by gRPC use
@@ -44,8 +49,7 @@ async def metrics_endpoint(
         try:
             encode, content_type = choose_encoder(accept)
             async with making:
-                metrics.update()
-                text = await asyncio.to_thread(encode, metrics.registry)
+                text = await asyncio.to_thread(encode, await source.read())
         finally:
             scrapes -= 1
         return web.Response(body=text, headers={"Content-Type": content_type})

@@ -31,7 +31,8 @@ _CALLS = (1, 2, 4, 8, 16, 32, 64, 128)
 class Metrics:
     """All metrics. What is not known, such as the ledger's lag while the database is away, is absent."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, of_calls: bool = True) -> None:
+        """`of_calls`: with the metrics of what serves calls, which a sequencer without a port has not."""
         self.registry = CollectorRegistry()
         self._before_reading: list[Callable[[], None]] = []
         ProcessCollector(registry=self.registry)
@@ -39,9 +40,12 @@ class Metrics:
         Gauge(
             "blotter_build_info", "1, with the version of the server.", ["version", "python"], registry=self.registry
         ).labels(version("blotter"), platform.python_version()).set(1)
+        self._into = self.registry if of_calls else CollectorRegistry()
         self._calls()
         self._identity()
         self._database()
+        self._into = self.registry
+        self._health()
         self._ledger()
         self._host()
 
@@ -53,6 +57,11 @@ class Metrics:
         """Bring the gauges up to date. Called in the event loop before the registry is read in a thread."""
         for update in self._before_reading:
             update()
+
+    async def read(self) -> CollectorRegistry:
+        """Return the registry, brought up to date."""
+        self.update()
+        return self.registry
 
     def call_ended(self, method: str, code: str, seconds: float) -> None:
         """Count a call of the full method (`/package.Service/Method`) by the name of its status."""
@@ -72,9 +81,6 @@ class Metrics:
         self.streams_open = self._gauge("blotter_stream_open", "Streams that are open, by method.", ["rpc_method"])
         self.slow_consumers = self._counter(
             "blotter_stream_slow_consumers_total", "Streams that ended because their client did not read."
-        )
-        self.health_serving = self._gauge(
-            "blotter_health_serving", "1 for a service name whose health is SERVING, else 0.", ["service"]
         )
         self.rate_limited = self._counter(
             "blotter_rate_limited_total", "Calls refused because the caller exceeded its rate.", ["caller_kind"]
@@ -140,6 +146,11 @@ class Metrics:
             "blotter_db_counter_dead_rows", "Dead rows of trader_sequences, as PostgreSQL estimates them."
         )
 
+    def _health(self) -> None:
+        self.health_serving = self._gauge(
+            "blotter_health_serving", "1 for a service name whose health is SERVING, else 0.", ["service"]
+        )
+
     def _ledger(self) -> None:
         self.sequencer_active = self._gauge(
             "blotter_sequencer_active", "1 in the process that appends to the ledger, else 0."
@@ -172,15 +183,15 @@ class Metrics:
         )
 
     def _counter(self, name: str, meaning: str, labels: list[str] | None = None) -> Counter:
-        return Counter(name, meaning, labels or [], registry=self.registry)
+        return Counter(name, meaning, labels or [], registry=self._into)
 
     def _gauge(self, name: str, meaning: str, labels: list[str] | None = None) -> Gauge:
-        return Gauge(name, meaning, labels or [], registry=self.registry)
+        return Gauge(name, meaning, labels or [], registry=self._into)
 
     def _histogram(
         self, name: str, meaning: str, labels: list[str], buckets: tuple[float, ...] = _SECONDS
     ) -> Histogram:
-        return Histogram(name, meaning, labels, buckets=buckets, registry=self.registry)
+        return Histogram(name, meaning, labels, buckets=buckets, registry=self._into)
 
     def _reading(self, name: str, meaning: str, labels: list[str] | None = None) -> Reading:
-        return Reading(name, meaning, labels or [], self.registry)
+        return Reading(name, meaning, labels or [], self._into)

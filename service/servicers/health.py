@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from grpc import StatusCode, aio
@@ -19,6 +19,10 @@ SERVICE_UNKNOWN = pb.HealthCheckResponse.SERVICE_UNKNOWN
 
 STARTUP, LIVENESS, READINESS = "startup", "liveness", "readiness"
 """Names for the probes of an orchestrator. Startup and liveness concern the process alone: it lives while it drains."""
+
+LEDGER = "blotter.ledger"
+"""The name of the ledger."""
+
 _OF_PROCESS = {STARTUP, LIVENESS}
 
 
@@ -35,6 +39,15 @@ class HealthServicer(health_pb2_grpc.HealthServicer):
         self._unwatched = asyncio.Event()
         self._unwatched.set()
         self._draining = False
+        self._changed: Callable[[], None] = lambda: None
+
+    def on_change(self, changed: Callable[[], None]) -> None:
+        """Call `changed` after each change of a status."""
+        self._changed = changed
+
+    def statuses(self) -> dict[str, bool]:
+        """Return whether each service name is SERVING."""
+        return {name: status == SERVING for name, status in self._statuses.items()}
 
     def set(self, service: str, serving: bool) -> None:
         """Set the status of a service name. While the server drains, it stays NOT_SERVING, unless of the process."""
@@ -97,5 +110,6 @@ class HealthServicer(health_pb2_grpc.HealthServicer):
             return
 
     def _wake(self) -> None:
+        self._changed()
         for woken in self._watches:
             woken.set()

@@ -99,6 +99,10 @@ class Settings(
     def _require_authentication(self) -> Settings:
         if not is_address(self.listen):
             raise ValueError(f"BLOTTER_LISTEN={self.listen} must be HOST:PORT, [IPv6]:PORT or unix:PATH.")
+        if self.workers > 1 and self.listen.startswith("unix:"):
+            raise ValueError(
+                f"BLOTTER_WORKERS={self.workers} must be 1 on a Unix socket, which processes cannot share."
+            )
         needed = ("tls_client_ca", "tls_cert", "tls_key") if self.auth == "mtls" else ()
         if missing := [f"BLOTTER_{name.upper()}" for name in needed if not getattr(self, name)]:
             raise ValueError(f"BLOTTER_AUTH=mtls requires {' and '.join(missing)}.")

@@ -12,6 +12,13 @@ class ServingSettings(BaseSettings):
     """Where and how the server answers calls."""
 
     listen: str = Field("127.0.0.1:50051", description="Address to listen on: HOST:PORT, [IPv6]:PORT or unix:PATH.")
+    workers: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Number of processes that share the port; with more than one, one more process sequences. "
+        "Sizes of pools, limits and rates count for each.",
+    )
     trusted_gateway: bool = Field(
         False,
         description="Whether a gateway in front authenticates callers or ends TLS; required to listen on other than "

@@ -12,7 +12,8 @@ from prometheus_client.openmetrics import parser as openmetrics
 from service.observability import endpoint
 from service.observability.endpoint import metrics_endpoint
 from service.observability.metrics import Metrics
-from service.server import AddressInUse, running
+from service.process import AddressInUse
+from service.server import running
 from tests.conftest import Database
 from tests.serving import connected, settings
 

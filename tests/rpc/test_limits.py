@@ -307,7 +307,7 @@ async def test_a_connection_beyond_the_maximum_is_closed_and_another_may_take_it
 
 
 async def test_a_connection_without_calls_is_closed(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.server.IDLE_SECONDS", 0.2)
+    monkeypatch.setattr("service.listening.IDLE_SECONDS", 0.2)
     async with serving(database) as blotter, asyncio.timeout(20):
         await blotter.submit()
         while (state := blotter.channel.get_state()) == grpc.ChannelConnectivity.READY:

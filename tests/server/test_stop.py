@@ -10,7 +10,8 @@ import pytest
 from grpc import aio
 
 from blotter.orders.v1 import order_service_pb2, order_service_pb2_grpc, watch_pb2
-from service.server import AddressInUse, running, serve
+from service.process import AddressInUse
+from service.server import running, serve
 from service.streams import Feed
 from tests.conftest import ALICE, Database
 from tests.rpc.errors import reason_of, refused

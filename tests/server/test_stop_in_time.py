@@ -20,7 +20,7 @@ from tests.serving import connected, settings
 
 
 async def test_a_signal_during_the_start_ends_it(database: Database, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "blotter.server")
+    caplog.set_level(logging.INFO, "blotter.process")
     async with proxied(database) as silent:
         silent.proxy.deafen()
         conninfo = make_conninfo(silent.conninfo("blotter_trader"), connect_timeout=60)

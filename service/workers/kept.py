@@ -1,0 +1,237 @@
+"""One child process, which is started again whenever it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from subprocess import DEVNULL
+from typing import Any
+
+from prometheus_client import Counter
+
+import service
+from service.domain.errors import Refused
+from service.workers import channel
+from service.workers.backoff import HEALTHY_SECONDS, Backoff
+from service.workers.channel import Channel
+
+START_SECONDS = 120.0
+"""How long a child may take to start; then it is killed. It may wait for the database, and for the issuer's keys."""
+
+SILENT_LOOKS, STUCK_LOOKS = 10, 60
+"""A child reports each second, and its parent looks each second. After so many looks in a row without a report the
+child counts as unhealthy; then it is killed. A pause of the parent or of the whole machine is one look.
+"""
+
+log = logging.getLogger("blotter.workers")
+
+
+class CannotStart(Refused):
+    """A child has ended before its first start was complete; the text is its reason."""
+
+
+class Kept:
+    """Keeps one child process running, and knows what the child reports."""
+
+    def __init__(
+        self,
+        name: str,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        changed: Callable[[], None],
+        restarts: Counter,
+    ) -> None:
+        """`arguments` are those of the command line. `changed` is called when the health of the child may have."""
+        self.name = name
+        self.health: dict[str, bool] = {}
+        """What the child reported last; empty while it does not serve."""
+        self.was_started = asyncio.Event()
+        self._arguments = [*arguments, "--child", name]
+        self._environment = environment
+        self._changed = changed
+        self._restarts = restarts
+        self._backoff = Backoff()
+        self._ending = asyncio.Event()
+        self._process: asyncio.subprocess.Process | None = None
+        self._channel: Channel | None = None
+        self._reading: asyncio.Future[Any] | None = None
+        self._started_at = 0.0
+        self._unheard = 0
+        self._failure: str | None = None
+        self._unavailable = False
+        self._ledger = False
+
+    @property
+    def serves(self) -> bool:
+        """Whether the child has started and lives."""
+        return bool(self.health)
+
+    @property
+    def silent(self) -> bool:
+        """Whether the child serves and has not reported for a while: its event loop is stuck."""
+        return self.serves and self._unheard > SILENT_LOOKS
+
+    @property
+    def looping(self) -> bool:
+        """Whether the child ends each time soon after its start."""
+        healthy = self.serves and time.monotonic() - self._started_at > HEALTHY_SECONDS
+        return self._backoff.looping and not healthy
+
+    def says(self, name: str) -> bool | None:
+        """Return the health of a name as the child reports it; None if none. A stuck child is not healthy."""
+        stated = self.health.get(name)
+        return stated if stated is None else stated and not self.silent
+
+    def look(self) -> None:
+        """Count a look; kill the child if it has not reported for many looks. Its end starts it again."""
+        if self.serves:
+            self._unheard += 1
+        if self._unheard > STUCK_LOOKS:
+            log.error("%s has not reported for %d seconds and is killed", self._title, STUCK_LOOKS)
+            self._unheard = 0
+            self.kill()
+
+    def tell_ledger(self, healthy: bool) -> None:
+        """Tell the child whether the ledger is healthy."""
+        if healthy != self._ledger:
+            self._ledger = healthy
+            if self._channel:
+                self._channel.send(channel.LEDGER, healthy)
+
+    async def metrics(self, seconds: float) -> Any:
+        """Return the families of the child's metrics; None if it does not answer within that time."""
+        if self._channel is None or not self.serves:
+            return None
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.get_running_loop().create_future()
+            self._channel.send(channel.READ)
+        await asyncio.wait([self._reading], timeout=seconds)
+        return self._reading.result() if self._reading.done() and not self._reading.cancelled() else None
+
+    async def run(self) -> None:
+        """Keep the child running until `end`. Raises CannotStart if its first start fails."""
+        while not self._ending.is_set():
+            await self._live()
+            if self._ending.is_set():
+                return
+            if not self.was_started.is_set():
+                raise CannotStart(self._failure or f"{self._title} {self._end()} before it served.")
+            ran = time.monotonic() - self._started_at
+            pause = self._backoff.pause(ran, fault=not self._unavailable)
+            self._restarts.inc()
+            log.error(
+                "%s (process %d) %s after %.0f seconds; it is started again%s.%s",
+                self._title,
+                self._process.pid if self._process else 0,
+                self._end(),
+                ran,
+                f" in {pause:g} seconds" if pause else "",
+                f" {self._failure}" if self._failure else "",
+            )
+            try:
+                async with asyncio.timeout(pause):
+                    await self._ending.wait()
+            except TimeoutError:
+                continue
+
+    async def end(self, seconds: float) -> bool:
+        """Stop the child by SIGTERM, and kill it after that many seconds. Returns whether it ended by itself."""
+        self._ending.set()
+        process = self._process
+        if process is None or process.returncode is not None:
+            return True
+        process.send_signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(seconds):
+                await process.wait()
+        except TimeoutError:
+            log.error("%s (process %d) has not ended in time and is killed", self._title, process.pid)  # noqa: TRY400
+            self.kill()
+            await process.wait()
+            return False
+        return True
+
+    def kill(self) -> None:
+        """Kill the child, if it lives."""
+        if self._process and self._process.returncode is None:
+            self._process.kill()
+
+    @property
+    def _title(self) -> str:
+        return f"Worker {self.name}" if self.name.isdigit() else f"The {self.name}"
+
+    def _end(self) -> str:
+        if self._process is None:
+            return "could not be started"
+        status = self._process.returncode
+        if status is not None and status < 0:
+            return f"was ended by {signal.Signals(-status).name}"
+        return f"ended with status {status}"
+
+    async def _live(self) -> None:
+        """Start the child, and return when it has ended."""
+        self._failure, self._unavailable = None, False
+        self._started_at, self._unheard = time.monotonic(), 0
+        ours, theirs = socket.socketpair()
+        self._process = None
+        with theirs:
+            try:
+                # By exec, in a session of its own: Ctrl-C reaches the parent alone, which stops its children in order.
+                self._process = await asyncio.create_subprocess_exec(
+                    *(sys.executable, "-P", "-m", "service", *self._arguments, "--channel", str(theirs.fileno())),
+                    stdin=DEVNULL,
+                    pass_fds=[theirs.fileno()],
+                    env=self._environment,
+                    start_new_session=True,
+                )
+            except OSError as error:  # such as a limit of processes
+                self._failure = str(error)
+                ours.close()
+                return
+        self._channel = await Channel.over(ours)
+        if self._ledger:
+            self._channel.send(channel.LEDGER, True)
+        overdue = asyncio.get_running_loop().call_later(START_SECONDS, self.kill)
+        try:
+            if self._ending.is_set():  # `end` has not seen this process
+                self._process.send_signal(signal.SIGTERM)
+            while message := await self._channel.receive():
+                kind, content = message
+                if kind == channel.HEALTH:
+                    overdue.cancel()
+                    self._hear(content)
+                elif kind == channel.FAILED:
+                    self._failure, self._unavailable = content
+                elif kind == channel.METRICS and self._reading and not self._reading.done():
+                    self._reading.set_result(content)
+            await self._process.wait()
+        finally:
+            overdue.cancel()
+            self.kill()  # only where this task is cancelled
+            self._channel.close()
+            self._channel = None
+            if self._reading:
+                self._reading.cancel()
+            self.health = {}
+            self._changed()
+
+    def _hear(self, health: dict[str, bool]) -> None:
+        first = not self.serves
+        self._unheard, self.health = 0, health
+        if first and self._process:
+            log.info("%s serves (process %d)", self._title, self._process.pid)
+            self.was_started.set()
+        self._changed()
+
+
+def environment(**changes: str) -> dict[str, str]:
+    """Return the environment of a child: that of this process, with the changes, and with this package to import."""
+    found = [str(Path(service.__file__ or "").parents[1]), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, found)), **changes}
