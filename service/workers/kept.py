@@ -93,9 +93,8 @@ class Kept:
         """Count a look; kill the child if it has not reported for many looks. Its end starts it again."""
         if self.serves:
             self._unheard += 1
-        if self._unheard > STUCK_LOOKS:
+        if self._unheard == STUCK_LOOKS:
             log.error("%s has not reported for %d seconds and is killed", self._title, STUCK_LOOKS)
-            self._unheard = 0
             self.kill()
 
     def tell_ledger(self, healthy: bool) -> None:

@@ -1,0 +1,157 @@
+"""How a child is watched and started again; the join of metrics; the reserved port."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from service.process import AddressInUse
+from service.servicers.health import LEDGER, LIVENESS
+from service.workers import backoff, kept
+from service.workers.backoff import Backoff
+from service.workers.families import families, joined
+from service.workers.kept import CannotStart, Kept, environment
+from service.workers.parent import _look
+from service.workers.reservation import reserved
+from service.workers.whole import Whole
+from tests.conftest import Database
+from tests.operations.command_line import environment as variables
+from tests.workers.service import with_keys
+
+
+def test_pauses_double_up_to_a_bound_and_begin_anew_after_a_long_life() -> None:
+    pauses = Backoff()
+    assert [pauses.pause(1) for _ in range(9)] == [0, 0.5, 1, 2, 4, 8, 16, 30, 30]
+    assert pauses.pause(backoff.HEALTHY_SECONDS) == 0
+    assert pauses.pause(1) == 0.5
+
+
+def test_early_ends_in_a_row_are_a_restart_loop_unless_the_database_is_away() -> None:
+    away, faulty = Backoff(), Backoff()
+    for _ in range(backoff.LOOPING):
+        assert not faulty.looping
+        away.pause(1, fault=False)
+        faulty.pause(1)
+    assert faulty.looping
+    assert not away.looping
+    faulty.pause(backoff.HEALTHY_SECONDS)
+    assert not faulty.looping
+
+
+def test_the_samples_of_each_process_are_joined_under_its_name() -> None:
+    def of(calls: float, seconds: float) -> CollectorRegistry:
+        registry = CollectorRegistry()
+        Counter("calls", "Calls.", ["code"], registry=registry).labels("OK").inc(calls)
+        Histogram("seconds", "Duration.", buckets=(1,), registry=registry).observe(seconds)
+        return registry
+
+    whole = CollectorRegistry()
+    Gauge("up", "Up.", registry=whole).set(1)
+    registry = joined(whole, {"1": families(of(3, 0.5)), "2": families(of(4, 2))})
+    assert registry.get_sample_value("up") == 1
+    assert registry.get_sample_value("calls_total", {"code": "OK", "worker": "1"}) == 3
+    assert registry.get_sample_value("calls_total", {"code": "OK", "worker": "2"}) == 4
+    assert registry.get_sample_value("seconds_bucket", {"le": "1.0", "worker": "2"}) == 0
+    text = generate_latest(registry).decode()
+    assert text.count("# TYPE seconds histogram") == 1
+
+
+def test_port_0_becomes_a_port_and_a_reserved_one_is_shared_with_those_that_may_share_alone() -> None:
+    with reserved("127.0.0.1:0") as address:
+        host, _, port = address.rpartition(":")
+        assert int(port)
+        for option, refused in ((socket.SO_REUSEADDR, True), (socket.SO_REUSEPORT, False)):
+            with socket.socket() as other:
+                other.setsockopt(socket.SOL_SOCKET, option, 1)
+                if refused:
+                    with pytest.raises(OSError, match="in use"):
+                        other.bind((host, int(port)))
+                else:
+                    other.bind((host, int(port)))
+        with pytest.raises(AddressInUse), reserved(address):
+            pass
+    with reserved(address) as again:
+        assert again == address
+
+
+@pytest.mark.parametrize("listen", ["localhost:0", "[::1]:0", ":0"])
+def test_every_kind_of_address_is_reserved(listen: str) -> None:
+    if listen.startswith("[") and not _has_ipv6():
+        listen = "127.0.0.1:0"
+    with reserved(listen) as address, pytest.raises(AddressInUse), reserved(address):
+        pass
+
+
+def _has_ipv6() -> bool:
+    with socket.socket(socket.AF_INET6) as one:
+        try:
+            one.bind(("::1", 0))
+        except OSError:
+            return False
+    return True
+
+
+@asynccontextmanager
+async def sequencer(whole: Whole, url: str, **settings: str) -> AsyncIterator[tuple[Kept, asyncio.Task[None]]]:
+    """A sequencer that is kept running."""
+    given = environment(**variables(BLOTTER_DATABASE_URL=url, **settings))
+    restarts = whole.metrics.worker_restarts.labels("sequencer")
+    one = whole.sequencer = Kept("sequencer", ["sequence"], given, whole.ledger_changed, restarts)
+    running = asyncio.create_task(one.run())
+    try:
+        yield one, running
+    finally:
+        await one.end(10)
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until it holds."""
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110  # another process sets no event
+            await asyncio.sleep(0.01)
+
+
+async def test_a_stuck_child_is_unhealthy_and_then_killed_and_started_again(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept, "SILENT_LOOKS", 40)
+    monkeypatch.setattr(kept, "STUCK_LOOKS", 60)
+    monkeypatch.setattr("service.workers.parent.LOOK_SECONDS", 0.05)
+    whole = Whole()
+    async with sequencer(whole, database.url, **with_keys(tmp_path)) as (one, _):
+        looking = asyncio.create_task(_look(whole))
+        await until(lambda: whole.is_serving(LEDGER) is True)
+        assert whole.is_serving(LIVENESS)
+        assert one._process
+        first = one._process.pid
+        os.kill(first, signal.SIGSTOP)
+        await until(lambda: whole.is_serving(LEDGER) is False and whole.is_serving(LIVENESS) is False)
+        await until(lambda: whole.is_serving(LEDGER) is True)
+        assert one._process.pid != first
+        registry = await whole.read()
+        assert registry.get_sample_value("blotter_worker_restarts_total", {"worker": "sequencer"}) == 1
+        looking.cancel()
+
+
+async def test_a_child_that_does_not_end_in_time_is_killed(database: Database) -> None:
+    async with sequencer(Whole(), database.url) as (one, running):
+        await until(lambda: one.serves)
+        assert one._process
+        os.kill(one._process.pid, signal.SIGSTOP)
+        assert not await one.end(0.2)
+        await asyncio.wait_for(running, 10)
+
+
+async def test_a_child_that_cannot_start_gives_its_reason() -> None:
+    async with sequencer(Whole(), "postgresql://127.0.0.1:1/none") as (_, running):
+        with pytest.raises(CannotStart, match="The sequencer cannot log in as blotter_sequencer"):
+            await asyncio.wait_for(running, 30)
