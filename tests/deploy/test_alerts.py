@@ -14,6 +14,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.observability.metrics import Metrics
+from service.observability.parent_metrics import ParentMetrics
 from service.observability.reading import Reading
 from tests.paths import ROOT
 
@@ -63,16 +64,16 @@ def labels(query: str) -> dict[str, set[str]]:
 
 def exposed() -> dict[str, set[str]]:
     """The series of a server, with their labels: one of each metric is made, and read as Prometheus does."""
-    metrics = Metrics()
-    for metric in vars(metrics).values():
-        if isinstance(metric, Reading):
-            metric.set(1, *metric._labels)
-        elif isinstance(metric, MetricWrapperBase) and metric._labelnames:
-            metric.labels(*metric._labelnames)
     found: dict[str, set[str]] = {}
-    for family in text_string_to_metric_families(generate_latest(metrics.registry).decode()):
-        for sample in family.samples:
-            found.setdefault(sample.name, set()).update(sample.labels)
+    for metrics in (Metrics(), ParentMetrics()):
+        for metric in vars(metrics).values():
+            if isinstance(metric, Reading):
+                metric.set(1, *metric._labels)
+            elif isinstance(metric, MetricWrapperBase) and metric._labelnames:
+                metric.labels(*metric._labelnames)
+        for family in text_string_to_metric_families(generate_latest(metrics.registry).decode()):
+            for sample in family.samples:
+                found.setdefault(sample.name, set()).update(sample.labels)
     return found
 
 
