@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run demo deploy-files protos wheels test test-backup test-node test-pgbouncer test-prometheus test-tls test-vectors test-wheels bench lint-deploy sbom mutants check generate verify contract baseline lock fmt schema clean
+.PHONY: help install run demo deploy-files protos wheels test test-backup test-node test-pgbouncer test-prometheus test-tls test-vectors test-wheels bench bench-long lint-deploy sbom mutants check generate verify contract baseline lock fmt schema clean
 
 PY := .venv/bin/python
 PIP := $(PY) -m pip --no-input --disable-pip-version-check -q install
@@ -115,6 +115,9 @@ image = $(PROTOC) --include_imports --include_source_info --descriptor_set_out=$
 
 bench: .venv/.runtime $(PEERS)/.venv/.installed $(PEERS)/node/node_modules/.installed ## measure against other services and print one table, in under ten minutes (Linux; ARGS="--groups calls" measures some)
 	@$(PY) -m benchmarks --write bench $(ARGS)
+
+bench-long: .venv/.runtime ## the same among 10 million orders, and with 1 million logs, an hour (ARGS="--orders 100000 --logs 50000" for a trial)
+	@$(PY) -m benchmarks.long --write bench-long $(ARGS)
 
 $(PEERS)/.venv/.installed: $(PEERS)/requirements.lock | .venv/bin/python
 	@echo 'Installing the pinned packages of the peers into $(PEERS)/.venv (once) ...'

@@ -12,13 +12,21 @@ import asyncio
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from benchmarks import report
 from benchmarks.harness import Harness
-from benchmarks.rows import calls, database
-from benchmarks.stage import stage
+from benchmarks.rows import calls, database, ledger, neighbours, watching, workers
+from benchmarks.stage import Size, stage
 
-GROUPS = {"calls": calls.run, "database": database.run}
+GROUPS: dict[str, Any] = {
+    "calls": calls,
+    "database": database,
+    "watching": watching,
+    "ledger": ledger,
+    "neighbours": neighbours,
+    "workers": workers,
+}
 
 
 async def main(options: argparse.Namespace) -> bool:
@@ -29,11 +37,17 @@ async def main(options: argparse.Namespace) -> bool:
         print(f"{time.monotonic() - begun:4.0f} s {line}", file=sys.stderr, flush=True)
 
     harness = Harness(options.rounds, options.seconds, say, options.warm)
-    async with stage(harness) as running:
+    async with stage(harness, Size(options.watchers, options.logs)) as running:
         about = report.environment(running.cluster.psql("SHOW server_version").strip())
         for name in options.groups:
             say(name)
-            await GROUPS[name](running)
+            failure = None
+            try:
+                await GROUPS[name].run(running)
+            except Exception as error:  # noqa: BLE001  # the other groups are measured, and the table names the failure
+                failure = f"{type(error).__name__}: {error}"
+                say(f"  failed: {failure}")
+            harness.compare(GROUPS[name].ROWS, failure)
     if options.record:
         report.record(harness, options.folder)
     return report.finish(harness, about, options.write, options.folder)
@@ -45,6 +59,8 @@ if __name__ == "__main__":
     parser.add_argument("--seconds", type=float, default=2)
     parser.add_argument("--warm", type=float, default=1, help="seconds of each measurement before the first round")
     parser.add_argument("--groups", nargs="+", choices=GROUPS, default=list(GROUPS))
+    parser.add_argument("--watchers", type=int, default=1000, help="streams of a trader each, at most 1,000")
+    parser.add_argument("--logs", type=int, default=30_000, help="how many logs are read again, at least")
     parser.add_argument("--record", action="store_true", help="make these results the recorded ones")
     parser.add_argument("--write", metavar="NAME", help="write NAME.md and NAME.json")
     parser.add_argument("--folder", type=Path, default=report.FOLDER, help="of the results and of recorded.json")

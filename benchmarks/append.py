@@ -1,10 +1,9 @@
-"""Benchmark of the ledger: latency of positions and signatures, throughput of the sequencer, and its cost for writers.
+"""Benchmark of the ledger: latency of positions and signatures, and the throughput of the sequencer.
 
-    .venv/bin/python -m benchmarks.append [--seconds 10] [--rate 200] [--leaves 1000000] [--rounds 6]
+    .venv/bin/python -m benchmarks.append [--seconds 10] [--rate 200] [--leaves 1000000]
 
 - the time from the response to a submit until its position is on a stream of all traders, and until a signed
   checkpoint includes it, at `--rate` submits per second: p50 and p99;
-- submits per second with the sequencer on and off, alternately: the ratio is the sequencer's cost for writers;
 - events per second that the sequencer appends from a backlog, to an empty tree and to one of `--leaves` leaves (the
   work per event should be constant), and the bytes per entry;
 - the time of an inclusion proof over gRPC in the large tree.
@@ -26,7 +25,6 @@ from grpc import aio
 
 from benchmarks.messages import request
 from benchmarks.serving import TARGET, database, serving
-from benchmarks.submit import measure
 from blotter.audit.v1 import audit_service_pb2, audit_service_pb2_grpc, ledger_pb2
 from blotter.orders.v1 import order_service_pb2_grpc
 from blotter_verifier.hashing import leaf_hash
@@ -167,31 +165,10 @@ async def proofs(conninfo: str, leaves: int) -> None:
     print(f"inclusion proof in a tree of {leaves} leaves   {cuts(spent)}")
 
 
-async def cost(conninfo: str, options: argparse.Namespace) -> None:
-    """Print submits per second with the sequencer on and off, alternately, and the median ratio."""
-    ratios = []
-    for number in range(options.rounds):
-        rates = {}
-        for sequencer in ("true", "false") if number % 2 else ("false", "true"):
-            async with serving(conninfo, BLOTTER_SEQUENCER=sequencer), aio.insecure_channel(TARGET) as channel:
-                stub = order_service_pb2_grpc.OrderServiceStub(channel)
-
-                async def submit(trader_id: object, stub: object = stub) -> object:
-                    metadata = (("x-trader-id", str(trader_id)),)
-                    return await stub.SubmitOrder(request(), metadata=metadata)  # type: ignore[attr-defined]
-
-                await measure(submit, 16, TRADERS, 1)
-                rates[sequencer] = (await measure(submit, 16, TRADERS, options.seconds))[0]
-        print(f"{number + 1}  sequencer on {rates['true']:7.0f}/s   off {rates['false']:7.0f}/s")
-        ratios.append(rates["true"] / rates["false"])
-    print(f"submits with the sequencer on / off, median of {options.rounds}: {statistics.median(ratios):.2f}")
-
-
 async def main(options: argparse.Namespace) -> None:
     """Run the measurements one after the other."""
     async with database() as conninfo:
         await delays(conninfo, options)
-        await cost(conninfo, options)
     for leaves in (0, options.leaves):
         async with database() as conninfo:
             await asyncio.to_thread(insert_leaves, conninfo, leaves)
@@ -205,5 +182,4 @@ if __name__ == "__main__":
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--rate", type=float, default=200)
     parser.add_argument("--leaves", type=int, default=1_000_000)
-    parser.add_argument("--rounds", type=int, default=6)
     asyncio.run(main(parser.parse_args()))

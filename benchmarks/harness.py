@@ -115,7 +115,14 @@ class Harness:
         """Note that an arm cannot run on this machine."""
         self.measured[name] = Measured(unit, failure=reason, missing=True)
 
-    async def in_turns(self, arms: Mapping[str, tuple[str, Arm]]) -> None:
+    def measured_once(self, name: str, unit: str, sample: Sample) -> None:
+        """Note an arm that is measured once."""
+        self.measured[name] = Measured(unit, [sample])
+        self.say(f"  {name}: {sample.value:,.3f} {unit}")
+
+    async def in_turns(
+        self, arms: Mapping[str, tuple[str, Arm]], rounds: int | None = None, *, warm: bool = True
+    ) -> None:
         """Measure the arms, name to unit and function, one after another in each round, in an order that rotates.
 
         A measurement of each before the first round is discarded. An arm that fails is not
@@ -123,14 +130,15 @@ class Harness:
         """
         self.measured |= {name: Measured(unit) for name, (unit, _) in arms.items()}
         names = list(arms)
-        for name in names if self.warm_seconds else ():
+        for name in names if warm and self.warm_seconds else ():
             await self._measure(name, arms[name][1], self.warm_seconds)
             self.measured[name].samples.clear()
-        for number in range(self.rounds):
+        rounds = rounds or self.rounds
+        for number in range(rounds):
             shift = number % len(names)
             for name in names[shift:] + names[:shift]:
                 await self._measure(name, arms[name][1], self.seconds)
-            self.say(f"  round {number + 1} of {self.rounds}: {self._newest(names)}")
+            self.say(f"  round {number + 1} of {rounds}: {self._newest(names)}")
 
     async def _measure(self, name: str, arm: Arm, seconds: float) -> None:
         measured = self.measured[name]
@@ -148,15 +156,15 @@ class Harness:
         newest = ((name, self.measured[name]) for name in names)
         return ", ".join(f"{name} {each.samples[-1].value:,.0f}" for name, each in newest if each.samples)
 
-    def compare(self, *rows: Row) -> None:
-        """Add the results of rows, whose arms have been measured."""
-        self.results += map(self._compared, rows)
+    def compare(self, rows: Sequence[Row], failure: str | None = None) -> None:
+        """Add the results of rows; `failure`: why their arms could not all be measured."""
+        self.results += (self._compared(row, failure) for row in rows)
 
-    def _compared(self, row: Row) -> Result:
-        arms = [self.measured[name] for name in (row.ours, row.other) if name]
+    def _compared(self, row: Row, failure: str | None) -> Result:
+        arms = [self.measured.get(name) or Measured("", failure=failure) for name in (row.ours, row.other) if name]
         for arm in arms:
-            if arm.failure:
-                return Result(row, (), arm.failure, arm.missing)
+            if arm.failure or not arm.samples:
+                return Result(row, (), arm.failure or "it was not measured", arm.missing)
         values = [[getattr(sample, row.figure) for sample in arm.samples] for arm in arms]
         if len(values) == 1:
             return Result(row, values[0])

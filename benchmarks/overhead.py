@@ -17,7 +17,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,6 @@ from grpc import aio
 from benchmarks.collector import collector
 from benchmarks.messages import request
 from benchmarks.serving import database, serving
-from benchmarks.submit import measure
 from blotter.orders.v1 import order_service_pb2_grpc
 from replay.traders import DEMO_TRADERS
 
@@ -40,6 +39,7 @@ ISSUER, AUDIENCE = "https://issuer.example", "blotter"
 PLAIN, FULL, METRICS = "127.0.0.1:50063", "127.0.0.1:50064", "127.0.0.1:50065"
 SCRAPE_SECONDS = 15
 
+Submit = Callable[[UUID], Awaitable[object]]
 Metadata = Callable[[UUID], tuple[tuple[str, str], ...]]
 
 
@@ -107,6 +107,21 @@ def cpu_seconds(pid: int) -> float:
     """Return the CPU time that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def measure(submit: Submit, clients: int, traders: list[UUID], seconds: float) -> tuple[float, float, float]:
+    """Return submits per second, and their p50 and p99 in milliseconds."""
+    spent: list[float] = []
+    end = time.perf_counter() + seconds
+
+    async def client(trader_id: UUID) -> None:
+        while (started := time.perf_counter()) < end:
+            await submit(trader_id)
+            spent.append(time.perf_counter() - started)
+
+    await asyncio.gather(*(client(traders[number % len(traders)]) for number in range(clients)))
+    cuts = statistics.quantiles(spent, n=100)
+    return len(spent) / seconds, cuts[49] * 1000, cuts[98] * 1000
 
 
 class Server:

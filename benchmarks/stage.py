@@ -18,8 +18,18 @@ from benchmarks.load.plan import Caller, Plan
 from service.embedded import Cluster
 
 PEERS = Path(__file__).parent / "peers"
-MORE_TRADERS = [UUID(int=number, version=4) for number in range(1, 1001)]
-"""Traders of whom each has one watcher."""
+MORE_TRADERS = [UUID(int=number, version=4) for number in range(1, 1201)]
+"""Traders that are watched, each of the first 1,000 by one stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much is measured; less serves to try the benchmark."""
+
+    watchers: int
+    """Streams, each of a trader of its own; at most 1,000."""
+    logs: int
+    """The least number of logs that are read again."""
 
 
 @dataclass(slots=True)
@@ -35,6 +45,7 @@ class Stage:
     """The service's address."""
     server: int
     """The service's process id."""
+    size: Size
 
     def plan(self, method: str, callers: Sequence[Caller], seconds: float, streams: int = 8) -> Plan:
         """Return the plan of calls of a method of OrderService."""
@@ -54,11 +65,11 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(harness: Harness) -> AsyncIterator[Stage]:
+async def stage(harness: Harness, size: Size) -> AsyncIterator[Stage]:
     """Start Postgres and the service; stop both when the block ends."""
     async with AsyncExitStack() as stack:
         cluster, postgres = stack.enter_context(serving.postgres())
         conninfo = serving.new_database(cluster, "blotter", [*messages.TRADERS, *MORE_TRADERS])
         target = processes.free_address()
         server = await stack.enter_async_context(serving.serving(conninfo, target))
-        yield Stage(harness, Loads(postgres), cluster, conninfo, target, server)
+        yield Stage(harness, Loads(postgres), cluster, conninfo, target, server, size)

@@ -10,7 +10,8 @@ from contextlib import suppress
 from functools import partial
 
 from benchmarks.load import http1, http2
-from benchmarks.load.plan import Caller, Counted, Plan
+from benchmarks.load.paced import Paced
+from benchmarks.load.plan import Counted, Plan
 
 _PATIENCE_SECONDS = 30
 
@@ -34,24 +35,21 @@ async def run(plan: Plan) -> Counted:
     host, _, port = plan.target.rpartition(":")
     loop = asyncio.get_running_loop()
     started = time.perf_counter()
-    connections: list[http1.Connection | http2.Connection] = []
-
-    def connection_of(caller: Caller) -> http1.Connection | http2.Connection:
-        connections.append(
-            http1.Connection(plan.target, plan.path, caller, answered)
-            if plan.http1
-            else http2.Connection(plan.target, plan.path, caller, plan.streams, answered)
-        )
-        return connections[-1]
-
-    for caller in [each for each in plan.callers for _ in range(plan.streams if plan.http1 else 1)]:
-        await loop.create_connection(partial(connection_of, caller), host, int(port))
+    connections = _connections(plan, answered)
+    for connection in connections:
+        await loop.create_connection(partial(_same, connection), host, int(port))
+    pacing = [
+        loop.create_task(connection.run(plan.rate, plan.warm_seconds + plan.seconds))
+        for connection in connections
+        if isinstance(connection, Paced) and plan.rate
+    ]
     begin = time.perf_counter() + plan.warm_seconds
     end = begin + plan.seconds
     with suppress(TimeoutError):
         await asyncio.wait_for(stopped.wait(), end - time.perf_counter())
     for connection in connections:
         connection.stop()
+    await asyncio.gather(*pacing)
     async with asyncio.timeout(_PATIENCE_SECONDS):
         await asyncio.gather(*(connection.idle.wait() for connection in connections))
     for connection in connections:
@@ -67,6 +65,19 @@ async def run(plan: Plan) -> Counted:
         cpu_seconds=time.process_time(),
         wall_seconds=time.perf_counter() - started,
     )
+
+
+def _connections(plan: Plan, answered: http2.Answered) -> list[http1.Connection | http2.Calls]:
+    if plan.rate:
+        return [Paced(plan.target, plan.path, plan.callers, answered)]
+    if plan.http1:
+        each = [caller for caller in plan.callers for _ in range(plan.streams)]
+        return [http1.Connection(plan.target, plan.path, caller, answered) for caller in each]
+    return [http2.Connection(plan.target, plan.path, caller, plan.streams, answered) for caller in plan.callers]
+
+
+def _same(connection: http1.Connection | http2.Calls) -> http1.Connection | http2.Calls:
+    return connection
 
 
 if __name__ == "__main__":

@@ -23,7 +23,8 @@ class Caller:
 class Plan:
     """One connection for each caller, `streams` calls open on each; HTTP/1.1 has that many connections instead.
 
-    `may_fail`: failed calls are counted and do not fail the measurement.
+    `rate`: calls a second of all callers in turn, each sent when it is due, on one connection; None: a call follows the
+    answer to another. `may_fail`: failed calls are counted and do not fail the measurement.
     """
 
     target: str
@@ -34,10 +35,15 @@ class Plan:
     warm_seconds: float = 0.3
     http1: bool = False
     may_fail: bool = False
+    rate: float | None = None
 
     def during(self, seconds: float) -> Plan:
         """Return the same plan for so many seconds."""
         return replace(self, seconds=seconds)
+
+    def failing(self) -> Plan:
+        """Return the same plan, whose calls may fail."""
+        return replace(self, may_fail=True)
 
     def dump(self) -> str:
         """Return the plan as text."""

@@ -1,1 +1,1 @@
-"""The rows of the table, a module for each group: `run(stage)` measures its arms and adds its results."""
+"""The rows of the table, a module for each group: `ROWS`, and `run(stage)`, which measures their arms."""

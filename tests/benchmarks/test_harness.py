@@ -43,7 +43,7 @@ async def test_arms_take_turns_in_an_order_that_rotates_and_ratios_are_of_one_ro
     measured = harness(2)
     arms = {name: ("calls/s", arm(*values, called=called, name=name)) for name, values in _VALUES.items()}
     await measured.in_turns(arms)
-    measured.compare(LEAST, MOST)
+    measured.compare([LEAST, MOST])
     assert called == ["ours", "theirs", "theirs", "ours"]
     for result, met in zip(measured.results, (True, False), strict=True):
         assert list(result.rounds) == [10 / 20, 30 / 20]
@@ -66,7 +66,7 @@ async def test_a_row_whose_arm_fails_has_failed_and_the_others_are_measured(
     await measured.in_turns(
         {"ours": ("calls/s", arm(1, 2, 3)), "theirs": ("calls/s", failing(ValueError("no answer")))}
     )
-    measured.compare(LEAST, Row("alone", "ours", "ours", None, 1.0))
+    measured.compare([LEAST, Row("alone", "ours", "ours", None, 1.0)])
     failed, alone = measured.results
     assert (failed.failure, failed.met) == ("ValueError: no answer", None)
     assert list(alone.rounds) == [1, 2, 3]
@@ -80,7 +80,7 @@ async def test_a_peer_that_the_machine_lacks_is_named_and_does_not_fail_the_comm
     measured = harness()
     measured.absent("theirs", "calls/s", "node is not installed")
     await measured.in_turns({"ours": ("calls/s", arm(1, 2, 3)), "other": ("calls/s", failing(NotRun("no pgbench")))})
-    measured.compare(LEAST, Row("other", "ours against the other", "ours", "other", None))
+    measured.compare([LEAST, Row("other", "ours against the other", "ours", "other", None)])
     assert report.finish(measured, {"commit": "0"}, None, tmp_path)
     printed = capsys.readouterr().out
     assert "| ours against theirs | ≥ 0.5 | not run: node is not installed |" in printed
@@ -103,7 +103,7 @@ async def test_a_row_that_is_worse_than_recorded_by_more_than_the_spread_has_fal
 ) -> None:
     measured = harness(2)
     await measured.in_turns({name: ("calls/s", arm(*values)) for name, values in _VALUES.items()})
-    measured.compare(row)
+    measured.compare([row])
     assert report.fallen(measured.results[0], {row.key: recorded}) is fallen
     assert not report.fallen(measured.results[0], {})
 
