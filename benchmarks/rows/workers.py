@@ -6,19 +6,22 @@ time of a call, of the workers and of Postgres together, and four cores can do f
 
 from __future__ import annotations
 
+import asyncio
 import os
 
 from benchmarks import messages, processes, serving
 from benchmarks.harness import Arm, Row, Sample
 from benchmarks.load.plan import Plan
-from benchmarks.messages import TRADERS
-from benchmarks.stage import Stage
+from benchmarks.stage import MORE_TRADERS, Stage
 from service.settings import Settings
 
 WORKERS = 4
 _CORES_FOR_ALL = WORKERS + 3
 """Of the workers, Postgres and the load."""
 _CONNECTIONS = 16
+"""With a trader each: the calls of one trader wait for each other, in all workers."""
+_START_SECONDS = 3
+"""Until all workers have started, which the first answer does not show."""
 _OURS, _OTHER = "4 workers on 4 cores", "1 worker on 1 core"
 ROWS = (Row("workers", "4 workers on 4 cores against 1 on 1", _OURS, _OTHER, 3.5),)
 
@@ -36,6 +39,7 @@ async def run(stage: Stage) -> None:
         serving.serving(stage.conninfo, target, **off) as one,
         serving.serving(stage.conninfo, others, "--workers", str(WORKERS), **off) as several,
     ):
+        await asyncio.sleep(_START_SECONDS)
         arms = {
             _OURS: (unit, _arm(stage, others, several, WORKERS, enough=enough)),
             _OTHER: (unit, _arm(stage, target, one, 1, enough=enough)),
@@ -44,7 +48,7 @@ async def run(stage: Stage) -> None:
 
 
 def _arm(stage: Stage, target: str, server: int, cores: int, *, enough: bool) -> Arm:
-    callers = [messages.new_orders(TRADERS[number % len(TRADERS)]) for number in range(_CONNECTIONS)]
+    callers = [messages.new_orders(trader) for trader in MORE_TRADERS[:_CONNECTIONS]]
 
     async def measure(seconds: float) -> Sample:
         plan = Plan(target, messages.ORDERS + "SubmitOrder", callers, streams=2 * cores, seconds=seconds)
