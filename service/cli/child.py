@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import click
 
+from blotter_verifier.notes import InvalidKey
 from service.domain.errors import BlotterError, DatabaseUnavailable, Refused
 from service.workers.child import report_failure
 
@@ -26,7 +27,7 @@ def reporting(channel: int | None) -> Iterator[None]:
     """Give the parent, instead of the terminal, the reason for which a child ends; then exit with status 1."""
     try:
         yield
-    except (Refused, BlotterError, OSError, RuntimeError) as error:
+    except (Refused, BlotterError, InvalidKey, OSError, RuntimeError) as error:
         if channel is None:
             raise
         report_failure(channel, error, unavailable=isinstance(error, DatabaseUnavailable))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -22,6 +23,10 @@ BEYOND_SECONDS = 5.0
 """How long a child may live beyond the grace; then it is killed. It bounds its own end to less."""
 
 log = logging.getLogger("blotter.workers")
+
+
+class NeedsLinux(Refused):
+    """The system does not let processes share a port as the workers need it."""
 
 
 class Killed(Refused):
@@ -43,8 +48,13 @@ class RunningWorkers:
 async def running_workers(settings: Settings) -> AsyncIterator[RunningWorkers]:
     """Keep the workers and the sequencer running until the context ends; then stop the workers, and the sequencer.
 
-    Raises AddressInUse, CannotStart when a child cannot start, and at the end Killed when one did not end by itself.
+    Raises NeedsLinux, AddressInUse, CannotStart when a child cannot start, and at the end Killed when one did not end
+    by itself.
     """
+    if sys.platform != "linux":
+        raise NeedsLinux(
+            f"BLOTTER_WORKERS={settings.workers} must be 1: Linux alone distributes connections over processes."
+        )
     async with AsyncExitStack() as stop:
         address = stop.enter_context(reserved(settings.listen))
         whole = Whole()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import sys
 import threading
@@ -19,7 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from blotter.orders.v1 import order_service_pb2_grpc
 from service.sequencing import KeyFolder
 from tests.conftest import ALICE, Database
-from tests.operations.command_line import environment, free_port
+from tests.operations.command_line import environment
 from tests.serving import as_trader, order_request
 
 DEADLINE = 60
@@ -36,12 +37,12 @@ class Service:
     """A parent with its children, its output, and its addresses."""
 
     def __init__(self, cwd: Path, **settings: str) -> None:
-        self.port, self.metrics_port = free_port(), free_port()
+        self.port = self.metrics_port = 0
         self.output: list[str] = []
         self._ready = threading.Event()
         given = {
-            "BLOTTER_LISTEN": f"127.0.0.1:{self.port}",
-            "BLOTTER_METRICS_LISTEN": f"127.0.0.1:{self.metrics_port}",
+            "BLOTTER_LISTEN": "127.0.0.1:0",
+            "BLOTTER_METRICS_LISTEN": "127.0.0.1:0",
             "BLOTTER_FEED_POLL_MS": "20",
             **settings,
         }
@@ -61,7 +62,10 @@ class Service:
         assert self.process.stdout
         for line in self.process.stdout:
             self.output.append(line)
-            if "Ctrl-C stops it" in line:
+            if found := re.search(r"Metrics are at http://127.0.0.1:(\d+)/", line):
+                self.metrics_port = int(found[1])
+            if found := re.match(r"Blotter serves on 127.0.0.1:(\d+),", line):
+                self.port = int(found[1])
                 self._ready.set()
         self._ready.set()
 
@@ -82,7 +86,7 @@ class Service:
     def await_ready(self) -> None:
         """Wait until all workers serve."""
         assert self._ready.wait(DEADLINE)
-        assert self.process.poll() is None, self.text
+        assert self.port, self.text
 
     def pids(self) -> dict[str, int]:
         """The process ids of the children by name."""

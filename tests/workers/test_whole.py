@@ -88,16 +88,19 @@ async def test_another_server_and_another_parent_are_refused_the_port(
         pass
 
 
-async def test_a_worker_killed_under_load_loses_no_answered_order_and_is_started_again(
-    service: Service, whole_database: Database
+@pytest.mark.parametrize(
+    ("by", "how"), [(signal.SIGKILL, "was ended by SIGKILL"), (signal.SIGTERM, "ended with status 0")]
+)
+async def test_a_worker_that_ends_under_load_loses_no_answered_order_and_is_started_again(
+    service: Service, whole_database: Database, by: signal.Signals, how: str
 ) -> None:
     await whole(service)
     before = await service.metrics("blotter_worker_restarts_total")
     async with service.channels(12) as channels:
-        load = Load(channels, "killed")
+        load = Load(channels, by.name)
         await load.until_answered(50)
         first = service.pids()["1"]
-        os.kill(first, signal.SIGKILL)
+        os.kill(first, by)
         await load.until_answered(100)
 
         async def replaced() -> bool:
@@ -110,7 +113,7 @@ async def test_a_worker_killed_under_load_loses_no_answered_order_and_is_started
     load.check(whole_database)
     after = await service.metrics("blotter_worker_restarts_total")
     assert {name: after[name] - before[name] for name in after} == {"1": 1, "2": 0, "sequencer": 0}
-    assert f"Worker 1 (process {first}) was ended by SIGKILL" in service.text
+    assert f"Worker 1 (process {first}) {how}" in service.text
 
 
 async def test_without_a_worker_the_whole_is_not_ready_until_one_serves_again(
