@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -24,13 +24,17 @@ class RunningSequencer:
     health: HealthServicer
     metrics: Metrics
     metrics_port: int | None
+    hint: Callable[[], None]
+    """Records that another process has committed events."""
     tasks: list[asyncio.Task[None]]
     """The sequencer; it does not end by itself."""
 
 
 @asynccontextmanager
-async def running_sequencer(settings: Settings, conninfo: str) -> AsyncIterator[RunningSequencer]:
-    """Sequence until the context ends.
+async def running_sequencer(
+    settings: Settings, conninfo: str, *, appended: Callable[[], None] = lambda: None
+) -> AsyncIterator[RunningSequencer]:
+    """Sequence until the context ends. `appended` is called after each append.
 
     Raises AddressInUse, and DatabaseUnavailable when the sequencer cannot log in at the start.
     """
@@ -43,13 +47,11 @@ async def running_sequencer(settings: Settings, conninfo: str) -> AsyncIterator[
         health.set(LEDGER, serving=False)
         metrics_port = await serve_metrics(stop, settings, metrics, health.is_serving)
         await send_telemetry(stop, settings, metrics)
-        sequencer = built_sequencer(
-            settings, conninfo, lambda: None, lambda healthy: health.set(LEDGER, healthy), metrics
-        )
+        sequencer = built_sequencer(settings, conninfo, appended, lambda healthy: health.set(LEDGER, healthy), metrics)
         await sequencer.check()
         task = asyncio.create_task(sequencer.run(), name="sequencer")
         task.add_done_callback(lambda _: health.set(LIVENESS, serving=False))
         stop.push_async_callback(end_tasks, [task], sequencer.shut, grace)
         stop.callback(health.drain)
         health.set(STARTUP, serving=True)
-        yield RunningSequencer(health, metrics, metrics_port, [task])
+        yield RunningSequencer(health, metrics, metrics_port, sequencer.hint, [task])

@@ -95,12 +95,14 @@ class Running:
 
 
 @asynccontextmanager
-async def running(settings: Settings, conninfo: str, *, worker: bool = False) -> AsyncIterator[Running]:
+async def running(
+    settings: Settings, conninfo: str, *, others: Callable[[UUID], None] | None = None
+) -> AsyncIterator[Running]:
     """Serve until the context ends; then end streams at once, and calls within the grace.
 
-    `worker`: the process is one of several that share the port, and another process sequences for them; the health of
-    the ledger is then set from outside. Raises AddressInUse, TlsRefused, IdentityKeyRefused, and
-    DatabaseUnavailable when a login or the sequencer cannot connect at the start.
+    `others`: the process is one of several that share the port, and another process sequences for them; `others` tells
+    them that a trader has new events, and the health of the ledger is set from outside. Raises AddressInUse,
+    TlsRefused, IdentityKeyRefused, and DatabaseUnavailable when a login or the sequencer cannot connect at the start.
     """
     metrics = Metrics()
     signatures = Signatures(settings.identity_key_file) if settings.identity_key_file else None
@@ -119,16 +121,13 @@ async def running(settings: Settings, conninfo: str, *, worker: bool = False) ->
         events = Events(database)
         feed = Feed(Events(own), settings.feed_poll_ms / 1000, metrics)
         sequencer = built_sequencer(settings, conninfo, lambda: feed.hint(None), partial(health.set, LEDGER), metrics)
-        sequences = settings.sequencer and not worker
+        sequences = settings.sequencer and others is None
         if sequences:
             await sequencer.check()
         elif settings.sequencer:
             health.set(LEDGER, serving=False)
 
-        def committed(trader_id: UUID) -> None:
-            feed.hint(trader_id)
-            sequencer.hint()
-
+        committed = _telling(feed, others or (lambda _: sequencer.hint()))
         orders = Orders(database, committed)
         admission = Admission()
         backpressure = Backpressure(metrics, settings.slow_consumer_seconds)
@@ -149,7 +148,7 @@ async def running(settings: Settings, conninfo: str, *, worker: bool = False) ->
                 StreamStarts(settings.log_calls),
                 backpressure,
             ],
-            options=options(settings, shared=worker),
+            options=options(settings, shared=others is not None),
         )
         servicer = OrderServicer(orders, OrderReads(database), events, feed)
         order_service_pb2_grpc.add_OrderServiceServicer_to_server(servicer, server)
@@ -179,6 +178,16 @@ async def running(settings: Settings, conninfo: str, *, worker: bool = False) ->
         _stop_calls(stop, server, admission, backpressure, health, grace)
         health.set(STARTUP, serving=True)
         yield Running(port, feed, backpressure, metrics, metrics_port, health, tasks)
+
+
+def _telling(feed: Feed, others: Callable[[UUID], None]) -> Callable[[UUID], None]:
+    """Return what announces the commits of this process: to its own streams, and to `others`."""
+
+    def committed(trader_id: UUID) -> None:
+        feed.hint(trader_id)
+        others(trader_id)
+
+    return committed
 
 
 def _databases(

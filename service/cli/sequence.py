@@ -37,6 +37,7 @@ async def _sequence(settings: Settings, conninfo: str, channel: int | None) -> N
     async with child_of(channel) as parent:
 
         def started(running: RunningSequencer) -> None:
-            parent.started(running.health, running.metrics)
+            parent.started(running.health, running.metrics, lambda _: running.hint())
 
-        await until_stopped(running_sequencer(settings, conninfo), started, parent.stop)
+        sequencing = running_sequencer(settings, conninfo, appended=lambda: parent.committed(None))
+        await until_stopped(sequencing, started, parent.stop)

@@ -78,9 +78,9 @@ async def _work(settings: Settings, conninfo: str, channel: int) -> None:
     async with child_of(channel) as parent:
 
         def started(server: Running) -> None:
-            parent.started(server.health, server.metrics)
+            parent.started(server.health, server.metrics, server.feed.hint)
 
-        await until_stopped(running(alone, conninfo, worker=True), started, parent.stop)
+        await until_stopped(running(alone, conninfo, others=parent.committed), started, parent.stop)
 
 
 _IDENTIFIED_BY = {

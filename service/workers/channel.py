@@ -18,6 +18,8 @@ READ = "read"
 """From the parent: a request for the metrics."""
 METRICS = "metrics"
 """From the child: the families of its metrics."""
+COMMITTED = "committed"
+"""From a child and passed on to the others: the traders who have new events, as text; null: the ledger has grown."""
 LEDGER = "ledger"
 """From the parent: whether the ledger is healthy, as the sequencer reports it."""
 

@@ -9,6 +9,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Protocol
+from uuid import UUID
 
 from prometheus_client import CollectorRegistry
 
@@ -17,6 +18,12 @@ from service.servicers.health import LEDGER
 from service.workers import channel
 from service.workers.channel import Channel
 from service.workers.families import families
+
+HINT_SECONDS = 0.02
+"""The shortest interval of messages about commits; what is committed meanwhile goes into the next one."""
+
+MOST_HINTS = 1000
+"""The most traders in one such message. The others are found by polling, as everything that no message announces."""
 
 BEAT_SECONDS = 1.0
 """How often a child reports its health, so that its parent notices one that does nothing any more."""
@@ -46,10 +53,16 @@ class Child:
         self._health: Health | None = None
         self._metrics: Metrics | None = None
         self._ledger: bool | None = None
+        self._hinted: Callable[[UUID | None], None] = lambda _: None
+        self._hints: set[UUID | None] = set()
+        self._next_hints = 0.0
 
-    def started(self, health: Health, metrics: Metrics) -> None:
-        """Report health from now on."""
-        self._health, self._metrics = health, metrics
+    def started(self, health: Health, metrics: Metrics, hinted: Callable[[UUID | None], None]) -> None:
+        """Report health from now on. `hinted` is called with a trader for whom another process has committed events.
+
+        It is called with None when the ledger has grown.
+        """
+        self._health, self._metrics, self._hinted = health, metrics, hinted
         health.on_change(self._report)
         self._set_ledger()
         self._report()
@@ -62,6 +75,19 @@ class Child:
     def _report(self) -> None:
         if self._health:
             self._channel.send(channel.HEALTH, self._health.statuses())
+
+    def committed(self, trader_id: UUID | None) -> None:
+        """Tell the other processes that a trader has new events, or with None that the ledger has grown."""
+        if not self._hints:
+            loop = asyncio.get_running_loop()
+            loop.call_at(max(self._next_hints, loop.time()), self._send_hints)
+        if len(self._hints) < MOST_HINTS:
+            self._hints.add(trader_id)
+
+    def _send_hints(self) -> None:
+        self._next_hints = asyncio.get_running_loop().time() + HINT_SECONDS
+        self._channel.send(channel.COMMITTED, [None if one is None else str(one) for one in self._hints])
+        self._hints.clear()
 
     async def beat(self) -> None:
         """Report health at intervals until cancelled."""
@@ -79,6 +105,9 @@ class Child:
             elif kind == channel.LEDGER:
                 self._ledger = content
                 self._set_ledger()
+            elif kind == channel.COMMITTED:
+                for one in content:
+                    self._hinted(None if one is None else UUID(one))
         if not self.stop.is_set():
             log.warning("The parent process has ended; this one stops")
         self.stop.set()

@@ -9,10 +9,10 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from subprocess import DEVNULL
-from typing import Any
+from typing import Any, Protocol
 
 from prometheus_client import Counter
 
@@ -25,16 +25,31 @@ from service.workers.channel import Channel
 START_SECONDS = 120.0
 """How long a child may take to start; then it is killed. It may wait for the database, and for the issuer's keys."""
 
+END_SECONDS = 10.0
+"""How long a child may live after it has closed its channel; then it is killed."""
+
 SILENT_LOOKS, STUCK_LOOKS = 10, 60
 """A child reports each second, and its parent looks each second. After so many looks in a row without a report the
 child counts as unhealthy; then it is killed. A pause of the parent or of the whole machine is one look.
 """
+
+_SIGNALS = {one.value: one.name for one in signal.Signals}
 
 log = logging.getLogger("blotter.workers")
 
 
 class CannotStart(Refused):
     """A child has ended before its first start was complete; the text is its reason."""
+
+
+class Family(Protocol):
+    """All children."""
+
+    def health_changed(self) -> None:
+        """Take note that the health of a child may have changed."""
+
+    def pass_on(self, sender: Kept, traders: list[str | None]) -> None:
+        """Tell the other children of commits."""
 
 
 class Kept:
@@ -45,17 +60,17 @@ class Kept:
         name: str,
         arguments: Sequence[str],
         environment: Mapping[str, str],
-        changed: Callable[[], None],
+        family: Family,
         restarts: Counter,
     ) -> None:
-        """`arguments` are those of the command line. `changed` is called when the health of the child may have."""
+        """`arguments` are those of the command line; `restarts` counts how often the child is started again."""
         self.name = name
         self.health: dict[str, bool] = {}
         """What the child reported last; empty while it does not serve."""
         self.was_started = asyncio.Event()
         self._arguments = [*arguments, "--child", name]
         self._environment = environment
-        self._changed = changed
+        self._family = family
         self._restarts = restarts
         self._backoff = Backoff()
         self._ending = asyncio.Event()
@@ -103,6 +118,11 @@ class Kept:
             self._ledger = healthy
             if self._channel:
                 self._channel.send(channel.LEDGER, healthy)
+
+    def tell_committed(self, traders: list[str | None]) -> None:
+        """Tell the child that other processes have committed events of these traders."""
+        if self._channel and self.serves:
+            self._channel.send(channel.COMMITTED, traders)
 
     async def metrics(self, seconds: float) -> Any:
         """Return the families of the child's metrics; None if it does not answer within that time."""
@@ -169,10 +189,8 @@ class Kept:
     def _end(self) -> str:
         if self._process is None:
             return "could not be started"
-        status = self._process.returncode
-        if status is not None and status < 0:
-            return f"was ended by {signal.Signals(-status).name}"
-        return f"ended with status {status}"
+        status = self._process.returncode or 0
+        return f"was ended by {_SIGNALS.get(-status, -status)}" if status < 0 else f"ended with status {status}"
 
     async def _live(self) -> None:
         """Start the child, and return when it has ended."""
@@ -206,10 +224,15 @@ class Kept:
                 if kind == channel.HEALTH:
                     overdue.cancel()
                     self._hear(content)
+                elif kind == channel.COMMITTED:
+                    self._family.pass_on(self, content)
                 elif kind == channel.FAILED:
                     self._failure, self._unavailable = content
                 elif kind == channel.METRICS and self._reading and not self._reading.done():
                     self._reading.set_result(content)
+            # The channel ends with the process, but for what a failed one does at its exit.
+            overdue.cancel()
+            overdue = asyncio.get_running_loop().call_later(END_SECONDS, self.kill)
             await self._process.wait()
         finally:
             overdue.cancel()
@@ -219,7 +242,7 @@ class Kept:
             if self._reading:
                 self._reading.cancel()
             self.health = {}
-            self._changed()
+            self._family.health_changed()
 
     def _hear(self, health: dict[str, bool]) -> None:
         first = not self.serves
@@ -227,7 +250,7 @@ class Kept:
         if first and self._process:
             log.info("%s serves (process %d)", self._title, self._process.pid)
             self.was_started.set()
-        self._changed()
+        self._family.health_changed()
 
 
 def environment(**changes: str) -> dict[str, str]:

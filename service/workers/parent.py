@@ -62,7 +62,7 @@ async def running_workers(settings: Settings) -> AsyncIterator[RunningWorkers]:
         given = environment(BLOTTER_LISTEN=address)
 
         def child(name: str, command: str) -> Kept:
-            return Kept(name, [command], given, whole.ledger_changed, whole.metrics.worker_restarts.labels(name))
+            return Kept(name, [command], given, whole, whole.metrics.worker_restarts.labels(name))
 
         whole.workers = [child(str(number), "serve") for number in range(1, settings.workers + 1)]
         if settings.sequencer:
@@ -93,7 +93,7 @@ async def _look(whole: Whole) -> None:
     while True:
         for one in whole.children:
             one.look()
-        whole.ledger_changed()
+        whole.health_changed()
         await asyncio.sleep(LOOK_SECONDS)
 
 

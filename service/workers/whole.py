@@ -51,7 +51,13 @@ class Whole:
             return None
         return bool(serving) and all(one.says(name) for one in serving)
 
-    def ledger_changed(self) -> None:
+    def pass_on(self, sender: Kept, traders: list[str | None]) -> None:
+        """Tell the other children that one has committed events of traders, or that the ledger has grown."""
+        for one in self.children:
+            if one is not sender:
+                one.tell_committed(traders)
+
+    def health_changed(self) -> None:
         """Tell the workers whether the ledger is healthy; their own health reports it."""
         for one in self.workers if self.sequencer else ():
             one.tell_ledger(bool(self.is_serving(LEDGER)))

@@ -5,14 +5,21 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import grpc
 
-from tests.conftest import Database
+from blotter.orders.v1 import order_service_pb2_grpc, watch_pb2
+from tests.conftest import ALICE, Database
 from tests.operations.command_line import run
 from tests.operations.command_line import until as until_true
-from tests.workers.service import Load, command_line, served
+from tests.serving import EXECUTION, as_trader, order_request
+from tests.streams.watching import Watch
+from tests.workers.service import Load, command_line, served, with_keys
+
+SILENCE_SECONDS = 2.5
+"""From then on without an event the sequencer sleeps until the next poll or hint."""
 
 
 async def test_a_drain_under_load_answers_each_call_or_is_unavailable_and_writes_nothing_twice(
@@ -66,3 +73,32 @@ def test_workers_need_a_port(tmp_path: Path) -> None:
     done = run("serve", "--workers=2", cwd=tmp_path, BLOTTER_LISTEN="unix:socket")
     assert done.returncode == 1
     assert done.stderr == "Error: BLOTTER_WORKERS=2 must be 1 on a Unix socket, which processes cannot share.\n"
+
+
+async def test_streams_on_every_worker_and_the_ledger_learn_of_a_commit_at_once(
+    tmp_path: Path, database: Database
+) -> None:
+    """Without a poll: only what the processes tell each other wakes the streams and the sequencer in this time."""
+    an_hour = {"BLOTTER_FEED_POLL_MS": "3600000"}
+    with served(tmp_path, database, **with_keys(tmp_path), **an_hour) as service:
+        async with AsyncExitStack() as open_channels:
+
+            async def watched(metadata: tuple[tuple[str, str], ...]) -> Watch:
+                [channel] = await open_channels.enter_async_context(service.channels(1))
+                stub = order_service_pb2_grpc.OrderServiceStub(channel)
+                watch = Watch(stub.WatchOrders(watch_pb2.WatchOrdersRequest(), metadata=metadata))
+                await watch.until_snapshot()
+                return watch
+
+            watches = [await watched(EXECUTION)]  # follows the ledger
+            streams: dict[str, float] = {}
+            while not all(streams.get(worker) for worker in ("1", "2")):  # the kernel distributes the connections
+                watches.append(await watched(as_trader(ALICE)))
+                streams = await service.metrics("blotter_stream_open")
+            await asyncio.sleep(SILENCE_SECONDS)
+            [channel] = await open_channels.enter_async_context(service.channels(1))
+            stub = order_service_pb2_grpc.OrderServiceStub(channel)
+            await stub.SubmitOrder(order_request(), metadata=as_trader(ALICE))
+            for watch in watches:
+                await watch.until(1, within=15)  # without a hint a stream reads every 30 to 60 seconds
+                watch.call.cancel()

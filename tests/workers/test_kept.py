@@ -104,7 +104,7 @@ async def sequencer(whole: Whole, url: str, **settings: str) -> AsyncIterator[tu
     """A sequencer that is kept running."""
     given = environment(**variables(BLOTTER_DATABASE_URL=url, **settings))
     restarts = whole.metrics.worker_restarts.labels("sequencer")
-    one = whole.sequencer = Kept("sequencer", ["sequence"], given, whole.ledger_changed, restarts)
+    one = whole.sequencer = Kept("sequencer", ["sequence"], given, whole, restarts)
     running = asyncio.create_task(one.run())
     try:
         yield one, running
