@@ -119,7 +119,7 @@ async def running(
         await _open(stop, database, own, grace)
         await check_signatures(own, signatures)
         events = Events(database)
-        feed = Feed(Events(own), settings.feed_poll_ms / 1000, metrics)
+        feed = Feed(events, Events(own), settings.feed_poll_ms / 1000, metrics)
         sequencer = built_sequencer(settings, conninfo, lambda: feed.hint(None), partial(health.set, LEDGER), metrics)
         sequences = settings.sequencer and others is None
         if sequences:

@@ -15,9 +15,10 @@ from grpc import aio
 from service.authentication.verified import expiry_of
 from service.domain.errors import BlotterError, Draining, SlowConsumer
 from service.domain.identity import CALLER, Caller
-from service.interceptors.around import Context, behaviour_of, cancelled_if_disconnected, rebuilt
+from service.interceptors.around import Context, Handler, behaviour_of, cancelled_if_disconnected, rebuilt
 from service.interceptors.limits import EXPORTS
 from service.observability.metrics import Metrics
+from service.streams.messages import Encoded
 
 
 class _Stream:
@@ -114,7 +115,7 @@ class Backpressure(aio.ServerInterceptor):
             finally:
                 streams_open.dec()
 
-        return rebuilt(handler, behaviour)
+        return rebuilt(_taking_encoded(handler), behaviour)
 
     @asynccontextmanager
     async def _until_ended(self, lasting: bool) -> AsyncIterator[None]:
@@ -141,3 +142,14 @@ class Backpressure(aio.ServerInterceptor):
         except TimeoutError as error:
             self._metrics.slow_consumers.inc()
             raise SlowConsumer from error
+
+
+def _taking_encoded(handler: Any) -> Handler:
+    """Return the handler, a named tuple, which then also sends messages that are serialized already."""
+    serialize = handler.response_serializer
+
+    def data(message: Any) -> Any:
+        return message.data if type(message) is Encoded else serialize(message)
+
+    taking: Handler = handler._replace(response_serializer=data)
+    return taking

@@ -12,7 +12,7 @@ from grpc import aio
 from blotter.audit.v1 import audit_service_pb2 as pb
 from service.domain.identity import CALLER
 from service.repositories.audit import Audit, LogKey
-from service.repositories.events import Events
+from service.repositories.events import Event, Events
 from service.repositories.inspection import Inspection
 from service.repositories.proofs import Ledger
 from service.repositories.reconciliation import Reconciliation
@@ -21,9 +21,23 @@ from service.servicers.audit_conversion import log_fields
 from service.servicers.inspection import InspectionServicer
 from service.servicers.proofs import LedgerServicer
 from service.streams import Feed, tokens
-from service.streams.follow import StreamRequest, follow
+from service.streams.follow import follow
+from service.streams.messages import StreamMethod
+from service.streams.requests import StreamRequest
 
 Context = aio.ServicerContext[Any, Any]
+
+
+def _encoded(event: Event) -> bytes:
+    return pb.ExecutionLogs(execution_logs=[log_fields(*event)]).SerializeToString()
+
+
+STREAM = StreamMethod(
+    "StreamExecutionLogs",
+    pb.StreamExecutionLogsResponse,
+    pb.StreamExecutionLogsResponse.LOGS_FIELD_NUMBER,
+    _encoded,
+)
 
 
 class AuditServicer(LedgerServicer, InspectionServicer):
@@ -63,18 +77,12 @@ class AuditServicer(LedgerServicer, InspectionServicer):
 
     async def StreamExecutionLogs(
         self, request: pb.StreamExecutionLogsRequest, context: Context
-    ) -> AsyncIterator[pb.StreamExecutionLogsResponse]:
+    ) -> AsyncIterator[Any]:  # Encoded
         caller = CALLER.get()
-        stream = StreamRequest(
-            "StreamExecutionLogs", caller, *validation.stream_execution_logs(request, caller), request.follow
-        )
+        stream = StreamRequest(STREAM, caller, *validation.stream_execution_logs(request, caller), request.follow)
         cursor = await stream.resume_after(self._events, request.resume_token) if request.resume_token else 0
-        async with aclosing(follow(self._events, self._feed, stream, cursor)) as steps:
-            async for step in steps:
-                message = pb.StreamExecutionLogsResponse(resume_token=step.token, heartbeat=step.heartbeat)
-                if step.events:
-                    for event in step.events:
-                        message.logs.execution_logs.add(**log_fields(*event))
+        async with aclosing(follow(self._events, self._feed, stream, cursor)) as messages:
+            async for message in messages:
                 yield message
 
 

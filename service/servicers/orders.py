@@ -15,7 +15,7 @@ from blotter.orders.v1 import watch_pb2
 from service.domain.identity import CALLER, Caller, current_trader
 from service.domain.orders import Order
 from service.domain.portions import in_portions
-from service.repositories.events import Events
+from service.repositories.events import Event, Events
 from service.repositories.order_reads import FillPlace, OrderReads
 from service.repositories.orders import Orders, Recorded, or_raise
 from service.servicers import order_validation, validation
@@ -31,11 +31,22 @@ from service.servicers.execution_reports import ExecutionReportServicer
 from service.servicers.fill_conversion import fill_to_proto
 from service.servicers.order_requests import OrderRequestServicer
 from service.streams import Feed, tokens
-from service.streams.follow import StreamRequest, follow
+from service.streams.follow import follow
+from service.streams.messages import StreamMethod
+from service.streams.requests import StreamRequest
 
 SNAPSHOT_ORDERS_A_MESSAGE = 500
 
 Context = aio.ServicerContext[Any, Any]
+
+
+def _encoded(event: Event) -> bytes:
+    return watch_pb2.OrderEvents(events=[event_fields(*event)]).SerializeToString()
+
+
+WATCH = StreamMethod(
+    "WatchOrders", watch_pb2.WatchOrdersResponse, watch_pb2.WatchOrdersResponse.EVENTS_FIELD_NUMBER, _encoded
+)
 
 
 class OrderServicer(OrderRequestServicer, ExecutionReportServicer):
@@ -103,9 +114,9 @@ class OrderServicer(OrderRequestServicer, ExecutionReportServicer):
 
     async def WatchOrders(
         self, request: watch_pb2.WatchOrdersRequest, context: Context
-    ) -> AsyncIterator[watch_pb2.WatchOrdersResponse]:
+    ) -> AsyncIterator[Any]:  # WatchOrdersResponse, or Encoded
         caller = CALLER.get()
-        stream = StreamRequest("WatchOrders", caller, *validation.watch_orders(request, caller))
+        stream = StreamRequest(WATCH, caller, *validation.watch_orders(request, caller))
         if request.resume_token:
             cursor = await stream.resume_after(self._events, request.resume_token)
         else:
@@ -113,13 +124,9 @@ class OrderServicer(OrderRequestServicer, ExecutionReportServicer):
             async with aclosing(self._snapshot(stream, cursor)) as messages:
                 async for message in messages:
                     yield message
-        async with aclosing(follow(self._events, self._feed, stream, cursor)) as steps:
-            async for step in steps:
-                message = watch_pb2.WatchOrdersResponse(resume_token=step.token, heartbeat=step.heartbeat)
-                if step.events:
-                    for event in step.events:
-                        message.events.events.add(**event_fields(*event))
-                yield message
+        async with aclosing(follow(self._events, self._feed, stream, cursor)) as changes:
+            async for change in changes:
+                yield change
 
     async def _snapshot(
         self, stream: StreamRequest, cursor: int

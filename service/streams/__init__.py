@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from service.streams.feed import Feed, Subscription
+from service.streams.feed import Feed
 
-__all__ = ["Feed", "Subscription"]
+__all__ = ["Feed"]

@@ -1,132 +1,152 @@
-"""The feed wakes the streams of a trader that may have new events, and those of all traders when the ledger grows.
+"""The feed wakes the tails of a trader that may have new events, and those of all traders when the ledger grows.
 
-A wake-up is only a hint to read; a stream reads its events under its caller's own login. A commit of this process gives
-a hint at once; the commits of other processes are found by polling the counters of the watched traders. An idle stream
-holds no connection and reads about once a minute.
+A wake-up is only a hint to read. A commit of this process gives a hint at once; the commits of other processes are
+found by polling. A stream without news holds no connection and sends no statement of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import random
 import time
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from uuid import UUID
 
+from service.domain.filters import EventFilter
 from service.domain.identity import Caller, CallerKind
 from service.observability.failures import summary
 from service.observability.metrics import Metrics
 from service.repositories.events import Events
+from service.streams.heartbeats import Heartbeats
+from service.streams.requests import StreamRequest
+from service.streams.tail import Member, Tail
 
-TAIL = Caller(CallerKind.EXECUTION, None, actor="feed", request_id="feed")
+POLLER = Caller(CallerKind.EXECUTION, None, actor="feed", request_id="feed")
 
 LEAST_PAUSE = 0.02
-READS_A_SECOND = 500
+MESSAGES_A_SECOND = 1_000
+"""How many messages a second the streams of one trader send at most, unless the pause is the least one."""
+
 LOOK_SECONDS = 2.0
 """The deadline of one poll; the next one uses another connection."""
 
+COMPLETE_SECONDS = 1.0
+"""A poll looks at the counters after this time also where the database seems not to have changed."""
+
+BLIND_SECONDS = 10.0
+"""When polls have failed for this time, and after it again, each tail reads under a caller of its own."""
+
+EVERYTHING = EventFilter()
+
+Key = tuple[str, CallerKind, UUID | None, bytes | None]
+
 log = logging.getLogger("blotter.feed")
-
-
-class Subscription:
-    """The wake-up handle of one stream. `seen`: the cursor up to which the stream has read."""
-
-    def __init__(self) -> None:
-        self.seen = 0
-        self._woken = asyncio.Event()
-
-    def wake(self) -> None:
-        """Let the stream read again."""
-        self._woken.set()
-
-    def forget_hints(self) -> None:
-        """Discard earlier hints; the caller reads next what they announced."""
-        self._woken.clear()
-
-    async def wait(self, seconds: float) -> None:
-        """Wait for a hint, at most for `seconds`."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._woken.wait()
 
 
 class Feed:
     """Wakes the streams of one process."""
 
-    def __init__(self, events: Events, poll_seconds: float, metrics: Metrics) -> None:
+    def __init__(self, events: Events, own: Events, poll_seconds: float, metrics: Metrics) -> None:
+        """`events` are those of the callers, `own` those of the service's own tasks."""
         self._events = events
+        self._own = own
         self._metrics = metrics
-        self._polled_at = time.monotonic()
+        self._heartbeats = Heartbeats()
+        self._polled_at = self._seen_at = time.monotonic()
         metrics.before_reading(self._observe)
         self._poll_seconds = poll_seconds
-        self._subscriptions: defaultdict[UUID | None, set[Subscription]] = defaultdict(set)
+        self._tails: defaultdict[UUID | None, dict[Key, Tail]] = defaultdict(dict)
         self._cursors: dict[UUID | None, int] = {}
+        self._state = ""
+        self._complete_at = 0.0
 
-    @contextmanager
-    def subscribe(self, trader_id: UUID | None) -> Iterator[Subscription]:
-        """Subscribe to one trader's events, or with None to all traders', until the context ends."""
-        subscription = Subscription()
-        self._subscriptions[trader_id].add(subscription)
+    @asynccontextmanager
+    async def joined(self, stream: StreamRequest) -> AsyncIterator[Member]:
+        """Let a stream take part in the tail of its identity until the context ends."""
+        caller, trader_id = stream.caller, stream.trader_id
+        # The streams over all traders with one filter do not read what only those with another one need.
+        filter_ = EVERYTHING if trader_id else stream.filter
+        shared = None if trader_id else stream.binding.digest
+        key = (stream.method.name, caller.kind, caller.desk_id, shared)
+        tails = self._tails[trader_id]
+        if (tail := tails.get(key)) is None:
+            tail = tails[key] = Tail(self._events, stream.method, filter_, lambda: self.pause(trader_id))
+        member = Member(tail, stream, self._heartbeats)
+        tail.members.add(member)
         try:
-            yield subscription
+            yield member
         finally:
-            self._subscriptions[trader_id].discard(subscription)
-            if not self._subscriptions[trader_id]:
-                del self._subscriptions[trader_id]
+            tail.members.discard(member)
+            if not tail.members:
+                del tails[key]
+                if not tails:
+                    del self._tails[trader_id]
+                await tail.close()
 
     def pause(self, trader_id: UUID | None) -> float:
-        """Return the minimum interval, in seconds, between two reads of a stream.
+        """Return the minimum interval, in seconds, between two reads of a tail.
 
-        The more streams a trader has, the less often each reads, and a random factor spreads the reads. Streams of all
-        traders have no fixed minimum, because the ledger grows in portions.
+        The more streams a trader has, the more events wait for one message. Streams of all traders have no fixed
+        minimum, because the ledger grows in portions.
         """
-        least = LEAST_PAUSE if trader_id else 0.0
-        even = max(least, len(self._subscriptions.get(trader_id, ())) / READS_A_SECOND)
-        return even * random.uniform(0.5, 1.5)  # noqa: S311  # not a secret
+        streams = sum(len(tail.members) for tail in self._tails.get(trader_id, {}).values())
+        return max(LEAST_PAUSE if trader_id else 0.0, streams / MESSAGES_A_SECOND)
 
     def hint(self, trader_id: UUID | None) -> None:
-        """Wake the streams of a trader whose events this process has committed; with None, those of all traders."""
-        for subscription in self._subscriptions.get(trader_id, ()):
-            subscription.wake()
+        """Wake the tails of a trader whose events this process has committed; with None, those of all traders."""
+        for tail in self._tails.get(trader_id, {}).values():
+            tail.hint()
 
     async def run(self) -> None:
         """Poll for commits of other processes until cancelled. An unavailable database delays events and loses none."""
         succeeding = True
         while True:
             await asyncio.sleep(self._poll_seconds)
-            if not self._subscriptions:
-                self._polled_at = time.monotonic()
+            now = time.monotonic()
+            if not self._tails:
+                self._polled_at = self._seen_at = now
                 continue
             try:
-                await self._poll()
+                await self._poll(now)
             except Exception as error:  # noqa: BLE001  # after any error the streams must still be woken
                 if succeeding:
                     log.warning("The feed cannot poll for new events: %s", summary(error))
                 succeeding = False
+                self._state = ""
+                if now - self._seen_at >= BLIND_SECONDS:
+                    self._seen_at = now
+                    self._hint_all()
             else:
-                self._polled_at = time.monotonic()
+                self._polled_at = self._seen_at = now
                 if not succeeding:
                     log.info("The feed polls for new events again.")
                 succeeding = True
 
     def _observe(self) -> None:
-        self._metrics.feed_lag.set(time.monotonic() - self._polled_at if self._subscriptions else 0)
+        self._metrics.feed_lag.set(time.monotonic() - self._polled_at if self._tails else 0)
 
-    async def _poll(self) -> None:
-        """Wake the streams that have not read up to the cursor of their trader, or of the ledger.
+    def _hint_all(self) -> None:
+        for trader_id in list(self._tails):
+            self.hint(trader_id)
+
+    async def _poll(self, now: float) -> None:
+        """Wake the tails that have not read up to the cursor of their trader, or of the ledger.
 
         A cursor lower than at the last poll means that the history has become shorter, which all streams report.
         """
-        watched = [trader_id for trader_id in self._subscriptions if trader_id is not None]
-        caller = replace(TAIL, deadline=time.monotonic() + LOOK_SECONDS)
-        before, self._cursors = self._cursors, dict(await self._events.cursors(caller, watched))
+        caller = replace(POLLER, deadline=time.monotonic() + LOOK_SECONDS)
+        state = await self._own.state(caller)
+        if state == self._state and now < self._complete_at:
+            return
+        self._complete_at = now + COMPLETE_SECONDS
+        watched = [trader_id for trader_id in self._tails if trader_id is not None]
+        before, self._cursors = self._cursors, dict(await self._own.cursors(caller, watched))
+        self._state = state
         for trader_id, cursor in self._cursors.items():
             shorter = cursor < before.get(trader_id, cursor)
-            for subscription in self._subscriptions.get(trader_id, ()):
-                if shorter or cursor > subscription.seen:
-                    subscription.wake()
+            for tail in self._tails.get(trader_id, {}).values():
+                if shorter or not 0 <= cursor <= tail.head:
+                    tail.hint()

@@ -3,190 +3,132 @@
 from __future__ import annotations
 
 import asyncio
-import math
-import random
-import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from dataclasses import dataclass, replace
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TypeVar
-from uuid import UUID
 
 from blotter.orders.v1 import watch_pb2
 from blotter_client.values import timestamp
-from service.domain.errors import (
-    DatabaseBusy,
-    DatabaseUnavailable,
-    DeadlineExceeded,
-    InvalidResumeToken,
-    ResumeTokenOutOfRange,
-)
-from service.domain.filters import EventFilter
 from service.domain.identity import Caller
-from service.repositories.events import Batch, Event, Events
-from service.streams import Feed, tokens
+from service.domain.portions import in_portions
+from service.repositories.events import Batch, Events
+from service.streams.feed import Feed
+from service.streams.messages import Encoded, first_message
+from service.streams.requests import StreamRequest
 
-T = TypeVar("T")
-
-EVENTS_A_MESSAGE = 500
-READ_SECONDS = 5.0
-STALE_SECONDS = 20.0
-RETRY_SECONDS = 0.2
-UNHINTED_SECONDS = 30.0
-"""A stream reads without a hint after this time to twice this time, because the feed's polls may fail."""
-
-
-@dataclass(frozen=True, slots=True)
-class StreamRequest:
-    """The events that a caller follows. A token is bound to `method`, the name of the RPC."""
-
-    method: str
-    caller: Caller
-    filter: EventFilter
-    heartbeat_seconds: float
-    live: bool = True
-
-    @property
-    def trader_id(self) -> UUID | None:
-        """The trader whose events are followed; None for callers that see several traders."""
-        return self.caller.trader_id
-
-    def token(self, cursor: int) -> str:
-        """Return the token that resumes after a cursor."""
-        return tokens.encode(self._binding, cursor)
-
-    async def resume_after(self, events: Events, token: str) -> int:
-        """Return the cursor after which a token resumes. Raises InvalidResumeToken or ResumeTokenOutOfRange."""
-        try:
-            cursor = tokens.decode(self._binding, token, tokens.sequence)
-        except tokens.BadToken as error:
-            raise InvalidResumeToken from error
-        least, most = await self.bounds(events)
-        if not least <= cursor <= most:
-            raise self._out_of_range(least, most)
-        return cursor
-
-    async def out_of_range(self, events: Events) -> ResumeTokenOutOfRange:
-        """Return the error for a cursor that is no longer in the history."""
-        return self._out_of_range(*await self.bounds(events))
-
-    def _out_of_range(self, least: int, most: int) -> ResumeTokenOutOfRange:
-        if self.trader_id is None:
-            return ResumeTokenOutOfRange(first_position=str(least), last_position=str(most - 1))
-        return ResumeTokenOutOfRange(first_sequence=str(least + 1), last_sequence=str(most))
-
-    async def bounds(self, events: Events) -> tuple[int, int]:
-        """Return the least cursor that a token may have, and the current one.
-
-        Does not retry, because nothing has been sent yet. Raises DatabaseUnavailable or DatabaseBusy.
-        """
-        return await self.read(lambda caller: events.bounds(caller, self.trader_id), stale_seconds=0)
-
-    async def read(self, read: Callable[[Caller], Awaitable[T]], stale_seconds: float | None = None) -> T:
-        """Return what `read` returns for the caller. Each attempt has a deadline of READ_SECONDS.
-
-        A failed read is retried on another connection. Raises DatabaseUnavailable or DatabaseBusy when reads have
-        failed for `stale_seconds` (None: STALE_SECONDS): another server may be able to read, and the client must not
-        mistake a stale view for one without news.
-        """
-        clock = time.monotonic
-        stale = clock() + (STALE_SECONDS if stale_seconds is None else stale_seconds)
-        while True:
-            deadline = min(clock() + READ_SECONDS, self.caller.deadline or math.inf)
-            try:
-                return await read(replace(self.caller, deadline=deadline))
-            except (DatabaseUnavailable, DatabaseBusy, DeadlineExceeded) as error:
-                if clock() >= stale:
-                    raise (DatabaseBusy if isinstance(error, DatabaseBusy) else DatabaseUnavailable) from error
-            await asyncio.sleep(RETRY_SECONDS)
-
-    @property
-    def _binding(self) -> tuple[object, ...]:
-        return self.method, self.trader_id or self.caller.desk_id or self.caller.kind, self.filter
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """The content of one message of a stream: events or a heartbeat."""
-
-    token: str
-    events: list[Event]
-    heartbeat: watch_pb2.Heartbeat | None
+EVENTS_A_PAGE = 500
 
 
 @dataclass(slots=True)
 class Position:
-    """The position of a stream: every matching event up to the cursor was delivered, the last one is `last_event`."""
+    """The position of a stream: every matching event up to the cursor was delivered."""
 
     cursor: int
-    last_event: Event | None = None
+    due: float
+    """When the next heartbeat is due, by the clock of the event loop."""
+    last: int | None = None
+    """The sequence, over all traders the position, of the last event that was delivered; None: there was none."""
 
 
-async def follow(events: Events, feed: Feed, stream: StreamRequest, cursor: int) -> AsyncGenerator[Step, None]:
+async def follow(events: Events, feed: Feed, stream: StreamRequest, cursor: int) -> AsyncGenerator[Encoded, None]:
     """Yield the events after the cursor, in order, each once, and a heartbeat after each interval without events.
 
     A live stream continues until cancelled; any other ends with a heartbeat after the last event. Heartbeats are sent
     also while the database does not answer. Raises DatabaseUnavailable or DatabaseBusy.
     """
-    position = Position(cursor)
-    steps = _follow(events, feed, stream, position)
-    step: asyncio.Task[Step | None] | None = None
+    position = Position(cursor, _next_heartbeat(stream))
+    if not stream.live:
+        async with aclosing(_catch_up(events, stream, position)) as messages:
+            async for message in messages:
+                yield message
+        yield _heartbeat(stream, position)
+        return
+    async with feed.joined(stream) as member:
+        while True:
+            async with aclosing(_catch_up(events, stream, position)) as messages:
+                async for message in messages:
+                    yield message
+            member.caught_up(position.cursor)
+            while taken := member.take(position.cursor):
+                news = taken.cursor > position.cursor
+                position.cursor = taken.cursor
+                if taken.message:
+                    position.last = taken.last
+                    yield taken.message
+                    position.due = _next_heartbeat(stream)
+                elif not news:
+                    if _clock() >= position.due:
+                        yield _heartbeat(stream, position)
+                        position.due = _next_heartbeat(stream)
+                    else:
+                        await member.wait(position.due)
+
+
+async def _catch_up(events: Events, stream: StreamRequest, position: Position) -> AsyncGenerator[Encoded, None]:
+    """Yield the events after the position until none is left, and heartbeats while a read lasts.
+
+    The next page is read while one is sent.
+    """
+    page = _page_after(events, stream, position.cursor)
     try:
         while True:
-            step = step or asyncio.create_task(_next(steps))
-            await asyncio.wait([step], timeout=stream.heartbeat_seconds)
-            if not step.done():
+            await asyncio.wait([page], timeout=max(0.0, position.due - _clock()))
+            if _clock() >= position.due:
                 yield _heartbeat(stream, position)
+                position.due = _next_heartbeat(stream)
+            if not page.done():
                 continue
-            result, step = step.result(), None
-            yield result or _heartbeat(stream, position)
-            if result is None:
-                return
-    finally:
-        if step:
-            step.cancel()
-            await asyncio.wait([step])
-        await steps.aclose()
-
-
-async def _next(steps: AsyncGenerator[Step, None]) -> Step | None:
-    return await anext(steps, None)
-
-
-async def _follow(events: Events, feed: Feed, stream: StreamRequest, position: Position) -> AsyncGenerator[Step, None]:
-    """Yield the events and update the position, which between two steps is that of the last delivered event."""
-    clock = asyncio.get_running_loop().time
-
-    async def after(caller: Caller) -> Batch:
-        return await events.after(caller, stream.trader_id, stream.filter, position.cursor, EVENTS_A_MESSAGE)
-
-    with feed.subscribe(stream.trader_id) as subscription:
-        while True:
-            subscription.forget_hints()
-            read_at = clock()
-            batch = await stream.read(after)
+            batch = page.result()
             if batch.cursor < position.cursor:
                 raise await stream.out_of_range(events)
-            position.cursor = subscription.seen = batch.cursor
-            if batch.events:
-                position.last_event = batch.events[-1]
-                yield Step(stream.token(batch.cursor), batch.events, None)
             if batch.more:
-                continue
-            if not stream.live:
+                page = _page_after(events, stream, batch.cursor)
+            entries = await in_portions(stream.method.entry, batch.events)
+            while entries:
+                chosen = first_message(entries)
+                del entries[: len(chosen)]
+                position.cursor = chosen[-1].cursor if entries else batch.cursor
+                position.last = chosen[-1].number
+                yield stream.method.events(stream.token(position.cursor), chosen)
+                position.due = _next_heartbeat(stream)
+            position.cursor = batch.cursor
+            if not batch.more:
                 return
-            await subscription.wait(UNHINTED_SECONDS * random.uniform(1, 2))  # noqa: S311  # not a secret
-            # A trader that writes continuously must not make each of their streams read for each event.
-            await asyncio.sleep(read_at + feed.pause(stream.trader_id) - clock())
+    finally:
+        await _discard(page)
 
 
-def _heartbeat(stream: StreamRequest, position: Position) -> Step:
+def _page_after(events: Events, stream: StreamRequest, cursor: int) -> asyncio.Task[Batch]:
+    """Begin to read the page after a cursor."""
+
+    async def read(caller: Caller) -> Batch:
+        return await events.after(caller, stream.trader_id, stream.filter, cursor, EVENTS_A_PAGE)
+
+    return asyncio.create_task(stream.read(read))
+
+
+async def _discard(page: asyncio.Task[Batch]) -> None:
+    page.cancel()
+    await asyncio.wait([page])
+    if not page.cancelled():
+        page.exception()  # asyncio would log an exception that is never retrieved
+
+
+def _clock() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _next_heartbeat(stream: StreamRequest) -> float:
+    return _clock() + stream.heartbeat_seconds
+
+
+def _heartbeat(stream: StreamRequest, position: Position) -> Encoded:
     beat = watch_pb2.Heartbeat(server_time=timestamp(datetime.now(UTC)))
-    last = position.last_event
     if stream.trader_id is None:
         beat.last_position = position.cursor - 1
-        beat.last_event_position = -1 if last is None or last.position is None else last.position
+        beat.last_event_position = -1 if position.last is None else position.last
     else:
         beat.last_sequence = position.cursor
-        beat.last_event_sequence = last.log.sequence if last else 0
-    return Step(stream.token(position.cursor), [], beat)
+        beat.last_event_sequence = position.last or 0
+    return stream.method.heartbeat(stream.token(position.cursor), beat)

@@ -27,29 +27,56 @@ class BadToken(ValueError):
     """The token was not made for this binding, or is damaged."""
 
 
+class Binding:
+    """What tokens are bound to. It is hashed once, however many tokens are made."""
+
+    __slots__ = ("_hash",)
+
+    def __init__(self, *parts: object) -> None:
+        self._hash = hashlib.sha256(repr([_stable(part) for part in parts]).encode() + b"\0")
+
+    @property
+    def digest(self) -> bytes:
+        """The digest of the parts: that of another binding differs."""
+        return self._hash.digest()
+
+    def encode(self, *values: object) -> str:
+        """Return a token that carries the values (their `str`, without `|`)."""
+        payload = "|".join(map(str, values)).encode()
+        return base64.urlsafe_b64encode(VERSION + self._check(payload) + payload).decode().rstrip("=")
+
+    def decode(self, token: str, read: Callable[..., T]) -> T:
+        """Return `read(*values)` of a token made by `encode` of the same binding. Raises BadToken."""
+        if len(token) > LONGEST:
+            raise BadToken
+        try:
+            raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise BadToken from error
+        check, payload = raw[1:13], raw[13:]
+        # Trailing bits that base64 ignores, and padding, would give one token several spellings.
+        canonical = base64.urlsafe_b64encode(raw).decode().rstrip("=")
+        if raw[:1] != VERSION or check != self._check(payload) or canonical != token:
+            raise BadToken
+        try:
+            return read(*payload.decode().split("|"))
+        except (TypeError, ValueError) as error:
+            raise BadToken from error
+
+    def _check(self, payload: bytes) -> bytes:
+        checked = self._hash.copy()
+        checked.update(payload)
+        return checked.digest()[:12]
+
+
 def encode(binding: tuple[object, ...], *values: object) -> str:
     """Return a token that carries the values (their `str`, without `|`), bound to the binding."""
-    payload = "|".join(map(str, values)).encode()
-    return base64.urlsafe_b64encode(VERSION + _check(binding, payload) + payload).decode().rstrip("=")
+    return Binding(*binding).encode(*values)
 
 
 def decode(binding: tuple[object, ...], token: str, read: Callable[..., T]) -> T:
     """Return `read(*values)` of a token made by `encode` with the same binding. Raises BadToken."""
-    if len(token) > LONGEST:
-        raise BadToken
-    try:
-        raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise BadToken from error
-    check, payload = raw[1:13], raw[13:]
-    # Trailing bits that base64 ignores, and padding, would give one token several spellings.
-    canonical = base64.urlsafe_b64encode(raw).decode().rstrip("=")
-    if raw[:1] != VERSION or check != _check(binding, payload) or canonical != token:
-        raise BadToken
-    try:
-        return read(*payload.decode().split("|"))
-    except (TypeError, ValueError) as error:
-        raise BadToken from error
+    return Binding(*binding).decode(token, read)
 
 
 def sequence(text: str) -> int:
@@ -74,10 +101,6 @@ def page(binding: tuple[object, ...], token: str, read: Callable[..., T]) -> T |
         return decode(binding, token, read) if token else None
     except BadToken as error:
         raise InvalidPageToken from error
-
-
-def _check(binding: tuple[object, ...], payload: bytes) -> bytes:
-    return hashlib.sha256(repr([_stable(part) for part in binding]).encode() + b"\0" + payload).digest()[:12]
 
 
 def _stable(part: object) -> object:

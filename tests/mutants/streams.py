@@ -12,6 +12,10 @@ FEED = "service/streams/feed.py"
 FOLLOW = "service/streams/follow.py"
 WRITES = "service/interceptors/backpressure.py"
 TOKENS = "service/streams/tokens.py"
+REQUESTS = "service/streams/requests.py"
+TAIL = "service/streams/tail.py"
+MATCHING = "service/streams/matching.py"
+MESSAGES = "service/streams/messages.py"
 
 WITNESSED = ("tests/ledger/test_checkpoints.py -k contradicts or witness or cosignatures",)
 WITNESS = ("tests/ledger/test_checkpoints.py -k faulty_witness",)
@@ -23,6 +27,13 @@ FOLLOWING = ("tests/streams/test_feed.py", "tests/streams/test_following.py")
 BACK = ("tests/streams/test_backpressure.py",)
 DRAIN = ("tests/streams/test_drain.py", "tests/streams/test_slow_consumer.py")
 TOKEN = ("tests/unit/test_tokens.py",)
+SHARING = ("tests/streams/test_sharing.py",)
+METHODS = ("tests/streams/test_sharing.py -k methods",)
+FILTERED = ("tests/streams/test_sharing.py -k over_all_traders",)
+SHORTER = ("tests/streams/test_watch.py -k shorter",)
+WATCHED = ("tests/streams/test_watch.py -k snapshot_then",)
+MATCHED = ("tests/streams/test_matching.py",)
+MESSAGE = ("tests/streams/test_messages.py",)
 
 MUTANTS = (
     # The sequencer's loop.
@@ -96,21 +107,48 @@ MUTANTS = (
     Mutant(WRITES, 'token = getattr(message, "resume_token", "") or token', "pass", BACK),
     Mutant(WRITES, 'error.metadata.setdefault("resume_token", token)', "pass", BACK),
     Mutant(WRITES, "raise SlowConsumer from error", "raise Draining from error", BACK),
-    Mutant(FEED, "        self._woken.clear()\n", "", FOLLOWING),
-    Mutant(FEED, "self._subscriptions[trader_id].discard(subscription)", "pass", FOLLOWING),
-    Mutant(FEED, "if shorter or cursor > subscription.seen:", "if False:", FOLLOWING),
-    Mutant(FEED, "if shorter or cursor > subscription.seen:", "if shorter or cursor > subscription.seen + 1:", FOLLOWING),
-    Mutant(FOLLOW, "if not least <= cursor <= most:", "if not least <= cursor:", FOLLOWING),
-    Mutant(FOLLOW, "if not least <= cursor <= most:", "if not cursor <= most:", FOLLOWING),
-    Mutant(FOLLOW, "self.method, self.trader_id or", "self.trader_id or", FOLLOWING),
-    Mutant(FOLLOW, "self.trader_id or self.caller.desk_id or self.caller.kind, self.filter", "self.filter", FOLLOWING),
-    Mutant(FOLLOW, "self.trader_id or self.caller.desk_id or self.caller.kind, self.filter", "self.trader_id or self.caller.desk_id or self.caller.kind", FOLLOWING),
+    Mutant(WRITES, "return message.data if type(message) is Encoded else", "return", WATCHED),
+    Mutant(FEED, "del tails[key]", "pass", FOLLOWING),
+    Mutant(FEED, "if shorter or not 0 <= cursor <= tail.head:", "if False:", FOLLOWING),
+    Mutant(FEED, "if shorter or not 0 <= cursor <= tail.head:", "if not 0 <= cursor <= tail.head:", FOLLOWING),
+    Mutant(FEED, "if shorter or not 0 <= cursor <= tail.head:", "if shorter or cursor > tail.head + 1:", FOLLOWING),
+    Mutant(FEED, "if state == self._state and now < self._complete_at:", "if False:", FOLLOWING),
+    Mutant(FEED, "if state == self._state and now < self._complete_at:", "if state == self._state:", FOLLOWING),
+    Mutant(FEED, "                    self._hint_all()\n", "                    pass\n", FOLLOWING),
+    Mutant(FEED, "key = (stream.method.name, caller.kind, caller.desk_id, shared)", "key = (stream.method.name, caller.kind, None, shared)", SHARING),
+    Mutant(FEED, "key = (stream.method.name, caller.kind, caller.desk_id, shared)", "key = ('', caller.kind, caller.desk_id, shared)", METHODS),
+    Mutant(FEED, "shared = None if trader_id else stream.binding.digest", "shared = None", FILTERED),
     Mutant(FOLLOW, "if not stream.live:", "if False:", FOLLOWING),
-    Mutant(FOLLOW, "cursor = subscription.seen = batch.cursor", "cursor = batch.cursor", FOLLOWING),
+    Mutant(FOLLOW, "if _clock() >= position.due:\n                yield", "if False:\n                yield", FOLLOWING),
+    Mutant(FOLLOW, "if batch.cursor < position.cursor:", "if False:", SHORTER),
+    Mutant(FOLLOW, "position.cursor = chosen[-1].cursor if entries else batch.cursor", "position.cursor = batch.cursor", SHARING),
+    Mutant(FOLLOW, "            position.cursor = batch.cursor\n            if not", "            if not", FOLLOWING),
     Mutant(FOLLOW, "beat.last_position = position.cursor - 1", "beat.last_position = position.cursor", FOLLOWING),
-    Mutant(FOLLOW, "beat.last_event_sequence = last.log.sequence if last else 0",
-           "beat.last_event_sequence = position.cursor", FOLLOWING),
-    Mutant(TOKENS, "check != _check(binding, payload)", "False", TOKEN),
+    Mutant(FOLLOW, "beat.last_event_sequence = position.last or 0", "beat.last_event_sequence = position.cursor", FOLLOWING),
+    Mutant(REQUESTS, "if not least <= cursor <= most:", "if not least <= cursor:", FOLLOWING),
+    Mutant(REQUESTS, "if not least <= cursor <= most:", "if not cursor <= most:", FOLLOWING),
+    Mutant(REQUESTS, "tokens.Binding(self.method.name, of, self.filter)", "tokens.Binding(of, self.filter)", FOLLOWING),
+    Mutant(REQUESTS, "tokens.Binding(self.method.name, of, self.filter)", "tokens.Binding(self.method.name, self.filter)", FOLLOWING),
+    Mutant(REQUESTS, "tokens.Binding(self.method.name, of, self.filter)", "tokens.Binding(self.method.name, of)", FOLLOWING),
+    Mutant(TAIL, "if self._alone or cursor < tail.start:", "if self._alone:", SHARING),
+    Mutant(TAIL, "if self._alone or cursor < tail.start:", "if cursor < tail.start:", SHORTER),
+    Mutant(TAIL, "elif batch.cursor < known:", "elif False:", SHORTER),
+    Mutant(TAIL, "tail.messages.get((self._key, cursor))", "tail.messages.get((b'', cursor))", SHARING),
+    Mutant(TAIL, "        self.messages.clear()\n        self.entries +=", "        self.entries +=", SHARING),
+    Mutant(TAIL, "        self._keep_within_bounds()\n", "", SHARING),
+    Mutant(TAIL, "self.start = start", "pass", SHARING),
+    Mutant(TAIL, "if len(self.waiting) == len(self.members):", "if False:", SHARING),
+    Mutant(TAIL, "        elif cursor > self.head:\n            self._hinted = True\n", "", SHARING,
+           explained="the feed's poll finds what the stream has read before its tail"),
+    Mutant(TAIL, "            entries = [entry for entry in entries if matches(entry.event.log)]\n", "            pass\n", SHARING),
+    Mutant(TAIL, "reached = tail.head if len(chosen) == len(entries) else last.cursor", "reached = tail.head", SHARING),
+    Mutant(MATCHING, "if getattr(log, column) not in values:", "if values and getattr(log, column) not in values:", MATCHED),
+    Mutant(MATCHING, "labels <= log.labels.items()", "labels == log.labels.items()", MATCHED),
+    Mutant(MATCHING, "log.labels is not None and labels", "labels", MATCHED,
+           explained="a log without labels has an error then, not another selection"),
+    Mutant(MESSAGES, "if size >= MESSAGE_BYTES:", "if False:", MESSAGE),
+    Mutant(MESSAGES, "while number > 0x7F:", "while number > 0x80:", MESSAGE),
+    Mutant(TOKENS, "check != self._check(payload)", "False", TOKEN),
     Mutant(TOKENS, "or canonical != token", "", TOKEN),
     Mutant(TOKENS, "if not 0 <= number < 2**63:", "if not 0 <= number:", ("tests/rpc/test_pages.py -k forged",)),
     Mutant(TOKENS, "if value.utcoffset() != timedelta(0):", "if False:", TOKEN),

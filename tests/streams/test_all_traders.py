@@ -86,7 +86,7 @@ async def test_every_watcher_over_all_traders_sees_each_event_once_in_order(data
 
 
 async def test_the_trail_of_all_traders_from_the_beginning(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.streams.follow.EVENTS_A_MESSAGE", 7)
+    monkeypatch.setattr("service.streams.follow.EVENTS_A_PAGE", 7)
     async with serving(database, **SEQUENCED) as blotter:
         orders = [await blotter.submit(trader) for trader in (ALICE, BOB) * 10]
         await blotter.fill(orders[1], 40)

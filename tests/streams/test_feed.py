@@ -1,18 +1,24 @@
-"""Which streams the feed wakes, and that the feed continues after a poll that fails."""
+"""Which tails the feed wakes, and that the feed continues after a poll that fails."""
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, cast
 from uuid import UUID
 
 import pytest
 
 from service.domain.errors import DatabaseUnavailable
-from service.domain.identity import Caller
+from service.domain.filters import EventFilter
+from service.domain.identity import Caller, CallerKind
 from service.observability.metrics import Metrics
-from service.repositories.events import Events
-from service.streams import Feed, Subscription
+from service.repositories.events import Batch, Events
+from service.servicers.orders import WATCH
+from service.streams import Feed
+from service.streams import feed as feeds
+from service.streams.requests import StreamRequest
+from service.streams.tail import Member
 from tests.conftest import ALICE, BOB
 from tests.streams.watching import until
 
@@ -20,77 +26,119 @@ Poll = Callable[[list[UUID]], list[tuple[UUID | None, int]]]
 
 
 class Cursors:
-    """Events that return only cursors."""
+    """Events that return only cursors, and count the reads of each trader's tail."""
 
     def __init__(self, *polls: Poll) -> None:
         self.polls = list(polls)
         self.asked: list[list[UUID]] = []
+        self.states = 0
+        self.changing = True
+        self.read: list[UUID | None] = []
+
+    async def state(self, caller: Caller) -> str:
+        assert caller.deadline is not None, "a poll that hangs must end"
+        self.states += 1
+        return str(self.states) if self.changing else "the same"
 
     async def cursors(self, caller: Caller, trader_ids: list[UUID]) -> list[tuple[UUID | None, int]]:
         assert caller.deadline is not None, "a poll that hangs must end"
         self.asked.append(trader_ids)
         return (self.polls.pop(0) if len(self.polls) > 1 else self.polls[0])(trader_ids)
 
+    async def after(self, caller: Caller, trader_id: UUID | None, filter_: Any, cursor: int, limit: int) -> Batch:
+        self.read.append(trader_id)
+        return Batch([], cursor, more=False)
+
 
 def feed_of(cursors: Cursors) -> Feed:
     """A feed that polls without a pause."""
-    return Feed(cast("Events", cursors), poll_seconds=0, metrics=Metrics())
+    events = cast("Events", cursors)
+    return Feed(events, events, poll_seconds=0, metrics=Metrics())
 
 
-def woken(*subscriptions: Subscription) -> list[bool]:
-    """Whether each has been woken."""
-    return [subscription._woken.is_set() for subscription in subscriptions]
+@asynccontextmanager
+async def waiting(feed: Feed, trader_id: UUID | None, cursor: int = 0) -> AsyncIterator[Member]:
+    """A stream that has read up to the cursor, and waits again after each news."""
+    kind = CallerKind.TRADER if trader_id else CallerKind.EXECUTION
+    stream = StreamRequest(WATCH, Caller(kind, trader_id, "a", "request"), EventFilter(), 60)
+
+    async def wait(member: Member) -> None:
+        member.caught_up(cursor)
+        while True:
+            await member.wait(asyncio.get_running_loop().time() + 3600)
+
+    async with feed.joined(stream) as member:
+        task = asyncio.create_task(wait(member))
+        await asyncio.sleep(0)
+        yield member
+        task.cancel()
+        await asyncio.wait([task])
 
 
 def fail(trader_ids: list[UUID]) -> Any:
     raise DatabaseUnavailable
 
 
-async def test_a_hint_wakes_all_streams_of_its_trader_and_no_other() -> None:
-    feed = feed_of(Cursors(lambda ids: []))
-    with (
-        feed.subscribe(ALICE) as one,
-        feed.subscribe(ALICE) as two,
-        feed.subscribe(BOB) as bob,
-        feed.subscribe(None) as everyone,
+async def test_a_hint_wakes_the_tail_of_its_trader_and_no_other() -> None:
+    cursors = Cursors(lambda ids: [])
+    feed = feed_of(cursors)
+    async with (
+        waiting(feed, ALICE),
+        waiting(feed, ALICE),
+        waiting(feed, BOB),
+        waiting(feed, None),
     ):
         feed.hint(ALICE)
-        assert woken(one, two, bob, everyone) == [True, True, False, False]
-        one.forget_hints()
-        assert woken(one, two) == [False, True]
+        await until(lambda: cursors.read == [ALICE])
         feed.hint(None)
-        assert woken(one, two, bob, everyone) == [False, True, False, True]
+        await until(lambda: cursors.read == [ALICE, None])
+        feed.hint(BOB)
+        await until(lambda: cursors.read == [ALICE, None, BOB])
     feed.hint(ALICE)
-    assert not feed._subscriptions
+    assert not feed._tails
 
 
 async def test_the_poll_wakes_all_streams_when_the_history_has_become_shorter() -> None:
     """As after a failover to a standby that lacked the newest events."""
     polled = iter((5, 5, 3))
-    feed = feed_of(Cursors(lambda ids: [(ALICE, next(polled, 3))]))
-    with feed.subscribe(ALICE) as stream:
-        stream.seen = 5
+    cursors = Cursors(lambda ids: [(ALICE, next(polled, 3))])
+    feed = feed_of(cursors)
+    async with waiting(feed, ALICE, 5):
         running = asyncio.create_task(feed.run())
-        await until(stream._woken.is_set)
+        await until(lambda: bool(cursors.read))
         running.cancel()
     assert next(polled, None) is None
 
 
-async def test_the_poll_wakes_all_streams_that_have_not_seen_the_cursor_yet() -> None:
+async def test_the_poll_wakes_the_tails_that_have_not_read_up_to_the_cursor() -> None:
     cursors = Cursors(lambda ids: [(ALICE, 5), (BOB, 5), (UUID(int=9), 5), (None, 5)])
     feed = feed_of(cursors)
-    with (
-        feed.subscribe(ALICE) as one,
-        feed.subscribe(ALICE) as two,
-        feed.subscribe(ALICE) as abreast,
-        feed.subscribe(BOB) as bob,
-        feed.subscribe(None) as everyone,
-    ):
-        one.seen, two.seen, abreast.seen, bob.seen, everyone.seen = 4, 0, 5, 6, 4
+    async with waiting(feed, ALICE, 4), waiting(feed, BOB, 5), waiting(feed, None, 4):
         running = asyncio.create_task(feed.run())
-        await until(one._woken.is_set)
-        assert woken(one, two, abreast, bob, everyone) == [True, True, False, False, True]
+        await until(lambda: {ALICE, None} <= set(cursors.read))
+        assert BOB not in cursors.read
         assert set(cursors.asked[0]) == {ALICE, BOB}
+        running.cancel()
+    await asyncio.wait([running])
+
+
+async def test_a_poll_looks_at_no_counter_while_nothing_is_written_but_for_each_second(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cursors = Cursors(lambda ids: [])
+    cursors.changing = False
+    feed = feed_of(cursors)
+    monkeypatch.setattr(feeds, "COMPLETE_SECONDS", 3600)
+    async with waiting(feed, ALICE):
+        running = asyncio.create_task(feed.run())
+        await until(lambda: cursors.states > 50)
+        assert len(cursors.asked) == 1
+        monkeypatch.setattr(feeds, "COMPLETE_SECONDS", 0.0)
+        cursors.changing = True
+        await until(lambda: len(cursors.asked) > 1)
+        cursors.changing = False
+        asked = len(cursors.asked)
+        await until(lambda: len(cursors.asked) > asked + 5)
         running.cancel()
     await asyncio.wait([running])
 
@@ -99,14 +147,26 @@ async def test_a_feed_continues_after_its_first_polls_fail(caplog: pytest.LogCap
     caplog.set_level(logging.INFO, "blotter.feed")
     cursors = Cursors(fail, fail, lambda ids: [], fail, lambda ids: [(ALICE, 1)])
     feed = feed_of(cursors)
-    with feed.subscribe(ALICE) as alice:
+    async with waiting(feed, ALICE):
         running = asyncio.create_task(feed.run())
-        await until(alice._woken.is_set)
+        await until(lambda: bool(cursors.read))
         assert not running.done()
         running.cancel()
     await asyncio.wait([running])
     levels = [record.levelno for record in caplog.records if record.name == "blotter.feed"]
     assert levels == [logging.WARNING, logging.INFO] * 2, "the first failure and the end of the failures"
+
+
+async def test_tails_read_for_themselves_when_the_polls_fail_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service's own connections may fail while those of the callers work."""
+    monkeypatch.setattr(feeds, "BLIND_SECONDS", 0.05)
+    cursors = Cursors(fail)
+    feed = feed_of(cursors)
+    async with waiting(feed, ALICE), waiting(feed, None):
+        running = asyncio.create_task(feed.run())
+        await until(lambda: cursors.read.count(ALICE) > 1 and cursors.read.count(None) > 1)
+        running.cancel()
+    await asyncio.wait([running])
 
 
 async def test_a_feed_without_streams_does_not_poll() -> None:
@@ -116,28 +176,16 @@ async def test_a_feed_without_streams_does_not_poll() -> None:
         await asyncio.sleep(0)
     running.cancel()
     await asyncio.wait([running])
-    assert cursors.asked == []
+    assert (cursors.asked, cursors.states) == ([], 0)
 
 
-async def test_a_wait_ends_with_the_hint_or_after_its_seconds() -> None:
-    subscription = Subscription()
-    async with asyncio.timeout(20):
-        await subscription.wait(0.01)
-        waiting = asyncio.create_task(subscription.wait(3600))
-        await asyncio.sleep(0)
-        subscription.wake()
-        await waiting
-
-
-def test_many_streams_of_one_trader_read_less_often_each() -> None:
+async def test_the_tail_of_a_trader_with_many_streams_reads_less_often() -> None:
     feed = feed_of(Cursors(fail))
-    assert 0.01 <= feed.pause(ALICE) <= 0.03
+    assert feed.pause(ALICE) == feeds.LEAST_PAUSE
     assert feed.pause(None) == 0
-    subscriptions = [feed.subscribe(ALICE) for _ in range(5000)]
-    for subscription in subscriptions:
-        subscription.__enter__()
-    pauses = {feed.pause(ALICE) for _ in range(20)}
-    assert min(pauses) >= 5
-    assert max(pauses) <= 15
-    assert len(pauses) > 1, "streams must not all read at the same moment"
-    assert feed.pause(BOB) <= 0.03
+    stream = StreamRequest(WATCH, Caller(CallerKind.TRADER, ALICE, "a", "request"), EventFilter(), 60)
+    async with AsyncExitStack() as streams:
+        for _ in range(500):
+            await streams.enter_async_context(feed.joined(stream))
+        assert feed.pause(ALICE) == 500 / feeds.MESSAGES_A_SECOND
+        assert feed.pause(BOB) == feeds.LEAST_PAUSE

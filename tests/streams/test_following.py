@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from blotter.orders.v1 import watch_pb2
+from blotter.orders.v1 import order_pb2, watch_pb2
 from service.domain.errors import (
     BlotterError,
     DatabaseBusy,
@@ -20,13 +20,24 @@ from service.domain.filters import EventFilter
 from service.domain.identity import Caller, CallerKind
 from service.observability.metrics import Metrics
 from service.repositories.events import Batch, Event, Events
-from service.streams import Feed
-from service.streams import follow as streams
-from service.streams.follow import Step, StreamRequest, follow
+from service.servicers.audit import STREAM
+from service.servicers.orders import WATCH
+from service.streams import Feed, reading
+from service.streams.follow import follow
+from service.streams.messages import Encoded, StreamMethod
+from service.streams.requests import StreamRequest
 from tests.conftest import ALICE, BOB
 
 CALLER = Caller(CallerKind.TRADER, ALICE, "trader", "request")
 INTERVAL = 0.05
+
+
+def encoded(event: Event) -> bytes:
+    """An event of which only the sequence is known."""
+    return watch_pb2.OrderEvents(events=[order_pb2.OrderEvent(sequence=event.log.sequence)]).SerializeToString()
+
+
+METHOD = StreamMethod(WATCH.name, WATCH.message, WATCH.events_field, encoded)
 
 
 class Reads:
@@ -70,22 +81,35 @@ def event(cursor: int) -> Batch:
     return Batch([Event(log, None)], cursor + 1, more=False)
 
 
+def feed_of(reads: Reads) -> Feed:
+    """A feed that does not poll."""
+    events = cast("Events", reads)
+    return Feed(events, events, poll_seconds=60, metrics=Metrics())
+
+
 def following(reads: Reads, live: bool = True) -> tuple[Feed, Any]:
     """A stream of ALICE from the beginning."""
-    feed = Feed(cast("Events", reads), poll_seconds=60, metrics=Metrics())
-    stream = StreamRequest("WatchOrders", CALLER, EventFilter(), INTERVAL, live)
+    feed = feed_of(reads)
+    stream = StreamRequest(METHOD, CALLER, EventFilter(), INTERVAL, live)
     return feed, follow(cast("Events", reads), feed, stream, 0)
 
 
-async def take(steps: Any, count: int) -> list[Step]:
-    """The next `count` steps."""
+def read(message: Encoded) -> watch_pb2.WatchOrdersResponse:
+    """What the client reads."""
+    response = watch_pb2.WatchOrdersResponse.FromString(message.data)
+    assert response.resume_token == message.resume_token
+    return response
+
+
+async def take(steps: Any, count: int) -> list[watch_pb2.WatchOrdersResponse]:
+    """The next `count` messages."""
     async with asyncio.timeout(30):
-        return [await anext(steps) for _ in range(count)]
+        return [read(await anext(steps)) for _ in range(count)]
 
 
-def beats(steps: list[Step]) -> list[tuple[int, int]]:
-    """The heartbeats among the steps."""
-    found: list[watch_pb2.Heartbeat] = [step.heartbeat for step in steps if step.heartbeat]
+def beats(steps: list[watch_pb2.WatchOrdersResponse]) -> list[tuple[int, int]]:
+    """The heartbeats among the messages."""
+    found = [step.heartbeat for step in steps if step.HasField("heartbeat")]
     return [(beat.last_sequence, beat.last_event_sequence) for beat in found]
 
 
@@ -105,10 +129,9 @@ async def test_a_read_that_hangs_delays_no_heartbeat_and_ends_with_the_stream() 
         taken = await take(steps, 1)
         feed.hint(ALICE)
         taken += await take(steps, 3)
-        await asyncio.sleep(0)
-        assert (len(taken[0].events), beats(taken)) == (1, [(1, 1)] * 3)
-        assert len({step.token for step in taken}) == 1
-    assert (reads.hanging, dict(feed._subscriptions)) == (0, {})
+        assert (len(taken[0].events.events), beats(taken)) == (1, [(1, 1)] * 3)
+        assert len({step.resume_token for step in taken}) == 1
+    assert (reads.hanging, dict(feed._tails)) == (0, {})
 
 
 async def test_an_idle_stream_does_not_read_for_its_heartbeats() -> None:
@@ -133,33 +156,24 @@ async def test_a_busy_trader_does_not_make_a_stream_read_for_each_event(monkeypa
     async with aclosing(steps):
         await take(steps, 1)
         feed.hint(ALICE)
-        await take(steps, 2)
-        assert reads.cursors == [0]
-
-
-async def test_a_stream_reads_at_intervals_without_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The polls of the feed may fail while other processes commit."""
-    monkeypatch.setattr(streams, "UNHINTED_SECONDS", INTERVAL)
-    reads = Reads(nothing, event, nothing)
-    _, steps = following(reads)
-    async with aclosing(steps):
-        async with asyncio.timeout(30):
-            while not (await anext(steps)).events:
-                pass
+        assert [len(step.events.events) for step in await take(steps, 1)] == [1]
+        feed.hint(ALICE)
+        assert beats(await take(steps, 2)) == [(2, 2)] * 2
+        assert reads.cursors == [0, 1]
 
 
 @pytest.mark.parametrize("error", [DatabaseUnavailable(), DatabaseBusy(), DeadlineExceeded()])
 async def test_a_read_that_fails_is_repeated_and_nothing_is_lost(
     error: BlotterError, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streams, "RETRY_SECONDS", 0)
+    monkeypatch.setattr(reading, "RETRY_SECONDS", 0)
     reads = Reads(event, error, error, event, nothing)
     feed, steps = following(reads)
     seen: list[int] = []
     async with aclosing(steps), asyncio.timeout(30):
         while len(seen) < 2:
             feed.hint(ALICE)
-            seen += [event.log.sequence for event in (await anext(steps)).events]
+            seen += [event.sequence for event in read(await anext(steps)).events.events]
     assert seen == [1, 2]
     assert reads.cursors[:4] == [0, 1, 1, 1]
 
@@ -177,45 +191,37 @@ async def test_a_stream_ends_when_reads_fail_for_too_long(
     error: BlotterError, raised: type[BlotterError], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The client set no deadline, so the status does not name one."""
-    monkeypatch.setattr(streams, "RETRY_SECONDS", 0)
-    monkeypatch.setattr(streams, "STALE_SECONDS", 0)
+    monkeypatch.setattr(reading, "RETRY_SECONDS", 0)
+    monkeypatch.setattr(reading, "STALE_SECONDS", 0)
     feed, steps = following(Reads(error))
     async with asyncio.timeout(30), aclosing(steps):
         with pytest.raises(raised):
             await anext(steps)
-    assert not feed._subscriptions
+    assert not feed._tails
 
 
 async def test_a_stream_that_cannot_begin_is_refused_at_once() -> None:
-    stream = StreamRequest("WatchOrders", CALLER, EventFilter(), INTERVAL)
-    async with asyncio.timeout(streams.STALE_SECONDS / 2):
+    stream = StreamRequest(METHOD, CALLER, EventFilter(), INTERVAL)
+    async with asyncio.timeout(reading.STALE_SECONDS / 2):
         with pytest.raises(DatabaseBusy):
             await stream.bounds(cast("Events", Reads(None)))
 
 
 async def test_a_stream_that_is_not_live_ends_with_a_heartbeat() -> None:
     _, steps = following(Reads(no_match, event), live=False)
-    taken = [step async for step in steps]
-    assert [len(step.events) for step in taken] == [1, 0]
+    taken = [read(step) async for step in steps]
+    assert [len(step.events.events) for step in taken] == [1, 0]
     assert beats(taken) == [(2, 2)]
-
-
-async def test_a_stream_reports_to_the_feed_how_far_it_has_read() -> None:
-    feed, steps = following(Reads(event, nothing))
-    async with aclosing(steps):
-        await take(steps, 1)
-        [subscription] = feed._subscriptions[ALICE]
-        assert subscription.seen == 1
 
 
 async def test_a_heartbeat_over_all_traders_has_positions() -> None:
     caller = Caller(CallerKind.COMPLIANCE, None, "auditor", "request")
-    reads = cast("Events", Reads(nothing))
-    stream = StreamRequest("StreamExecutionLogs", caller, EventFilter(), INTERVAL, live=False)
-    steps = follow(reads, Feed(reads, poll_seconds=60, metrics=Metrics()), stream, 5)
+    reads = Reads(nothing)
+    stream = StreamRequest(METHOD, caller, EventFilter(), INTERVAL, live=False)
+    steps = follow(cast("Events", reads), feed_of(reads), stream, 5)
     async with aclosing(steps):
         [step] = await take(steps, 1)
-    assert step.heartbeat
+    assert step.HasField("heartbeat")
     assert (step.heartbeat.last_position, step.heartbeat.last_event_position) == (4, -1)
 
 
@@ -227,7 +233,7 @@ class Bounds(Reads):
 
 
 async def test_a_token_resumes_within_the_existing_events() -> None:
-    request, events = StreamRequest("WatchOrders", CALLER, EventFilter(), INTERVAL), cast("Events", Bounds(nothing))
+    request, events = StreamRequest(METHOD, CALLER, EventFilter(), INTERVAL), cast("Events", Bounds(nothing))
     for cursor in (3, 8):
         assert await request.resume_after(events, request.token(cursor)) == cursor
     for cursor in (2, 9):
@@ -238,14 +244,14 @@ async def test_a_token_resumes_within_the_existing_events() -> None:
 
 async def test_a_token_is_valid_only_for_its_own_request() -> None:
     others = [
-        StreamRequest("StreamExecutionLogs", CALLER, EventFilter(), INTERVAL),
-        StreamRequest("WatchOrders", Caller(CallerKind.TRADER, BOB, "trader", "request"), EventFilter(), INTERVAL),
-        StreamRequest("WatchOrders", Caller(CallerKind.COMPLIANCE, None, "a", "request"), EventFilter(), INTERVAL),
-        StreamRequest("WatchOrders", Caller(CallerKind.EXECUTION, None, "a", "request"), EventFilter(), INTERVAL),
-        StreamRequest("WatchOrders", CALLER, EventFilter(symbols=["AAPL"]), INTERVAL),
+        StreamRequest(STREAM, CALLER, EventFilter(), INTERVAL),
+        StreamRequest(METHOD, Caller(CallerKind.TRADER, BOB, "trader", "request"), EventFilter(), INTERVAL),
+        StreamRequest(METHOD, Caller(CallerKind.COMPLIANCE, None, "a", "request"), EventFilter(), INTERVAL),
+        StreamRequest(METHOD, Caller(CallerKind.EXECUTION, None, "a", "request"), EventFilter(), INTERVAL),
+        StreamRequest(METHOD, CALLER, EventFilter(symbols=["AAPL"]), INTERVAL),
     ]
     events = cast("Events", Bounds(nothing))
-    request = StreamRequest("WatchOrders", CALLER, EventFilter(), INTERVAL)
+    request = StreamRequest(METHOD, CALLER, EventFilter(), INTERVAL)
     for other in others:
         assert await other.resume_after(events, other.token(5)) == 5
         with pytest.raises(InvalidResumeToken):

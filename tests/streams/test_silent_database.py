@@ -22,7 +22,7 @@ EACH_SECOND = watch_pb2.WatchOrdersRequest(heartbeat_interval=Duration(seconds=1
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.streams.follow.READ_SECONDS", 0.5)
+    monkeypatch.setattr("service.streams.reading.READ_SECONDS", 0.5)
     monkeypatch.setattr("service.streams.feed.LOOK_SECONDS", 0.5)
     monkeypatch.setattr("service.expiry.LOOK_SECONDS", 0.5)
 
@@ -71,7 +71,7 @@ async def test_heartbeats_are_sent_while_the_database_is_silent_and_events_after
 async def test_a_stream_that_is_stale_for_too_long_ends_with_its_token(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.streams.follow.STALE_SECONDS", 1.0)
+    monkeypatch.setattr("service.streams.reading.STALE_SECONDS", 1.0)
     async with proxied(database) as silent, serving(silent) as blotter:
         await blotter.submit()
         async with watching(blotter, request=EACH_SECOND) as watch:
@@ -88,7 +88,7 @@ async def test_a_stream_that_is_stale_for_too_long_ends_with_its_token(
 
 
 async def test_a_drain_ends_a_stream_whose_read_hangs(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.streams.follow.READ_SECONDS", 3600)
+    monkeypatch.setattr("service.streams.reading.READ_SECONDS", 3600)
     async with (
         proxied(database) as silent,
         serving(silent) as blotter,

@@ -34,7 +34,7 @@ async def test_the_stream_of_a_watcher_that_does_not_read_ends_and_resumes_witho
         batches = 4
         for _ in range(batches):
             await submit_many(blotter, 1000)
-        await until(lambda: not blotter.feed._subscriptions)
+        await until(lambda: not blotter.feed._tails)
         with pytest.raises(aio.AioRpcError) as caught:
             await watch.until(batches * 1000)
         assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -62,7 +62,7 @@ async def test_a_watcher_that_never_reads_its_first_message_gets_the_status_and_
         stub = audit_service_pb2_grpc.AuditServiceStub(channel)
         call = stub.StreamExecutionLogs(TRAIL, metadata=as_trader(ALICE))
         await until(lambda: any("StreamExecutionLogs RESOURCE_EXHAUSTED" in line for line in caplog.messages))
-        assert not blotter.feed._subscriptions
+        assert not blotter.feed._tails
         first: Any = await call.read()
         with pytest.raises(aio.AioRpcError) as caught:
             await asyncio.wait_for(call.read(), 10)
@@ -100,7 +100,7 @@ async def test_a_client_that_disconnects_during_a_write_is_no_error(
             await writing.acquire()  # the initial metadata
             await writing.acquire()  # a message that fits into no buffer
             call.cancel()
-            await until(lambda: not blotter.feed._subscriptions)
+            await until(lambda: not blotter.feed._tails)
         await blotter.submit()
     ends = [record for record in caplog.records if "StreamExecutionLogs" in record.message and hasattr(record, "code")]
     outcomes = [getattr(record, "code", "") for record in ends]

@@ -138,7 +138,7 @@ async def test_killing_the_connections_of_the_feed_delays_events_and_loses_none(
 
 
 async def test_a_stream_that_is_behind_reads_page_after_page(blotter: Blotter, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.streams.follow.EVENTS_A_MESSAGE", 7)
+    monkeypatch.setattr("service.streams.follow.EVENTS_A_PAGE", 7)
     for _ in range(30):
         await blotter.submit()
     stream = blotter.audit.StreamExecutionLogs(
