@@ -1,6 +1,6 @@
 """The benchmark: starts everything, measures pairs in turns, and prints one table. See docs/performance.md.
 
-    make bench ARGS="--rounds 5 --seconds 2 --groups calls database"
+    make bench ARGS="--rounds 5 --seconds 1.5 --groups calls database"
 
 The exit status is 1 if a row failed, or fell below its recorded ratio by more than the spread.
 """
@@ -56,7 +56,7 @@ async def main(options: argparse.Namespace) -> bool:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=2)
+    parser.add_argument("--seconds", type=float, default=1.5)
     parser.add_argument("--warm", type=float, default=1, help="seconds of each measurement before the first round")
     parser.add_argument("--groups", nargs="+", choices=GROUPS, default=list(GROUPS))
     parser.add_argument("--watchers", type=int, default=1000, help="streams of a trader each, at most 1,000")
