@@ -33,8 +33,9 @@ from service.domain.identity import Caller, CallerKind
 from service.ledger.edge import Edge
 from service.observability.metrics import Metrics
 from service.repositories.append import LedgerWriter
-from service.repositories.database import Database, login_to
+from service.repositories.database import Database
 from service.repositories.orders import Orders
+from service.repositories.sessions import login_to
 from service.sequencing.sequencer import PORTION
 from service.servicers.order_validation import new_order
 

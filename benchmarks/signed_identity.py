@@ -27,7 +27,7 @@ from benchmarks.write_path import TRADER, Backends, Newest, database, order
 from service import migrations, resources
 from service.domain.identity import Caller, CallerKind
 from service.embedded import Cluster
-from service.repositories.database import Rows, Statement
+from service.repositories.messages import Rows, Statement
 from service.repositories.signatures import IdentityKey
 
 KEY = IdentityKey.generate(1)

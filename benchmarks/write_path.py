@@ -36,8 +36,10 @@ from service.domain.identity import Caller, CallerKind
 from service.domain.orders import OrderKey
 from service.domain.writes import Cancel, NewOrder, Report, content_digest
 from service.embedded import Cluster
-from service.repositories.database import SESSION, Database, Rows, Statement, act_as, at_least_on, login_to
+from service.repositories.database import Database
+from service.repositories.messages import Rows, Statement, act_as
 from service.repositories.orders import Orders
+from service.repositories.sessions import SESSION, at_least_on, login_to
 
 TRADER = UUID("11111111-0000-4000-8000-000000000000")
 DESK = Caller(CallerKind.TRADER, TRADER, "desk", "benchmark")

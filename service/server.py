@@ -38,7 +38,7 @@ from service.observability.metrics import Metrics
 from service.process import BEYOND_SECONDS, Grace, end_tasks, send_telemetry, serve_metrics, until_stopped
 from service.readiness import Readiness
 from service.repositories.audit import Audit
-from service.repositories.database import Database, login_to
+from service.repositories.database import Database
 from service.repositories.database_state import DatabaseState
 from service.repositories.due import DueCancels
 from service.repositories.events import Events
@@ -49,6 +49,7 @@ from service.repositories.probe import Probe
 from service.repositories.proofs import Ledger
 from service.repositories.queueing import Limits
 from service.repositories.reconciliation import Reconciliation
+from service.repositories.sessions import login_to
 from service.repositories.signature_check import check_signatures
 from service.repositories.signatures import Signatures
 from service.sampling import Sampling

@@ -14,8 +14,8 @@ from service.domain.errors import DatabaseUnavailable
 from service.domain.identity import CallerKind
 from service.embedded import Cluster, FolderInUse, lock
 from service.repositories import identity_keys, privileges, traders
-from service.repositories.database import SESSION, login_to
 from service.repositories.errors import unavailable_if_unreachable
+from service.repositories.sessions import SESSION, login_to
 from service.sequencing.keys import KeyFolder
 from service.settings import Settings
 

@@ -16,10 +16,10 @@ from psycopg import errors as pg
 from service.domain.errors import DatabaseUnavailable, LedgerDamaged
 from service.ledger.edge import Edge, FullTile
 from service.ledger.tiles import Tile, edge
-from service.repositories.database import SESSION, at_least_on, login_to
 from service.repositories.deadlines import LONGEST_STATEMENT
 from service.repositories.errors import translate, unavailable_if_unreachable
 from service.repositories.pools import answered_by, shut
+from service.repositories.sessions import SESSION, at_least_on, login_to
 from service.repositories.standing import HEAD, HOLDER, WAITING, Holder, Standing
 from service.repositories.tiles import TILES, tile_values, tiles_of
 

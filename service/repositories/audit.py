@@ -9,7 +9,8 @@ from uuid import UUID
 from service.domain.filters import LogFilter
 from service.domain.identity import Caller
 from service.domain.orders import ExecutionLog
-from service.repositories.database import Database, Rows, Statement
+from service.repositories.database import Database
+from service.repositories.messages import Rows, Statement
 from service.repositories.statements import columns, filed_under, if_given, one_of, within
 
 _LISTED = f"""

@@ -5,213 +5,36 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from functools import partial
 from uuid import UUID
 
 from psycopg import AsyncClientCursor, OperationalError
 from psycopg import errors as pg
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from service.domain.errors import BlotterError, DatabaseBusy, DatabaseUnavailable, UnknownDesk, UnknownTrader
 from service.domain.identity import Caller, CallerKind
-from service.domain.portions import PORTION, in_portions
 from service.observability.context import TRACE
 from service.observability.logins import LoginMetrics
 from service.observability.metrics import Metrics
+from service.repositories.combining import COMBINED, SLOW_SECONDS, Combiner, lanes_of
 from service.repositories.deadlines import Deadlines
 from service.repositories.errors import translate
-from service.repositories.pools import CLOSE_SECONDS, Connection, Pool, Row, answered_by
-from service.repositories.queueing import Key, Limits
+from service.repositories.messages import ROWS_A_STATEMENT, Call, Rows, Statement, rendered, sent
+from service.repositories.pools import CLOSE_SECONDS, Connection, Pool, answered_by
+from service.repositories.queueing import Limits
+from service.repositories.sessions import SESSION, in_each_transaction, login_to
 from service.repositories.signatures import Signatures
 from service.repositories.turns import Turns
 
-Rows = list[Row]
-
-
-class Statement(NamedTuple):
-    """One SQL statement with `%(name)s` placeholders, and its values."""
-
-    sql: str
-    values: Mapping[str, Any] = {}
-
-
-_ACT_AS = "act_as(%(trader_id)s, %(desk_id)s, %(identity)s)"
-
-
-class ActAs(Statement):
-    """A statement that names the trader of what follows. It is signed when it is sent."""
-
-    __slots__ = ()
-
-
-def act_as(trader_id: UUID | None) -> ActAs:
-    """Return the statement that sets the trader for the rest of the transaction."""
-    return ActAs(f"SELECT {_ACT_AS}", {"trader_id": trader_id, "desk_id": None, "identity": None})
-
-
 MAY_BE_DONE = "The database did not answer, and the work may have been done; repeat the call with the same key."
-
-# A login may change its own defaults (ALTER ROLE ... SET); start-up options take precedence over them. Settings that
-# cannot be start-up options are checked at the start of the service: see privileges.py.
-SESSION = {
-    "search_path": "pg_catalog,public,pg_temp",
-    "row_security": "on",
-    "default_transaction_read_only": "off",
-    "default_transaction_isolation": "read\\ committed",
-    "standard_conforming_strings": "on",
-    "bytea_output": "hex",
-    "DateStyle": "ISO",
-    "IntervalStyle": "postgres",
-    "statement_timeout": "60s",
-    "lock_timeout": "10s",
-    "idle_session_timeout": "0",
-    "idle_in_transaction_session_timeout": "60s",
-    "exit_on_error": "off",
-    "transform_null_equals": "off",
-    "plpgsql.extra_errors": "none",
-    "tcp_user_timeout": "0",
-    "client_min_messages": "notice",
-    "debug_print_parse": "off",
-    "debug_print_rewritten": "off",
-    "debug_print_plan": "off",
-    "jit": "off",
-    "enable_bitmapscan": "on",
-    "enable_hashjoin": "on",
-    "enable_indexonlyscan": "on",
-    "enable_indexscan": "on",
-    "enable_material": "on",
-    "enable_nestloop": "on",
-    "enable_seqscan": "on",
-    "enable_sort": "on",
-}
-
-
-def at_least_on(*, local: bool) -> str:
-    """Return the SQL that makes commits durable for the transaction (`local`) or the session.
-
-    A login may have lowered its own default. A setting stronger than `on` is left as the DBA has set it.
-    """
-    stronger = "CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END"
-    return f"set_config('synchronous_commit', {stronger}, {str(local).lower()})"
-
-
-# A peer that has gone silently is detected in about ten seconds, not hours. Parameters of the URL take precedence.
-_PATIENCE_WITH_PEERS = {
-    "connect_timeout": 5,
-    "keepalives": 1,
-    "keepalives_idle": 5,
-    "keepalives_interval": 2,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 10_000,
-}
-
-
-def login_to(
-    conninfo: str,
-    login: str,
-    password: str | None = None,
-    session: Mapping[str, str] | None = None,
-    *,
-    pooler: bool = False,
-) -> str:
-    """Return the libpq connection string for a login of the database, in UTF-8.
-
-    The session settings, and UTC, are start-up options; a `pooler` refuses these, so that each message carries them.
-    """
-    parts: dict[str, Any] = _PATIENCE_WITH_PEERS | conninfo_to_dict(conninfo)
-    if password is not None:
-        parts["password"] = password
-    parts |= {"user": login, "application_name": "blotter", "client_encoding": "UTF8"}
-    if not pooler:
-        settings = {"TimeZone": "UTC"} | dict(session or {})
-        parts["options"] = " ".join(f"-c {name}={value}" for name, value in settings.items())
-    return make_conninfo(**parts)
-
-
-# Settings of a connection, or that only slow statements down: the DBA sets these on a pooler's server connections.
-_OF_CONNECTIONS = {"idle_session_timeout", "local_preload_libraries", "session_preload_libraries"}
-_OF_CONNECTIONS |= {name for name in SESSION if name.startswith(("enable_", "debug_", "client_", "jit"))}
-
-
-def _in_transaction(session: Mapping[str, str]) -> list[Statement]:
-    """Return the statements that give the settings of a session to one transaction, for use behind a pooler."""
-    local = {name: value.replace("\\ ", " ") for name, value in session.items() if name not in _OF_CONNECTIONS}
-    # A default applies from the next transaction on; this statement sets the current one.
-    isolation = local.pop("default_transaction_isolation").upper()
-    access = "READ ONLY" if local.pop("default_transaction_read_only") == "on" else "READ WRITE"
-    return [
-        Statement(f"SET TRANSACTION ISOLATION LEVEL {isolation}, {access}"),
-        Statement(
-            "SELECT " + ", ".join(f"set_config('{name}', %(value_{n})s, true)" for n, name in enumerate(local)),
-            {f"value_{n}": value for n, value in enumerate(local.values())},
-        ),
-    ]
-
-
-@dataclass(slots=True)
-class _Call:
-    """One call on its way to the database."""
-
-    caller: Caller
-    statements: tuple[Statement, ...]
-    writes_of: frozenset[UUID]
-    repeatable: bool
-    committed: Callable[[UUID], None] | None
-    deadlines: Deadlines
-    signatures: Signatures | None
-    sent: bool = False
-
-    @property
-    def key(self) -> Key:
-        """The caller's key in the queue."""
-        return self.caller.key
-
-    def hint(self) -> None:
-        """Report that there may be new events: after a commit, or when it is unknown whether there was one."""
-        if self.committed:
-            for trader_id in self.writes_of:
-                self.committed(trader_id)
-
-    def identity(self) -> Statement:
-        """Return the first statement of the message, which is sent now."""
-        settings = [_ACT_AS]
-        values = self._signed({"trader_id": self.caller.trader_id, "desk_id": self.caller.desk_id})
-        milliseconds = self.deadlines.send()
-        if milliseconds is not None:
-            settings.append("set_config('statement_timeout', %(timeout)s, true)")
-            values["timeout"] = f"{milliseconds}ms"
-        if self.writes_of or self.caller.reading:
-            settings.append(at_least_on(local=True))
-        return Statement(f"SELECT {', '.join(settings)}", values)
-
-    def signed(self, statement: Statement) -> Statement:
-        """Return the statement, with the signature of the identity if it names a trader."""
-        return Statement(statement.sql, self._signed(statement.values)) if isinstance(statement, ActAs) else statement
-
-    def _signed(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        if self.signatures is None:
-            return {**values, "identity": None}
-        caller = self.caller
-        identity = self.signatures.key.sign(
-            f"blotter_{caller.kind}",
-            values["trader_id"],
-            values["desk_id"],
-            caller.subject or caller.actor,
-            self.deadlines.longest(),
-        )
-        return {**values, "identity": identity}
 
 
 class Database:
-    """Runs statements as one transaction in one round trip.
+    """Runs the statements of a call as one transaction in one round trip, shared with other calls that wait.
 
-    Identity, timeout and statements travel as one simple-protocol message: an implicit transaction, which the server
-    commits at its end and rolls back by itself on any error. The setting that carries the identity ends with it, so a
-    pooled connection keeps nothing of a caller.
-
-    Each call runs in a task that this object owns. Cancelling the caller cancels the call while it waits or reads; a
-    write that was sent runs to its end, because Postgres commits a cancelled COMMIT without its standby.
+    Short calls of a login that wait at one time are sent together (`combining.py`), other calls alone. Cancelling the
+    caller cancels a call that waits, or reads alone; a write that was sent runs to its end, because Postgres commits a
+    cancelled COMMIT without its standby. This object owns the tasks that send.
     """
 
     def __init__(
@@ -225,24 +48,32 @@ class Database:
         limits: Limits | None = None,
         pooler: bool = False,
         signatures: Signatures | None = None,
+        combine: bool = True,
     ) -> None:
         """`conninfo` names server and database, `sizes` gives the maximum of connections of each login.
 
         `measured_as` is the label of the metrics in place of the login's name.
         `pooler` states that the conninfo leads to a pooler in transaction mode, such as PgBouncer. `signatures` sign
-        each identity; None: the database does not ask for it.
+        each identity; None: the database does not ask for it. `combine` False: each call is sent alone.
         """
         self._signatures = signatures
-        self._turns = Turns()
-        self._session = _in_transaction(SESSION) if pooler else []
-        self._calls: dict[asyncio.Task[list[Rows]], _Call] = {}
-        self._pools = {}
+        self._turns = Turns(self._send_waiting)
+        self._session = [statement.encode() for statement in in_each_transaction()] if pooler else []
+        self._alone: dict[asyncio.Task[list[Rows]], Call] = {}
+        self._pools: dict[CallerKind, Pool] = {}
+        self._combiners: dict[CallerKind, Combiner] = {}
         for kind, size in sizes.items():
             login = f"blotter_{kind}"
             named = login_to(conninfo, login, (passwords or {}).get(kind), SESSION, pooler=pooler)
             measured = LoginMetrics(metrics, measured_as or login, size)
-            pool = self._pools[kind] = Pool(named, login, size, limits or Limits(), measured, pooler=pooler)
+            combined = combine and kind in COMBINED
+            lanes = lanes_of(size) if combined else 0
+            pool = Pool(named, login, size, limits or Limits(), measured, lanes=lanes, pooler=pooler)
+            self._pools[kind] = pool
             metrics.before_reading(pool.observe)
+            if combined:
+                last = partial(self._choose_last, kind)
+                self._combiners[kind] = Combiner(pool, self._turns, self._session, self._send_alone, last)
 
     async def open(self) -> None:
         """Connect each login once. Raises DatabaseUnavailable if the database cannot be reached."""
@@ -258,14 +89,18 @@ class Database:
 
         Writes continue in it also without their callers. Takes little longer, also when the database does not answer.
         """
-        if self._calls:
-            await asyncio.wait(self._calls, timeout=grace_seconds)
+        end = time.monotonic() + grace_seconds
+        while (tasks := self._tasks()) and (left := end - time.monotonic()) > 0:
+            await asyncio.wait(tasks, timeout=left)
         await asyncio.gather(*(pool.close() for pool in self._pools.values()))
-        for task, call in self._calls.items():
+        for task, call in self._alone.items():
             if not (call.writes_of and call.sent):
                 task.cancel()  # a second time: the driver may be waiting for the answer to its first cancellation
-        if self._calls:
-            await asyncio.wait(self._calls, timeout=CLOSE_SECONDS)
+        if tasks := self._tasks():
+            await asyncio.wait(tasks, timeout=CLOSE_SECONDS)
+
+    def _tasks(self) -> list[asyncio.Task[object]]:
+        return [*self._alone, *(task for combiner in self._combiners.values() for task in combiner.messages)]
 
     async def run(
         self,
@@ -275,13 +110,17 @@ class Database:
         repeatable: bool = True,
         timeout_seconds: float | None = None,
         committed: Callable[[UUID], None] | None = None,
+        most_rows: int = 1,
     ) -> list[Rows]:
         """Run the statements in one transaction under the caller's login and identity.
 
         `writes_of` names the traders whose counters they lock; `committed` is called for each of them after the
         commit, or when it is unknown whether there was one, also when the caller has gone. When the connection is
         found closed, a `repeatable` call is sent again on another. `timeout_seconds` bounds the call as the caller's
-        deadline does.
+        deadline does. `most_rows` is the number of rows that a statement returns at most.
+
+        The statements of other calls may precede and follow in the transaction: a statement must not change settings,
+        and must not rely on one that the call has not made itself.
 
         Returns the rows of each statement. Raises a BlotterError for any error of the database. Nothing was written
         then, except that with DatabaseUnavailable it is unknown: it also replaces the error of a later attempt of a
@@ -295,105 +134,144 @@ class Database:
         recording = caller.kind is CallerKind.COMPLIANCE and not (reading and reading.recorded)
         if recording:
             statements = (_access(caller), *statements)
-        call = _Call(
-            caller, statements, frozenset(writes_of), repeatable, committed, Deadlines(deadline), self._signatures
+        call = Call(
+            caller,
+            statements,
+            frozenset(writes_of),
+            repeatable,
+            committed,
+            Deadlines(deadline),
+            self._signatures,
+            TRACE.get(),
+            asyncio.get_running_loop().create_future(),
+            weight=len(statements) + most_rows // ROWS_A_STATEMENT,
         )
+        pool = self._pools[caller.kind]
         try:
-            results = await self._in_a_task(call)
+            with pool.queue.admitted(call.key):
+                results = await self._answer(call)
         except DatabaseBusy:
-            self._pools[caller.kind].metrics.busy.inc()
+            pool.metrics.busy.inc()
             raise
         if reading and recording:
             reading.recorded = True
             return results[1:]
         return results
 
-    async def _in_a_task(self, call: _Call) -> list[Rows]:
-        task = asyncio.create_task(self._run(call))
-        self._calls[task] = call
-        task.add_done_callback(self._forget)
+    async def _answer(self, call: Call) -> list[Rows]:
+        combiner = self._combiners.get(call.caller.kind)
+        if combiner and combiner.takes(call):
+            combiner.add(call)
+        else:
+            combiner = None
+            self._send_alone(call)
+        loop, deadlines = asyncio.get_running_loop(), call.deadlines
+        timers = [loop.call_at(deadlines.waits_until, _end_waiting, call)]
+        if deadlines.answers_at is not None:
+            timers.append(loop.call_at(deadlines.answers_at, _end, call))
         try:
-            answers_at = call.deadlines.answers_at
-            await asyncio.wait({task}, timeout=answers_at and max(0.0, answers_at - time.monotonic()))
+            return await call.answer
         finally:
-            if not (call.writes_of and call.sent):
-                task.cancel()
-        if task.done():
-            return task.result()
-        raise DatabaseUnavailable if call.sent else DatabaseBusy
+            for timer in timers:
+                timer.cancel()
+            if combiner and not call.sent:
+                combiner.discard(call)
+            if call.alone and not (call.writes_of and call.sent):
+                call.alone.cancel()
+
+    def _choose_last(self, kind: CallerKind) -> None:
+        """Let the other logins choose first among the traders whose turns become free."""
+        self._combiners[kind] = self._combiners.pop(kind)
+
+    def _send_waiting(self) -> None:
+        """Let all logins send what waits, since turns of traders have become free."""
+        for combiner in list(self._combiners.values()):
+            combiner.send()
+
+    def _send_alone(self, call: Call) -> None:
+        """Send the call in a message of its own, in a task."""
+        task = call.alone = asyncio.create_task(self._run(call))
+        self._alone[task] = call
+        task.add_done_callback(self._forget)
 
     def _forget(self, task: asyncio.Task[list[Rows]]) -> None:
-        del self._calls[task]
-        if not task.cancelled():
-            task.exception()  # the caller may have gone; asyncio would log an exception that is never retrieved
+        call = self._alone.pop(task)
+        if task.cancelled():
+            call.failed(DatabaseUnavailable())
+        elif error := task.exception():
+            call.failed(error)
+        else:
+            call.answered(task.result())
 
-    async def _run(self, call: _Call) -> list[Rows]:
-        pool = self._pools[call.caller.kind]
-        with pool.queue.admitted(call.key):
-            async with self._turns.taken(call.caller.kind, call.writes_of, call.deadlines.waits_until):
-                try:
-                    [[[known, *_]], *results] = await self._send(pool, call)
-                except DatabaseUnavailable:
-                    if call.sent:
-                        call.hint()
-                    raise
+    async def _run(self, call: Call) -> list[Rows]:
+        kind, until = call.caller.kind, call.deadlines.waits_until
+        async with self._turns.taken(kind, call.writes_of, until, first=call.was_combined):
+            try:
+                [[[known, *_]], *results] = await self._send(self._pools[kind], call)
+            except DatabaseUnavailable:
+                if call.sent:
+                    call.hint()
+                raise
         if not known:
             raise UnknownDesk if call.caller.desk_id else UnknownTrader
         call.hint()
         return results
 
-    async def _send(self, pool: Pool, call: _Call) -> list[Rows]:
+    async def _send(self, pool: Pool, call: Call) -> list[Rows]:
         for attempt in range(1 + pool.size):
             try:
-                async with pool.connection(call.key, call.deadlines.waits_until) as connection:
-                    if not attempt:
+                async with pool.connection(pool.queue.turn(call.key), call.deadlines.waits_until) as connection:
+                    if not call.sent:
                         pool.metrics.wait_seconds.observe(time.monotonic() - call.deadlines.begun)
                     try:
                         return await self._exchange(connection, call, pool.metrics)
                     except OperationalError as error:
                         if not call.repeatable or not connection.closed or attempt == pool.size:
                             raise translate(error) from error
+                        call.may_be_done = True
             except Exception as error:
                 translated = translate(error)
                 # An earlier attempt may have committed; the error of a later one does not show that.
-                if attempt and isinstance(translated, BlotterError if call.writes_of else DatabaseBusy):
+                if call.may_be_done and isinstance(translated, BlotterError if call.writes_of else DatabaseBusy):
                     translated = DatabaseUnavailable(MAY_BE_DONE if call.writes_of else None)
                 if translated is error:
                     raise
                 raise translated from error
         raise AssertionError("unreachable")
 
-    async def _exchange(self, connection: Connection, call: _Call, metrics: LoginMetrics) -> list[Rows]:
-        cursor = AsyncClientCursor(connection)
-        parts = await in_portions(
-            lambda statement: cursor.mogrify(*call.signed(statement)), [*self._session, *call.statements]
-        )
+    async def _exchange(self, connection: Connection, call: Call, metrics: LoginMetrics) -> list[Rows]:
+        texts = await rendered(connection, call)
         # Last, because it contains the time that is left.
-        parts.insert(len(self._session), cursor.mogrify(*call.identity()))
-        trace = TRACE.get()
-        span = trace and trace.message(metrics.login)
-        message = ((span.comment if span else "") + ";".join(parts)).encode()
+        identity = AsyncClientCursor(connection).mogrify(*call.identity(call.deadlines.send()))
+        span = call.trace and call.trace.message(metrics.login)
+        message = (span.comment if span else "").encode() + b";".join([*self._session, identity.encode(), *texts])
         with answered_by(connection, call.deadlines.closes_at(writes=bool(call.writes_of))):
             call.sent = True
-            sent = time.monotonic()
+            begun = time.monotonic()
             failed = True
             try:
-                await cursor.execute(message)
+                results = await sent(connection, message)
                 failed = False
             except pg.QueryCanceled as error:
                 raise call.deadlines.error_for_cancelled_statement() from error
             finally:
+                seconds = time.monotonic() - begun
                 metrics.calls_per_message.observe(1)
-                metrics.message_seconds.observe(time.monotonic() - sent)
+                metrics.message_seconds.observe(seconds)
                 if span:
                     span.end(failed=failed)
-            results: list[Rows] = []
-            while True:
-                results.append(await cursor.fetchall() if cursor.description else [])
-                if not cursor.nextset():
-                    return results[len(self._session) :]
-                if len(results) % PORTION == 0:
-                    await asyncio.sleep(0)
+                if call.was_combined and (failed or seconds > SLOW_SECONDS):
+                    self._combiners[call.caller.kind].send_alone(call.key)
+        return results[len(self._session) :]
+
+
+def _end_waiting(call: Call) -> None:
+    if not call.sent:
+        call.failed(DatabaseBusy())
+
+
+def _end(call: Call) -> None:
+    call.failed(DatabaseUnavailable() if call.sent else DatabaseBusy())
 
 
 def _access(caller: Caller) -> Statement:

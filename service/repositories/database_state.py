@@ -7,7 +7,8 @@ from typing import NamedTuple
 from uuid import uuid4
 
 from service.domain.identity import Caller, CallerKind
-from service.repositories.database import Database, Statement
+from service.repositories.database import Database
+from service.repositories.messages import Statement
 
 # The first two are null where sql/harden.sql was not run; every login may read the others.
 _STATE = Statement("""

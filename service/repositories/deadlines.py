@@ -40,17 +40,23 @@ class Deadlines:
         self._limit = LONGEST_STATEMENT
         self._sent = now
 
-    def send(self) -> int | None:
-        """Return the timeout in milliseconds of each statement of a message that is sent now.
+    def send(self, longest: int = round(LONGEST_STATEMENT * 1000)) -> int | None:
+        """Return the timeout in milliseconds of each statement of a message that is sent now, at most `longest`.
 
         None: the timeout of the session applies.
         """
         self._sent = time.monotonic()
-        if self.answers_at is None:
+        if self.answers_at is None and longest / 1000 >= LONGEST_STATEMENT:
+            self._limit = LONGEST_STATEMENT
             return None
-        milliseconds = max(1, round(min(self._runs_until - self._sent, LONGEST_STATEMENT) * 1000))
+        left = min(self._runs_until - self._sent, LONGEST_STATEMENT)
+        milliseconds = max(1, min(round(left * 1000), longest))
         self._limit = milliseconds / 1000
         return milliseconds
+
+    def are_over(self) -> bool:
+        """Return whether no statement should be sent any more."""
+        return time.monotonic() >= self._runs_until
 
     def longest(self) -> float:
         """Return for how many seconds a message that is sent now may run."""

@@ -7,7 +7,8 @@ from typing import NamedTuple
 from uuid import UUID
 
 from service.domain.identity import Caller
-from service.repositories.database import Database, Statement, act_as
+from service.repositories.database import Database
+from service.repositories.messages import Statement, act_as
 from service.repositories.orders import Cancelled
 
 # Exactly the predicate of idx_orders_expiring.

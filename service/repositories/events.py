@@ -14,7 +14,8 @@ from service.domain.filters import EventFilter
 from service.domain.identity import Caller
 from service.domain.orders import ExecutionLog, Order
 from service.repositories.audit import logs_of
-from service.repositories.database import Database, Rows, Statement
+from service.repositories.database import Database
+from service.repositories.messages import Rows, Statement
 from service.repositories.statements import LEDGER_SIZE, columns, filed_under, if_given, of_desk, one_of
 
 POSITIONS_PER_READ = 10_000
@@ -174,7 +175,7 @@ class Events:
         }
         of_several = _SNAPSHOT_OF_DESK if caller.desk_id else _SNAPSHOT_OF_ALL
         statement = of_several if trader_id is None else _SNAPSHOT_OF_TRADER
-        [rows] = await self._database.run(caller, Statement(statement, values))
+        [rows] = await self._database.run(caller, Statement(statement, values), most_rows=limit)
         return list(map(Order._make, rows))
 
 

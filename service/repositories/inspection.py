@@ -11,8 +11,9 @@ from service.domain.errors import LogNotFound, OrderNotFound
 from service.domain.filters import AccessFilter
 from service.domain.identity import Caller
 from service.domain.orders import ExecutionLog
-from service.repositories.database import Database, Statement
+from service.repositories.database import Database
 from service.repositories.events import Event
+from service.repositories.messages import Statement
 from service.repositories.statements import LEDGER_SIZE, columns, if_given, within
 
 _AS_OF = f"""

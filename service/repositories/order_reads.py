@@ -22,7 +22,8 @@ from service.domain.orders import (
     RequestKind,
     RequestOutcome,
 )
-from service.repositories.database import Database, Statement
+from service.repositories.database import Database
+from service.repositories.messages import Statement
 from service.repositories.statements import columns, filed_under, if_given, of_desk, one_of, timer_columns, within
 
 
@@ -138,13 +139,15 @@ class OrderReads:
         before_time, before_id = after or (None, None)
         values = {"trader_id": caller.trader_id, "before_time": before_time, "before_id": before_id, "limit": limit}
         statement = _LIST_OF_DESK if caller.desk_id else _LIST
-        [rows] = await self._database.run(caller, Statement(statement, values | asdict(filter_)))
+        [rows] = await self._database.run(caller, Statement(statement, values | asdict(filter_)), most_rows=limit)
         return list(map(Order._make, rows))
 
     async def page_of_requests(self, caller: Caller, key: OrderKey, before: int | None, limit: int) -> list[Request]:
         """Return at most `limit` requests, newest first, with a sequence below `before`. Raises OrderNotFound."""
         values = {"trader_id": caller.trader_id, **asdict(key), "before": before, "limit": limit}
-        found, rows = await self._database.run(caller, Statement(_FIND, values), Statement(_REQUESTS, values))
+        found, rows = await self._database.run(
+            caller, Statement(_FIND, values), Statement(_REQUESTS, values), most_rows=limit
+        )
         if not found:
             raise OrderNotFound
         return [_request(*row) for row in rows]
@@ -166,11 +169,11 @@ class OrderReads:
             **filed,
         }
         if filter_.key is None:
-            [rows] = await self._database.run(caller, Statement(_LIST_FILLS, values))
+            [rows] = await self._database.run(caller, Statement(_LIST_FILLS, values), most_rows=limit)
         else:
             values |= asdict(filter_.key)
             found, rows = await self._database.run(
-                caller, Statement(_FIND, values), Statement(_LIST_FILLS_OF_ORDER, values)
+                caller, Statement(_FIND, values), Statement(_LIST_FILLS_OF_ORDER, values), most_rows=limit
             )
             if not found:
                 raise OrderNotFound

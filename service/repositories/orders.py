@@ -15,8 +15,9 @@ from service.domain.identity import Caller
 from service.domain.orders import ORDER_COLUMNS, CancelTimer, Order
 from service.domain.portions import in_portions
 from service.domain.writes import Cancel, NewOrder, Replace, Report, content_digest
-from service.repositories.database import Database, Rows, Statement, act_as
+from service.repositories.database import Database
 from service.repositories.errors import error_of
+from service.repositories.messages import Rows, Statement, act_as
 from service.repositories.statements import call, timer_columns
 
 _SUBMIT = call(

@@ -7,7 +7,7 @@ import os
 import socket
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 from psycopg import AsyncClientCursor, AsyncConnection, OperationalError
@@ -16,7 +16,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from service.domain.errors import DatabaseBusy, DatabaseUnavailable
 from service.observability.logins import LoginMetrics
 from service.repositories.errors import translate
-from service.repositories.queueing import FairQueue, Key, Limits
+from service.repositories.queueing import FairQueue, Limits
 
 Row = tuple[Any, ...]
 Connection = AsyncConnection[Row]
@@ -35,12 +35,15 @@ class Pool:
     """The connections of one login, behind a queue in which callers take turns."""
 
     def __init__(
-        self, conninfo: str, login: str, size: int, limits: Limits, metrics: LoginMetrics, *, pooler: bool
+        self, conninfo: str, login: str, size: int, limits: Limits, metrics: LoginMetrics, *, lanes: int, pooler: bool
     ) -> None:
-        """`size` is the maximum of connections; `pooler` states that they lead to a pooler in transaction mode."""
+        """`size` is the maximum of connections, of which the queue leaves `lanes` to messages of several calls.
+
+        `pooler` states that they lead to a pooler in transaction mode.
+        """
         self.size = size
         self.metrics = metrics
-        self.queue = FairQueue(size, limits)
+        self.queue = FairQueue(max(1, size - lanes), limits)
         self._waiting: set[asyncio.Timeout] = set()
         self._lent: set[Connection] = set()
         self._pool = AsyncConnectionPool(
@@ -80,8 +83,8 @@ class Pool:
             shut(connection)
 
     @asynccontextmanager
-    async def connection(self, key: Key, until: float) -> AsyncIterator[Connection]:
-        """Lend a connection at the caller's turn.
+    async def connection(self, turn: AbstractAsyncContextManager[None], until: float) -> AsyncIterator[Connection]:
+        """Lend a connection after `turn` has been entered.
 
         Raises DatabaseBusy at `until` (of `time.monotonic()`), and DatabaseUnavailable as soon as the pool is empty
         and no connection can be made.
@@ -91,7 +94,7 @@ class Pool:
         async with AsyncExitStack() as held:
             try:
                 async with patience:
-                    await held.enter_async_context(self.queue.turn(key))
+                    await held.enter_async_context(turn)
                     connection = await self._pool.getconn(max(0, until - time.monotonic()) + 1)
                     held.push_async_callback(self._pool.putconn, connection)
             except (TimeoutError, PoolTimeout) as error:

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from uuid import uuid4
 
 from service.domain.identity import Caller, CallerKind, Principal
-from service.repositories.database import Database, Statement
+from service.repositories.database import Database
+from service.repositories.messages import Statement
 
 _READ = """
     SELECT subject, kind, trader_id, desk_id, actor, disabled_at IS NOT NULL FROM principals

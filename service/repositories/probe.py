@@ -6,7 +6,8 @@ import time
 from uuid import uuid4
 
 from service.domain.identity import Caller, CallerKind
-from service.repositories.database import Database, Statement
+from service.repositories.database import Database
+from service.repositories.messages import Statement
 
 _WRITE = Statement("SELECT probe_writing()")
 _REVISION = Statement("SELECT version_num FROM alembic_version")

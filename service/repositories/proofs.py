@@ -19,7 +19,8 @@ from service.domain.errors import (
 )
 from service.domain.identity import Caller
 from service.ledger.tiles import Span, consistency_spans, inclusion_spans, needed, root_over, subtrees
-from service.repositories.database import Database, Rows, Statement
+from service.repositories.database import Database
+from service.repositories.messages import Rows, Statement
 from service.repositories.statements import LEDGER_SIZE
 from service.repositories.tiles import TILES, tile_values, tiles_of
 

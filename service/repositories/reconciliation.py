@@ -12,7 +12,8 @@ from service.domain.discrepancies import Discrepancy, DiscrepancyKind, Progress
 from service.domain.errors import UnknownTrader
 from service.domain.identity import Caller
 from service.domain.writes import NewOrder, content_digest
-from service.repositories.database import Database, Statement
+from service.repositories.database import Database
+from service.repositories.messages import Statement
 from service.repositories.reconciliation_checks import (
     CHECKS_OF_ORDERS,
     CHECKS_OF_RANGES,

@@ -6,7 +6,8 @@ import logging
 
 from service.domain.errors import IdentityUnavailable
 from service.domain.identity import Caller, CallerKind
-from service.repositories.database import Database, Statement
+from service.repositories.database import Database
+from service.repositories.messages import Statement
 from service.repositories.signatures import CLOCKS_APART, IdentityKeyRefused, Signatures
 
 _UNSIGNED = Statement("SELECT set_config('app.identity', '', true)")

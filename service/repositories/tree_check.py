@@ -12,7 +12,8 @@ from service.domain.discrepancies import Discrepancy
 from service.domain.identity import Caller
 from service.ledger.edge import Edge, FullTile
 from service.ledger.tiles import TILE_WIDTH
-from service.repositories.database import Database, Statement
+from service.repositories.database import Database
+from service.repositories.messages import Statement
 from service.repositories.statements import LEDGER_SIZE
 
 PORTION = 1000

@@ -1,62 +1,141 @@
-"""The turns of writers: few calls at a time wait for the lock on one trader's counter."""
+"""The turns of writers: two messages of a process should not wait for the lock on the counter of one trader."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from contextlib import asynccontextmanager
 from uuid import UUID
-from weakref import WeakValueDictionary
 
 from service.domain.errors import DatabaseBusy
 from service.domain.identity import CallerKind
 
-WRITERS_A_TRADER = 2
-"""One active and one queued writer per trader; more would hold connections that other callers need."""
 WAIT_WITH_TURNS = 0.2
 """Seconds for which a call that holds the turns of some traders waits for that of another trader."""
 
+LONGEST_TURN = 12.0
+"""Seconds after which others may write for the traders too. A wait for a lock has ended by then (see `lock_timeout` in
+sessions.py): the database has not answered, and may never do."""
+
+_Turn = tuple[UUID, CallerKind | None]
+"""A trader, and the kind of callers that take turns among themselves; None: those of all kinds."""
+
 
 class Turns:
-    """The turns of each trader's writers, taken before a connection is, so that at most one waits for its lock."""
+    """Each trader has one turn. A message takes those of the traders that it writes for before it takes a connection.
 
-    def __init__(self) -> None:
-        self._writers: WeakValueDictionary[tuple[UUID, CallerKind | None], asyncio.Semaphore] = WeakValueDictionary()
+    Otherwise messages would wait for the trader's lock in the database, and hold connections that others need.
+    """
+
+    def __init__(self, released: Callable[[], None]) -> None:
+        """`released` is called when turns have become free."""
+        self._released = released
+        self._taken: set[_Turn] = set()
+        self._waiting: dict[_Turn, deque[asyncio.Future[None]]] = {}
+
+    def is_free(self, trader_id: UUID) -> bool:
+        """Return whether the turn can be taken at once: nobody has it, or waits for it."""
+        return (trader_id, None) not in self._taken
+
+    def take(self, trader_ids: Iterable[UUID]) -> None:
+        """Take turns that are free."""
+        self._taken.update((trader_id, None) for trader_id in trader_ids)
+
+    def release(self, trader_ids: Iterable[UUID]) -> None:
+        """Release turns that `take` has taken."""
+        self._release([(trader_id, None) for trader_id in trader_ids])
 
     @asynccontextmanager
-    async def taken(self, kind: CallerKind, trader_ids: Collection[UUID], until: float | None) -> AsyncIterator[None]:
-        """Wait for a turn of each trader, at most until that time of the loop. Raises DatabaseBusy.
+    async def taken(
+        self, kind: CallerKind, trader_ids: Collection[UUID], until: float | None, *, first: bool = False
+    ) -> AsyncIterator[None]:
+        """Wait for the turn of each trader, at most until that time of the loop; hold it for LONGEST_TURN.
 
-        A trader's own calls wait among themselves first: a gateway's report waits behind at most two of them.
+        Raises DatabaseBusy. A trader's own calls wait among themselves first: a gateway's report waits behind at most
+        two of them. `first`: a call that has had the turn, and needs it again, waits before the others.
         """
-        async with AsyncExitStack() as turns, AsyncExitStack() as own:
+        held: list[_Turn] = []
+        try:
             try:
                 async with asyncio.timeout_at(until):
                     if kind is CallerKind.TRADER:
-                        for trader_id in trader_ids:
-                            await own.enter_async_context(self._turn(trader_id, CallerKind.TRADER))
-                    order = sorted(trader_ids)
-                    while (awaited := await self._enter(turns, order)) is not None:
-                        await turns.aclose()
-                        order = [awaited, *(trader_id for trader_id in order if trader_id != awaited)]
+                        for trader_id in sorted(trader_ids):
+                            await self._wait((trader_id, kind), held)
+                    await self._all(sorted(trader_ids), held, first=first)
             except TimeoutError as error:
                 raise DatabaseBusy from error
-            yield
+            end = asyncio.get_running_loop().call_later(LONGEST_TURN, self._release_all, held)
+            try:
+                yield
+            finally:
+                end.cancel()
+        finally:
+            self._release_all(held)
 
-    async def _enter(self, turns: AsyncExitStack, trader_ids: list[UUID]) -> UUID | None:
-        """Take the traders' turns in this order. Returns the first one that does not become free soon.
+    def _release_all(self, held: list[_Turn]) -> None:
+        turns = list(held)
+        held.clear()
+        self._release(turns)
+
+    async def _all(self, order: list[UUID], held: list[_Turn], *, first: bool) -> None:
+        """Take the traders' turns.
 
         A call that holds turns of other traders blocks these while it waits: it should release them, and wait for the
         missing one before it takes the others.
         """
+        own = len(held)
+        while (awaited := await self._in_order(order, held, first=first)) is not None:
+            self._release(held[own:])
+            del held[own:]
+            order = [awaited, *(trader_id for trader_id in order if trader_id != awaited)]
+
+    async def _in_order(self, trader_ids: list[UUID], held: list[_Turn], *, first: bool) -> UUID | None:
+        """Take the turns in this order. Return the first trader whose turn does not become free soon."""
         for index, trader_id in enumerate(trader_ids):
             try:
                 async with asyncio.timeout(WAIT_WITH_TURNS if index else None):
-                    await turns.enter_async_context(self._turn(trader_id))
+                    await self._wait((trader_id, None), held, first=first)
             except TimeoutError:
                 return trader_id
         return None
 
-    def _turn(self, trader_id: UUID, kind: CallerKind | None = None) -> asyncio.Semaphore:
-        """Return the turns of a trader's writers: of one kind of caller, or (None) of all."""
-        return self._writers.setdefault((trader_id, kind), asyncio.Semaphore(WRITERS_A_TRADER))
+    async def _wait(self, turn: _Turn, held: list[_Turn], *, first: bool = False) -> None:
+        if turn in self._taken:
+            granted = asyncio.get_running_loop().create_future()
+            waiting = self._waiting.setdefault(turn, deque())
+            waiting.appendleft(granted) if first else waiting.append(granted)
+            try:
+                await granted
+            except asyncio.CancelledError:
+                if granted.cancelled():
+                    self._leave(turn, granted)
+                else:  # the turn came at the moment of the cancellation
+                    self._release([turn])
+                raise
+        self._taken.add(turn)
+        held.append(turn)
+
+    def _leave(self, turn: _Turn, granted: asyncio.Future[None]) -> None:
+        waiting = self._waiting.get(turn)
+        if waiting and granted in waiting:
+            waiting.remove(granted)
+            if not waiting:
+                del self._waiting[turn]
+
+    def _release(self, turns: Iterable[_Turn]) -> None:
+        """Hand each turn to the call that has waited for it longest, if any."""
+        freed = False
+        for turn in turns:
+            while waiting := self._waiting.get(turn):
+                granted = waiting.popleft()
+                if not waiting:
+                    del self._waiting[turn]
+                if not granted.cancelled():
+                    granted.set_result(None)
+                    break
+            else:
+                self._taken.discard(turn)
+                freed = True
+        if freed:
+            self._released()

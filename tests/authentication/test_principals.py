@@ -13,7 +13,7 @@ from grpc import aio
 
 from blotter.audit.v1 import audit_service_pb2
 from blotter.orders.v1 import order_service_pb2, watch_pb2
-from service.repositories.database import Statement
+from service.repositories.messages import Statement
 from tests.authentication.certificates import Authority, Leaf, trusting
 from tests.authentication.forged import claims
 from tests.authentication.issuer import ISSUER, Issuer, bearer

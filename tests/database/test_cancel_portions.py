@@ -9,7 +9,7 @@ import pytest
 from google.rpc import error_details_pb2
 
 from blotter.orders.v1 import order_service_pb2 as pb
-from service.repositories.database import SESSION
+from service.repositories.sessions import SESSION
 from tests.conftest import ALICE, Database
 from tests.rpc.errors import details_of, info_of, refused
 from tests.serving import as_trader, order_request, serving

@@ -9,7 +9,7 @@ from google.rpc import error_details_pb2
 
 from blotter.orders.v1 import execution_report_pb2 as reports_pb
 from blotter.orders.v1 import order_service_pb2 as pb
-from service.repositories.database import SESSION
+from service.repositories.sessions import SESSION
 from tests.conftest import ALICE, BOB, Database
 from tests.rpc.errors import details_of, reason_of, refused
 from tests.rpc.test_outages import locked, someone_waits, until
@@ -50,7 +50,7 @@ async def test_a_caller_with_too_many_calls_is_refused_at_once_and_another_is_se
         await blotter.submit()
         async with locked(database) as looking:
             waiting = [asyncio.create_task(blotter.submit()) for _ in range(3)]
-            await until(lambda: someone_waits(looking, "trader", 2))
+            await until(lambda: someone_waits(looking, "trader"))
             error = await refused(blotter.submit())
             assert (error.code(), reason_of(error)) == (grpc.StatusCode.UNAVAILABLE, "DATABASE_BUSY")
             assert details_of(error, error_details_pb2.RetryInfo)
@@ -70,7 +70,7 @@ async def test_batches_that_wait_for_one_trader_do_not_keep_another_waiting(
         assert reports[0].trader_id < reports[1].trader_id
         async with locked(database, BOB) as looking:
             submits = [asyncio.create_task(blotter.submit(BOB)) for _ in range(2)]
-            await until(lambda: someone_waits(looking, "trader", 2))
+            await until(lambda: someone_waits(looking, "trader"))
             batch = reports_pb.BatchReportExecutionsRequest(reports=reports)
             batches = [
                 asyncio.ensure_future(blotter.orders.BatchReportExecutions(batch, metadata=EXECUTION)) for _ in range(2)
@@ -90,7 +90,7 @@ async def test_a_report_does_not_wait_behind_all_calls_of_its_trader(database: D
         order = await blotter.submit(BOB)
         async with locked(database, BOB) as looking:
             submits = [asyncio.create_task(blotter.submit(BOB)) for _ in range(40)]
-            await until(lambda: someone_waits(looking, "trader", 2))
+            await until(lambda: someone_waits(looking, "trader"))
             report = asyncio.create_task(blotter.fill(order, 1))
             await asyncio.sleep(0.1)  # so that it queues behind the waiting calls
         async with asyncio.timeout(60):

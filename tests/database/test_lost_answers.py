@@ -16,9 +16,9 @@ from service.domain.errors import DatabaseUnavailable
 from service.domain.identity import Caller, CallerKind
 from service.domain.writes import NewOrder
 from service.observability.metrics import Metrics
-from service.repositories.database import SESSION
 from service.repositories.database import Database as Pools
 from service.repositories.orders import Orders
+from service.repositories.sessions import SESSION
 from tests.conftest import ALICE, Database
 from tests.proxy import ProxiedDatabase, proxied
 from tests.rpc.errors import details_of, reason_of, refused

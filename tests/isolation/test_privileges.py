@@ -9,7 +9,6 @@ from contextlib import suppress
 import psycopg
 import pytest
 
-from service.repositories.database import SESSION, login_to
 from service.repositories.privileges import (
     LOGINS,
     UNPINNABLE,
@@ -17,6 +16,7 @@ from service.repositories.privileges import (
     check_privileges,
     check_settings,
 )
+from service.repositories.sessions import SESSION, login_to
 from tests.conftest import ALICE, Database
 from tests.isolation.desk import WRITER, Connection, call, one
 from tests.paths import ROOT

@@ -36,7 +36,7 @@ from service.ledger import bundles as bundle
 from service.observability.metrics import Metrics
 from service.repositories.append import LedgerWriter
 from service.repositories.database import Database as Pools
-from service.repositories.database import Rows, Statement
+from service.repositories.messages import Rows, Statement
 from service.repositories.orders import Orders, or_raise
 from service.repositories.proofs import Ledger
 from service.repositories.reconciliation import Reconciliation

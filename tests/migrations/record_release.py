@@ -36,10 +36,10 @@ from service.embedded import Cluster
 from service.observability.metrics import Metrics
 from service.repositories import privileges, traders
 from service.repositories.append import LedgerWriter
-from service.repositories.database import SESSION, login_to
 from service.repositories.database import Database as ServiceDatabase
 from service.repositories.due import DueCancels
 from service.repositories.probe import Probe
+from service.repositories.sessions import SESSION, login_to
 from service.sequencing import KeyFolder
 from service.sequencing.checkpoints import Checkpoints
 from tests.conftest import UNSAFE_BUT_FAST, Database, created

@@ -14,7 +14,6 @@ from blotter.audit.v1 import audit_service_pb2 as audit_pb
 from blotter.orders.v1 import execution_report_pb2 as reports_pb
 from blotter.orders.v1 import order_pb2, terms_pb2
 from blotter.orders.v1 import order_service_pb2 as pb
-from service.repositories.turns import WRITERS_A_TRADER
 from tests.conftest import ALICE, BOB, Database
 from tests.rpc.errors import fields_of, reason_of, refused
 from tests.rpc.expiring import cancelled, expiring
@@ -343,7 +342,7 @@ async def test_fifty_cancels_while_the_order_is_locked_are_one_event(database: D
             request = pb.CancelAllOrdersRequest()
         async with locked(database) as looking:
             calls = [asyncio.create_task(ask(server, name, request)) for server in (one, other) for _ in range(25)]
-            await until(lambda: someone_waits(looking, "trader", 2 * WRITERS_A_TRADER))
+            await until(lambda: someone_waits(looking, "trader", 2))
         answers = await asyncio.gather(*calls)
         if name == "CancelOrder":
             assert sorted(answer.replayed for answer in answers) == [False] + [True] * 49

@@ -121,7 +121,7 @@ async def test_a_locked_trader_delays_no_other(blotter: Blotter) -> None:
     await blotter.submit()
     async with locked(blotter.database) as looking:
         waiting = [asyncio.create_task(blotter.submit()) for _ in range(3)]
-        await until(lambda: someone_waits(looking, "trader", 2))
+        await until(lambda: someone_waits(looking, "trader"))
         assert (await blotter.submit(BOB)).last_sequence == 1
     assert sorted(order.last_sequence for order in await asyncio.gather(*waiting)) == [2, 3, 4]
 
@@ -131,6 +131,8 @@ async def test_an_exhausted_pool_is_reported(
     database: Database, monkeypatch: pytest.MonkeyPatch, deadline: float | None
 ) -> None:
     monkeypatch.setattr("service.repositories.deadlines.LONGEST_WAIT", 0.2)
+    monkeypatch.setattr("service.repositories.combining.LOCK_MS", 60_000)
+    monkeypatch.setattr("service.repositories.combining.STATEMENT_MS", 60_000)
     async with serving(database, trader_pool_size=1) as blotter:
         await blotter.submit()
         async with locked(database) as looking:

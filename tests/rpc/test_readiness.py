@@ -18,9 +18,9 @@ from service.authentication import issuer_keys
 from service.domain.errors import DatabaseUnavailable
 from service.domain.identity import CallerKind
 from service.observability.metrics import Metrics
-from service.repositories.database import SESSION
 from service.repositories.database import Database as Pools
 from service.repositories.probe import Probe
+from service.repositories.sessions import SESSION
 from service.server import SERVICES
 from service.servicers.health import LIVENESS, READINESS, STARTUP
 from tests.authentication.forged import claims

@@ -1,0 +1,307 @@
+"""Sends the short calls of one login that wait at one time as one message: one round trip, one transaction, one commit.
+
+No call waits for others to come: while a lane is free, a call is sent at once, alone.
+
+A message of several calls has limits so short that none of its calls can hold up the others for long. When a call
+exceeds them or fails, the transaction is gone, and each call of the message is sent alone, with its own limits: a call
+costs its neighbours time, never their result. The calls of its caller are then sent alone for some seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+from uuid import UUID
+
+from psycopg import AsyncClientCursor, OperationalError
+from psycopg import errors as pg
+
+from service.domain.errors import (
+    DatabaseBusy,
+    DatabaseUnavailable,
+    DeadlineExceeded,
+    StatementTimeout,
+    UnknownDesk,
+    UnknownTrader,
+)
+from service.domain.identity import CallerKind
+from service.repositories.errors import translate
+from service.repositories.messages import Call, Rows, rendered, sent
+from service.repositories.pools import Connection, Pool, answered_by
+from service.repositories.queueing import Key
+from service.repositories.turns import Turns
+from service.repositories.waiting import WaitingCalls
+
+COMBINED = {CallerKind.TRADER, CallerKind.EXECUTION}
+"""The logins whose calls are combined. Those of desks and compliance are few, and read much."""
+
+LANES = 2
+"""Messages under way at one time. While the answers of one are read, the database works on the other."""
+
+MOST_WEIGHT = 64
+"""The weight of the calls of one message: see `Call.weight`."""
+
+MOST_BYTES = 1024 * 1024
+"""Bytes of one message, but for one call that is larger by itself."""
+
+HEAVIEST = 16
+"""The weight of a call that is combined; a heavier one has a message of its own."""
+
+LOCK_MS = 200
+"""How long a statement of a message waits for a lock."""
+
+STATEMENT_MS = 500
+"""How long a statement of a message runs."""
+
+ANSWER_SECONDS = 2.0
+"""How long a message without an answer keeps its lane, and the turns of its traders."""
+
+SLOW_SECONDS = 0.1
+"""A call that takes longer in the database is slow: its caller's next ones are sent alone."""
+
+ALONE_SECONDS = 5.0
+"""For how long the calls of a caller are sent alone."""
+
+MOST_ALONE = 10_000
+"""The number of callers whose calls are sent alone. Beyond it the first one is combined again."""
+
+
+_NOBODY = UUID(int=0)
+
+
+class Combiner:
+    """The lanes of one login."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        turns: Turns,
+        session: list[bytes],
+        alone: Callable[[Call], None],
+        choose_last: Callable[[], None],
+    ) -> None:
+        """`session` precedes the statements of each message. `alone` sends a call in a message of its own.
+
+        `choose_last` is called before turns are released: the other logins should choose first.
+        """
+        self._pool = pool
+        self._turns = turns
+        self._session = session
+        self._alone = alone
+        self._choose_last = choose_last
+        self._free_lanes = lanes_of(pool.size)
+        self._waiting = WaitingCalls()
+        self._alone_until: OrderedDict[Key, float] = OrderedDict()
+        self.messages: set[asyncio.Task[None]] = set()
+        """The messages under way."""
+
+    def takes(self, call: Call) -> bool:
+        """Return whether to combine the call: it is short, repeatable, and locks one counter at most."""
+        if not call.repeatable or call.weight > HEAVIEST or len(call.writes_of) > 1:
+            return False
+        until = self._alone_until.get(call.key)
+        return until is None or until < time.monotonic()
+
+    def add(self, call: Call) -> None:
+        """Send the call as soon as a lane is free."""
+        call.was_combined = True
+        self._waiting.add(call)
+        self.send()
+
+    def discard(self, call: Call) -> None:
+        """Remove a call that still waits."""
+        self._waiting.discard(call)
+
+    def send(self) -> None:
+        """Send what waits, as far as lanes and turns are free."""
+        while self._free_lanes and len(self.messages) < self._pool.size:
+            calls = self._waiting.take(MOST_WEIGHT, self._turns.is_free)
+            if not calls:
+                return
+            # The counters are locked in the order of the traders, as by all messages: two of them do not deadlock.
+            calls.sort(key=_by_trader)
+            traders = {trader_id for call in calls for trader_id in call.writes_of}
+            self._turns.take(traders)
+            self._free_lanes -= 1
+            task = asyncio.create_task(self._deliver(calls, [traders]))
+            self.messages.add(task)
+            task.add_done_callback(self._forget)
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        self.messages.discard(task)
+        self.send()
+
+    def send_alone(self, key: Key) -> None:
+        """Send the calls of a caller alone for a while: one of them has failed, or was slow."""
+        self._alone_until[key] = time.monotonic() + ALONE_SECONDS
+        self._alone_until.move_to_end(key)
+        while len(self._alone_until) > MOST_ALONE or next(iter(self._alone_until.values())) < time.monotonic():
+            self._alone_until.popitem(last=False)
+
+    async def _deliver(self, calls: list[Call], held: list[set[UUID]]) -> None:
+        # Behind a connection that has gone silently others would wait for as long as it takes to notice that.
+        end = asyncio.get_running_loop().call_later(ANSWER_SECONDS, self._free, held)
+        try:
+            await self._send_on_connection(calls)
+            await asyncio.sleep(0)  # calls that are sent alone now wait for their turns, which are released then
+        except Exception as error:  # noqa: BLE001  # each call gets it
+            for call in calls:
+                call.failed(_copy_of(translate(error)))
+        finally:
+            end.cancel()
+            self._free(held)
+
+    def _free(self, held: list[set[UUID]]) -> None:
+        """Free the lane of a message and release the turns of its traders, once."""
+        if held:
+            self._free_lanes += 1
+            self._choose_last()
+            self._turns.release(held.pop())
+            self.send()
+
+    async def _send_on_connection(self, calls: list[Call]) -> None:
+        until = max(call.deadlines.waits_until for call in calls)
+        async with self._pool.connection(nullcontext(), until) as connection:
+            waiting = [found for call in calls if (found := await _rendered(connection, call))]
+            while waiting:
+                if connection.closed:
+                    self._each_alone(call for call, _ in waiting)
+                    return
+                await self._exchange(connection, _fitting(waiting))
+
+    async def _exchange(self, connection: Connection, parts: list[tuple[Call, list[bytes]]]) -> None:
+        calls = [call for call, _ in parts]
+        message = self._message(connection, parts)
+        metrics = self._pool.metrics
+        spans = [call.trace.message(metrics.login) for call in calls if call.trace]
+        if spans:
+            message = spans[0].comment.encode() + message
+        begun = time.monotonic()
+        for call in calls:
+            metrics.wait_seconds.observe(begun - call.deadlines.begun)
+            call.sent = True
+        failed = True
+        try:
+            with answered_by(connection, max(call.deadlines.closes_at(writes=bool(call.writes_of)) for call in calls)):
+                results = await sent(connection, message)
+            failed = False
+        except Exception as error:  # noqa: BLE001  # each call gets it
+            self._failed(connection, calls, error)
+        else:
+            self._answer(calls, results[len(self._session) :])
+        finally:
+            metrics.calls_per_message.observe(len(calls))
+            metrics.message_seconds.observe(time.monotonic() - begun)
+            for span in spans:
+                span.end(failed=failed)
+
+    def _message(self, connection: Connection, parts: list[tuple[Call, list[bytes]]]) -> bytes:
+        """Return the text of a message: for each call its identity, with a timeout, and its statements."""
+        cursor = AsyncClientCursor(connection)
+        texts = list(self._session)
+        settings: tuple[str, ...] = (f"set_config('lock_timeout', '{LOCK_MS}ms', true)",)
+        timeout: int | None = None
+        for call, statements in parts:
+            own = call.deadlines.send(STATEMENT_MS)
+            identity = call.identity(None if own == timeout else own, settings)
+            timeout, settings = own, ()
+            texts += (cursor.mogrify(*identity).encode(), *statements)
+        if len(parts) > 1:
+            texts.append(b"SELECT clock_timestamp()")
+        return b";".join(texts)
+
+    def _answer(self, calls: list[Call], results: list[Rows]) -> None:
+        """Give each call its rows, and hint at each trader's events once."""
+        hints = {}
+        slow: Call | None = None
+        before = None
+        position = 0
+        for call in calls:
+            [[known, begun, *_]], *rows = results[position : position + 1 + len(call.statements)]
+            position += 1 + len(call.statements)
+            if before and (begun - before).total_seconds() > SLOW_SECONDS and slow:
+                self.send_alone(slow.key)
+            slow, before = call, begun
+            if not known:
+                call.failed(UnknownDesk() if call.caller.desk_id else UnknownTrader())
+                continue
+            if call.writes_of:
+                hints[call.writes_of, call.committed] = call
+            call.answered(rows)
+        if position < len(results) and slow and before:
+            [[ended]] = results[position]
+            if (ended - before).total_seconds() > SLOW_SECONDS:
+                self.send_alone(slow.key)
+        for call in hints.values():
+            call.hint()
+
+    def _failed(self, connection: Connection, calls: list[Call], error: Exception) -> None:
+        """Send each call alone after an error of their message."""
+        if isinstance(error, DatabaseUnavailable):  # it has not answered for long
+            for call in calls:
+                call.hint()
+                call.failed(DatabaseUnavailable())
+            return
+        if isinstance(error, OperationalError) and connection.closed:
+            for call in calls:
+                call.may_be_done = True
+        elif len(calls) == 1 and (found := _final(calls[0], error)):
+            self.send_alone(calls[0].key)
+            calls[0].failed(found)
+            return
+        self._each_alone(calls)
+
+    def _each_alone(self, calls: Iterable[Call]) -> None:
+        for call in calls:
+            if call.answer.done():  # the caller has gone
+                if call.may_be_done:
+                    call.hint()
+            elif call.sent and not call.may_be_done and call.deadlines.are_over():
+                call.failed(DeadlineExceeded())
+            else:
+                self._alone(call)
+
+
+def _final(call: Call, error: Exception) -> Exception | None:
+    """Return the error of a call that was the only one of its message; None: it has exceeded the limits of messages."""
+    if isinstance(error, pg.QueryCanceled):
+        error = call.deadlines.error_for_cancelled_statement()
+    return None if isinstance(error, pg.LockNotAvailable | DeadlineExceeded | StatementTimeout) else translate(error)
+
+
+async def _rendered(connection: Connection, call: Call) -> tuple[Call, list[bytes]] | None:
+    """Return the call and its statements. A call that cannot be written as SQL gets its error, and None is returned."""
+    try:
+        return call, await rendered(connection, call)
+    except Exception as error:  # noqa: BLE001  # the call gets it
+        call.failed(translate(error))
+        return None
+
+
+def _fitting(waiting: list[tuple[Call, list[bytes]]]) -> list[tuple[Call, list[bytes]]]:
+    """Remove and return the first calls, as many as fit in one message, and one at least."""
+    size = count = 0
+    for _, texts in waiting:
+        size += sum(map(len, texts))
+        if count and size > MOST_BYTES:
+            break
+        count += 1
+    fitting, waiting[:] = waiting[:count], waiting[count:]
+    return fitting
+
+
+def _copy_of(error: Exception) -> Exception:
+    """Return an error for one call of several: an error takes further fields on its way to the client."""
+    return type(error)(str(error)) if isinstance(error, DatabaseBusy | DatabaseUnavailable) else error
+
+
+def lanes_of(size: int) -> int:
+    """Return the number of lanes of a pool with `size` connections; at least one is left for calls that are alone."""
+    return max(1, min(LANES, size - 1))
+
+
+def _by_trader(call: Call) -> int:
+    return next(iter(call.writes_of), _NOBODY).int
