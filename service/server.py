@@ -26,6 +26,7 @@ from service.domain.identity import CallerKind
 from service.expiry import Expiry
 from service.identification import Identification, identification
 from service.interceptors.admission import Admission
+from service.interceptors.around import Check, Checks, Interceptor
 from service.interceptors.backpressure import Backpressure
 from service.interceptors.errors import Errors
 from service.interceptors.identity import Identity
@@ -137,17 +138,21 @@ async def running(
         ignore_disconnects()
         server = aio.server(
             interceptors=[
-                Telemetry(metrics, traces, settings.log_calls, settings.log_slow_ms / 1000),
-                Errors(),
-                admission,
-                Requests(),
-                Identity(callers.authentication, metrics, certificates=callers.certificates),
-                *_rate(settings, metrics),
-                Parsed(),
-                Permissions(),
-                OpenStreams(settings.max_streams_per_caller, settings.max_exports_per_caller),
-                StreamStarts(settings.log_calls),
-                backpressure,
+                Interceptor(
+                    Telemetry(metrics, traces, settings.log_calls, settings.log_slow_ms / 1000),
+                    Errors(),
+                    Checks(admission),
+                    Requests(),
+                    Checks(
+                        Identity(callers.authentication, metrics, certificates=callers.certificates),
+                        *_rate(settings, metrics),
+                        Parsed(),
+                        Permissions(),
+                    ),
+                    OpenStreams(settings.max_streams_per_caller, settings.max_exports_per_caller),
+                    Checks(StreamStarts(settings.log_calls)),
+                    backpressure,
+                )
             ],
             options=options(settings, shared=others is not None),
         )
@@ -219,7 +224,7 @@ def _databases(
     return of_callers, own
 
 
-def _rate(settings: Settings, metrics: Metrics) -> list[aio.ServerInterceptor]:
+def _rate(settings: Settings, metrics: Metrics) -> list[Check]:
     """Return the limit of each caller's calls, where the settings have one."""
     rate = settings.calls_per_second
     return [CallRate(Buckets(rate, settings.calls_burst or math.ceil(rate)), metrics)] if rate else []

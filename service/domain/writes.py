@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass, fields
 from datetime import date, datetime
 from decimal import Decimal
+from json.encoder import encode_basestring_ascii as _quoted
 from uuid import UUID
 
 from blotter_client.decimals import format_decimal
@@ -96,17 +97,21 @@ def content_digest(value: NewOrder | Cancel | Replace | Report) -> bytes:
     It covers the fields that are set, by name, so that adding a field does not change earlier digests. Of a request it
     does not cover how the order is named, which the database compares once it has found the order.
     """
-    content = {field.name: getattr(value, field.name) for field in fields(value)}
-    items = {name: _canonical(item) for name, item in content.items() if _is_content(item)}
-    text = json.dumps(items, sort_keys=True)
-    return hashlib.sha256(text.encode()).digest()
+    # The text is that of json.dumps(items, sort_keys=True), which takes three times as long.
+    items = (
+        f'"{name}": {_quoted(_canonical(item))}'
+        for name in _SORTED_NAMES[type(value)]
+        if (item := getattr(value, name)) is not None and item is not False and not isinstance(item, OrderKey)
+    )
+    return hashlib.sha256(f"{{{', '.join(items)}}}".encode()).digest()
 
 
-def _is_content(item: object) -> bool:
-    return item is not None and item is not False and not isinstance(item, OrderKey)
+_SORTED_NAMES = {kind: sorted(field.name for field in fields(kind)) for kind in (NewOrder, Cancel, Replace, Report)}
 
 
 def _canonical(item: object) -> str:
+    if isinstance(item, str):
+        return str(item)
     if isinstance(item, Decimal):
         return format_decimal(item)
     if isinstance(item, datetime | date):

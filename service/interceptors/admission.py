@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 from service.domain.errors import Draining
-from service.interceptors.around import OUR_SERVICES, Around, Context, Handler
+from service.interceptors.around import OUR_SERVICES, Check, Context, Handler
 
 QUIET_SECONDS = 0.05
 
 
-class Admission(Around):
+class Admission(Check):
     """Refuses each new call of Blotter's own services with Draining once the server drains.
 
     The refusals are delayed until `release`: a client that is refused before its connection is closed to new calls
@@ -48,11 +46,9 @@ class Admission(Around):
         """Send the delayed refusals; refuse later calls at once."""
         self._released.set()
 
-    @asynccontextmanager
-    async def around(self, method: str, request: Any, context: Context) -> AsyncIterator[None]:
+    async def check(self, method: str, request: Any, context: Context) -> None:
         """Let the call pass, or raise Draining."""
         if self._draining:
             self._last_call = asyncio.get_running_loop().time()
             await self._released.wait()
             raise Draining("The server is stopping and did not execute the call; retry it on a new connection.")
-        yield

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import grpc
@@ -57,27 +57,69 @@ def cancelled_if_disconnected() -> Iterator[None]:
         raise asyncio.CancelledError from error
 
 
-class Around(aio.ServerInterceptor):
-    """Wraps each call, unary or streaming, in an asynchronous context manager."""
-
-    def around(self, method: str, request: Any, context: Context) -> AbstractAsyncContextManager[None]:
-        """Return the context manager to enter before the call and to exit after it."""
-        raise NotImplementedError
+class Wrapper:
+    """Wraps the handlers of methods."""
 
     def applies(self, method: str, handler: Handler) -> bool:
-        """Return whether to wrap the calls of a method; by default True."""
+        """Return whether to wrap the handler of a method; by default True."""
         return True
 
-    async def intercept_service(self, continuation: Any, handler_call_details: grpc.HandlerCallDetails) -> Any:
-        """Wrap the handler of one call."""
-        handler = await continuation(handler_call_details)
-        method = handler_call_details.method
-        if handler is None or not self.applies(method, handler):
+    def wrapped(self, method: str, handler: Handler) -> Handler:
+        """Return a handler that calls the given one."""
+        raise NotImplementedError
+
+
+class Check:
+    """Lets a call pass or refuses it, before its servicer is called."""
+
+    def applies(self, method: str, handler: Handler) -> bool:
+        """Return whether to check the calls of a method; by default True."""
+        return True
+
+    async def check(self, method: str, request: Any, context: Context) -> None:
+        """Return, or raise a BlotterError. What it sets in context variables lasts for the call."""
+        raise NotImplementedError
+
+
+class Checks(Wrapper):
+    """Makes several checks, one after another."""
+
+    def __init__(self, *checks: Check) -> None:
+        self._checks = checks
+
+    def wrapped(self, method: str, handler: Handler) -> Handler:
+        """Return a handler that calls the given one when each check has passed."""
+        checks = [check.check for check in self._checks if check.applies(method, handler)]
+        if not checks:
             return handler
         inner = behaviour_of(handler)
 
         async def behaviour(request: Any, context: Context) -> Any:
-            async with self.around(method, request, context):
-                return await inner(request, context)
+            for check in checks:
+                await check(method, request, context)
+            return await inner(request, context)
 
         return rebuilt(handler, behaviour)
+
+
+class Interceptor(aio.ServerInterceptor):
+    """The one interceptor of the server. Wraps the handler of each method once, at its first call."""
+
+    def __init__(self, *wrappers: Wrapper) -> None:
+        """The first wrapper is the outermost."""
+        self._wrappers = wrappers
+        self._handlers: dict[str, Handler] = {}
+
+    async def intercept_service(self, continuation: Any, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        """Return the handler of a call; None for an unknown method."""
+        method = handler_call_details.method
+        handler = self._handlers.get(method)
+        if handler is None:
+            handler = await continuation(handler_call_details)
+            if handler is None:
+                return None
+            for wrapper in reversed(self._wrappers):
+                if wrapper.applies(method, handler):
+                    handler = wrapper.wrapped(method, handler)
+            self._handlers[method] = handler
+        return handler

@@ -9,13 +9,10 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
-import grpc
-from grpc import aio
-
 from service.authentication.verified import expiry_of
 from service.domain.errors import BlotterError, Draining, SlowConsumer
 from service.domain.identity import CALLER, Caller
-from service.interceptors.around import Context, Handler, behaviour_of, cancelled_if_disconnected, rebuilt
+from service.interceptors.around import Context, Handler, Wrapper, behaviour_of, cancelled_if_disconnected, rebuilt
 from service.interceptors.limits import EXPORTS
 from service.observability.metrics import Metrics
 from service.streams.messages import Encoded
@@ -55,7 +52,7 @@ class _Stream:
                 expiry.cancel()
 
 
-class Backpressure(aio.ServerInterceptor):
+class Backpressure(Wrapper):
     """Sends the messages that a servicer yields. Ends the stream when the client reads none for `patience` seconds.
 
     An error that ends the stream carries the `resume_token` of the last message that was sent, for a client that lost
@@ -84,14 +81,15 @@ class Backpressure(aio.ServerInterceptor):
         """Return the verified subjects of the callers of open streams."""
         return {stream.caller.subject for stream in self._streams if stream.caller and stream.caller.subject}
 
-    async def intercept_service(self, continuation: Any, handler_call_details: grpc.HandlerCallDetails) -> Any:
-        """Wrap the handler of one streaming call."""
-        handler = await continuation(handler_call_details)
-        if handler is None or not handler.response_streaming:
-            return handler
+    def applies(self, method: str, handler: Handler) -> bool:
+        """Return whether the method streams."""
+        return handler.response_streaming
+
+    def wrapped(self, method: str, handler: Handler) -> Handler:
+        """Return a handler that sends the messages of one stream."""
         servicer = behaviour_of(handler)
-        lasting = handler_call_details.method in EXPORTS
-        streams_open = self._metrics.streams_open.labels(handler_call_details.method.removeprefix("/"))
+        lasting = method in EXPORTS
+        streams_open = self._metrics.streams_open.labels(method.removeprefix("/"))
 
         async def behaviour(request: Any, context: Context) -> None:
             streams_open.inc()

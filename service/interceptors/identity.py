@@ -9,8 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, cast
 from uuid import UUID
@@ -25,7 +24,7 @@ from service.domain.errors import BlotterError, FieldViolation, IdentityMalforme
 from service.domain.identity import CALLER, UUID_TEXT, Caller, CallerKind, ClientCertificate, Reading
 from service.domain.permissions import needs_identity
 from service.domain.text import ACTOR, KEY, RESERVED_ACTORS, is_reserved
-from service.interceptors.around import Around, Context, Handler
+from service.interceptors.around import Check, Context, Handler
 from service.interceptors.telemetry import REQUEST_ID
 from service.observability.metrics import Metrics
 
@@ -38,7 +37,7 @@ TOKENS_UNREAD = (
 )
 
 
-class Identity(Around):
+class Identity(Check):
     """Sets the caller of each call. Health and reflection need no identity."""
 
     def __init__(self, authentication: Authentication, metrics: Metrics, *, certificates: bool) -> None:
@@ -51,8 +50,7 @@ class Identity(Around):
         """Return whether the permission table asks for an identity."""
         return needs_identity(method)
 
-    @asynccontextmanager
-    async def around(self, method: str, request: Any, context: Context) -> AsyncIterator[None]:
+    async def check(self, method: str, request: Any, context: Context) -> None:
         """Set the caller of the call."""
         remaining = cast("float | None", context.time_remaining())  # None without a deadline, contrary to the stubs
         deadline = None if remaining is None else time.monotonic() + remaining
@@ -64,7 +62,6 @@ class Identity(Around):
         if caller.kind is CallerKind.COMPLIANCE:
             caller = replace(caller, reading=Reading(method, lambda: _as_json(request)))
         CALLER.set(caller)
-        yield
 
     async def _identified(self, context: Context, deadline: float | None) -> Caller:
         metadata = list(context.invocation_metadata() or ())

@@ -9,15 +9,13 @@ import asyncio
 import math
 import time
 from collections import Counter, OrderedDict
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
 from service.domain.errors import BlotterError, RateLimited, TooManyStreams
 from service.domain.identity import CALLER, CallerKey
 from service.domain.permissions import needs_identity
-from service.interceptors.around import Around, Context, Handler
+from service.interceptors.around import Check, Context, Handler, Wrapper, behaviour_of, rebuilt
 from service.observability.metrics import Metrics
 
 MOST_BUCKETS = 10_000
@@ -76,7 +74,7 @@ class Buckets:
         return 0
 
 
-class CallRate(Around):
+class CallRate(Check):
     """Refuses the calls of a caller that exceeds its rate, with RateLimited.
 
     Directly inside the identity interceptor: calls that are refused for another reason count as well.
@@ -92,8 +90,7 @@ class CallRate(Around):
         """Return whether a call of the method has a caller."""
         return needs_identity(method)
 
-    @asynccontextmanager
-    async def around(self, method: str, request: Any, context: Context) -> AsyncIterator[None]:
+    async def check(self, method: str, request: Any, context: Context) -> None:
         """Let the call pass, or raise RateLimited."""
         caller = CALLER.get()
         readable = not isinstance(request, BlotterError)
@@ -103,7 +100,6 @@ class CallRate(Around):
             self._metrics.rate_limited.labels(caller.kind).inc()
             delay = await self._delayed_by(caller.key, wait)
             raise RateLimited(timedelta(milliseconds=math.ceil(max(wait - delay, 0) * 1000)))
-        yield
 
     async def _delayed_by(self, caller: CallerKey, wait: float) -> float:
         """Delay the refusal, and return for how many seconds.
@@ -126,7 +122,7 @@ class CallRate(Around):
         return seconds
 
 
-class OpenStreams(Around):
+class OpenStreams(Wrapper):
     """Refuses a stream of a caller that has too many open, with TooManyStreams. Inside the identity interceptor.
 
     Callers without an identity count as one.
@@ -140,18 +136,21 @@ class OpenStreams(Around):
         """Return whether the method is a stream that is counted."""
         return method in self._most or (handler.response_streaming and not needs_identity(method))
 
-    @asynccontextmanager
-    async def around(self, method: str, request: Any, context: Context) -> AsyncIterator[None]:
-        """Count the stream while it is open, or raise TooManyStreams."""
-        anyone = not needs_identity(method)
-        key = (None if anyone else CALLER.get().key, method in EXPORTS)
+    def wrapped(self, method: str, handler: Handler) -> Handler:
+        """Return a handler that counts a stream while it is open, or raises TooManyStreams."""
+        inner, anyone = behaviour_of(handler), not needs_identity(method)
         most = MOST_OPEN_TO_ANYONE if anyone else self._most[method]
-        if self._open[key] >= most:
-            raise TooManyStreams(most, together=anyone)
-        self._open[key] += 1
-        try:
-            yield
-        finally:
-            self._open[key] -= 1
-            if not self._open[key]:
-                del self._open[key]
+
+        async def behaviour(request: Any, context: Context) -> Any:
+            key = (None if anyone else CALLER.get().key, method in EXPORTS)
+            if self._open[key] >= most:
+                raise TooManyStreams(most, together=anyone)
+            self._open[key] += 1
+            try:
+                return await inner(request, context)
+            finally:
+                self._open[key] -= 1
+                if not self._open[key]:
+                    del self._open[key]
+
+        return rebuilt(handler, behaviour)

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing
 from typing import Any
 
-import grpc
 from google.protobuf.message import DecodeError
 from grpc import aio
 
 from service.domain.errors import BlotterError, FieldViolation, InvalidRequest, MalformedRequest
-from service.interceptors.around import Around, Context, Handler, behaviour_of, streaming_request
+from service.interceptors.around import Check, Context, Handler, Wrapper, behaviour_of, streaming_request
 from service.interceptors.limits import ITEMS
 from service.interceptors.telemetry import note_message
 from service.interceptors.wire import has_more_fields
@@ -33,20 +32,18 @@ MOST_FIELDS = 20_000
 """The same for other requests; a filter may have several lists of 1,000 values."""
 
 
-class Requests(aio.ServerInterceptor):
+class Requests(Wrapper):
     """Reads the request. Raises MalformedRequest in the call when none arrives.
 
     A request that cannot be parsed becomes a MalformedRequest, which `Parsed` raises; so does one with too many fields,
     which is not parsed. For a batch it is an InvalidRequest.
     """
 
-    async def intercept_service(self, continuation: Any, handler_call_details: grpc.HandlerCallDetails) -> Any:
-        """Wrap the handler of one call."""
-        handler = await continuation(handler_call_details)
-        if handler is None:
-            return None
-        read, inner = handler.request_deserializer, behaviour_of(handler)
-        items = ITEMS.get(handler_call_details.method)
+    def wrapped(self, method: str, handler: Handler) -> Handler:
+        """Return a handler that reads the request itself."""
+        read: Any = handler.request_deserializer
+        inner = behaviour_of(handler)
+        items = ITEMS.get(method)
 
         def message_or_error(raw: bytes) -> Any:
             if has_more_fields(raw, BATCH_FIELDS if items else MOST_FIELDS):
@@ -79,18 +76,16 @@ class Requests(aio.ServerInterceptor):
         return streaming_request(handler, many if handler.request_streaming else one, message_or_error)
 
 
-class Parsed(Around):
+class Parsed(Check):
     """Raises the error of a request that `Requests` could not parse. Inside the rate, so that such calls count."""
 
     def applies(self, method: str, handler: Handler) -> bool:
         """Return whether the method takes one request; `Requests` checks each request of a stream itself."""
         return not handler.request_streaming
 
-    @asynccontextmanager
-    async def around(self, method: str, request: Any, context: Context) -> AsyncIterator[None]:
+    async def check(self, method: str, request: Any, context: Context) -> None:
         """Let a message pass, or raise its error."""
         _checked(request)
-        yield
 
 
 async def _each(requests: AsyncIterator[Any]) -> AsyncGenerator[Any, None]:

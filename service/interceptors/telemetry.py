@@ -5,18 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from uuid import uuid4
 
-import grpc
 from grpc import aio
 
 from service.domain.identity import CALLER, UUID_TEXT
 from service.domain.text import KEY
-from service.interceptors.around import Around, Context, Handler, behaviour_of, rebuilt
+from service.interceptors.around import Check, Context, Handler, Wrapper, behaviour_of, rebuilt
 from service.observability.context import TRACE, Trace, Traces, trace_of
 from service.observability.metrics import Metrics
 
@@ -40,17 +37,32 @@ def note(**facts: object) -> None:
 
 def note_message(message: Any) -> None:
     """Add the order's id and the number of failed items from a request or a response, and nothing else of it."""
-    fields = message.DESCRIPTOR.fields_by_name
-    order_id = message.order_id if "order_id" in fields else ""
-    if "order" in fields:
-        order_id = message.order.order_id
-    if UUID_TEXT.fullmatch(order_id):
+    kind = type(message)
+    found = _NOTED.get(kind) or _NOTED.setdefault(kind, _noted_of(message))
+    order_id = message.order_id if found.order_id else message.order.order_id if found.order else ""
+    if order_id and UUID_TEXT.fullmatch(order_id):
         note(order_id=order_id)
-    if "results" in fields:
+    if found.results:
         note(items=len(message.results), items_failed=sum(result.HasField("error") for result in message.results))
 
 
-class Telemetry(aio.ServerInterceptor):
+class _Noted(NamedTuple):
+    """The fields of a message type that are noted."""
+
+    order_id: bool
+    order: bool
+    results: bool
+
+
+_NOTED: dict[type[Any], _Noted] = {}
+
+
+def _noted_of(message: Any) -> _Noted:
+    fields = message.DESCRIPTOR.fields_by_name
+    return _Noted("order_id" in fields and "order" not in fields, "order" in fields, "results" in fields)
+
+
+class Telemetry(Wrapper):
     """Gives each call a request id, returns it in the trailing metadata, and counts and logs the call when it ends.
 
     Begins the trace of the call with the `traceparent` of its metadata.
@@ -64,12 +76,9 @@ class Telemetry(aio.ServerInterceptor):
         self._log_calls = log_calls
         self._slow_seconds = slow_seconds
 
-    async def intercept_service(self, continuation: Any, handler_call_details: grpc.HandlerCallDetails) -> Any:
-        """Wrap the handler of one call."""
-        handler = await continuation(handler_call_details)
-        if handler is None:
-            return None
-        inner, method, streaming = behaviour_of(handler), handler_call_details.method, handler.response_streaming
+    def wrapped(self, method: str, handler: Handler) -> Handler:
+        """Return a handler that counts and logs its calls."""
+        inner, streaming = behaviour_of(handler), handler.response_streaming
 
         async def behaviour(request: Any, context: Context) -> Any:
             request_id, client = _ids(context)
@@ -113,7 +122,7 @@ class Telemetry(aio.ServerInterceptor):
         return outcome != "OK" or seconds >= self._slow_seconds or bool(_LOG_FIELDS.get().get("items_failed"))
 
 
-class StreamStarts(Around):
+class StreamStarts(Check):
     """Logs a line when a stream begins. Inside the identity interceptor, so that the line names the caller."""
 
     def __init__(self, log_calls: LogCalls) -> None:
@@ -123,11 +132,9 @@ class StreamStarts(Around):
         """Return whether the method streams and all calls are logged."""
         return handler.response_streaming and self._log_calls == "all"
 
-    @asynccontextmanager
-    async def around(self, method: str, request: Any, context: Context) -> AsyncIterator[None]:
+    async def check(self, method: str, request: Any, context: Context) -> None:
         """Log the start."""
         log.info("%s started", method, extra=_fields(method, context))
-        yield
 
 
 def _level(outcome: str) -> int:

@@ -139,7 +139,9 @@ async def sent(connection: Connection, text: bytes) -> list[Rows]:
     await cursor.execute(text)
     results: list[Rows] = []
     while True:
-        results.append(await cursor.fetchall() if cursor.description else [])
+        # Not `cursor.description`: it makes an object of each column.
+        has_rows = cursor.pgresult is not None and cursor.pgresult.nfields > 0
+        results.append(await cursor.fetchall() if has_rows else [])
         if not cursor.nextset():
             return results
         if len(results) % PORTION == 0:

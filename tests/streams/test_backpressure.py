@@ -9,6 +9,7 @@ import grpc
 import pytest
 
 from service.domain.errors import Draining, InvalidResumeToken, SlowConsumer
+from service.interceptors.around import Interceptor
 from service.interceptors.backpressure import Backpressure
 from service.observability.metrics import Metrics
 
@@ -51,7 +52,7 @@ async def intercepted(interceptor: Backpressure, handler: Any, method: str) -> A
     async def continuation(details: Any) -> Any:
         return handler
 
-    return await interceptor.intercept_service(continuation, SimpleNamespace(method=method))
+    return await Interceptor(interceptor).intercept_service(continuation, SimpleNamespace(method=method))
 
 
 async def endless(request: Any, context: Any) -> AsyncIterator[Any]:
