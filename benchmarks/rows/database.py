@@ -21,7 +21,7 @@ from benchmarks.harness import Arm, NotRun, Row, Sample
 from benchmarks.load.plan import MARK
 from benchmarks.messages import BATCH, TRADERS
 from benchmarks.stage import Stage
-from service.repositories.database import SESSION, login_to
+from service.repositories.sessions import SESSION, login_to
 
 LOGIN = "blotter_trader"
 ROWS = (

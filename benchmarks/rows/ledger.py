@@ -17,7 +17,7 @@ from benchmarks.stage import Stage
 from blotter.audit.v1 import audit_service_pb2
 from service.domain.orders import ExecutionLog
 from service.repositories.append import LedgerWriter
-from service.repositories.database import SESSION, login_to
+from service.repositories.sessions import SESSION, login_to
 from service.repositories.statements import columns
 from service.sequencing.sequencer import PORTION
 
