@@ -29,7 +29,7 @@ async def test_a_trader_whose_calls_wait_does_not_block_the_connections_for_othe
         hold(holder)
         waiting = [asyncio.create_task(blotter.submit(ALICE)) for _ in range(30)]
         waiting += [asyncio.create_task(blotter.report(mine, executed={})) for _ in range(30)]
-        await asyncio.to_thread(until_waiting, blotter.database, 2)
+        await asyncio.to_thread(until_waiting, blotter.database, 1)
 
         get = order_service_pb2.GetOrderRequest(order_id=other.order_id)
         await blotter.orders.GetOrder(get, metadata=as_trader(BOB), timeout=5)
