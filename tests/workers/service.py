@@ -25,6 +25,12 @@ from tests.serving import as_trader, order_request
 
 DEADLINE = 60
 ORIGIN = "log.example"
+OPTIONS = [
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.initial_reconnect_backoff_ms", 50),
+    ("grpc.max_reconnect_backoff_ms", 200),
+]
+"""A connection for each channel, made again soon."""
 
 
 def with_keys(folder: Path) -> dict[str, str]:
@@ -122,10 +128,7 @@ class Service:
     @asynccontextmanager
     async def channels(self, number: int) -> AsyncIterator[list[aio.Channel]]:
         """Channels with a connection each, to whichever workers."""
-        made = [
-            aio.insecure_channel(f"127.0.0.1:{self.port}", [("grpc.use_local_subchannel_pool", 1)])
-            for _ in range(number)
-        ]
+        made = [aio.insecure_channel(f"127.0.0.1:{self.port}", OPTIONS) for _ in range(number)]
         try:
             yield made
         finally:

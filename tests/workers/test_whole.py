@@ -20,7 +20,7 @@ from service.workers.reservation import reserved
 from tests.conftest import ALICE, BOB, Database, cloned
 from tests.serving import as_trader, order_request, settings
 from tests.streams.watching import Watch
-from tests.workers.service import Load, Service, served, until, with_keys
+from tests.workers.service import OPTIONS, Load, Service, served, until, with_keys
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 
@@ -57,7 +57,7 @@ async def test_both_workers_serve_calls_and_one_endpoint_shows_all(service: Serv
     try:
         while len(counted) < 2:  # the kernel distributes the connections by their hash
             async with asyncio.timeout(30):
-                channel = aio.insecure_channel(f"127.0.0.1:{service.port}", [("grpc.use_local_subchannel_pool", 1)])
+                channel = aio.insecure_channel(f"127.0.0.1:{service.port}", OPTIONS)
                 channels.append(channel)
                 stub = order_service_pb2_grpc.OrderServiceStub(channel)
                 await stub.SubmitOrder(order_request(), metadata=as_trader(ALICE))
