@@ -126,8 +126,8 @@ def _events(stage: Stage) -> Arm:
     async def measure(seconds: float) -> Sample:
         submits = [messages.new_orders(trader) for trader in traders]
         plan = Plan(stage.target, messages.ORDERS + "SubmitOrder", submits, seconds=2 * seconds, rate=EVENTS_A_SECOND)
-        before, of_postgres = processes.cpu_seconds(stage.server), processes.cpu_seconds(stage.loads.postgres)
         async with watching(Watch([watcher(trader) for trader in traders], plan)) as process:
+            before, of_postgres = processes.cpu_seconds(stage.server), processes.cpu_seconds(stage.loads.postgres)
             seen = await _seen(process)
         each = 1000 / seen["events"]
         if seen["failed"]:
