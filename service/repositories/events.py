@@ -140,12 +140,13 @@ class Events:
         values: dict[str, Any] = {"trader_id": trader_id, "cursor": cursor, "limit": limit, **_values(filter_)}
         # The end of the range is read first, so that all entries counted by it are visible to the second statement.
         if trader_id is None:
-            values["end"] = cursor + POSITIONS_PER_READ
+            # Without a filter each entry matches: more than the limit would be read and sorted for nothing.
+            values["end"] = cursor + (limit if filter_ == EventFilter() else POSITIONS_PER_READ)
             [(size,)], rows = await self._database.run(caller, Statement(_HEAD), Statement(_OF_ALL, values))
             events = [Event(ExecutionLog._make(row), position) for position, *row in rows]
             if len(rows) == limit:
                 return Batch(events, rows[-1][0] + 1, more=True)
-            end = min(size, cursor + POSITIONS_PER_READ)
+            end = min(size, values["end"])
             # The second statement may have seen entries that the first did not count.
             return Batch(events, max(end, rows[-1][0] + 1) if rows else end, more=end < size)
         last, rows = await self._database.run(caller, Statement(_LAST_SEQUENCE, values), Statement(_OF_TRADER, values))
