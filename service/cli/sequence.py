@@ -8,7 +8,7 @@ import click
 
 from service import logs
 from service.cli import provisioning
-from service.cli.child import as_child, reporting
+from service.cli.as_child import as_child, reporting
 from service.process import until_stopped
 from service.sequence import RunningSequencer, running_sequencer
 from service.settings import Settings

@@ -16,7 +16,7 @@ from tests.operations.command_line import run
 from tests.operations.command_line import until as until_true
 from tests.serving import EXECUTION, as_trader, order_request
 from tests.streams.watching import Watch
-from tests.workers.service import Load, command_line, served, with_keys
+from tests.workers.service import Load, Service, command_line, served, with_keys
 
 SILENCE_SECONDS = 2.5
 """From then on without an event the sequencer sleeps until the next poll or hint."""
@@ -37,6 +37,19 @@ async def test_a_drain_under_load_answers_each_call_or_is_unavailable_and_writes
     assert load.codes == {grpc.StatusCode.UNAVAILABLE}
     assert "Traceback" not in service.text
     assert "started again" not in service.text
+
+
+async def test_a_start_that_is_ended_leaves_no_process(tmp_path: Path, database: Database) -> None:
+    service = Service(tmp_path, BLOTTER_DATABASE_URL=database.url)
+    children: dict[str, int] = {}
+    try:
+        until_true(lambda: bool(children.update(service.pids())) or len(children) == 3, "the children do not start")
+    finally:
+        service.process.send_signal(signal.SIGTERM)
+        status = await asyncio.to_thread(service.ended)
+    assert status == 0, service.text
+    assert not any(map(command_line, children.values()))
+    assert "Traceback" not in service.text
 
 
 async def test_when_the_parent_is_killed_its_children_end(tmp_path: Path, database: Database) -> None:

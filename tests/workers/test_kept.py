@@ -142,6 +142,20 @@ async def test_a_stuck_child_is_unhealthy_and_then_killed_and_started_again(
         looking.cancel()
 
 
+async def test_a_restart_loop_ends_the_liveness_until_the_child_has_run_for_a_while(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Whole()
+    async with sequencer(whole, database.url) as (one, _):
+        await until(lambda: one.serves)
+        assert whole.is_serving(LIVENESS)
+        for _ in range(backoff.LOOPING):
+            one._backoff.pause(1)
+        assert whole.is_serving(LIVENESS) is False
+        monkeypatch.setattr(kept, "HEALTHY_SECONDS", 0.0)
+        assert whole.is_serving(LIVENESS)
+
+
 async def test_a_child_that_does_not_end_in_time_is_killed(database: Database) -> None:
     async with sequencer(Whole(), database.url) as (one, running):
         await until(lambda: one.serves)
