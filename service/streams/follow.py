@@ -17,7 +17,7 @@ from service.streams.feed import Feed
 from service.streams.messages import Encoded, first_message
 from service.streams.requests import StreamRequest
 
-EVENTS_A_PAGE = 500
+EVENTS_A_PAGE = 1_000
 
 
 @dataclass(slots=True)
