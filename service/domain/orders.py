@@ -146,11 +146,11 @@ class CorrectedFill:
 
 
 class ExecutionLog(NamedTuple):
-    """A row of execution_logs: one event, with the order's state after it."""
+    """A row of execution_logs: one event, with the order's state after it. Ids are text, as they are only sent on."""
 
-    id: UUID
-    trader_id: UUID
-    order_id: UUID
+    id: str
+    trader_id: str
+    order_id: str
     sequence: int
     action: Action
     status: OrderStatus
@@ -177,7 +177,7 @@ class ExecutionLog(NamedTuple):
     filled_quantity: int
     filled_notional: Decimal
     venue: str | None
-    fill_id: UUID | None
+    fill_id: str | None
     execution_id: str | None
     fill_quantity: int | None
     fill_price: Decimal | None

@@ -11,10 +11,10 @@ from service.domain.identity import Caller
 from service.domain.orders import ExecutionLog
 from service.repositories.database import Database
 from service.repositories.messages import Rows, Statement
-from service.repositories.statements import columns, filed_under, if_given, one_of, within
+from service.repositories.statements import filed_under, if_given, log_columns, one_of, within
 
 _LISTED = f"""
-    SELECT {columns(ExecutionLog, "log")} FROM execution_logs AS log
+    SELECT {log_columns("log")} FROM execution_logs AS log
     WHERE {if_given("order_id", "uuid", "log.order_id = %(order_id)s::uuid")}
         AND {one_of("log.action", "action_enum", "actions")}
         AND {within("log.timestamp", "happened")}

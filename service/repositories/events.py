@@ -16,7 +16,7 @@ from service.domain.orders import ExecutionLog, Order
 from service.repositories.audit import logs_of
 from service.repositories.database import Database
 from service.repositories.messages import Rows, Statement
-from service.repositories.statements import LEDGER_SIZE, columns, filed_under, if_given, of_desk, one_of
+from service.repositories.statements import LEDGER_SIZE, columns, filed_under, if_given, log_columns, of_desk, one_of
 
 POSITIONS_PER_READ = 10_000
 _LAST_SEQUENCE = "SELECT last_sequence FROM trader_sequences WHERE trader_id = %(trader_id)s::uuid"
@@ -38,7 +38,7 @@ _MATCHING = f"""
     AND {filed_under("log")}
 """
 _OF_TRADER = f"""
-    SELECT {columns(ExecutionLog, "log")} FROM execution_logs AS log
+    SELECT {log_columns("log")} FROM execution_logs AS log
     WHERE log.trader_id = %(trader_id)s::uuid AND log.sequence > %(cursor)s::bigint{{matching}}
     ORDER BY log.sequence
     LIMIT %(limit)s::bigint
@@ -48,7 +48,7 @@ _EACH_OF_TRADER = _OF_TRADER.format(matching="")
 _EVERYTHING = EventFilter()
 # A range of the ledger at a time: otherwise one statement with a rare match would read all of it.
 _OF_ALL = f"""
-    SELECT entry.position, {columns(ExecutionLog, "log")}
+    SELECT {log_columns("log")}, entry.position
     FROM ledger_entries AS entry
     JOIN execution_logs AS log ON log.trader_id = entry.trader_id AND log.sequence = entry.sequence
     WHERE entry.position >= %(cursor)s::bigint AND entry.position < %(end)s::bigint AND {_MATCHING}
@@ -146,12 +146,12 @@ class Events:
             # Without a filter each entry matches: more than the limit would be read and sorted for nothing.
             values["end"] = cursor + (limit if filter_ == _EVERYTHING else POSITIONS_PER_READ)
             [(size,)], rows = await self._database.run(caller, Statement(_HEAD), Statement(_OF_ALL, values))
-            events = [Event(ExecutionLog._make(row), position) for position, *row in rows]
+            events = [Event(ExecutionLog._make(row[:-1]), row[-1]) for row in rows]
             if len(rows) == limit:
-                return Batch(events, rows[-1][0] + 1, more=True)
+                return Batch(events, rows[-1][-1] + 1, more=True)
             end = min(size, values["end"])
             # The second statement may have seen entries that the first did not count.
-            return Batch(events, max(end, rows[-1][0] + 1) if rows else end, more=end < size)
+            return Batch(events, max(end, rows[-1][-1] + 1) if rows else end, more=end < size)
         # Without conditions that are true the server parses and plans in a seventh less time.
         of_trader = _EACH_OF_TRADER if filter_ == _EVERYTHING else _MATCHING_OF_TRADER
         last, rows = await self._database.run(caller, Statement(_LAST_SEQUENCE, values), Statement(of_trader, values))

@@ -14,10 +14,10 @@ from service.domain.orders import ExecutionLog
 from service.repositories.database import Database
 from service.repositories.events import Event
 from service.repositories.messages import Statement
-from service.repositories.statements import LEDGER_SIZE, columns, if_given, within
+from service.repositories.statements import LEDGER_SIZE, if_given, log_columns, within
 
 _AS_OF = f"""
-    SELECT entry.position, {columns(ExecutionLog, "log")}
+    SELECT entry.position, {log_columns("log")}
     FROM execution_logs AS log
     LEFT JOIN ledger_entries AS entry ON entry.trader_id = log.trader_id AND entry.sequence = log.sequence
     WHERE log.order_id = %(order_id)s::uuid

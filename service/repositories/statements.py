@@ -20,6 +20,15 @@ def columns(value: type[Order | Fill | ExecutionLog], table: str) -> str:
     return ", ".join(f"{table}.{name}" for name in value._fields)
 
 
+def log_columns(table: str) -> str:
+    """Return the columns of execution_logs as `ExecutionLog._make(row)` needs them.
+
+    To make a UUID of the text and text of the UUID would take a fifth of the time of a log on its way to a stream.
+    """
+    ids = {"id", "trader_id", "order_id", "fill_id"}
+    return ", ".join(f"{table}.{name}{'::text' if name in ids else ''}" for name in ExecutionLog._fields)
+
+
 def timer_columns(table: str) -> str:
     """Return the columns that `CancelTimer.from_row` takes.
 

@@ -16,9 +16,9 @@ from service.servicers.wire_values import Fields, time
 def log_fields(log: ExecutionLog, position: int | None = None) -> Fields:
     """Return the fields of an ExecutionLog, as AuditService returns it."""
     return {
-        "log_id": str(log.id),
-        "trader_id": str(log.trader_id),
-        "order_id": str(log.order_id),
+        "log_id": log.id,
+        "trader_id": log.trader_id,
+        "order_id": log.order_id,
         "sequence": log.sequence,
         "action": ACTIONS[log.action],
         "status": STATUSES[log.status],

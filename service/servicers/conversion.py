@@ -68,7 +68,7 @@ def order_after(log: ExecutionLog) -> Fields:
 
 def _order(
     state: Order | ExecutionLog,
-    order_id: UUID,
+    order_id: UUID | str,
     created_at: datetime,
     updated_at: datetime,
     last_sequence: int,
@@ -185,7 +185,7 @@ def event_fields(log: ExecutionLog, position: int | None = None) -> Fields:
         "fill": fill_of(log),
         "event_time": time(log.timestamp),
         "record_time": time(log.created_at),
-        "log_id": str(log.id),
+        "log_id": log.id,
         "refused": log.refused,
         "position": position,
         "request_key": log.request_key,

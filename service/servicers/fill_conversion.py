@@ -60,9 +60,9 @@ def fill_of(log: ExecutionLog) -> Fields:
         return None
     price, commission = decimal(log.fill_price), decimal(log.fill_commission)
     return {
-        "fill_id": str(log.fill_id or ""),
-        "order_id": str(log.order_id),
-        "trader_id": str(log.trader_id),
+        "fill_id": log.fill_id,
+        "order_id": log.order_id,
+        "trader_id": log.trader_id,
         "execution_id": log.execution_id,
         "venue": log.venue,
         "quantity": log.fill_quantity,
@@ -83,7 +83,7 @@ def correction_of(log: ExecutionLog) -> Fields:
     if log.ref_execution_id is None:
         return None
     return {
-        "fill_id": str(log.fill_id or ""),
+        "fill_id": log.fill_id,
         "execution_id": log.execution_id,
         "ref_execution_id": log.ref_execution_id,
         "trade_date": _trade_date(log).isoformat(),

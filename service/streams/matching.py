@@ -26,13 +26,17 @@ COLUMNS = {
 """The column that must have one of the values, by the filter's field. A NULL is none of them."""
 
 
+IDS = {"trader_ids", "order_ids"}
+"""The fields whose values are UUIDs; a log has them as text."""
+
+
 def matching(filter_: EventFilter) -> Matches:
     """Return the function that states whether an event matches the filter."""
     conditions: list[tuple[str, Collection[Any]]] = []
     for field, column in COLUMNS.items():
         values = getattr(filter_, field)
         if values is not None:
-            conditions.append((column, frozenset(values)))
+            conditions.append((column, frozenset(map(str, values) if field in IDS else values)))
     labels = None if filter_.labels is None else json.loads(filter_.labels).items()
 
     def matches(log: ExecutionLog) -> bool:

