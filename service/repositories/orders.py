@@ -17,18 +17,10 @@ from service.domain.portions import in_portions
 from service.domain.writes import Cancel, NewOrder, Replace, Report, content_digest
 from service.repositories.database import Database
 from service.repositories.errors import error_of
-from service.repositories.messages import Rows, Statement, act_as
+from service.repositories.messages import Statement, act_as
+from service.repositories.pools import Row
 from service.repositories.statements import call, timer_columns
-
-_SUBMIT = call(
-    "submit_order",
-    (
-        "client_order_id", "request_digest", "symbol", "side", "order_type", "quantity", "price", "stop_price",
-        "stop_loss", "take_profit", "time_in_force", "expires_at", "account", "labels::jsonb", "parent_order_id",
-        "currency", "security_id", "security_id_source", "short_sale", "exempt_from_cancel_timer", "validate_only",
-        "actor", "request_id",
-    ),
-)  # fmt: skip
+from service.repositories.submits import Submit, as_item, submit_many, submit_one
 
 _CANCEL = call(
     "cancel_order",
@@ -87,12 +79,18 @@ class Orders:
         self, caller: Caller, trader_id: UUID, orders: Sequence[NewOrder]
     ) -> list[Recorded | BlotterError]:
         """Enter the orders in one transaction. Returns one result each: the recorded order, or the error."""
-        return await self._each(caller, trader_id, lambda order: _submit(caller, order), orders)
+        submits = [Submit(order, caller.actor, caller.request_id) for order in orders]
+        statement = submit_one(*submits) if len(submits) == 1 else submit_many(await in_portions(as_item, submits))
+        [rows] = await self._database.run(
+            caller, statement, writes_of=[trader_id], committed=self._committed, most_rows=len(orders)
+        )
+        return await in_portions(recorded, rows)
 
     async def validate(self, caller: Caller, order: NewOrder) -> Order | None:
         """Check the order as `submit` does, and enter nothing. Returns the order that it would repeat, if any."""
-        [[row]] = await self._database.run(caller, _submit(caller, order, validate_only=True))
-        return None if row[0] == "VALID" else or_raise(_recorded([row])).order
+        statement = submit_one(Submit(order, caller.actor, caller.request_id), validate_only=True)
+        [[row]] = await self._database.run(caller, statement)
+        return None if row[0] == "VALID" else or_raise(recorded(row)).order
 
     async def cancel(self, caller: Caller, trader_id: UUID, cancels: Sequence[Cancel]) -> list[Recorded | BlotterError]:
         """Cancel the orders in one transaction, or request it of their venues. Returns one result each."""
@@ -114,7 +112,7 @@ class Orders:
     ) -> list[Recorded | BlotterError]:
         statements = await in_portions(statement, values)
         results = await self._database.run(caller, *statements, writes_of=[trader_id], committed=self._committed)
-        return await in_portions(lambda rows: _recorded(rows, terms), results)
+        return await in_portions(lambda rows: recorded(*rows, terms=terms), results)
 
     async def cancel_all(
         self, caller: Caller, trader_id: UUID, symbol: str | None, reason: str | None
@@ -171,18 +169,13 @@ class Orders:
         results = await self._database.run(
             caller, *chain.from_iterable(pairs), writes_of=trader_ids, committed=self._committed
         )
-        by_index = dict(zip(order, await in_portions(_recorded, results[1::2]), strict=True))
+        answers = await in_portions(lambda rows: recorded(*rows), results[1::2])
+        by_index = dict(zip(order, answers, strict=True))
         return [by_index[index] for index in range(len(reports))]
 
 
 def _origin(caller: Caller) -> dict[str, str]:
     return {"actor": caller.actor, "request_id": caller.request_id}
-
-
-def _submit(caller: Caller, order: NewOrder, *, validate_only: bool = False) -> Statement:
-    values = {**asdict(order), "request_digest": content_digest(order), "validate_only": validate_only}
-    values["labels"] = order.labels and json.dumps(order.labels)
-    return Statement(_SUBMIT, values | _origin(caller))
 
 
 def _cancel(caller: Caller, cancel: Cancel) -> Statement:
@@ -212,10 +205,11 @@ def _report(caller: Caller, report: Report) -> tuple[Statement, Statement]:
     return act_as(report.trader_id), Statement(_REPORT, values)
 
 
-def _recorded(rows: Rows, terms: str = "") -> Recorded | BlotterError:
-    [(outcome, *recorded)] = rows
+def recorded(row: Row, *, terms: str = "") -> Recorded | BlotterError:
+    """Return what a writing function answers in a row: the recorded order, or the error of its outcome."""
+    outcome = row[0]
     if outcome in ("APPLIED", "REPLAYED"):
-        return Recorded(Order._make(recorded[:_COLUMNS]), replayed=outcome == "REPLAYED")
+        return Recorded(Order(*row[1 : _COLUMNS + 1]), replayed=outcome == "REPLAYED")
     return error_of(outcome, terms)
 
 

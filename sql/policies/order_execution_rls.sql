@@ -103,10 +103,10 @@ GRANT EXECUTE ON FUNCTION order_status, terms_violation, canonical_terms, with_t
 -- The functions that write, with the rights of their owner blotter_writer. They take the trader from act_as() alone.
 -- The owner of the database has no right on them but by this role.
 SET ROLE blotter_writer;
-REVOKE ALL ON FUNCTION submit_order, cancel_order, replace_order, cancel_open_orders, set_cancel_timer,
+REVOKE ALL ON FUNCTION submit_order, submit_orders, cancel_order, replace_order, cancel_open_orders, set_cancel_timer,
     report_execution, expire_orders, fire_cancel_timer, probe_writing, identity_is_signed, database_condition
     FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION submit_order, cancel_order, replace_order, cancel_open_orders, set_cancel_timer
+GRANT EXECUTE ON FUNCTION submit_order, submit_orders, cancel_order, replace_order, cancel_open_orders, set_cancel_timer
     TO blotter_trader;
 GRANT EXECUTE ON FUNCTION report_execution, expire_orders, fire_cancel_timer, probe_writing, database_condition
     TO blotter_execution;

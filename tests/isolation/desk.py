@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
@@ -56,6 +57,22 @@ ENTRIES: dict[str, dict[str, dict[str, Any]]] = {
             "p_exempt_from_cancel_timer": False,
             "p_validate_only": False,
             **SAID_BY_ALL,
+        },
+        "submit_orders": {
+            "p_orders": json.dumps(
+                [
+                    {
+                        "client_order_id": "first-in-bulk",
+                        "request_digest": rf"\x{DIGEST.hex()}",
+                        "symbol": "AAPL",
+                        "side": "BUY",
+                        "order_type": "MARKET",
+                        "quantity": 100,
+                        "actor": "desk",
+                        "request_id": "request",
+                    }
+                ]
+            ),
         },
         "cancel_order": {
             "p_order_id": None,

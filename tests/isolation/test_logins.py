@@ -177,6 +177,8 @@ def test_an_unknown_trader_enters_nothing(traded: tuple[Database, UUID]) -> None
     with connected(database, "blotter_trader", NO_SUCH_ORDER) as trader:
         with refused("23503", "fk_trader_sequences_trader_id"), trader.transaction():
             call(trader, "submit_order")
+        with refused("23503", "fk_trader_sequences_trader_id"), trader.transaction():
+            call(trader, "submit_orders")
         with refused("23503", "cancel_timers_trader_id_fkey"):
             call(trader, "set_cancel_timer")
         trader.rollback()

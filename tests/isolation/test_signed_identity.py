@@ -171,6 +171,7 @@ def test_functions_that_write_ask_for_the_signature_themselves(signed: Database)
     captured = identity("blotter_trader")
     for name, arguments in {
         "submit_order": {"p_client_order_id": "forged"},
+        "submit_orders": {},
         "cancel_open_orders": {},
         "set_cancel_timer": {},
         "cancel_order": {"p_client_order_id": "first"},
