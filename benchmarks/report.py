@@ -6,7 +6,6 @@ import json
 import os
 import platform
 import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -21,7 +20,6 @@ from benchmarks.harness import Harness, Measured, Result
 FOLDER = Path(__file__).parent / "results"
 _RECORDED = "recorded.json"
 _PACKAGES = ("grpcio", "protobuf", "psycopg")
-_RED, _PLAIN = "\033[31m", "\033[0m"
 
 
 def recorded(folder: Path) -> dict[str, dict[str, float]]:
@@ -161,14 +159,14 @@ def finish(harness: Harness, about: Mapping[str, str], name: str | None, folder:
     table = markdown(harness, about)
     known = recorded(folder)
     bad = {f"| {each.row.what} |" for each in harness.results if fallen(each, known) or _failed(each)}
-    colour = sys.stdout.isatty() or "CI" not in os.environ
+    red, plain = ("", "") if "NO_COLOR" in os.environ else ("\033[31m", "\033[0m")
     for line in table.splitlines():
-        print(f"{_RED}{line}{_PLAIN}" if colour and any(map(line.startswith, bad)) else line)
+        print(f"{red}{line}{plain}" if any(map(line.startswith, bad)) else line)
     for result in harness.results:
         if fallen(result, known):
             before = known[result.row.key]
             sentence = f"{result.row.what}: {_number(result.median)}, recorded {_number(before['median'])}"
-            print(f"{_RED if colour else ''}FALLEN by more than the spread: {sentence}{_PLAIN if colour else ''}")
+            print(f"{red}FALLEN by more than the spread: {sentence}{plain}")
     if name:
         folder.mkdir(exist_ok=True)
         (folder / f"{name}.md").write_text(table, "utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -111,3 +112,18 @@ async def test_a_row_that_is_worse_than_recorded_by_more_than_the_spread_has_fal
 def test_a_plan_survives_the_way_to_the_process_of_the_load() -> None:
     plan = Plan("127.0.0.1:1", "/a/B", [Caller(b"\0\xff" + MARK, {"x-trader-id": "1"})], 2, 0.5, http1=True)
     assert Plan.load(plan.dump()) == plan
+
+
+async def test_a_row_that_has_fallen_is_named_in_red_and_fails_the_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    measured = harness(2)
+    await measured.in_turns({name: ("calls/s", arm(*values)) for name, values in _VALUES.items()})
+    measured.compare([LEAST])
+    report.record(measured, tmp_path)
+    assert report.finish(measured, {"commit": "0"}, "now", tmp_path)
+    assert json.loads((tmp_path / "now.json").read_text("utf-8"))["rows"]["least"]["rounds"] == [0.5, 1.5]
+    (tmp_path / "recorded.json").write_text('{"least": {"median": 2.0, "spread": 0.1}}', "utf-8")
+    assert not report.finish(measured, {"commit": "0"}, None, tmp_path)
+    assert "\x1b[31mFALLEN by more than the spread: ours against theirs: 1, recorded 2" in capsys.readouterr().out
