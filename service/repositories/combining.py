@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from uuid import UUID
 
-from psycopg import AsyncClientCursor, OperationalError
+from psycopg import OperationalError
 from psycopg import errors as pg
 
 from service.domain.errors import (
@@ -32,6 +32,7 @@ from service.repositories.errors import translate
 from service.repositories.messages import Call, Rows, rendered, sent
 from service.repositories.pools import Connection, Pool, answered_by
 from service.repositories.queueing import Key
+from service.repositories.together import Message
 from service.repositories.turns import Turns
 from service.repositories.waiting import WaitingCalls
 
@@ -49,12 +50,6 @@ MOST_BYTES = 1024 * 1024
 
 HEAVIEST = 16
 """The weight of a call that is combined; a heavier one has a message of its own."""
-
-LOCK_MS = 200
-"""How long a statement of a message waits for a lock."""
-
-STATEMENT_MS = 500
-"""How long a statement of a message runs."""
 
 ANSWER_SECONDS = 2.0
 """How long a message without an answer keeps its lane, and the turns of its traders."""
@@ -122,7 +117,7 @@ class Combiner:
             if not calls:
                 return
             # The counters are locked in the order of the traders, as by all messages: two of them do not deadlock.
-            calls.sort(key=_by_trader)
+            calls.sort(key=_order)
             traders = {trader_id for call in calls for trader_id in call.writes_of}
             self._turns.take(traders)
             self._free_lanes -= 1
@@ -174,11 +169,10 @@ class Combiner:
 
     async def _exchange(self, connection: Connection, parts: list[tuple[Call, list[bytes]]]) -> None:
         calls = [call for call, _ in parts]
-        message = self._message(connection, parts)
+        message = Message(connection, self._session, parts)
         metrics = self._pool.metrics
         spans = [call.trace.message(metrics.login) for call in calls if call.trace]
-        if spans:
-            message = spans[0].comment.encode() + message
+        text = (spans[0].comment.encode() if spans else b"") + message.text
         begun = time.monotonic()
         for call in calls:
             metrics.wait_seconds.observe(begun - call.deadlines.begun)
@@ -186,57 +180,33 @@ class Combiner:
         failed = True
         try:
             with answered_by(connection, max(call.deadlines.closes_at(writes=bool(call.writes_of)) for call in calls)):
-                results = await sent(connection, message)
+                results = await sent(connection, text)
             failed = False
         except Exception as error:  # noqa: BLE001  # each call gets it
             self._failed(connection, calls, error)
         else:
-            self._answer(calls, results[len(self._session) :])
+            self._answer(message, results)
         finally:
             metrics.calls_per_message.observe(len(calls))
             metrics.message_seconds.observe(time.monotonic() - begun)
             for span in spans:
                 span.end(failed=failed)
 
-    def _message(self, connection: Connection, parts: list[tuple[Call, list[bytes]]]) -> bytes:
-        """Return the text of a message: for each call its identity, with a timeout, and its statements."""
-        cursor = AsyncClientCursor(connection)
-        texts = list(self._session)
-        settings: tuple[str, ...] = (f"set_config('lock_timeout', '{LOCK_MS}ms', true)",)
-        timeout: int | None = None
-        for call, statements in parts:
-            own = call.deadlines.send(STATEMENT_MS)
-            identity = call.identity(None if own == timeout else own, settings)
-            timeout, settings = own, ()
-            texts += (cursor.mogrify(*identity).encode(), *statements)
-        if len(parts) > 1:
-            texts.append(b"SELECT clock_timestamp()")
-        return b";".join(texts)
-
-    def _answer(self, calls: list[Call], results: list[Rows]) -> None:
+    def _answer(self, message: Message, results: list[Rows]) -> None:
         """Give each call its rows, and hint at each trader's events once."""
         hints = {}
-        slow: Call | None = None
-        before = None
-        position = 0
-        for call in calls:
-            [[known, begun, *_]], *rows = results[position : position + 1 + len(call.statements)]
-            position += 1 + len(call.statements)
-            if before and (begun - before).total_seconds() > SLOW_SECONDS and slow:
-                self.send_alone(slow.key)
-            slow, before = call, begun
+        for call, known, rows in message.answers(results):
             if not known:
                 call.failed(UnknownDesk() if call.caller.desk_id else UnknownTrader())
                 continue
             if call.writes_of:
                 hints[call.writes_of, call.committed] = call
             call.answered(rows)
-        if position < len(results) and slow and before:
-            [[ended]] = results[position]
-            if (ended - before).total_seconds() > SLOW_SECONDS:
-                self.send_alone(slow.key)
         for call in hints.values():
             call.hint()
+        for key, seconds in message.seconds(results):
+            if seconds > SLOW_SECONDS:
+                self.send_alone(key)
 
     def _failed(self, connection: Connection, calls: list[Call], error: Exception) -> None:
         """Send each call alone after an error of their message."""
@@ -303,5 +273,7 @@ def lanes_of(size: int) -> int:
     return max(1, min(LANES, size - 1))
 
 
-def _by_trader(call: Call) -> int:
-    return next(iter(call.writes_of), _NOBODY).int
+def _order(call: Call) -> tuple[int, bool]:
+    """The calls of a trader together, the writes first: they share an identity."""
+    trader_id = call.caller.trader_id or next(iter(call.writes_of), _NOBODY)
+    return trader_id.int, not call.writes_of

@@ -19,7 +19,7 @@ from blotter.orders.v1 import order_service_pb2 as pb
 from service.domain.errors import BlotterError, UnknownTrader
 from service.domain.identity import Caller, CallerKind
 from service.observability.metrics import Metrics
-from service.repositories import combining
+from service.repositories import combining, together
 from service.repositories.database import Database as Pools
 from service.repositories.messages import Statement
 from tests.conftest import ALICE, BOB, Database
@@ -117,7 +117,7 @@ def test_nothing_of_one_call_reaches_another(
                 assert found == expected, work
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(combining, "STATEMENT_MS", 30)
+        patch.setattr(together, "STATEMENT_MS", 30)
         asyncio.run(run())
 
 

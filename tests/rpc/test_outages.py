@@ -131,8 +131,8 @@ async def test_an_exhausted_pool_is_reported(
     database: Database, monkeypatch: pytest.MonkeyPatch, deadline: float | None
 ) -> None:
     monkeypatch.setattr("service.repositories.deadlines.LONGEST_WAIT", 0.2)
-    monkeypatch.setattr("service.repositories.combining.LOCK_MS", 60_000)
-    monkeypatch.setattr("service.repositories.combining.STATEMENT_MS", 60_000)
+    monkeypatch.setattr("service.repositories.together.LOCK_MS", 60_000)
+    monkeypatch.setattr("service.repositories.together.STATEMENT_MS", 60_000)
     async with serving(database, trader_pool_size=1) as blotter:
         await blotter.submit()
         async with locked(database) as looking:
