@@ -27,7 +27,7 @@ from service.streams.tail import Member, Tail
 POLLER = Caller(CallerKind.EXECUTION, None, actor="feed", request_id="feed")
 
 LEAST_PAUSE = 0.02
-MESSAGES_A_SECOND = 1_000
+MESSAGES_A_SECOND = 2_000
 """How many messages a second the streams of one trader send at most, unless the pause is the least one."""
 
 LOOK_SECONDS = 2.0

@@ -6,8 +6,8 @@ import asyncio
 import math
 from collections import defaultdict
 
-TICK = 0.25
-"""The streams whose heartbeats are due within so many seconds are woken together, at most that late."""
+TICKS = 16
+"""Heartbeats are late by a part of their interval, one of so many, so that those of many streams are sent together."""
 
 PORTION = 20
 """How many streams are woken before the event loop runs other tasks: a thousand at once would delay the writers."""
@@ -25,39 +25,39 @@ class Heartbeats:
     """Wakes waiting streams when their heartbeats are due."""
 
     def __init__(self) -> None:
-        self._waits: defaultdict[int, set[Woken]] = defaultdict(set)
+        self._waits: defaultdict[float, set[Woken]] = defaultdict(set)
         self._timer: asyncio.TimerHandle | None = None
 
-    def add(self, woken: Woken, due: float) -> None:
-        """Wake at the time `due` of the event loop's clock."""
-        tick = math.ceil(due / TICK)
-        self._waits[tick].add(woken)
-        if self._timer is None or tick * TICK < self._timer.when():
+    def add(self, woken: Woken, due: float, interval: float) -> float:
+        """Wake at the time `due` of the event loop's clock, or a little later. Return the time."""
+        tick = interval / TICKS
+        moment = math.ceil(due / tick) * tick
+        self._waits[moment].add(woken)
+        if self._timer is None or moment < self._timer.when():
             self._schedule()
+        return moment
 
-    def discard(self, woken: Woken, due: float) -> None:
-        """Forget a wait that has ended."""
-        tick = math.ceil(due / TICK)
-        if waits := self._waits.get(tick):
+    def discard(self, woken: Woken, moment: float) -> None:
+        """Forget a wait that has ended; `moment` is what `add` has returned."""
+        if waits := self._waits.get(moment):
             waits.discard(woken)
             if not waits:
-                del self._waits[tick]
+                del self._waits[moment]
 
     def _schedule(self) -> None:
         if self._timer:
             self._timer.cancel()
             self._timer = None
         if self._waits:
-            self._timer = asyncio.get_running_loop().call_at(min(self._waits) * TICK, self._fire)
+            self._timer = asyncio.get_running_loop().call_at(min(self._waits), self._fire)
 
     def _fire(self) -> None:
-        loop = asyncio.get_running_loop()
         self._timer = None
-        tick = min(self._waits, default=None)
-        if tick is not None and tick * TICK <= loop.time():
-            waits = self._waits[tick]
+        moment = min(self._waits, default=math.inf)
+        if moment <= asyncio.get_running_loop().time():
+            waits = self._waits[moment]
             for _ in range(min(PORTION, len(waits))):
                 wake(waits.pop())
             if not waits:
-                del self._waits[tick]
+                del self._waits[moment]
         self._schedule()

@@ -80,13 +80,13 @@ class Member:
     async def wait(self, due: float) -> None:
         """Wait for news, at most until `due` of the event loop's clock. Raises DatabaseUnavailable or DatabaseBusy."""
         self.woken = woken = asyncio.get_running_loop().create_future()
-        self._heartbeats.add(woken, due)
+        moment = self._heartbeats.add(woken, due, self.stream.heartbeat_seconds)
         self._tail.waits(self)
         try:
             await woken
         finally:
             self._tail.waiting.pop(self, None)
-            self._heartbeats.discard(woken, due)
+            self._heartbeats.discard(woken, moment)
 
     def leave_tail(self) -> None:
         """Let the stream read for itself."""
