@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,6 +26,16 @@ class Sample:
     postgres_ms: float | None = None
     load_cores: float | None = None
     """How many cores the load took; near 1 means that the load, not the server, is what was measured."""
+
+    def by_cpu(self, cores: int) -> float | None:
+        """Return the calls a second that the CPU times allow where nothing else runs; None: they were not measured.
+
+        The server, one process, uses one core, and all have the cores together.
+        """
+        if self.server_ms is None or self.load_cores is None or not self.value:
+            return None
+        together = self.server_ms + (self.postgres_ms or 0) + 1000 * self.load_cores / self.value
+        return 1000 / max(self.server_ms, together / cores)
 
     def each(self, count: int) -> Sample:
         """Return the figures for each of so many things that a call does; the latency remains that of the call."""
@@ -78,6 +89,8 @@ class Result:
     rounds: Sequence[float]
     failure: str | None = None
     missing: bool = False
+    by_cpu: float | None = None
+    """The ratio of what the CPU times allow, median over the rounds; None: not of this row."""
 
     @property
     def median(self) -> float:
@@ -168,7 +181,15 @@ class Harness:
         values = [[getattr(sample, row.figure) for sample in arm.samples] for arm in arms]
         if len(values) == 1:
             return Result(row, values[0])
-        return Result(row, [ours / other for ours, other in zip(*values, strict=True)])
+        ratios = [ours / other for ours, other in zip(*values, strict=True)]
+        return Result(row, ratios, by_cpu=self._by_cpu(arms) if row.figure == "value" else None)
+
+    @staticmethod
+    def _by_cpu(arms: Sequence[Measured]) -> float | None:
+        cores = os.cpu_count() or 1
+        allowed = [[sample.by_cpu(cores) for sample in arm.samples] for arm in arms]
+        ratios = [ours / other for ours, other in zip(*allowed, strict=True) if ours and other]
+        return statistics.median(ratios) if ratios else None
 
 
 @dataclass(slots=True)

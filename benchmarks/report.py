@@ -85,11 +85,12 @@ def markdown(harness: Harness, about: Mapping[str, str]) -> str:
         "; ".join(f"{name} {value}" for name, value in about.items()) + ".",
         f"Medians of {harness.rounds} rounds of {harness.seconds:g} s each, in turns; in brackets lowest and highest.",
         "",
-        "| row | aim | measured | |",
-        "|---|---|---|---|",
+        "| row | aim | measured | | by CPU time |",
+        "|---|---|---|---|---|",
     ]
     lines += [
-        f"| {result.row.what} | {_aim(result)} | {_value(result)} | {_met(result)} |" for result in harness.results
+        f"| {each.row.what} | {_aim(each)} | {_value(each)} | {_met(each)} | {_by_cpu(each)} |"
+        for each in harness.results
     ]
     lines += [
         "",
@@ -121,6 +122,10 @@ def _met(result: Result) -> str:
     return {True: "met", False: "missed", None: ""}[result.met]
 
 
+def _by_cpu(result: Result) -> str:
+    return "" if result.by_cpu is None else _number(result.by_cpu)
+
+
 def _arm(name: str, measured: Measured) -> str:
     if not measured.samples:
         return f"| {name} | not run: {measured.failure} | | | |"
@@ -139,6 +144,7 @@ def as_json(harness: Harness, about: Mapping[str, str]) -> dict[str, Any]:
         result.row.key: asdict(result.row)
         | {"rounds": list(result.rounds), "failure": result.failure}
         | ({"median": result.median, "spread": result.spread, "met": result.met} if result.rounds else {})
+        | {"by_cpu": result.by_cpu}
         for result in harness.results
     }
     return {

@@ -127,3 +127,19 @@ async def test_a_row_that_has_fallen_is_named_in_red_and_fails_the_command(
     (tmp_path / "recorded.json").write_text('{"least": {"median": 2.0, "spread": 0.1}}', "utf-8")
     assert not report.finish(measured, {"commit": "0"}, None, tmp_path)
     assert "\x1b[31mFALLEN by more than the spread: ours against theirs: 1, recorded 2" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("server_ms", "postgres_ms", "allowed"),
+    [
+        (0.5, None, 2000),  # the server's one core
+        (0.5, 0.4, 2000),
+        (0.5, 0.9, 1000 / 0.75),  # with 0.1 ms of the load, two cores
+    ],
+)
+def test_what_the_cpu_times_allow_is_bounded_by_the_servers_core_and_by_all_cores(
+    server_ms: float, postgres_ms: float | None, allowed: float
+) -> None:
+    sample = Sample(1000, server_ms=server_ms, postgres_ms=postgres_ms, load_cores=0.1)
+    assert sample.by_cpu(2) == pytest.approx(allowed)
+    assert Sample(1000).by_cpu(2) is None
