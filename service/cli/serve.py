@@ -72,12 +72,13 @@ async def _serve(settings: Settings, database: provisioning.Served) -> None:
 
 async def _work(settings: Settings, conninfo: str, channel: int) -> None:
     """Serve as one of several workers, until a signal or the end of the parent."""
-    from service.server import Running, running  # noqa: PLC0415
+    from service.server import Running, leave_out_of_collections, running  # noqa: PLC0415
 
     alone = settings.model_copy(update={"metrics_listen": None})  # the parent's
     async with child_of(channel) as parent:
 
         def started(server: Running) -> None:
+            leave_out_of_collections()
             parent.started(server.health, server.metrics, server.feed.hint)
 
         await until_stopped(running(alone, conninfo, others=parent.committed), started, parent.stop)
