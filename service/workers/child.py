@@ -100,8 +100,7 @@ class Child:
         while message := await self._channel.receive():
             kind, content = message
             if kind == channel.READ and self._metrics:
-                registry = await self._metrics.read()
-                self._channel.send_line(await asyncio.to_thread(_answer, registry))
+                await self._answer(self._metrics)
             elif kind == channel.LEDGER:
                 self._ledger = content
                 self._set_ledger()
@@ -112,8 +111,15 @@ class Child:
             log.warning("The parent process has ended; this one stops")
         self.stop.set()
 
+    async def _answer(self, metrics: Metrics) -> None:
+        try:
+            registry = await metrics.read()
+            self._channel.send_line(await asyncio.to_thread(_line, registry))
+        except Exception:  # whatever the metrics are, the end of the parent must be noticed
+            log.exception("The metrics cannot be read; the parent gets none of this process.")
 
-def _answer(registry: CollectorRegistry) -> bytes:
+
+def _line(registry: CollectorRegistry) -> bytes:
     return channel.line(channel.METRICS, families(registry))
 
 

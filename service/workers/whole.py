@@ -42,7 +42,7 @@ class Whole:
         if name == STARTUP:
             return self.has_started
         if name == LIVENESS:
-            return not any(one.looping or one.silent or one.says(LIVENESS) is False for one in self.children)
+            return not any(one.looping or one.says(LIVENESS) is False for one in self.children)
         if name == LEDGER:
             return None if self.sequencer is None else bool(self.sequencer.says(LEDGER))
         serving = [one for one in self.workers if one.serves]

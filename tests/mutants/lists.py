@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.mutants import append, identity, lifecycle, orders, reconciliation, streams, verifier
+from tests.mutants import append, identity, lifecycle, orders, reconciliation, streams, verifier, workers
 from tests.mutants.mutant import Mutant
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -13,6 +13,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *verifier.MUTANTS,
     *reconciliation.MUTANTS,
     *streams.MUTANTS,
+    *workers.MUTANTS,
 )
 
 # Never tests/migrations: a snapshot or a digest notices every change and judges none. The same holds for

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -157,13 +159,20 @@ async def until(condition: Callable[[], Awaitable[bool]], what: str) -> None:
 def served(cwd: Path, database: Database, **settings: str) -> Iterator[Service]:
     """The service on a database; killed at the end if it still runs."""
     service = Service(cwd, BLOTTER_DATABASE_URL=database.url, **settings)
+    children: dict[str, int] = {}
     try:
         service.await_ready()
+        children = service.pids()
         yield service
     finally:
         if service.process.poll() is None:
             service.process.terminate()
-        service.ended()
+        try:
+            service.ended()
+        finally:
+            for pid in children.values():
+                if "--child" in command_line(pid):
+                    os.kill(pid, signal.SIGKILL)
 
 
 class Load:

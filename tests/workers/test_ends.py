@@ -35,6 +35,7 @@ async def test_a_drain_under_load_answers_each_call_or_is_unavailable_and_writes
         load.check(database)
     assert status == 0, service.text
     assert load.codes == {grpc.StatusCode.UNAVAILABLE}
+    assert service.text.count('"message": "Stopping"') == 4, "the parent, two workers and the sequencer"
     assert "Traceback" not in service.text
     assert "started again" not in service.text
 

@@ -6,7 +6,9 @@ import asyncio
 import os
 import signal
 import socket
+import threading
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -25,6 +27,8 @@ from service.workers.whole import Whole
 from tests.conftest import Database
 from tests.operations.command_line import environment as variables
 from tests.workers.service import with_keys
+
+PARENTS = 4
 
 
 def test_pauses_double_up_to_a_bound_and_begin_anew_after_a_long_life() -> None:
@@ -80,6 +84,26 @@ def test_port_0_becomes_a_port_and_a_reserved_one_is_shared_with_those_that_may_
             pass
     with reserved(address) as again:
         assert again == address
+
+
+def test_of_parents_that_start_at_the_same_moment_one_gets_the_port() -> None:
+    with reserved("127.0.0.1:0") as free:
+        address = free
+    together, done = threading.Barrier(PARENTS), threading.Barrier(PARENTS)
+
+    def start(_: int) -> bool:
+        together.wait(30)
+        try:
+            with reserved(address):
+                done.wait(30)
+                return True
+        except AddressInUse:
+            done.wait(30)
+            return False
+
+    with ThreadPoolExecutor(PARENTS) as threads:
+        for _ in range(2000):
+            assert sum(threads.map(start, range(PARENTS))) == 1
 
 
 @pytest.mark.parametrize("listen", ["localhost:0", "[::1]:0", ":0"])
@@ -140,6 +164,17 @@ async def test_a_stuck_child_is_unhealthy_and_then_killed_and_started_again(
         registry = await whole.read()
         assert registry.get_sample_value("blotter_worker_restarts_total", {"worker": "sequencer"}) == 1
         looking.cancel()
+
+
+async def test_a_report_makes_a_silent_child_healthy_again(database: Database) -> None:
+    async with sequencer(Whole(), database.url) as (one, _):
+        await until(lambda: one.serves)
+        for _ in range(kept.SILENT_LOOKS + 1):
+            one.look()
+        assert one.silent
+        assert one.says(LIVENESS) is False
+        await until(lambda: not one.silent)
+        assert one.says(LIVENESS)
 
 
 async def test_a_restart_loop_ends_the_liveness_until_the_child_has_run_for_a_while(
