@@ -48,9 +48,10 @@ async def main(options: argparse.Namespace) -> bool:
                 failure = f"{type(error).__name__}: {error}"
                 say(f"  failed: {failure}")
             harness.compare(GROUPS[name].ROWS, failure)
+    well = report.finish(harness, about, options.write, options.folder)
     if options.record:
         report.record(harness, options.folder)
-    return report.finish(harness, about, options.write, options.folder)
+    return well
 
 
 if __name__ == "__main__":

@@ -99,8 +99,8 @@ class Result:
 
     @property
     def spread(self) -> float:
-        """Half of the range of the rounds."""
-        return (max(self.rounds) - min(self.rounds)) / 2
+        """Half of the range of the rounds; of a single round, which shows no range, a quarter of its value."""
+        return (max(self.rounds) - min(self.rounds)) / 2 if len(self.rounds) > 1 else self.median / 4
 
     @property
     def met(self) -> bool | None:

@@ -88,9 +88,10 @@ async def main(options: argparse.Namespace) -> bool:
             await harness.in_turns(arms)
         harness.compare([ledger.CATCH_UP, *ROWS])
         harness.notes.append(f"Many: {ledger.entries(many):,} entries in the ledger, one for each order.")
+    well = report.finish(harness, about, options.write, options.folder)
     if options.record:
         report.record(harness, options.folder)
-    return report.finish(harness, about, options.write, options.folder)
+    return well
 
 
 def _callers(stage: Stage) -> dict[str, Sequence[Caller]]:
