@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import nullcontext
 from uuid import UUID
 
@@ -29,10 +29,10 @@ from service.domain.errors import (
 )
 from service.domain.identity import CallerKind
 from service.repositories.errors import translate
-from service.repositories.messages import Call, Rows, rendered, sent
+from service.repositories.messages import Call, Rows, sent
 from service.repositories.pools import Connection, Pool, answered_by
 from service.repositories.queueing import Key
-from service.repositories.together import Message
+from service.repositories.together import Message, Part, joined, part_of
 from service.repositories.turns import Turns
 from service.repositories.waiting import WaitingCalls
 
@@ -160,15 +160,26 @@ class Combiner:
     async def _send_on_connection(self, calls: list[Call]) -> None:
         until = max(call.deadlines.waits_until for call in calls)
         async with self._pool.connection(nullcontext(), until) as connection:
-            waiting = [found for call in calls if (found := await _rendered(connection, call))]
+            waiting = [part async for part in self._parts(connection, calls)]
             while waiting:
                 if connection.closed:
-                    self._each_alone(call for call, _ in waiting)
+                    self._each_alone(call for part in waiting for call in part.calls)
                     return
                 await self._exchange(connection, _fitting(waiting))
 
-    async def _exchange(self, connection: Connection, parts: list[tuple[Call, list[bytes]]]) -> None:
-        calls = [call for call, _ in parts]
+    async def _parts(self, connection: Connection, calls: list[Call]) -> AsyncIterator[Part]:
+        """Render the calls. One that cannot be written as SQL gets its error, after it has been tried alone."""
+        for served in joined(calls):
+            try:
+                yield await part_of(connection, served)
+            except Exception as error:  # noqa: BLE001  # the call gets it
+                if len(served) > 1:
+                    self._each_alone(served)
+                else:
+                    served[0].failed(translate(error))
+
+    async def _exchange(self, connection: Connection, parts: list[Part]) -> None:
+        calls = [call for part in parts for call in part.calls]
         message = Message(connection, self._session, parts)
         metrics = self._pool.metrics
         spans = [call.trace.message(metrics.login) for call in calls if call.trace]
@@ -242,20 +253,11 @@ def _final(call: Call, error: Exception) -> Exception | None:
     return None if isinstance(error, pg.LockNotAvailable | DeadlineExceeded | StatementTimeout) else translate(error)
 
 
-async def _rendered(connection: Connection, call: Call) -> tuple[Call, list[bytes]] | None:
-    """Return the call and its statements. A call that cannot be written as SQL gets its error, and None is returned."""
-    try:
-        return call, await rendered(connection, call)
-    except Exception as error:  # noqa: BLE001  # the call gets it
-        call.failed(translate(error))
-        return None
-
-
-def _fitting(waiting: list[tuple[Call, list[bytes]]]) -> list[tuple[Call, list[bytes]]]:
-    """Remove and return the first calls, as many as fit in one message, and one at least."""
+def _fitting(waiting: list[Part]) -> list[Part]:
+    """Remove and return the first parts, as many as fit in one message, and one at least."""
     size = count = 0
-    for _, texts in waiting:
-        size += sum(map(len, texts))
+    for part in waiting:
+        size += part.size
         if count and size > MOST_BYTES:
             break
         count += 1

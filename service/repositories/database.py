@@ -19,7 +19,7 @@ from service.observability.metrics import Metrics
 from service.repositories.combining import COMBINED, SLOW_SECONDS, Combiner, lanes_of
 from service.repositories.deadlines import Deadlines
 from service.repositories.errors import translate
-from service.repositories.messages import ROWS_A_STATEMENT, Call, Rows, Statement, rendered, sent
+from service.repositories.messages import ROWS_A_STATEMENT, Call, Joinable, Rows, Statement, rendered, sent
 from service.repositories.pools import CLOSE_SECONDS, Connection, Pool, answered_by
 from service.repositories.queueing import Limits
 from service.repositories.sessions import SESSION, in_each_transaction, login_to
@@ -111,13 +111,15 @@ class Database:
         timeout_seconds: float | None = None,
         committed: Callable[[UUID], None] | None = None,
         most_rows: int = 1,
+        joinable: Joinable | None = None,
     ) -> list[Rows]:
         """Run the statements in one transaction under the caller's login and identity.
 
         `writes_of` names the traders whose counters they lock; `committed` is called for each of them after the
         commit, or when it is unknown whether there was one, also when the caller has gone. When the connection is
         found closed, a `repeatable` call is sent again on another. `timeout_seconds` bounds the call as the caller's
-        deadline does. `most_rows` is the number of rows that a statement returns at most.
+        deadline does. `most_rows` is the number of rows that a statement returns at most. A `joinable`
+        call has one statement that returns one row; it may be replaced by one for several calls of the trader.
 
         The statements of other calls may precede and follow in the transaction: a statement must not change settings,
         and must not rely on one that the call has not made itself.
@@ -145,6 +147,7 @@ class Database:
             TRACE.get(),
             asyncio.get_running_loop().create_future(),
             weight=len(statements) + most_rows // ROWS_A_STATEMENT,
+            joinable=joinable,
         )
         pool = self._pools[caller.kind]
         try:

@@ -36,6 +36,15 @@ class Statement(NamedTuple):
 ROWS_A_STATEMENT = 10
 """The number of rows that cost as much to read and convert as a short statement."""
 
+
+class Joinable(NamedTuple):
+    """What the one statement of a call does, for a statement that does it for several calls of a trader."""
+
+    join: Callable[[Sequence[Any]], Statement]
+    """Returns the statement for values of several calls. It returns one row of each, in their order."""
+    value: Any
+
+
 _ACT_AS = "act_as(%(trader_id)s, %(desk_id)s, %(identity)s)"
 
 
@@ -65,6 +74,7 @@ class Call:
     answer: asyncio.Future[list[Rows]]
     weight: int
     """What the call costs, in short statements."""
+    joinable: Joinable | None = None
     sent: bool = False
     was_combined: bool = False
     """Whether the call was given to a combiner."""

@@ -17,10 +17,10 @@ from service.domain.portions import in_portions
 from service.domain.writes import Cancel, NewOrder, Replace, Report, content_digest
 from service.repositories.database import Database
 from service.repositories.errors import error_of
-from service.repositories.messages import Statement, act_as
+from service.repositories.messages import Joinable, Statement, act_as
 from service.repositories.pools import Row
 from service.repositories.statements import call, timer_columns
-from service.repositories.submits import Submit, as_item, submit_many, submit_one
+from service.repositories.submits import Submit, as_item, join, submit_many, submit_one
 
 _CANCEL = call(
     "cancel_order",
@@ -80,9 +80,18 @@ class Orders:
     ) -> list[Recorded | BlotterError]:
         """Enter the orders in one transaction. Returns one result each: the recorded order, or the error."""
         submits = [Submit(order, caller.actor, caller.request_id) for order in orders]
-        statement = submit_one(*submits) if len(submits) == 1 else submit_many(await in_portions(as_item, submits))
+        joinable = None
+        if len(submits) == 1:
+            statement, joinable = submit_one(*submits), Joinable(join, submits[0])
+        else:
+            statement = submit_many(await in_portions(as_item, submits))
         [rows] = await self._database.run(
-            caller, statement, writes_of=[trader_id], committed=self._committed, most_rows=len(orders)
+            caller,
+            statement,
+            writes_of=[trader_id],
+            committed=self._committed,
+            most_rows=len(orders),
+            joinable=joinable,
         )
         return await in_portions(recorded, rows)
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields
 from typing import NamedTuple
 
@@ -52,6 +52,11 @@ def submit_many(items: Iterable[str]) -> Statement:
     What would fail one of them with an error, not with an outcome, fails all.
     """
     return Statement(_SUBMIT_MANY, {"orders": f"[{','.join(items)}]"})
+
+
+def join(submits: Sequence[Submit]) -> Statement:
+    """Return the statement that enters the orders of several calls."""
+    return submit_many(map(as_item, submits))
 
 
 def as_item(submit: Submit) -> str:
