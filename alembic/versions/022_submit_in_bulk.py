@@ -39,8 +39,10 @@ FUNCTION = """
         v_item record;
         v_state orders;
         v_entered orders[] := '{}';
-        v_actors text[];
-        v_request_ids text[];
+        v_actor varchar(100);
+        v_actors varchar[];
+        v_request_id varchar(64);
+        v_request_ids varchar[];
         v_places integer[];  -- by number of the item: where v_entered has the order with its key
         v_place integer;
     BEGIN
@@ -117,6 +119,8 @@ FUNCTION = """
                 v_state.security_id_source := v_item.security_id_source;
                 v_state.short_sale := v_item.short_sale;
                 v_state.exempt_from_cancel_timer := coalesce(v_item.exempt_from_cancel_timer, false);
+                v_actor := v_item.actor;  -- one that is too long is an error also where the order is refused
+                v_request_id := v_item.request_id;
                 v_state.last_sequence := NULL;
                 v_state.updated_at := NULL;
                 v_state.status := 'PENDING';
@@ -128,8 +132,8 @@ FUNCTION = """
                     v_state.last_sequence := v_last;
                     v_state.updated_at := v_state.created_at;
                     v_entered := v_entered || v_state;
-                    v_actors := v_actors || v_item.actor;
-                    v_request_ids := v_request_ids || v_item.request_id;
+                    v_actors := v_actors || v_actor;
+                    v_request_ids := v_request_ids || v_request_id;
                     v_place := cardinality(v_entered);
                 END IF;
                 recorded := v_state;

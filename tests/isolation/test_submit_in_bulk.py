@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import psycopg
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from psycopg.rows import dict_row
 
@@ -192,7 +192,9 @@ def test_orders_in_bulk_are_answered_and_written_as_one_after_the_other(
     assert [log["sequence"] for log in bulk.logs] == list(range(1, len(bulk.logs) + 1))
 
 
-@settings(max_examples=150)
+@settings(max_examples=300)
+@example(orders=[], broken={"p_actor": "x" * 101}, order={"p_quantity": 1, "p_price": None}, place=0)
+@example(orders=[], broken={"p_request_id": "x" * 101}, order={"p_price": None}, place=0)
 @given(orders=st.lists(PLAIN, max_size=4), broken=st.sampled_from(BROKEN), order=ANY_ORDER, place=st.integers(0, 4))
 def test_an_order_that_fails_with_an_error_fails_all_and_one_that_repeats_does_not(
     twins: tuple[Database, Database], orders: list[Arguments], broken: Arguments, order: Arguments, place: int
