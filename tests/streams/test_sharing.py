@@ -16,6 +16,7 @@ from service.streams import tail
 from service.streams.messages import StreamMethod
 from tests.conftest import ALICE, BOB, Database
 from tests.isolation.desk import EQUITIES, RATES, assign
+from tests.rpc.errors import reason_of, refused
 from tests.serving import COMPLIANCE, EXECUTION, Blotter, as_desk, as_trader, order_request, serving
 from tests.streams.watching import Watch, until, watching
 
@@ -284,3 +285,28 @@ async def test_more_than_a_message_of_shared_events_comes_in_several(
             message = await watch.next()
             assert len(message.events.events) <= 7
         assert watch.sequences == list(range(1, 51, step))
+
+
+async def test_a_history_that_becomes_shorter_ends_all_streams_that_share_it(
+    database: Database, blotter: Blotter
+) -> None:
+    """As after a failover to a standby that lacked the newest events: other events take their numbers."""
+    order = await blotter.submit()
+    watches = await opened(blotter, 3, as_trader(ALICE))
+    for number in (2, 3):
+        await blotter.submit()
+        await asyncio.gather(*(watch.until(number) for watch in watches))
+    await until(lambda: all_wait(blotter))
+    database.cluster.psql(
+        "SET session_replication_role = replica; DELETE FROM execution_logs WHERE sequence > 1; "
+        f"DELETE FROM orders WHERE id <> '{order.order_id}'; UPDATE trader_sequences SET last_sequence = 1;",
+        dbname=database.name,
+    )
+    for watch in watches:
+        error = await refused(watch.until(100))
+        assert reason_of(error) == "RESUME_TOKEN_OUT_OF_RANGE"
+        assert watch.sequences == [2, 3]
+    await until(lambda: not blotter.feed._tails)
+    [again] = await opened(blotter, 1, as_trader(ALICE))
+    await blotter.submit()
+    await again.until(2)
