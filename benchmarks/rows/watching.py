@@ -146,7 +146,7 @@ def _events(stage: Stage) -> Arm:
 async def _idle(stage: Stage) -> None:
     """Measure a server of its own, whose memory has served nothing before."""
     target = processes.free_address()
-    seconds = 4 * stage.harness.seconds
+    seconds = 8 * stage.harness.seconds  # background tasks of both servers come at intervals of seconds
     settle = min(seconds, 2)
     async with serving.serving(stage.conninfo, target, BLOTTER_SEQUENCER="false") as server:
         await asyncio.sleep(settle)
