@@ -18,7 +18,7 @@ from tests.conftest import ALICE, BOB, Database
 from tests.isolation.desk import EQUITIES, RATES, assign
 from tests.rpc.errors import reason_of, refused
 from tests.serving import COMPLIANCE, EXECUTION, Blotter, as_desk, as_trader, order_request, serving
-from tests.streams.watching import Watch, until, watching
+from tests.streams.watching import PATIENCE, Watch, until, watching
 
 SYMBOLS = ("AAPL", "MSFT", "IBM")
 SEQUENCED = {"sequencer": True, "sequencer_poll_ms": 2}
@@ -46,6 +46,21 @@ async def opened(blotter: Blotter, count: int, metadata: Any, **request: Any) ->
         await watches[-1].until_snapshot()
     await until(lambda: all_wait(blotter))
     return watches
+
+
+async def until_events(watch: Watch, count: int) -> None:
+    """Read until so many events have come."""
+    async with asyncio.timeout(PATIENCE):
+        while len(watch.events) < count:
+            await watch.next()
+
+
+async def logs_of(call: Any) -> Any:
+    """The next logs of a trail."""
+    async with asyncio.timeout(PATIENCE):
+        while not (message := await call.read()).logs.execution_logs:
+            pass
+    return message.logs.execution_logs
 
 
 def all_wait(blotter: Blotter) -> bool:
@@ -95,8 +110,7 @@ async def test_identities_share_nothing(database: Database, monkeypatch: pytest.
         for name, indexes in seen.items():
             expected = [orders[index].order_id for index in indexes]
             for watch in watches[name]:
-                while len(watch.events) < len(expected):
-                    await watch.next()
+                await until_events(watch, len(expected))
                 assert [event.order.order_id for event in watch.events] == expected
         under = {(caller.kind, caller.trader_id, caller.desk_id) for caller, *_ in reads}
         assert len(under) == len(identities)
@@ -117,8 +131,7 @@ async def test_each_stream_of_compliance_is_recorded_and_only_once(database: Dat
         await until(lambda: all_wait(blotter))
         await blotter.submit()
         for call in calls:
-            while not (await call.read()).logs.execution_logs:
-                pass
+            await logs_of(call)
         assert recorded(database) == [f"auditor {each}" for each in range(3)]
 
 
@@ -253,7 +266,7 @@ async def test_the_methods_of_a_trader_get_messages_of_their_own(blotter: Blotte
         await watch.until(1)
         assert watch.events[0].order == order
     for trail in trails:
-        [log] = (await trail.read()).logs.execution_logs
+        [log] = await logs_of(trail)
         assert (log.order, log.actor) == (order, "trader")
 
 
@@ -265,8 +278,7 @@ async def test_streams_over_all_traders_with_other_filters_share_nothing(databas
         orders = [await blotter.submit(trader) for trader in (ALICE, BOB, ALICE, BOB)]
         for watch, trader_ids in zip(watches, filters, strict=True):
             expected = [order.order_id for order in orders if not trader_ids or order.trader_id in trader_ids]
-            while len(watch.events) < len(expected):
-                await watch.next()
+            await until_events(watch, len(expected))
             assert [event.order.order_id for event in watch.events] == expected
 
 
@@ -281,9 +293,10 @@ async def test_more_than_a_message_of_shared_events_comes_in_several(
         order_service_pb2.BatchSubmitOrdersRequest(orders=orders), metadata=as_trader(ALICE)
     )
     for watch, step in [*((watch, 1) for watch in watches), *((watch, 2) for watch in filtered)]:
-        while not watch.sequences or watch.sequences[-1] < 51 - step:
-            message = await watch.next()
-            assert len(message.events.events) <= 7
+        async with asyncio.timeout(PATIENCE):
+            while not watch.sequences or watch.sequences[-1] < 51 - step:
+                message = await watch.next()
+                assert len(message.events.events) <= 7
         assert watch.sequences == list(range(1, 51, step))
 
 
