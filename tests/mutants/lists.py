@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.mutants import append, identity, lifecycle, orders, reconciliation, streams, verifier, workers
+from tests.mutants import append, bulk, identity, lifecycle, orders, reconciliation, streams, verifier, workers
 from tests.mutants.mutant import Mutant
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -10,6 +10,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *identity.MUTANTS,
     *lifecycle.MUTANTS,
     *append.MUTANTS,
+    *bulk.MUTANTS,
     *verifier.MUTANTS,
     *reconciliation.MUTANTS,
     *streams.MUTANTS,
