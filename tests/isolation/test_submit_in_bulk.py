@@ -235,6 +235,8 @@ def test_an_empty_bulk_writes_nothing_and_the_longest_is_written(database: Datab
     with connected(database, "blotter_trader", ALICE) as trader:
         assert call(trader, "submit_orders", p_orders="[]") == []
         longest = [{"p_client_order_id": f"order-{number}"} for number in range(10_000)]
+        with refused("54000"), trader.transaction():
+            in_bulk(trader, [*longest, {"p_client_order_id": "one-too-many"}])
         assert {answer["outcome"] for answer in in_bulk(trader, longest)} == {"APPLIED"}
     with connected(database, "blotter_trader", ALICE) as trader:
         assert one(trader, "SELECT count(*) FROM orders WHERE last_sequence = substr(client_order_id, 7)::int + 1") == (
