@@ -22,7 +22,7 @@ from service import resources
 from service.domain.errors import Refused
 from service.repositories.errors import unavailable_if_unreachable
 
-OLDEST = "022"
+OLDEST = "023"
 """The oldest revision that this code serves: the newest one whose tables, columns, functions or grants it needs."""
 
 LOCK_SECONDS = 60

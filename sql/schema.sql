@@ -1341,6 +1341,38 @@ CREATE FUNCTION public.nfkc(p_text text) RETURNS text
 
 COMMENT ON FUNCTION public.nfkc(p_text text) IS 'The text in normalization form NFKC; null for one of more than 600 characters';
 
+CREATE FUNCTION public.order_requests(p_order_id uuid, p_client_order_id text, p_before bigint, p_limit bigint) RETURNS TABLE(request_key character varying, action public.action_enum, terms jsonb, reason text, sequence bigint, created_at timestamp with time zone, answer_action public.action_enum, answer_sequence bigint, answered_at timestamp with time zone, answer_reason text, answer_code character varying)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+    #variable_conflict use_column
+    DECLARE
+        v_trader_id uuid;
+        v_order_id uuid := p_order_id;
+    BEGIN
+        IF v_order_id IS NULL THEN
+            v_order_id := find_order(p_client_order_id);
+        END IF;
+        SELECT trader_id INTO v_trader_id FROM orders WHERE id = v_order_id;  -- of those that the caller sees
+        RETURN QUERY
+            SELECT asked.request_key, asked.action, asked.terms, asked.reason, asked.sequence, asked.created_at,
+                answer.action, answer.sequence, answer.created_at, answer.reason, answer.error_code
+            FROM execution_logs AS asked LEFT JOIN LATERAL (
+                SELECT log.action, log.sequence, log.created_at, log.reason, log.error_code
+                FROM execution_logs AS log
+                WHERE log.trader_id = asked.trader_id AND log.order_id = asked.order_id
+                    AND log.sequence > asked.sequence AND log.answered_key = asked.request_key
+                ORDER BY log.trader_id, log.order_id, log.sequence
+                LIMIT 1
+            ) AS answer ON asked.action IN ('CANCEL_REQUESTED', 'REPLACE_REQUESTED')
+            WHERE asked.trader_id = v_trader_id AND asked.order_id = v_order_id AND asked.request_key IS NOT NULL
+                AND asked.sequence < coalesce(p_before, 9223372036854775807)
+            ORDER BY asked.trader_id DESC, asked.order_id DESC, asked.sequence DESC
+            LIMIT p_limit;
+    END $$;
+
+COMMENT ON FUNCTION public.order_requests(p_order_id uuid, p_client_order_id text, p_before bigint, p_limit bigint) IS 'The requests on an order and how they were answered, newest first';
+
 CREATE FUNCTION public.order_status(p_quantity integer, p_filled_quantity integer, p_closed_as public.order_status_enum) RETURNS public.order_status_enum
     LANGUAGE plpgsql IMMUTABLE
     AS $$
@@ -1689,7 +1721,7 @@ CREATE FUNCTION public.schema_compatibility(OUT serves_from text, OUT release te
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
-        SELECT '021', '0.3.0', 'b69bcf611e825c6d11dfd0174aeab995f0939eea6bb24b40f24deec4b37a8ea5'
+        SELECT '021', '0.3.0', '613996d8776b1c21e967be957a77a5bc47395dab3f400400ef39777aae2e8cf5'
     $$;
 
 COMMENT ON FUNCTION public.schema_compatibility(OUT serves_from text, OUT release text, OUT policies_and_grants text) IS 'The revision that a server must at least know to serve this schema, the first release that knows it, and the digest of the policies and grants of the logins';
@@ -2946,6 +2978,10 @@ GRANT ALL ON FUNCTION public.lock_sequence_at_once() TO blotter_writer;
 
 REVOKE ALL ON FUNCTION public.nfkc(p_text text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.nfkc(p_text text) TO blotter_writer;
+
+REVOKE ALL ON FUNCTION public.order_requests(p_order_id uuid, p_client_order_id text, p_before bigint, p_limit bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.order_requests(p_order_id uuid, p_client_order_id text, p_before bigint, p_limit bigint) TO blotter_trader;
+GRANT ALL ON FUNCTION public.order_requests(p_order_id uuid, p_client_order_id text, p_before bigint, p_limit bigint) TO blotter_desk;
 
 REVOKE ALL ON FUNCTION public.order_status(p_quantity integer, p_filled_quantity integer, p_closed_as public.order_status_enum) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.order_status(p_quantity integer, p_filled_quantity integer, p_closed_as public.order_status_enum) TO blotter_writer;

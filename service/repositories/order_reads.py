@@ -59,22 +59,9 @@ _ORDERS = f"""
 _LIST = _ORDERS.format(trader_id="%(trader_id)s::uuid")
 _LIST_OF_DESK = of_desk(_ORDERS.format(trader_id="trader.id"), _NEWEST_FIRST)
 
-_REQUESTS = f"""
-    SELECT asked.request_key, asked.action, asked.terms, asked.reason, asked.sequence, asked.created_at,
-        answer.action, answer.sequence, answer.created_at, answer.reason, answer.error_code
-    FROM execution_logs AS asked LEFT JOIN LATERAL (
-        SELECT log.action, log.sequence, log.created_at, log.reason, log.error_code
-        FROM execution_logs AS log
-        WHERE log.trader_id = asked.trader_id AND log.order_id = asked.order_id AND log.sequence > asked.sequence
-            AND log.answered_key = asked.request_key
-        ORDER BY log.trader_id, log.order_id, log.sequence
-        LIMIT 1
-    ) AS answer ON asked.action IN ('CANCEL_REQUESTED', 'REPLACE_REQUESTED')
-    WHERE {_of_caller("asked")} AND asked.order_id = ({_FIND})
-        AND asked.request_key IS NOT NULL
-        AND {if_given("before", "bigint", "asked.sequence < %(before)s::bigint")}
-    ORDER BY asked.trader_id DESC, asked.order_id DESC, asked.sequence DESC
-    LIMIT %(limit)s::bigint
+# A function keeps its plan. As a statement, which is planned each time, this takes more than all else of GetOrder.
+_REQUESTS = """
+    SELECT * FROM order_requests(%(order_id)s::uuid, %(client_order_id)s, %(before)s::bigint, %(limit)s::bigint)
 """
 REQUESTS_WITH_ORDER = 100
 
