@@ -151,8 +151,20 @@ async def sent(connection: Connection, text: bytes) -> list[Rows]:
     while True:
         # Not `cursor.description`: it makes an object of each column.
         has_rows = cursor.pgresult is not None and cursor.pgresult.nfields > 0
-        results.append(await cursor.fetchall() if has_rows else [])
+        results.append(await _rows_of(cursor) if has_rows else [])
         if not cursor.nextset():
             return results
         if len(results) % PORTION == 0:
             await asyncio.sleep(0)
+
+
+async def _rows_of(cursor: AsyncClientCursor[Row]) -> Rows:
+    """Return the rows of the current result. Takes turns with the event loop."""
+    rows = await cursor.fetchmany(PORTION)
+    portion = len(rows)
+    while portion == PORTION:
+        await asyncio.sleep(0)
+        more = await cursor.fetchmany(PORTION)
+        rows += more
+        portion = len(more)
+    return rows
