@@ -243,6 +243,7 @@ class Combiner:
             elif call.sent and not call.may_be_done and call.deadlines.are_over():
                 call.failed(DeadlineExceeded())
             else:
+                call.sent = call.may_be_done  # what is rolled back can be cancelled again while it waits
                 self._alone(call)
 
 

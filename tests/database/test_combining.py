@@ -92,7 +92,7 @@ CALLS = st.lists(
 @hypothesis_settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(CALLS)
 def test_nothing_of_one_call_reaches_another(
-    template: Database, calls: list[tuple[UUID, str, str, float | None]]
+    database: Database, calls: list[tuple[UUID, str, str, float | None]]
 ) -> None:
     """Each has its own identity, rows, values and error, whatever fails beside it."""
 
@@ -105,7 +105,7 @@ def test_nothing_of_one_call_reaches_another(
             return error
 
     async def run() -> None:
-        async with pools_of(template) as (pools, _):
+        async with pools_of(database) as (pools, _):
             answers = await asyncio.gather(*(call(pools, *each) for each in calls))
         for (trader_id, work, value, _), found in zip(calls, answers, strict=True):
             expected = answer(trader_id, work, value.replace("\0", ""))
