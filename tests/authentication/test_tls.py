@@ -26,7 +26,7 @@ from tests.rpc.errors import refused
 from tests.rpc.written import written as rows
 from tests.serving import Blotter, as_trader, order_request, serving
 
-HANDSHAKES = 300
+HANDSHAKES = 5_000
 """At each of two kinds. With 10,000 the test takes minutes."""
 
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
