@@ -27,7 +27,7 @@ from tests.rpc.written import written as rows
 from tests.serving import Blotter, as_trader, order_request, serving
 
 HANDSHAKES = 5_000
-"""At each of two kinds. With 10,000 the test takes minutes."""
+"""Of each of two kinds: ten thousand together, which take ten seconds."""
 
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 
