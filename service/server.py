@@ -221,6 +221,7 @@ def _databases(
         limits=Limits(connections_per_caller=2),
         pooler=settings.database_pooler,
         signatures=signatures,
+        combine=False,  # they are few, and cancels set a lock_timeout of their own
     )
     return of_callers, own
 

@@ -241,6 +241,7 @@ class Combiner:
                 if call.may_be_done:
                     call.hint()
             elif call.sent and not call.may_be_done and call.deadlines.are_over():
+                self.send_alone(call.key)  # a short deadline may be what has failed
                 call.failed(DeadlineExceeded())
             else:
                 call.sent = call.may_be_done  # what is rolled back can be cancelled again while it waits
