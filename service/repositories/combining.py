@@ -10,6 +10,7 @@ costs its neighbours time, never their result. The calls of its caller are then 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -32,7 +33,7 @@ from service.repositories.errors import translate
 from service.repositories.messages import Call, Rows, sent
 from service.repositories.pools import Connection, Pool, answered_by
 from service.repositories.queueing import Key
-from service.repositories.together import Message, Part, joined, part_of
+from service.repositories.together import STATEMENT_MS, Message, Part, joined, part_of
 from service.repositories.turns import Turns
 from service.repositories.waiting import WaitingCalls
 
@@ -51,6 +52,9 @@ MOST_BYTES = 1024 * 1024
 HEAVIEST = 16
 """The weight of a call that is combined; a heavier one has a message of its own."""
 
+SHORTEST_DEADLINE = 0.05
+"""A call with fewer seconds left is sent alone: its timeout would end the message of the others."""
+
 ANSWER_SECONDS = 2.0
 """How long a message without an answer keeps its lane, and the turns of its traders."""
 
@@ -65,6 +69,8 @@ MOST_ALONE = 10_000
 
 
 _NOBODY = UUID(int=0)
+
+log = logging.getLogger("blotter.database")
 
 
 class Combiner:
@@ -96,6 +102,8 @@ class Combiner:
     def takes(self, call: Call) -> bool:
         """Return whether to combine the call: it is short, repeatable, and locks one counter at most."""
         if not call.repeatable or call.weight > HEAVIEST or len(call.writes_of) > 1:
+            return False
+        if call.deadlines.are_over(within=SHORTEST_DEADLINE):
             return False
         until = self._alone_until.get(call.key)
         return until is None or until < time.monotonic()
@@ -137,16 +145,20 @@ class Combiner:
             self._alone_until.popitem(last=False)
 
     async def _deliver(self, calls: list[Call], held: list[set[UUID]]) -> None:
-        # Behind a connection that has gone silently others would wait for as long as it takes to notice that.
-        end = asyncio.get_running_loop().call_later(ANSWER_SECONDS, self._free, held)
         try:
-            await self._send_on_connection(calls)
+            await self._send_on_connection(calls, held)
             await asyncio.sleep(0)  # calls that are sent alone now wait for their turns, which are released then
-        except Exception as error:  # noqa: BLE001  # each call gets it
+        except Exception as error:  # each call gets it
             for call in calls:
-                call.failed(_copy_of(translate(error)))
+                if call.alone or call.answer.done():
+                    continue
+                if call.sent:
+                    call.hint()
+                    call.failed(DatabaseUnavailable())
+                    log.exception("The answer to a message could not be read")
+                else:
+                    call.failed(_copy_of(translate(error)))
         finally:
-            end.cancel()
             self._free(held)
 
     def _free(self, held: list[set[UUID]]) -> None:
@@ -157,7 +169,7 @@ class Combiner:
             self._turns.release(held.pop())
             self.send()
 
-    async def _send_on_connection(self, calls: list[Call]) -> None:
+    async def _send_on_connection(self, calls: list[Call], held: list[set[UUID]]) -> None:
         until = max(call.deadlines.waits_until for call in calls)
         async with self._pool.connection(nullcontext(), until) as connection:
             waiting = [part async for part in self._parts(connection, calls)]
@@ -165,7 +177,7 @@ class Combiner:
                 if connection.closed:
                     self._each_alone(call for part in waiting for call in part.calls)
                     return
-                await self._exchange(connection, _fitting(waiting))
+                await self._exchange(connection, self._still_wanted(_fitting(waiting)), held)
 
     async def _parts(self, connection: Connection, calls: list[Call]) -> AsyncIterator[Part]:
         """Render the calls. One that cannot be written as SQL gets its error, after it has been tried alone."""
@@ -178,7 +190,20 @@ class Combiner:
                 else:
                     served[0].failed(translate(error))
 
-    async def _exchange(self, connection: Connection, parts: list[Part]) -> None:
+    def _still_wanted(self, parts: list[Part]) -> list[Part]:
+        """Return the parts without calls that were answered while they waited, as too late: these must not be done."""
+        wanted = []
+        for part in parts:
+            left = [call for call in part.calls if not call.answer.done()]
+            if len(left) == len(part.calls):
+                wanted.append(part)
+            else:
+                self._each_alone(left)
+        return wanted
+
+    async def _exchange(self, connection: Connection, parts: list[Part], held: list[set[UUID]]) -> None:
+        if not parts:
+            return
         calls = [call for part in parts for call in part.calls]
         message = Message(connection, self._session, parts)
         metrics = self._pool.metrics
@@ -189,8 +214,12 @@ class Combiner:
             metrics.wait_seconds.observe(begun - call.deadlines.begun)
             call.sent = True
         failed = True
+        # Behind a connection that has gone silently others would wait for as long as it takes to notice that.
+        end = asyncio.get_running_loop().call_later(ANSWER_SECONDS, self._free, held)
+        last = max(call.deadlines.closes_at(writes=bool(call.writes_of)) for call in calls)
+        last += STATEMENT_MS / 1000 * sum(len(part.texts) for part in parts)
         try:
-            with answered_by(connection, max(call.deadlines.closes_at(writes=bool(call.writes_of)) for call in calls)):
+            with answered_by(connection, last):
                 results = await sent(connection, text)
             failed = False
         except Exception as error:  # noqa: BLE001  # each call gets it
@@ -198,6 +227,7 @@ class Combiner:
         else:
             self._answer(message, results)
         finally:
+            end.cancel()
             metrics.calls_per_message.observe(len(calls))
             metrics.message_seconds.observe(time.monotonic() - begun)
             for span in spans:
@@ -240,6 +270,8 @@ class Combiner:
             if call.answer.done():  # the caller has gone
                 if call.may_be_done:
                     call.hint()
+                else:
+                    self.send_alone(call.key)
             elif call.sent and not call.may_be_done and call.deadlines.are_over():
                 self.send_alone(call.key)  # a short deadline may be what has failed
                 call.failed(DeadlineExceeded())

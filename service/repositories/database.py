@@ -208,13 +208,18 @@ class Database:
 
     async def _run(self, call: Call) -> list[Rows]:
         kind, until = call.caller.kind, call.deadlines.waits_until
-        async with self._turns.taken(kind, call.writes_of, until, first=call.was_combined):
-            try:
+        try:
+            async with self._turns.taken(kind, call.writes_of, until, first=call.was_combined):
                 [[[known, *_]], *results] = await self._send(self._pools[kind], call)
-            except DatabaseUnavailable:
-                if call.sent:
-                    call.hint()
-                raise
+        except BlotterError as error:
+            unknown = isinstance(error, DatabaseUnavailable) and call.sent
+            # An earlier attempt may have committed; the error of a later one does not show that.
+            if call.may_be_done and (call.writes_of or isinstance(error, DatabaseBusy)):
+                call.hint()
+                raise DatabaseUnavailable(MAY_BE_DONE if call.writes_of else None) from error
+            if unknown:
+                call.hint()
+            raise
         if not known:
             raise UnknownDesk if call.caller.desk_id else UnknownTrader
         call.hint()
@@ -234,9 +239,6 @@ class Database:
                         call.may_be_done = True
             except Exception as error:
                 translated = translate(error)
-                # An earlier attempt may have committed; the error of a later one does not show that.
-                if call.may_be_done and isinstance(translated, BlotterError if call.writes_of else DatabaseBusy):
-                    translated = DatabaseUnavailable(MAY_BE_DONE if call.writes_of else None)
                 if translated is error:
                     raise
                 raise translated from error
@@ -248,6 +250,8 @@ class Database:
         identity = AsyncClientCursor(connection).mogrify(*call.identity(call.deadlines.send()))
         span = call.trace and call.trace.message(metrics.login)
         message = (span.comment if span else "").encode() + b";".join([*self._session, identity.encode(), *texts])
+        if call.answer.done():  # as too late: it must not be done
+            raise DatabaseUnavailable if call.may_be_done else DatabaseBusy
         with answered_by(connection, call.deadlines.closes_at(writes=bool(call.writes_of))):
             call.sent = True
             begun = time.monotonic()

@@ -54,9 +54,9 @@ class Deadlines:
         self._limit = milliseconds / 1000
         return milliseconds
 
-    def are_over(self) -> bool:
-        """Return whether no statement should be sent any more."""
-        return time.monotonic() >= self._runs_until
+    def are_over(self, within: float = 0.0) -> bool:
+        """Return whether no statement should be sent any more, `within` seconds from now."""
+        return time.monotonic() + within >= self._runs_until
 
     def longest(self) -> float:
         """Return for how many seconds a message that is sent now may run."""

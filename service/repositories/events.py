@@ -145,7 +145,9 @@ class Events:
         if trader_id is None:
             # Without a filter each entry matches: more than the limit would be read and sorted for nothing.
             values["end"] = cursor + (limit if filter_ == _EVERYTHING else POSITIONS_PER_READ)
-            [(size,)], rows = await self._database.run(caller, Statement(_HEAD), Statement(_OF_ALL, values))
+            [(size,)], rows = await self._database.run(
+                caller, Statement(_HEAD), Statement(_OF_ALL, values), most_rows=limit
+            )
             events = [Event(ExecutionLog._make(row[:-1]), row[-1]) for row in rows]
             if len(rows) == limit:
                 return Batch(events, rows[-1][-1] + 1, more=True)
@@ -154,7 +156,10 @@ class Events:
             return Batch(events, max(end, rows[-1][-1] + 1) if rows else end, more=end < size)
         # Without conditions that are true the server parses and plans in a seventh less time.
         of_trader = _EACH_OF_TRADER if filter_ == _EVERYTHING else _MATCHING_OF_TRADER
-        last, rows = await self._database.run(caller, Statement(_LAST_SEQUENCE, values), Statement(of_trader, values))
+        # Most reads find a few events; some, of a stream that resumes, the limit.
+        last, rows = await self._database.run(
+            caller, Statement(_LAST_SEQUENCE, values), Statement(of_trader, values), most_rows=limit // 10
+        )
         events = [Event(log, None) for log in logs_of(rows)]
         reached = events[-1].log.sequence if events else cursor
         full = len(events) == limit

@@ -32,10 +32,11 @@ class Turns:
         """`released` is called when turns have become free."""
         self._released = released
         self._taken: set[_Turn] = set()
+        self._handed_over: set[_Turn] = set()
         self._waiting: dict[_Turn, deque[asyncio.Future[None]]] = {}
 
     def is_free(self, trader_id: UUID) -> bool:
-        """Return whether the turn can be taken at once: nobody has it, or waits for it."""
+        """Return whether the turn can be taken at once."""
         return (trader_id, None) not in self._taken
 
     def take(self, trader_ids: Iterable[UUID]) -> None:
@@ -50,7 +51,7 @@ class Turns:
     async def taken(
         self, kind: CallerKind, trader_ids: Collection[UUID], until: float | None, *, first: bool = False
     ) -> AsyncIterator[None]:
-        """Wait for the turn of each trader, at most until that time of the loop; hold it for LONGEST_TURN.
+        """Wait for the turn of each trader, at most until that time of the loop; hold it for LONGEST_TURN at most.
 
         Raises DatabaseBusy. A trader's own calls wait among themselves first: a gateway's report waits behind at most
         two of them. `first`: a call that has had the turn, and needs it again, waits before the others.
@@ -124,18 +125,33 @@ class Turns:
                 del self._waiting[turn]
 
     def _release(self, turns: Iterable[_Turn]) -> None:
-        """Hand each turn to the call that has waited for it longest, if any."""
+        """Hand each turn to the call that has waited for it longest, if any; every second time let messages take it.
+
+        Otherwise calls that are sent alone, one after another, would keep those that are combined waiting.
+        """
         freed = False
         for turn in turns:
-            while waiting := self._waiting.get(turn):
-                granted = waiting.popleft()
-                if not waiting:
-                    del self._waiting[turn]
-                if not granted.cancelled():
-                    granted.set_result(None)
-                    break
+            if turn in self._handed_over:
+                self._handed_over.discard(turn)
+                self._taken.discard(turn)
+                self._released()
+                if turn in self._taken:
+                    continue
+            if self._hand_over(turn):
+                self._taken.add(turn)
+                self._handed_over.add(turn)
             else:
                 self._taken.discard(turn)
                 freed = True
         if freed:
             self._released()
+
+    def _hand_over(self, turn: _Turn) -> bool:
+        while waiting := self._waiting.get(turn):
+            granted = waiting.popleft()
+            if not waiting:
+                del self._waiting[turn]
+            if not granted.cancelled():
+                granted.set_result(None)
+                return True
+        return False

@@ -15,13 +15,15 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from blotter.orders.v1 import execution_report_pb2 as reports_pb
 from blotter.orders.v1 import order_service_pb2 as pb
-from service.domain.errors import BlotterError, UnknownTrader
+from service.domain.errors import BlotterError, DatabaseUnavailable, UnknownTrader
 from service.domain.identity import Caller, CallerKind
 from service.observability.metrics import Metrics
 from service.repositories import combining, together
 from service.repositories.database import Database as Pools
 from service.repositories.messages import Statement
+from service.repositories.pools import Pool
 from tests.conftest import ALICE, BOB, Database
 from tests.rpc.errors import reason_of
 from tests.rpc.test_outages import TERMINATE, locked, number, someone_waits, until
@@ -307,3 +309,75 @@ async def test_a_gateways_report_does_not_wait_behind_all_messages_of_its_trader
         assert not all(submit.done() for submit in submits)
         await asyncio.gather(*submits)
         assert written(blotter)[0] == 301
+
+
+@pytest.mark.parametrize("heavy", [False, True])
+async def test_a_call_that_was_answered_as_too_late_is_not_done(
+    database: Database, monkeypatch: pytest.MonkeyPatch, heavy: bool
+) -> None:
+    """Though it gets a connection later."""
+    lend = Pool.connection
+
+    @asynccontextmanager
+    async def lend_late(pool: Pool, turn: Any, until: float) -> AsyncIterator[Any]:
+        async with lend(pool, turn, until + 5) as connection:
+            await asyncio.sleep(0.5)
+            yield connection
+
+    async with serving(database) as blotter:
+        before = written(blotter)
+        monkeypatch.setattr(Pool, "connection", lend_late)
+        if heavy:
+            batch = pb.BatchSubmitOrdersRequest(orders=[order_request() for _ in range(200)])
+            call = blotter.orders.BatchSubmitOrders(batch, metadata=as_trader(ALICE), timeout=0.3)
+        else:
+            call = blotter.orders.SubmitOrder(order_request(), metadata=as_trader(ALICE), timeout=0.3)
+        with pytest.raises(aio.AioRpcError):
+            await call
+        await asyncio.sleep(0.7)
+        monkeypatch.undo()
+        assert (await blotter.submit(BOB)).last_sequence == 1
+        assert written(blotter)[0] == before[0] + 1
+
+
+async def test_a_lost_answer_is_unknown_also_when_the_turn_does_not_come_again(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hinted: list[UUID] = []
+    async with pools_of(database) as (pools, _):
+        caller = Caller(CallerKind.TRADER, ALICE, "test", "test")
+
+        async def lose(connection: Any, text: bytes) -> Any:
+            await connection.close()
+            raise psycopg.OperationalError("lost")
+
+        monkeypatch.setattr(combining, "sent", lose)
+        call = pools.run(caller, Statement("SELECT 1"), writes_of=[ALICE], timeout_seconds=0.5, committed=hinted.append)
+        running = asyncio.create_task(call)
+        await asyncio.sleep(0)
+        pools._turns._taken.add((ALICE, CallerKind.TRADER))  # another call of the trader, which does not end
+        with pytest.raises(DatabaseUnavailable):
+            await running
+        assert hinted == [ALICE]
+
+
+async def test_calls_that_are_sent_alone_do_not_keep_the_combined_ones_of_their_trader_waiting(
+    database: Database,
+) -> None:
+    async with serving(database) as blotter:
+        order = await blotter.submit()
+        over = asyncio.Event()
+
+        async def report() -> None:
+            while not over.is_set():
+                reports = [report_request(order, executed={}) for _ in range(20)]
+                await blotter.orders.BatchReportExecutions(
+                    reports_pb.BatchReportExecutionsRequest(reports=reports), metadata=EXECUTION
+                )
+
+        reporting = [asyncio.create_task(report()) for _ in range(3)]
+        async with asyncio.timeout(9):
+            for _ in range(10):
+                await blotter.submit()
+        over.set()
+        await asyncio.gather(*reporting)
