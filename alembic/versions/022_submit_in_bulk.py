@@ -9,8 +9,8 @@ locks the counter once, looks up repeated keys in one query, and writes orders a
 Why: of the time that PostgreSQL takes to enter ten orders in a message, more than half was the calls, the statements
 within them and ten versions of the counter's row.
 
-The orders are one jsonb array of objects, named as the arguments of submit_order(), at most 10,000: the server parses
-it as fast as it parses the 22 arrays, and the caller writes it faster. Keys that are not there are null.
+The orders are one jsonb array of objects, named as the arguments of submit_order(), at most 10,000. Keys
+that are not there are null.
 
 INSERT ... SELECT copies rows into the shards of a distributed table (Citus), where COPY refuses tables with row-level
 security. There, the function would have to call submit_order() for each order.

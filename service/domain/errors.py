@@ -347,7 +347,7 @@ class DatabaseUnavailable(BlotterError):
 
 
 class DatabaseBusy(BlotterError):
-    """Too many calls wait already, or no connection became free in time; nothing was sent to the database."""
+    """Too many calls wait already, or no connection became free in time; nothing was written."""
 
     reason = "DATABASE_BUSY"
     sentence = "The database is busy at the moment; nothing was written."

@@ -137,7 +137,7 @@ class Combiner:
         self.messages.discard(task)
         self.send()
 
-    def send_alone(self, key: Key) -> None:
+    def keep_alone(self, key: Key) -> None:
         """Send the calls of a caller alone for a while: one of them has failed, or was slow."""
         self._alone_until[key] = time.monotonic() + ALONE_SECONDS
         self._alone_until.move_to_end(key)
@@ -247,7 +247,7 @@ class Combiner:
             call.hint()
         for key, seconds in message.seconds(results):
             if seconds > SLOW_SECONDS:
-                self.send_alone(key)
+                self.keep_alone(key)
 
     def _failed(self, connection: Connection, calls: list[Call], error: Exception) -> None:
         """Send each call alone after an error of their message."""
@@ -260,7 +260,7 @@ class Combiner:
             for call in calls:
                 call.may_be_done = True
         elif len(calls) == 1 and (found := _final(calls[0], error)):
-            self.send_alone(calls[0].key)
+            self.keep_alone(calls[0].key)
             calls[0].failed(found)
             return
         self._each_alone(calls)
@@ -271,9 +271,9 @@ class Combiner:
                 if call.may_be_done:
                     call.hint()
                 else:
-                    self.send_alone(call.key)
+                    self.keep_alone(call.key)
             elif call.sent and not call.may_be_done and call.deadlines.are_over():
-                self.send_alone(call.key)  # a short deadline may be what has failed
+                self.keep_alone(call.key)  # a short deadline may be what has failed
                 call.failed(DeadlineExceeded())
             else:
                 call.sent = call.may_be_done  # what is rolled back can be cancelled again while it waits

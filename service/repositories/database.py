@@ -268,7 +268,7 @@ class Database:
                 if span:
                     span.end(failed=failed)
                 if call.was_combined and (failed or seconds > SLOW_SECONDS):
-                    self._combiners[call.caller.kind].send_alone(call.key)
+                    self._combiners[call.caller.kind].keep_alone(call.key)
         return results[len(self._session) :]
 
 
