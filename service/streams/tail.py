@@ -91,6 +91,7 @@ class Member:
     def leave_tail(self) -> None:
         """Let the stream read for itself."""
         self._alone = True
+        self._tail.waiting.pop(self, None)
         if self.woken:
             wake(self.woken)
 
@@ -144,9 +145,13 @@ class Tail:
         self._read_if_awaited()
 
     def waits(self, member: Member) -> None:
-        """Add a stream that has taken everything. Events that all have taken are forgotten."""
+        """Add a stream that has taken everything. Events that all have taken are forgotten.
+
+        A stream that was woken waits no longer; while a read adds events, those that are not yet woken have not taken
+        them.
+        """
         self.waiting[member] = None
-        if len(self.waiting) == len(self.members):
+        if len(self.waiting) == len(self.members) and self._reading is None:
             self._forget_up_to(len(self.entries), self.head)
             self.messages.clear()
         self._read_if_awaited()
@@ -231,11 +236,13 @@ class Tail:
                 await asyncio.sleep(0)
             if member.woken:
                 wake(member.woken)
+            self.waiting.pop(member, None)
 
     def _fail(self, error: type[DatabaseUnavailable | DatabaseBusy]) -> None:
         for member in self.waiting:
             if member.woken and not member.woken.done():
                 member.woken.set_exception(error())
+        self.waiting.clear()
 
     def _release(self) -> None:
         for member in self.members:

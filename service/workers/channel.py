@@ -50,14 +50,12 @@ class Channel:
             self._writer.write(text)
 
     async def receive(self) -> tuple[str, Any] | None:
-        """Return the next message; None when the other side has ended."""
+        """Return the next message; None when the other side has ended, or no longer sends messages."""
         try:
             text = await self._reader.readline()
-        except ConnectionError:
+            kind, content = json.loads(text)
+        except (ConnectionError, ValueError):  # a line of the end may be cut off, or follow one that is
             return None
-        if not text.endswith(b"\n"):
-            return None
-        kind, content = json.loads(text)
         return kind, content
 
     def close(self) -> None:

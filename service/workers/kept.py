@@ -131,8 +131,12 @@ class Kept:
         if self._reading is None or self._reading.done():
             self._reading = asyncio.get_running_loop().create_future()
             self._channel.send(channel.READ)
-        await asyncio.wait([self._reading], timeout=seconds)
-        return self._reading.result() if self._reading.done() and not self._reading.cancelled() else None
+        reading = self._reading
+        await asyncio.wait([reading], timeout=seconds)
+        if not reading.done():
+            self._reading = None  # request or answer may have been dropped: the next call asks again
+            return None
+        return None if reading.cancelled() else reading.result()
 
     async def run(self) -> None:
         """Keep the child running until `end`. Raises CannotStart if its first start fails."""

@@ -89,6 +89,21 @@ async def test_the_streams_of_a_trader_share_reads_and_encodings(
     assert (shared.entries, shared.messages) == ([], {}), "what all have taken is forgotten"
 
 
+async def test_a_stream_that_an_event_does_not_concern_leaves_it_to_the_others(
+    blotter: Blotter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first to be woken has nothing to send, and waits again before the others have run."""
+    filtered = await opened(blotter, 1, as_trader(ALICE), symbols=["MSFT"])
+    watches = await opened(blotter, 30, as_trader(ALICE))
+    reads = counted(monkeypatch, Events, "after")
+    for number in range(1, 6):
+        await blotter.submit(ALICE)
+        await asyncio.gather(*(watch.until(number) for watch in watches))
+    assert len(reads) < 30, "each event is read once, or twice, and not by each stream"
+    assert all(watch.sequences == [1, 2, 3, 4, 5] for watch in watches)
+    assert filtered[0].sequences == []
+
+
 async def test_identities_share_nothing(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two traders, two desks, a gateway and compliance: each event is read under the login of each that sees it."""
     assign(database)
