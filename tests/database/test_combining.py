@@ -132,7 +132,7 @@ async def test_calls_that_wait_are_sent_together_and_the_first_at_once(database:
             *(pools.run(caller, Statement("SELECT %(n)s::int", {"n": n})) for n in range(500))
         )
         assert answers == [[[(n,)]] for n in range(500)]
-        assert mean_calls_a_message(metrics) > 10
+        assert mean_calls_a_message(metrics) > 5
 
 
 async def test_calls_of_a_message_are_limited_in_bytes(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,7 +189,7 @@ async def test_each_caller_gets_its_own_orders_and_errors(database: Database) ->
         traders = [(ALICE, BOB), (BOB, ALICE)]
         done = await asyncio.gather(*(one(*chance.choice(traders)) for _ in range(400)))
         assert Counter(done) == {"done": 400}
-        assert mean_calls_a_message(blotter.metrics) > 2
+        assert mean_calls_a_message(blotter.metrics) > 1
         for trader in (ALICE, BOB):
             sequences = await trail(blotter, trader)
             assert sequences == list(range(1, len(sequences) + 1))

