@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import socket
 import ssl
 import warnings
@@ -26,7 +27,7 @@ from tests.rpc.errors import refused
 from tests.rpc.written import written as rows
 from tests.serving import Blotter, as_trader, order_request, serving
 
-HANDSHAKES = 5_000
+HANDSHAKES = int(os.environ.get("HANDSHAKES", "5000"))
 """Of each of two kinds: ten thousand together, which take ten seconds."""
 
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
