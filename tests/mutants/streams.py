@@ -139,7 +139,7 @@ MUTANTS = (
            explained="a stream that is further behind gets an older message first, and then the rest"),
     Mutant(TAIL, "        self._keep_within_bounds()\n", "", SHARING),
     Mutant(TAIL, "self.start = start", "pass", SHARING),
-    Mutant(TAIL, "if len(self.waiting) == len(self.members):", "if False:", SHARING),
+    Mutant(TAIL, "if len(self.waiting) == len(self.members) and self._reading is None:", "if False:", SHARING),
     Mutant(TAIL, "        elif cursor > self.head:\n            self._hinted = True\n", "", SHARING,
            explained="the feed's poll finds what the stream has read before its tail"),
     Mutant(TAIL, "            entries = [entry for entry in entries if matches(entry.event.log)]\n", "            pass\n", SHARING),
