@@ -103,8 +103,8 @@ async def running(
 ) -> AsyncIterator[Running]:
     """Serve until the context ends; then end streams at once, and calls within the grace.
 
-    `others`: the process is one of several that share the port, and another process sequences for them; `others` tells
-    them that a trader has new events, and the health of the ledger is set from outside. Raises AddressInUse,
+    `others`: the process is one of several that share the port, and another process sequences for them; it is called
+    with each trader that has new events, to wake the others, and the health of the ledger is set from outside. Raises AddressInUse,
     TlsRefused, IdentityKeyRefused, and DatabaseUnavailable when a login or the sequencer cannot connect at the start.
     """
     metrics = Metrics()

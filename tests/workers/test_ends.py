@@ -92,7 +92,7 @@ def test_workers_need_a_port(tmp_path: Path) -> None:
 async def test_streams_on_every_worker_and_the_ledger_learn_of_a_commit_at_once(
     tmp_path: Path, database: Database
 ) -> None:
-    """Without a poll: only what the processes tell each other wakes the streams and the sequencer in this time."""
+    """Without a poll: only the reports of other processes wake the streams and the sequencer in this time."""
     an_hour = {"BLOTTER_FEED_POLL_MS": "3600000"}
     with served(tmp_path, database, **with_keys(tmp_path), **an_hour) as service:
         async with AsyncExitStack() as open_channels:
