@@ -103,9 +103,11 @@ async def running(
 ) -> AsyncIterator[Running]:
     """Serve until the context ends; then end streams at once, and calls within the grace.
 
-    `others`: the process is one of several that share the port, and another process sequences for them; it is called
-    with each trader that has new events, to wake the others, and the health of the ledger is set from outside. Raises AddressInUse,
-    TlsRefused, IdentityKeyRefused, and DatabaseUnavailable when a login or the sequencer cannot connect at the start.
+    `others`: the process is one of several that share the port, and another process sequences for them. It is called
+    with each trader that has new events, to wake the others; the health of the ledger is set from outside.
+
+    Raises AddressInUse, TlsRefused, IdentityKeyRefused, and DatabaseUnavailable when a login or the sequencer cannot
+    connect at the start.
     """
     metrics = Metrics()
     signatures = Signatures(settings.identity_key_file) if settings.identity_key_file else None
