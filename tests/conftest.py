@@ -1,9 +1,10 @@
 """What the tests run on: a real server, one for each pytest worker, and a database for each test."""
 
+import asyncio
 import os
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 import pytest
+import uvloop
 from hypothesis import settings
 from psycopg.conninfo import conninfo_to_dict
 
@@ -31,6 +33,11 @@ UNSAFE_BUT_FAST = {
     "full_page_writes": "off",
     "autovacuum_naptime": "1s",
 }
+
+
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Run asynchronous tests, and the servers in them, in the event loop of the service."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture(scope="session")

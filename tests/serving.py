@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+import uvloop
 from google.protobuf.timestamp_pb2 import Timestamp
 from grpc import aio
 
@@ -148,7 +149,7 @@ def server(database: Database, tmp_path: Path) -> Iterator[Server]:
     ledger = {"sequencer": True, "ledger_keys": keys.folder, "ledger_origin": "log.example", "checkpoint_seconds": 0.2}
     started: list[int] = []
     up, stop = threading.Event(), asyncio.Event()
-    loop = asyncio.new_event_loop()
+    loop = uvloop.new_event_loop()
 
     async def serve() -> None:
         async with running(settings(**ledger), database.conninfo("blotter_trader")) as server:

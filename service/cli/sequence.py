@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import click
 
-from service import logs
+from service import event_loop, logs
 from service.cli import provisioning
 from service.cli.as_child import as_child, reporting
 from service.process import until_stopped
@@ -25,7 +23,7 @@ def sequence(child: str | None, channel: int | None) -> None:
     settings = Settings()
     logs.set_up(settings, child)
     with reporting(channel):
-        asyncio.run(_sequence(settings, provisioning.joined(settings), channel))
+        event_loop.run(_sequence(settings, provisioning.joined(settings), channel))
 
 
 async def _sequence(settings: Settings, conninfo: str, channel: int | None) -> None:

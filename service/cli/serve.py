@@ -7,7 +7,7 @@ from functools import partial
 
 import click
 
-from service import logs
+from service import event_loop, logs
 from service.cli import provisioning
 from service.cli.as_child import as_child, reporting
 from service.embedded import keep_running
@@ -45,10 +45,10 @@ def serve(workers: int | None, child: str | None, channel: int | None) -> None:
         with reporting(channel):
             conninfo = provisioning.joined(settings)
             provisioning.check_revision(settings, conninfo)
-            asyncio.run(_work(settings, conninfo, channel))
+            event_loop.run(_work(settings, conninfo, channel))
         return
     with provisioning.served(settings) as database:
-        asyncio.run(_serve(settings, database))
+        event_loop.run(_serve(settings, database))
 
 
 async def _serve(settings: Settings, database: provisioning.Served) -> None:

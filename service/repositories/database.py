@@ -169,9 +169,9 @@ class Database:
             combiner = None
             self._send_alone(call)
         loop, deadlines = asyncio.get_running_loop(), call.deadlines
-        timers = [loop.call_at(deadlines.waits_until, _end_waiting, call)]
+        timers = [loop.call_later(deadlines.waits_until - time.monotonic(), _end_waiting, call)]
         if deadlines.answers_at is not None:
-            timers.append(loop.call_at(deadlines.answers_at, _end, call))
+            timers.append(loop.call_later(deadlines.answers_at - time.monotonic(), _end, call))
         try:
             return await call.answer
         finally:

@@ -89,7 +89,7 @@ class Pool:
         Raises DatabaseBusy at `until` (of `time.monotonic()`), and DatabaseUnavailable as soon as the pool is empty
         and no connection can be made.
         """
-        patience = asyncio.timeout_at(until)
+        patience = asyncio.timeout(until - time.monotonic())
         self._waiting.add(patience)
         async with AsyncExitStack() as held:
             try:
@@ -138,7 +138,7 @@ def answered_by(connection: Connection, moment: float) -> Iterator[None]:
         closed = True
         shut(connection)
 
-    timer = asyncio.get_running_loop().call_at(moment, close)
+    timer = asyncio.get_running_loop().call_later(moment - time.monotonic(), close)
     try:
         yield
     except Exception as error:

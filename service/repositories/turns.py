@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from contextlib import asynccontextmanager
@@ -49,9 +50,9 @@ class Turns:
 
     @asynccontextmanager
     async def taken(
-        self, kind: CallerKind, trader_ids: Collection[UUID], until: float | None, *, first: bool = False
+        self, kind: CallerKind, trader_ids: Collection[UUID], until: float, *, first: bool = False
     ) -> AsyncIterator[None]:
-        """Wait for the turn of each trader, at most until that time of the loop; hold it for LONGEST_TURN at most.
+        """Wait for the turn of each trader, at most until that `time.monotonic()`; hold it for LONGEST_TURN at most.
 
         Raises DatabaseBusy. A trader's own calls wait among themselves first: a gateway's report waits behind at most
         two of them. `first`: a call that has had the turn, and needs it again, waits before the others.
@@ -59,7 +60,7 @@ class Turns:
         held: list[_Turn] = []
         try:
             try:
-                async with asyncio.timeout_at(until):
+                async with asyncio.timeout(until - time.monotonic()):
                     if kind is CallerKind.TRADER:
                         for trader_id in sorted(trader_ids):
                             await self._wait((trader_id, kind), held)

@@ -70,12 +70,11 @@ def test_the_bill_of_materials_has_every_pinned_package_and_no_time_of_its_own(t
 
 
 def licence(about: Message) -> str:
-    """The SPDX expression of a package's licence."""
+    """The SPDX expression of a package's licence. Of several classifiers, which may mean a choice, all must hold."""
     if expression := about.get("License-Expression"):
         return str(expression)
     named = [one.rpartition(" :: ")[2] for one in about.get_all("Classifier", []) if one.startswith("License :: ")]
-    [name] = named or [about.get("License", "none")]
-    return NAMES.get(name, name)
+    return " AND ".join(NAMES.get(name, name) for name in named or [about.get("License", "none")])
 
 
 def is_allowed(expression: str) -> bool:
