@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, cast
 from uuid import UUID
 
@@ -29,7 +30,11 @@ from service.interceptors.telemetry import REQUEST_ID
 from service.observability.metrics import Metrics
 
 _ROLES = {kind.value: kind for kind in CallerKind if kind is not CallerKind.TRADER}
+_KEYS = ("x-trader-id", "x-caller-role", "x-desk-id", "x-actor", "x-request-id")
 LONGEST_TOKEN = 500
+
+MOST_IDS = 10_000
+"""The number of ids in the metadata whose UUID is remembered."""
 
 TOKENS_UNREAD = (
     "This server reads no tokens (BLOTTER_AUTH=metadata): the call metadata must have exactly one of x-trader-id and "
@@ -119,10 +124,11 @@ def verified_caller(
 
 def caller_from(metadata: Sequence[tuple[str, str | bytes]], request_id: str, deadline: float | None) -> Caller:
     """Return the caller. Raises IdentityMissing, IdentityMalformed, or InvalidRequest for an invalid request id."""
-    traders, roles, desks, actors, request_ids = (
-        [value for key, value in metadata if key == name]
-        for name in ("x-trader-id", "x-caller-role", "x-desk-id", "x-actor", "x-request-id")
-    )
+    given: dict[str, list[str | bytes]] = {key: [] for key in _KEYS}
+    for key, value in metadata:
+        if key in given:
+            given[key].append(value)
+    traders, roles, desks, actors, request_ids = given.values()
     if len(traders) + len(roles) != 1:
         if not traders and not roles and any(key == "authorization" for key, _ in metadata):
             raise IdentityMissing(TOKENS_UNREAD)
@@ -136,7 +142,7 @@ def caller_from(metadata: Sequence[tuple[str, str | bytes]], request_id: str, de
     if desk_id and kind is not CallerKind.DESK:
         raise IdentityMalformed("x-desk-id is for the role desk only; leave it out.")
     actor = str(actors[0]) if actors else kind.value
-    if is_reserved(actor, RESERVED_ACTORS - {kind.value}):
+    if actors and is_reserved(actor, RESERVED_ACTORS - {kind.value}):
         raise IdentityMalformed(f"x-actor must not be {actor}: the name is reserved. Send another name, or none.")
     return Caller(kind, trader_id, actor, request_id, deadline, desk_id=desk_id)
 
@@ -145,8 +151,11 @@ def _uuid(key: str, values: Sequence[str | bytes]) -> UUID:
     """Return the UUID of a key that must be given once. Raises IdentityMalformed."""
     match values:
         case [str(text)] if UUID_TEXT.fullmatch(text):
-            return UUID(text)
+            return _uuid_of(text)
     raise IdentityMalformed(f"{key} must be given once, as a UUID.")
+
+
+_uuid_of = lru_cache(MOST_IDS)(UUID)
 
 
 def _check_optional(actors: list[str | bytes], request_ids: list[str | bytes]) -> None:

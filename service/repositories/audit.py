@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -11,7 +11,7 @@ from service.domain.identity import Caller
 from service.domain.orders import ExecutionLog
 from service.repositories.database import Database
 from service.repositories.messages import Rows, Statement
-from service.repositories.statements import filed_under, if_given, log_columns, one_of, within
+from service.repositories.statements import filed_under, if_given, log_columns, one_of, values_of, within
 
 _LISTED = f"""
     SELECT {log_columns("log")} FROM execution_logs AS log
@@ -65,7 +65,7 @@ class Audit:
     async def page(self, caller: Caller, filter_: LogFilter, after: LogKey | None, limit: int) -> list[ExecutionLog]:
         """Return at most `limit` logs after the key: one trader's by sequence, all traders' by time."""
         values = {
-            **asdict(filter_),
+            **values_of(filter_),
             "after_time": after and after.timestamp,
             "after_trader": after and after.trader_id,
             "after_sequence": after and after.sequence,

@@ -118,8 +118,8 @@ class Database:
         `writes_of` names the traders whose counters they lock; `committed` is called for each of them after the
         commit, or when it is unknown whether there was one, also when the caller has gone. When the connection is
         found closed, a `repeatable` call is sent again on another. `timeout_seconds` bounds the call as the caller's
-        deadline does. `most_rows` is the number of rows that a statement returns at most. A `joinable`
-        call has one statement that returns one row; it may be replaced by one for several calls of the trader.
+        deadline does. `most_rows` is the number of rows that a statement returns at most. `joinable` takes the place
+        of the statements, and returns one row.
 
         The statements of other calls may precede and follow in the transaction: a statement must not change settings,
         and must not rely on one that the call has not made itself.
@@ -146,7 +146,7 @@ class Database:
             self._signatures,
             TRACE.get(),
             asyncio.get_running_loop().create_future(),
-            weight=len(statements) + most_rows // ROWS_A_STATEMENT,
+            weight=max(1, len(statements)) + most_rows // ROWS_A_STATEMENT,
             joinable=joinable,
         )
         pool = self._pools[caller.kind]

@@ -38,10 +38,10 @@ ROWS_A_STATEMENT = 10
 
 
 class Joinable(NamedTuple):
-    """What the one statement of a call does, for a statement that does it for several calls of a trader."""
+    """What a call does with one statement, which can do it for several calls of a trader."""
 
     join: Callable[[Sequence[Any]], Statement]
-    """Returns the statement for values of several calls. It returns one row of each, in their order."""
+    """Returns the statement for the values of one or several calls. It returns one row of each, in their order."""
     value: Any
 
 
@@ -139,7 +139,9 @@ class Call:
 async def rendered(connection: Connection, call: Call) -> list[bytes]:
     """Return the statements of a call but its identity, with their values. Takes turns with the event loop."""
     cursor = AsyncClientCursor(connection)
-    texts = await in_portions(lambda statement: cursor.mogrify(*call.signed(statement)), call.statements)
+    joinable = call.joinable
+    statements = (joinable.join([joinable.value]),) if joinable else call.statements
+    texts = await in_portions(lambda statement: cursor.mogrify(*call.signed(statement)), statements)
     return [text.encode() for text in texts]
 
 

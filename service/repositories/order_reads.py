@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
+from dataclasses import fields
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -24,7 +24,16 @@ from service.domain.orders import (
 )
 from service.repositories.database import Database
 from service.repositories.messages import Statement
-from service.repositories.statements import columns, filed_under, if_given, of_desk, one_of, timer_columns, within
+from service.repositories.statements import (
+    columns,
+    filed_under,
+    if_given,
+    of_desk,
+    one_of,
+    timer_columns,
+    values_of,
+    within,
+)
 
 
 def _of_caller(table: str) -> str:
@@ -113,7 +122,7 @@ class OrderReads:
 
     async def get(self, caller: Caller, key: OrderKey) -> tuple[Order, list[Request]]:
         """Return one order and its newest requests, at most 100. Raises OrderNotFound."""
-        values = {"trader_id": caller.trader_id, **asdict(key), "before": None, "limit": REQUESTS_WITH_ORDER}
+        values = {"trader_id": caller.trader_id, **values_of(key), "before": None, "limit": REQUESTS_WITH_ORDER}
         rows, requests = await self._database.run(caller, Statement(_GET, values), Statement(_REQUESTS, values))
         if not rows:
             raise OrderNotFound
@@ -126,12 +135,12 @@ class OrderReads:
         before_time, before_id = after or (None, None)
         values = {"trader_id": caller.trader_id, "before_time": before_time, "before_id": before_id, "limit": limit}
         statement = _LIST_OF_DESK if caller.desk_id else _LIST
-        [rows] = await self._database.run(caller, Statement(statement, values | asdict(filter_)), most_rows=limit)
+        [rows] = await self._database.run(caller, Statement(statement, values | values_of(filter_)), most_rows=limit)
         return list(map(Order._make, rows))
 
     async def page_of_requests(self, caller: Caller, key: OrderKey, before: int | None, limit: int) -> list[Request]:
         """Return at most `limit` requests, newest first, with a sequence below `before`. Raises OrderNotFound."""
-        values = {"trader_id": caller.trader_id, **asdict(key), "before": before, "limit": limit}
+        values = {"trader_id": caller.trader_id, **values_of(key), "before": before, "limit": limit}
         found, rows = await self._database.run(
             caller, Statement(_FIND, values), Statement(_REQUESTS, values), most_rows=limit
         )
@@ -158,7 +167,7 @@ class OrderReads:
         if filter_.key is None:
             [rows] = await self._database.run(caller, Statement(_LIST_FILLS, values), most_rows=limit)
         else:
-            values |= asdict(filter_.key)
+            values |= values_of(filter_.key)
             found, rows = await self._database.run(
                 caller, Statement(_FIND, values), Statement(_LIST_FILLS_OF_ORDER, values), most_rows=limit
             )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from datetime import timedelta
 from itertools import chain
 from typing import Any, NamedTuple
@@ -19,7 +18,7 @@ from service.repositories.database import Database
 from service.repositories.errors import error_of
 from service.repositories.messages import Joinable, Statement, act_as
 from service.repositories.pools import Row
-from service.repositories.statements import call, timer_columns
+from service.repositories.statements import call, timer_columns, values_of
 from service.repositories.submits import Submit, as_item, join, submit_many, submit_one
 
 _CANCEL = call(
@@ -80,18 +79,14 @@ class Orders:
     ) -> list[Recorded | BlotterError]:
         """Enter the orders in one transaction. Returns one result each: the recorded order, or the error."""
         submits = [Submit(order, caller.actor, caller.request_id) for order in orders]
-        joinable = None
-        if len(submits) == 1:
-            statement, joinable = submit_one(*submits), Joinable(join, submits[0])
-        else:
-            statement = submit_many(await in_portions(as_item, submits))
+        alone = len(submits) == 1
         [rows] = await self._database.run(
             caller,
-            statement,
+            *(() if alone else (submit_many(await in_portions(as_item, submits)),)),
+            joinable=Joinable(join, submits[0]) if alone else None,
             writes_of=[trader_id],
             committed=self._committed,
             most_rows=len(orders),
-            joinable=joinable,
         )
         return await in_portions(recorded, rows)
 
@@ -189,7 +184,7 @@ def _origin(caller: Caller) -> dict[str, str]:
 
 def _cancel(caller: Caller, cancel: Cancel) -> Statement:
     values = {
-        **asdict(cancel.order),
+        **values_of(cancel.order),
         "request_key": cancel.request_key,
         "request_digest": content_digest(cancel),
         "reason": cancel.reason,
@@ -199,7 +194,7 @@ def _cancel(caller: Caller, cancel: Cancel) -> Statement:
 
 def _replace(caller: Caller, replace: Replace) -> Statement:
     values = {
-        **asdict(replace.order),
+        **values_of(replace.order),
         "request_key": replace.request_key,
         "request_digest": content_digest(replace),
         "terms": json.dumps(replace.terms),
@@ -210,7 +205,7 @@ def _replace(caller: Caller, replace: Replace) -> Statement:
 
 
 def _report(caller: Caller, report: Report) -> tuple[Statement, Statement]:
-    values = {**asdict(report), "report_digest": content_digest(report), **_origin(caller)}
+    values = {**values_of(report), "report_digest": content_digest(report), **_origin(caller)}
     return act_as(report.trader_id), Statement(_REPORT, values)
 
 

@@ -8,8 +8,12 @@ statement.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from service.domain.orders import ExecutionLog, Fill, Order
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 LEDGER_SIZE = "coalesce((SELECT size FROM ledger_head), 0)"
 """The number of entries in the ledger."""
@@ -81,6 +85,11 @@ def of_desk(statement: str, order: str) -> str:
         f"SELECT orders.* FROM unnest(desk_traders()) AS trader (id) CROSS JOIN LATERAL ({statement}) AS orders "
         f"ORDER BY {order} LIMIT %(limit)s::bigint"
     )
+
+
+def values_of(value: DataclassInstance) -> dict[str, Any]:
+    """Return the fields of a dataclass by their names. `asdict` copies each value, which takes ten times as long."""
+    return {name: getattr(value, name) for name in value.__dataclass_fields__}
 
 
 def call(function: str, parameters: Sequence[str]) -> str:

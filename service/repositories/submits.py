@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from typing import NamedTuple
 
 from service.domain.writes import NewOrder, content_digest
 from service.repositories.messages import Statement
-from service.repositories.statements import call
+from service.repositories.statements import call, values_of
 
 _SUBMIT = call(
     "submit_order",
@@ -41,9 +41,13 @@ class Submit(NamedTuple):
 def submit_one(submit: Submit, *, validate_only: bool = False) -> Statement:
     """Return the statement that enters an order, or checks it as that would. It returns one row."""
     order = submit.order
-    values = asdict(order) | {"request_digest": content_digest(order), "validate_only": validate_only}
+    values = values_of(order)
     values["labels"] = order.labels and json.dumps(order.labels)
-    return Statement(_SUBMIT, values | {"actor": submit.actor, "request_id": submit.request_id})
+    values["request_digest"] = content_digest(order)
+    values["validate_only"] = validate_only
+    values["actor"] = submit.actor
+    values["request_id"] = submit.request_id
+    return Statement(_SUBMIT, values)
 
 
 def submit_many(items: Iterable[str]) -> Statement:
@@ -55,8 +59,8 @@ def submit_many(items: Iterable[str]) -> Statement:
 
 
 def join(submits: Sequence[Submit]) -> Statement:
-    """Return the statement that enters the orders of several calls."""
-    return submit_many(map(as_item, submits))
+    """Return the statement that enters the orders of one or several calls."""
+    return submit_one(submits[0]) if len(submits) == 1 else submit_many(map(as_item, submits))
 
 
 def as_item(submit: Submit) -> str:
@@ -66,4 +70,7 @@ def as_item(submit: Submit) -> str:
     item["request_digest"] = rf"\x{content_digest(order).hex()}"
     item["actor"] = submit.actor
     item["request_id"] = submit.request_id
-    return json.dumps(item, default=str)
+    return _as_json(item)
+
+
+_as_json = json.JSONEncoder(default=str).encode

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Hashable, Iterable, Mapping, Sequence, Sized
 from contextlib import suppress
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -44,11 +45,17 @@ _FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
 _LONGEST_DURATION = 315_576_000_000  # seconds; google/protobuf/duration.proto
 
 
-class EnumType(Protocol):
+class EnumType(Hashable, Protocol):
     """A generated enum."""
 
-    def Name(self, number: Any) -> str:  # protobuf's name
-        """Return the name of a number; ValueError for an unknown one."""
+    def items(self) -> Iterable[tuple[str, Any]]:
+        """Return the name and number of each value."""
+
+
+@cache
+def _labels(enum: EnumType, prefix: str) -> dict[int, str]:
+    """Return the label of each known number but 0, which is UNSPECIFIED."""
+    return {number: name.removeprefix(prefix) for name, number in enum.items() if number}
 
 
 class Fields:
@@ -134,7 +141,7 @@ class Fields:
 
     def order_labels(self, field: str, values: Mapping[str, str]) -> dict[str, str] | None:
         """Accept an order's labels; return None for none."""
-        if self.too_many(field, values, MAX_LABELS):
+        if not values or self.too_many(field, values, MAX_LABELS):
             return None
         wrong = [key for key in values if not LABEL_KEY.fullmatch(key)]
         # A key that is long or cannot be shown is not named.
@@ -155,18 +162,17 @@ class Fields:
 
     def label(self, field: str, value: int, enum: EnumType, prefix: str) -> Any:
         """Require a known value of an enum other than UNSPECIFIED; return its label without the prefix."""
-        try:
-            name = enum.Name(value)
-        except ValueError:
-            name = f"{prefix}UNSPECIFIED"
-        label = name.removeprefix(prefix)
-        if label == "UNSPECIFIED":
+        label = _labels(enum, prefix).get(value)
+        if label is None:
             self.reject(field, "is required" if value == 0 else "is not a known value")
+            return "UNSPECIFIED"
         return label
 
     def option(self, field: str, value: int, enum: EnumType, prefix: str) -> Any:
         """Accept a known value of an enum; return its label without the prefix, or None for UNSPECIFIED."""
-        label = self.label(field, value, enum, prefix) if value else "UNSPECIFIED"
+        if not value:
+            return None
+        label = self.label(field, value, enum, prefix)
         return None if label == "UNSPECIFIED" else label
 
     def labels(self, field: str, values: Sequence[int], enum: EnumType, prefix: str) -> list[Any] | None:
