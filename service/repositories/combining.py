@@ -1,6 +1,7 @@
 """Sends the short calls of one login that wait at one time as one message: one round trip, one transaction, one commit.
 
-No call waits for others to come: while a lane is free, a call is sent at once, alone.
+No call waits for others to come while no message is under way: it is sent at once, alone. While one is under way,
+fewer than WORTH_A_MESSAGE calls wait for its end, for HELD_SECONDS at most: a message costs much more than a call.
 
 A message of several calls has limits so short that none of its calls can hold up the others for long. When a call
 exceeds them or fails, the transaction is gone, and each call of the message is sent alone, with its own limits: a call
@@ -42,6 +43,12 @@ COMBINED = {CallerKind.TRADER, CallerKind.EXECUTION}
 
 LANES = 2
 """Messages under way at one time. While the answers of one are read, the database works on the other."""
+
+WORTH_A_MESSAGE = 8
+"""Calls that are sent while another message is under way."""
+
+HELD_SECONDS = 0.003
+"""For how long fewer calls wait for a message that is under way."""
 
 MOST_WEIGHT = 64
 """The weight of the calls of one message: see `Call.weight`."""
@@ -95,6 +102,7 @@ class Combiner:
         self._choose_last = choose_last
         self._free_lanes = lanes_of(pool.size)
         self._waiting = WaitingCalls()
+        self._held: asyncio.TimerHandle | None = None
         self._alone_until: OrderedDict[Key, float] = OrderedDict()
         self.messages: set[asyncio.Task[None]] = set()
         """The messages under way."""
@@ -120,7 +128,7 @@ class Combiner:
 
     def send(self) -> None:
         """Send what waits, as far as lanes and turns are free."""
-        while self._free_lanes and len(self.messages) < self._pool.size:
+        while self._free_lanes and len(self.messages) < self._pool.size and not self._is_held():
             calls = self._waiting.take(MOST_WEIGHT, self._turns.is_free)
             if not calls:
                 return
@@ -132,10 +140,28 @@ class Combiner:
             task = asyncio.create_task(self._deliver(calls, [traders]))
             self.messages.add(task)
             task.add_done_callback(self._forget)
+            self._hold()
+
+    def _is_held(self) -> bool:
+        return self._held is not None and len(self._waiting) < WORTH_A_MESSAGE
+
+    def _hold(self) -> None:
+        if self._held:
+            self._held.cancel()
+        self._held = asyncio.get_running_loop().call_later(HELD_SECONDS, self._end_hold)
+
+    def _end_hold(self) -> None:
+        if self._held:
+            self._held.cancel()
+            self._held = None
+        self.send()
 
     def _forget(self, task: asyncio.Task[None]) -> None:
         self.messages.discard(task)
-        self.send()
+        if self.messages:
+            self.send()
+        else:
+            self._end_hold()
 
     def keep_alone(self, key: Key) -> None:
         """Send the calls of a caller alone for a while: one of them has failed, or was slow."""

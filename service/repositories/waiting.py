@@ -14,10 +14,15 @@ class WaitingCalls:
     """Callers are served in turn (round robin), the calls of a caller for one trader in the order of their arrival."""
 
     def __init__(self) -> None:
+        self._count = 0
         self._callers: OrderedDict[Key, OrderedDict[UUID | None, deque[Call]]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return self._count
 
     def add(self, call: Call) -> None:
         """Add a call, which writes for one trader at most."""
+        self._count += 1
         traders = self._callers.setdefault(call.key, OrderedDict())
         traders.setdefault(_trader(call), deque()).append(call)
 
@@ -27,6 +32,7 @@ class WaitingCalls:
         calls = traders.get(_trader(call)) if traders else None
         if calls and call in calls:
             calls.remove(call)
+            self._count -= 1
             self._forget_empty(call)
 
     def take(self, most: int, is_free: Callable[[UUID], bool]) -> list[Call]:
@@ -64,6 +70,7 @@ class WaitingCalls:
         traders = self._callers[call.key]
         trader_id = _trader(call)
         traders[trader_id].popleft()
+        self._count -= 1
         traders.move_to_end(trader_id)
         self._callers.move_to_end(call.key)
         self._forget_empty(call)

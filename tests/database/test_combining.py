@@ -135,6 +135,25 @@ async def test_calls_that_wait_are_sent_together_and_the_first_at_once(database:
         assert mean_calls_a_message(metrics) > 5
 
 
+@pytest.mark.parametrize(
+    ("held_seconds", "calls", "are_sent"),
+    [(3600, combining.WORTH_A_MESSAGE - 1, False), (3600, combining.WORTH_A_MESSAGE, True), (0.003, 1, True)],
+)
+async def test_few_calls_wait_for_the_message_that_is_under_way_but_not_for_long(
+    database: Database, monkeypatch: pytest.MonkeyPatch, held_seconds: float, calls: int, *, are_sent: bool
+) -> None:
+    monkeypatch.setattr(combining, "HELD_SECONDS", held_seconds)
+    caller = Caller(CallerKind.TRADER, ALICE, "test", "test")
+    async with pools_of(database) as (pools, metrics):
+        under_way = asyncio.create_task(pools.run(caller, Statement("SELECT pg_sleep(0.4)")))
+        await asyncio.sleep(0)
+        later = [pools.run(caller, Statement("SELECT %(n)s::int", {"n": n})) for n in range(calls)]
+        assert await asyncio.gather(*later) == [[[(n,)]] for n in range(calls)]
+        assert under_way.done() is not are_sent
+        await under_way
+        assert messages(metrics) == 2
+
+
 async def test_calls_of_a_message_are_limited_in_bytes(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(combining, "MOST_BYTES", 100_000)
     async with pools_of(database) as (pools, _):
@@ -295,7 +314,7 @@ async def test_a_slow_call_is_sent_alone_the_next_time(database: Database, monke
     slow, quick = (Caller(CallerKind.TRADER, trader, "test", "test") for trader in (BOB, ALICE))
     async with pools_of(database) as (pools, _):
         quick_calls = [pools.run(quick, Statement("SELECT 1")) for _ in range(9)]
-        await asyncio.gather(*quick_calls, pools.run(slow, Statement("SELECT pg_sleep(0.05)")))
+        await asyncio.gather(quick_calls[0], pools.run(slow, Statement("SELECT pg_sleep(0.05)")), *quick_calls[1:])
         combiner = pools._combiners[CallerKind.TRADER]
         assert set(combiner._alone_until) == {slow.key}
 

@@ -228,6 +228,6 @@ async def test_a_batch_lets_others_run_while_it_is_worked_on(blotter: Blotter) -
         beating.cancel()
     finally:
         gc.enable()
-    idle = 100 * statistics.median(gaps)
-    # No step takes more than a small part of the work of the batch.
-    assert max(gaps) < sum(gap for gap in gaps if gap > idle) / 10
+    idle = statistics.median(gaps)
+    # No step takes more than a small part of the work of the batch. The longest is the client's, which reads its answer.
+    assert max(gaps) < sum(gap - idle for gap in gaps) / 8
