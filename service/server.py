@@ -34,6 +34,7 @@ from service.interceptors.identity import Identity
 from service.interceptors.limits import Buckets, CallRate, OpenStreams
 from service.interceptors.permissions import Permissions
 from service.interceptors.requests import Parsed, Requests
+from service.interceptors.shares import Shares
 from service.interceptors.telemetry import StreamStarts, Telemetry, ignore_disconnects
 from service.listening import listen, options
 from service.observability.metrics import Metrics
@@ -152,6 +153,7 @@ async def running(
                         Parsed(),
                         Permissions(),
                     ),
+                    Shares(settings.max_calls, settings.max_calls_per_caller),
                     OpenStreams(settings.max_streams_per_caller, settings.max_exports_per_caller),
                     Checks(StreamStarts(settings.log_calls)),
                     backpressure,

@@ -35,6 +35,9 @@ ITEMS = {
 }
 """The field of the items of each batch."""
 
+ROWS_A_CALL = 50
+"""The number of rows of a page that weigh as much as a call."""
+
 WATCHES = {"/blotter.orders.v1.OrderService/WatchOrders", "/blotter.audit.v1.AuditService/StreamExecutionLogs"}
 EXPORTS = {
     "/blotter.audit.v1.AuditService/ExportExecutionLogs",
@@ -47,11 +50,23 @@ MOST_OPEN_TO_ANYONE = 1_000
 asked to close theirs."""
 
 
+def weight_of(method: str, request: Any) -> int:
+    """Return what a call weighs in its caller's limits: its items, or one for every 50 rows of the page, at least 1.
+
+    `request` may be the error of a request that could not be read.
+    """
+    if isinstance(request, BlotterError):
+        return 1
+    if method in ITEMS:
+        return max(1, len(getattr(request, ITEMS[method])))
+    return max(1, math.ceil(getattr(request, "page_size", 0) / ROWS_A_CALL))
+
+
 class Buckets:
     """A token bucket for each caller: it holds `burst` tokens at most, and gains `rate` a second.
 
-    A call passes if the bucket holds a token. It takes as many as it has items, if need be below zero: so a batch may
-    be larger than the bucket, and the calls after it wait for what it took.
+    A call passes if the bucket holds a token. It takes as many as it weighs, if need be below zero: so a batch may be
+    larger than the bucket, and the calls after it wait for what it took.
     """
 
     def __init__(self, rate: float, burst: int) -> None:
@@ -93,9 +108,7 @@ class CallRate(Check):
     async def check(self, method: str, request: Any, context: Context) -> None:
         """Let the call pass, or raise RateLimited."""
         caller = CALLER.get()
-        readable = not isinstance(request, BlotterError)
-        items = len(getattr(request, ITEMS[method])) if method in ITEMS and readable else 1
-        wait = self._buckets.take(caller.key, max(items, 1), time.monotonic())
+        wait = self._buckets.take(caller.key, weight_of(method, request), time.monotonic())
         if wait:
             self._metrics.rate_limited.labels(caller.kind).inc()
             delay = await self._delayed_by(caller.key, wait)

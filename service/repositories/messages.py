@@ -15,7 +15,7 @@ from uuid import UUID
 from psycopg import AsyncClientCursor
 
 from service.domain.identity import Caller
-from service.domain.portions import PORTION, in_portions
+from service.domain.portions import Portions, give_way, in_portions
 from service.observability.context import Trace
 from service.repositories.deadlines import Deadlines
 from service.repositories.pools import Connection, Row
@@ -32,6 +32,9 @@ class Statement(NamedTuple):
     sql: str
     values: Mapping[str, Any] = {}
 
+
+FETCHED = 30
+"""The number of rows that are converted before the event loop runs other tasks."""
 
 ROWS_A_STATEMENT = 10
 """The number of rows that cost as much to read and convert as a short statement."""
@@ -150,23 +153,24 @@ async def sent(connection: Connection, text: bytes) -> list[Rows]:
     cursor = AsyncClientCursor(connection)
     await cursor.execute(text)
     results: list[Rows] = []
+    portions = Portions()
     while True:
         # Not `cursor.description`: it makes an object of each column.
         has_rows = cursor.pgresult is not None and cursor.pgresult.nfields > 0
         results.append(await _rows_of(cursor) if has_rows else [])
         if not cursor.nextset():
             return results
-        if len(results) % PORTION == 0:
-            await asyncio.sleep(0)
+        if portions.over:
+            await portions.next()
 
 
 async def _rows_of(cursor: AsyncClientCursor[Row]) -> Rows:
     """Return the rows of the current result. Takes turns with the event loop."""
-    rows = await cursor.fetchmany(PORTION)
-    portion = len(rows)
-    while portion == PORTION:
-        await asyncio.sleep(0)
-        more = await cursor.fetchmany(PORTION)
+    rows = await cursor.fetchmany(FETCHED)
+    count = len(rows)
+    while count == FETCHED:
+        await give_way()
+        more = await cursor.fetchmany(FETCHED)
         rows += more
-        portion = len(more)
+        count = len(more)
     return rows

@@ -10,7 +10,10 @@ class LimitSettings(BaseSettings):
     """Limits of requests, connections and callers. Those of the database are in the group of the database."""
 
     calls_per_second: float = Field(
-        0, ge=0, description="Calls a second of one caller, each item of a batch counted; 0: no maximum."
+        0,
+        ge=0,
+        description="Calls a second of one caller; a batch counts as its items, and a page as one call for every 50 of "
+        "its page_size. 0: no maximum.",
     )
     calls_burst: int = Field(
         0, ge=0, description="Calls that one caller may make at once after a pause; 0: as many as in one second."

@@ -229,5 +229,5 @@ async def test_a_batch_lets_others_run_while_it_is_worked_on(blotter: Blotter) -
     finally:
         gc.enable()
     idle = statistics.median(gaps)
-    # No step takes more than a small part of the work of the batch. The longest is the client's, which reads its answer.
+    # No step takes more than a small part of the work of the batch. The longest is the client's, reading its answer.
     assert max(gaps) < sum(gap - idle for gap in gaps) / 8

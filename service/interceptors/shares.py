@@ -1,0 +1,157 @@
+"""Each caller's share of the calls in work, so that a caller with many calls open does not delay those of the others.
+
+Without it the event loop works on all calls at one time, in the order of their arrival: a call of another caller takes
+as long as all of them together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict, deque
+from contextlib import suppress
+from typing import Any
+
+from service.domain.errors import DatabaseBusy
+from service.domain.identity import CALLER, CallerKey
+from service.domain.permissions import needs_identity
+from service.interceptors.around import Context, Handler, Wrapper, behaviour_of, rebuilt
+from service.interceptors.limits import weight_of
+
+IN_WORK = 32
+"""The weight of the calls in work of one caller that is the only one, and of all callers together."""
+
+LEAST_SHARE = 2
+"""The weight of the calls in work of a caller among many."""
+
+RECENT_SECONDS = 1.0
+"""A caller is among those that share for this time after a call."""
+
+WORK_SECONDS = 0.1
+"""A call counts for this time at most. One that takes longer waits, as for a lock, and works little meanwhile: its
+caller's other calls must not wait for it."""
+
+LONGEST_WAIT = 10.0
+"""Seconds for which a call waits for its caller's earlier ones, or until its deadline where that is earlier."""
+
+
+class _Calls:
+    """The calls of one caller: in work, each with the time of its begin and its weight, and waiting."""
+
+    def __init__(self) -> None:
+        self.in_work: dict[object, tuple[float, int]] = {}
+        self.weight = 0
+        self.waiting: deque[tuple[asyncio.Future[None], object, int]] = deque()
+        self.timer: asyncio.TimerHandle | None = None
+
+    def begin(self, call: object, weight: int) -> None:
+        """Count a call."""
+        self.in_work[call] = time.monotonic(), weight
+        self.weight += weight
+
+    def end(self, call: object) -> None:
+        """Count a call no more, if it is counted."""
+        _, weight = self.in_work.pop(call, (0, 0))
+        self.weight -= weight
+
+    def may_begin(self, weight: int, share: int) -> bool:
+        """Return whether a call fits in the share, or is the only one."""
+        now = time.monotonic()
+        while self.in_work and (oldest := next(iter(self.in_work.items())))[1][0] <= now - WORK_SECONDS:
+            self.end(oldest[0])
+        return not self.in_work or self.weight + weight <= share
+
+
+class Shares(Wrapper):
+    """Makes calls wait while the others of their caller take its share. Inside the identity interceptor.
+
+    The share of a caller is that of all divided by the number of recent callers. A call that is heavier than the share
+    waits until no other of its caller is in work. Streams are not counted.
+    """
+
+    def __init__(self, calls: int, calls_per_caller: int) -> None:
+        """The greatest number of calls that wait, of all callers and of one; further ones get DatabaseBusy."""
+        self._most_waiting = calls
+        self._most_waiting_of_one = calls_per_caller
+        self._waiting = 0
+        self._callers: dict[CallerKey, _Calls] = {}
+        self._recent: OrderedDict[CallerKey, float] = OrderedDict()
+
+    def applies(self, method: str, handler: Handler) -> bool:
+        """Return whether the method has a caller, one request and one response."""
+        return needs_identity(method) and not handler.request_streaming and not handler.response_streaming
+
+    def wrapped(self, method: str, handler: Handler) -> Handler:
+        """Return a handler whose calls wait for their caller's share."""
+        inner = behaviour_of(handler)
+
+        async def behaviour(request: Any, context: Context) -> Any:
+            key, weight = CALLER.get().key, weight_of(method, request)
+            self._note(key)
+            calls = self._callers.setdefault(key, _Calls())
+            if calls.waiting or not calls.may_begin(weight, self._share()):
+                await self._wait(key, calls, context, weight)
+            else:
+                calls.begin(context, weight)
+            try:
+                return await inner(request, context)
+            finally:
+                calls.end(context)
+                self._begin_waiting(key, calls)
+
+        return rebuilt(handler, behaviour)
+
+    async def _wait(self, key: CallerKey, calls: _Calls, call: object, weight: int) -> None:
+        """Wait until the call is counted."""
+        if self._waiting >= self._most_waiting or len(calls.waiting) >= self._most_waiting_of_one:
+            raise DatabaseBusy
+        granted = asyncio.get_running_loop().create_future()
+        waits = granted, call, weight
+        calls.waiting.append(waits)
+        self._waiting += 1
+        self._begin_waiting(key, calls)
+        try:
+            async with asyncio.timeout(LONGEST_WAIT):
+                await granted
+        except BaseException as error:
+            with suppress(ValueError):  # it was granted at that moment, or passed over
+                calls.waiting.remove(waits)
+            calls.end(call)
+            self._begin_waiting(key, calls)
+            if isinstance(error, TimeoutError):
+                raise DatabaseBusy from error
+            raise
+        finally:
+            self._waiting -= 1
+
+    def _begin_waiting(self, key: CallerKey, calls: _Calls) -> None:
+        """Begin the waiting calls that fit in the share. Look again when the oldest call in work counts no more."""
+        share = self._share()
+        while calls.waiting:
+            granted, call, weight = calls.waiting[0]
+            if not granted.done():
+                if not calls.may_begin(weight, share):
+                    break
+                calls.begin(call, weight)
+                granted.set_result(None)
+            calls.waiting.popleft()
+        if calls.waiting and calls.timer is None:
+            calls.timer = asyncio.get_running_loop().call_later(WORK_SECONDS, self._look_again, key, calls)
+        elif not calls.waiting and not calls.in_work and self._callers.get(key) is calls:
+            del self._callers[key]
+
+    def _look_again(self, key: CallerKey, calls: _Calls) -> None:
+        calls.timer = None
+        self._begin_waiting(key, calls)
+
+    def _note(self, key: CallerKey) -> None:
+        """Note a call of the caller."""
+        now = time.monotonic()
+        self._recent[key] = now
+        self._recent.move_to_end(key)
+        while next(iter(self._recent.values())) < now - RECENT_SECONDS:
+            self._recent.popitem(last=False)
+
+    def _share(self) -> int:
+        """Return the share of each caller."""
+        return max(LEAST_SHARE, IN_WORK // max(1, len(self._recent)))

@@ -1,0 +1,115 @@
+"""A caller with many calls open does not delay those of the others."""
+
+import asyncio
+import random
+from typing import Any
+
+import grpc
+import pytest
+from grpc import aio
+from hypothesis import given
+from hypothesis import strategies as st
+
+from blotter.orders.v1 import order_service_pb2 as pb
+from service.domain.errors import DatabaseBusy
+from service.domain.identity import CALLER, Caller, CallerKind
+from service.interceptors import shares
+from service.interceptors.around import Handler, behaviour_of
+from service.interceptors.shares import Shares
+from tests.conftest import ALICE, Database
+from tests.rpc.errors import reason_of, refused
+from tests.rpc.test_outages import locked, someone_waits, until
+from tests.serving import Blotter, as_trader, order_request, serving
+
+METHOD = "/blotter.orders.v1.OrderService/SubmitOrder"
+
+
+async def test_calls_of_a_caller_that_wait_for_a_lock_do_not_keep_its_others_waiting(blotter: Blotter) -> None:
+    order = await blotter.submit()
+    get = pb.GetOrderRequest(order_id=order.order_id)
+    async with locked(blotter.database) as looking:
+        waiting = [asyncio.create_task(blotter.submit()) for _ in range(2 * shares.IN_WORK)]
+        await until(lambda: someone_waits(looking, "trader"))
+        async with asyncio.timeout(5):
+            await blotter.orders.GetOrder(get, metadata=as_trader(ALICE))
+        assert not any(call.done() for call in waiting)
+    assert len(await asyncio.gather(*waiting)) == 2 * shares.IN_WORK
+
+
+async def test_more_calls_than_may_wait_are_refused(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shares, "IN_WORK", 2)
+    monkeypatch.setattr(shares, "WORK_SECONDS", 600)
+    async with serving(database, max_calls_per_caller=3) as blotter:
+        await blotter.submit()
+        async with locked(database) as looking:
+            waiting = [asyncio.create_task(blotter.submit()) for _ in range(5)]
+            await until(lambda: someone_waits(looking, "trader"))
+            error = await refused(blotter.submit())
+            assert (error.code(), reason_of(error)) == (grpc.StatusCode.UNAVAILABLE, "DATABASE_BUSY")
+        assert len(await asyncio.gather(*waiting)) == 5
+
+
+async def test_a_call_that_waits_for_long_is_refused_and_one_that_is_cancelled_is_not_done(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shares, "IN_WORK", 2)
+    monkeypatch.setattr(shares, "WORK_SECONDS", 600)
+    monkeypatch.setattr(shares, "LONGEST_WAIT", 0.3)
+    async with serving(database) as blotter:
+        await blotter.submit()
+        async with locked(database) as looking:
+            waiting = [asyncio.create_task(blotter.submit()) for _ in range(2)]
+            await until(lambda: someone_waits(looking, "trader"))
+            with pytest.raises(aio.AioRpcError) as late:
+                await blotter.orders.SubmitOrder(order_request(), metadata=as_trader(ALICE), timeout=0.1)
+            assert late.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+            assert reason_of(await refused(blotter.submit())) == "DATABASE_BUSY"
+        await asyncio.gather(*waiting)
+        assert (await blotter.submit()).last_sequence == 4
+
+
+@given(st.integers(0, 2**32), st.integers(1, 60))
+def test_no_caller_exceeds_its_share_and_every_call_ends(seed: int, count: int) -> None:
+    """Calls of several callers with any weights begin, wait, fail and are cancelled at any time."""
+    chance = random.Random(seed)
+
+    async def run() -> None:
+        sharing = Shares(1000, 1000)
+        in_work: dict[CallerKind, dict[object, int]] = {kind: {} for kind in CallerKind}
+
+        async def servicer(request: Any, context: Any) -> None:
+            kind = CALLER.get().kind
+            in_work[kind][context] = len(request.orders)
+            weights = in_work[kind].values()
+            assert len(weights) == 1 or sum(weights) <= shares.IN_WORK
+            try:
+                for _ in range(chance.randrange(4)):
+                    await asyncio.sleep(0)
+                if chance.random() < 0.1:
+                    raise DatabaseBusy
+            finally:
+                del in_work[kind][context]
+
+        batch = METHOD.replace("SubmitOrder", "BatchSubmitOrders")
+        handler: Handler = grpc.unary_unary_rpc_method_handler(servicer)
+        behaviour = behaviour_of(sharing.wrapped(batch, handler))
+
+        async def call() -> None:
+            CALLER.set(Caller(chance.choice(list(CallerKind)), None, "test", "test"))
+            weight = chance.choice([1, 1, 2, 8, 40])
+            await behaviour(pb.BatchSubmitOrdersRequest(orders=[pb.SubmitOrderRequest()] * weight), object())
+
+        tasks = []
+        for _ in range(count):
+            tasks.append(asyncio.create_task(call()))
+            if chance.random() < 0.3:
+                await asyncio.sleep(0)
+            if chance.random() < 0.2:
+                chance.choice(tasks).cancel()
+        async with asyncio.timeout(10):
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert {type(result) for result in results} <= {type(None), DatabaseBusy, asyncio.CancelledError}
+        assert sharing._callers == {}
+        assert sharing._waiting == 0
+
+    asyncio.run(run())
