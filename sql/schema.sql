@@ -985,6 +985,26 @@ CREATE FUNCTION public.fire_cancel_timer(p_request_id text, p_most integer) RETU
 
 COMMENT ON FUNCTION public.fire_cancel_timer(p_request_id text, p_most integer) IS 'Cancel the open orders of a trader whose cancel timer has run out, or ask their venue to';
 
+CREATE FUNCTION public.get_order(p_order_id uuid, p_client_order_id text) RETURNS SETOF public.orders
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+    DECLARE
+        v_trader_id uuid := nullif(current_setting('app.trader_id', true), '');
+        v_order_id uuid := p_order_id;
+    BEGIN
+        IF v_order_id IS NULL THEN
+            v_order_id := find_order(p_client_order_id);
+        END IF;
+        IF v_trader_id IS NULL THEN  -- a desk names none: its policies show the rows of its traders alone
+            RETURN QUERY SELECT orders.* FROM orders WHERE orders.id = v_order_id;
+        ELSE
+            RETURN QUERY SELECT orders.* FROM orders WHERE orders.trader_id = v_trader_id AND orders.id = v_order_id;
+        END IF;
+    END $$;
+
+COMMENT ON FUNCTION public.get_order(p_order_id uuid, p_client_order_id text) IS 'The order of an id or a client_order_id, if the caller may see it';
+
 CREATE FUNCTION public.guard_access_words() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
@@ -1347,13 +1367,15 @@ CREATE FUNCTION public.order_requests(p_order_id uuid, p_client_order_id text, p
     AS $$
     #variable_conflict use_column
     DECLARE
-        v_trader_id uuid;
+        v_trader_id uuid := nullif(current_setting('app.trader_id', true), '');
         v_order_id uuid := p_order_id;
     BEGIN
         IF v_order_id IS NULL THEN
             v_order_id := find_order(p_client_order_id);
         END IF;
-        SELECT trader_id INTO v_trader_id FROM orders WHERE id = v_order_id;  -- of those that the caller sees
+        IF v_trader_id IS NULL THEN
+            SELECT trader_id INTO v_trader_id FROM orders WHERE id = v_order_id;  -- of those that a desk sees
+        END IF;
         RETURN QUERY
             SELECT asked.request_key, asked.action, asked.terms, asked.reason, asked.sequence, asked.created_at,
                 answer.action, answer.sequence, answer.created_at, answer.reason, answer.error_code
@@ -1721,7 +1743,7 @@ CREATE FUNCTION public.schema_compatibility(OUT serves_from text, OUT release te
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
-        SELECT '021', '0.3.0', '613996d8776b1c21e967be957a77a5bc47395dab3f400400ef39777aae2e8cf5'
+        SELECT '021', '0.3.0', '7e4e6ff6e2f503f29a296c97a3b4bcbd61e3aaf11b84e05d6869cf6e32af877b'
     $$;
 
 COMMENT ON FUNCTION public.schema_compatibility(OUT serves_from text, OUT release text, OUT policies_and_grants text) IS 'The revision that a server must at least know to serve this schema, the first release that knows it, and the digest of the policies and grants of the logins';
@@ -2954,6 +2976,10 @@ GRANT ALL ON FUNCTION public.find_order(p_key text) TO blotter_trader;
 
 REVOKE ALL ON FUNCTION public.fire_cancel_timer(p_request_id text, p_most integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.fire_cancel_timer(p_request_id text, p_most integer) TO blotter_execution;
+
+REVOKE ALL ON FUNCTION public.get_order(p_order_id uuid, p_client_order_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.get_order(p_order_id uuid, p_client_order_id text) TO blotter_trader;
+GRANT ALL ON FUNCTION public.get_order(p_order_id uuid, p_client_order_id text) TO blotter_desk;
 
 REVOKE ALL ON FUNCTION public.guard_fill() FROM PUBLIC;
 

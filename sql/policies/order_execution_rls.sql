@@ -84,14 +84,14 @@ GRANT USAGE ON SCHEMA public
 GRANT SELECT ON alembic_version
     TO blotter_trader, blotter_execution, blotter_compliance, blotter_desk, blotter_sequencer;
 
--- These run with the rights of the caller, but nfkc, which reads no table. find_order and order_requests
--- show a caller its own rows.
-REVOKE ALL ON FUNCTION act_as, signed_trader, desk_traders, acting_trader, find_order, order_requests, nfkc,
+-- These run with the rights of the caller, but nfkc, which reads no table. find_order, get_order and
+-- order_requests show a caller its own rows.
+REVOKE ALL ON FUNCTION act_as, signed_trader, desk_traders, acting_trader, find_order, get_order, order_requests, nfkc,
     schema_compatibility FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION act_as TO blotter_trader, blotter_execution, blotter_compliance, blotter_desk;
 GRANT EXECUTE ON FUNCTION signed_trader TO blotter_trader;
 GRANT EXECUTE ON FUNCTION desk_traders TO blotter_desk;
-GRANT EXECUTE ON FUNCTION order_requests TO blotter_trader, blotter_desk;
+GRANT EXECUTE ON FUNCTION get_order, order_requests TO blotter_trader, blotter_desk;
 GRANT EXECUTE ON FUNCTION acting_trader, find_order TO blotter_trader, blotter_writer;
 GRANT EXECUTE ON FUNCTION nfkc TO blotter_writer;
 GRANT EXECUTE ON FUNCTION schema_compatibility TO blotter_trader;  -- which the service asks with at its start

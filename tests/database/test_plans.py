@@ -133,3 +133,34 @@ def test_what_the_service_sends_for_a_trader_scans_no_table(filled: Database, st
             [plan] = trader.execute(f"EXPLAIN (FORMAT JSON) {statement}", values).fetchall()[0][0]
             scanned = {"all of orders", "all of execution_logs", "all of fills"}
             assert not indexes(plan["Plan"]) & scanned, (given, plan)
+
+
+PLANS = """
+    LOAD 'auto_explain'; SET auto_explain.log_min_duration = 0; SET auto_explain.log_nested_statements = on;
+    SET auto_explain.log_format = 'json'; SET auto_explain.log_level = 'notice';
+    SET search_path = pg_catalog, public, pg_temp; SET plan_cache_mode = force_generic_plan
+"""
+
+
+@pytest.mark.parametrize(
+    ("login", "name"), [("trader", "order_id"), ("trader", "client_order_id"), ("desk", "order_id")]
+)
+@pytest.mark.parametrize("statement", [_GET, _REQUESTS])
+def test_the_plans_that_functions_keep_scan_no_table(filled: Database, statement: str, login: str, name: str) -> None:
+    with psycopg.connect(filled.conninfo("postgres"), cursor_factory=psycopg.ClientCursor) as connection:
+        order_id = one(connection, "SELECT id FROM orders WHERE client_order_id = 'order-7'")
+        [(desk_id,)] = connection.execute("INSERT INTO desks (name) VALUES ('Desk') RETURNING id")
+        connection.execute("UPDATE traders SET desk_id = %s WHERE id = %s", [desk_id, ALICE])
+        connection.execute(PLANS.encode())
+        connection.execute(f"SET SESSION AUTHORIZATION blotter_{login}".encode())
+        acting = {"trader": [ALICE, None], "desk": [None, desk_id]}[login]
+        connection.execute("SELECT act_as(%s, %s)", acting)
+        plans: list[str] = []
+        connection.add_notice_handler(lambda notice: plans.append(notice.message_primary or ""))
+        keys = {"order_id": order_id, "client_order_id": "order-7"}
+        values = {"order_id": None, "client_order_id": None, "before": None, "limit": 100, name: keys[name]}
+        connection.execute(statement.encode(), values)
+        used = set.union(*(indexes(json.loads(plan.partition("plan:")[2])["Plan"]) for plan in plans))
+        assert used & {"orders_pkey", "idx_orders_id", "uq_execution_logs_order_sequence"}, plans
+        assert not used & {"all of orders", "all of execution_logs"}, plans
+        connection.rollback()

@@ -33,6 +33,7 @@ CALLABLE = {
         "act_as",
         "acting_trader",
         "find_order",
+        "get_order",
         "order_requests",
         "schema_compatibility",
         "identity_is_signed",
@@ -41,7 +42,7 @@ CALLABLE = {
     },
     "blotter_execution": {"act_as", "identity_is_signed", "database_condition", *ENTRIES["blotter_execution"]},
     "blotter_compliance": {"act_as", "identity_is_signed", *LEAF_MAKERS},
-    "blotter_desk": {"act_as", "identity_is_signed", "desk_traders", "order_requests"},
+    "blotter_desk": {"act_as", "identity_is_signed", "desk_traders", "get_order", "order_requests"},
     "blotter_sequencer": {
         *LEAF_MAKERS,
         "ledger_incarnation",

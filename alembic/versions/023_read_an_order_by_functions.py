@@ -1,11 +1,11 @@
-"""Read the requests of an order with a function, whose plan PostgreSQL keeps.
+"""Read an order and its requests by functions, whose plans PostgreSQL keeps.
 
-order_requests() returns what callers have requested on an order, newest first, and how each request was answered: the
-rows that the service has read with a statement of its own so far. It has the rights of its caller, whose policies
-decide which rows it sees.
+get_order() returns the order of an id or a client_order_id. order_requests() returns what callers have requested on an
+order, newest first, and how each request was answered. They return the rows that the service has read with statements
+of its own so far, and have the rights of their caller, whose policies decide which rows they see.
 
-Why: GetOrder sends this with each read of an order. Of the 0.26 ms that it took, 0.24 were planning: the service sends
-statements as text, which PostgreSQL plans anew each time. The function takes 0.05 ms.
+Why: GetOrder sends both with each read of an order, as text, which PostgreSQL plans anew each time. In place of 0.17
+and 0.26 ms the functions take 0.09 and 0.07.
 
 Revision: 023
 Follows: 022
@@ -22,7 +22,24 @@ depends_on = None
 
 step = "expand"
 
-FUNCTION = """
+FUNCTIONS = """
+    CREATE FUNCTION get_order(p_order_id uuid, p_client_order_id text) RETURNS SETOF orders
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, public, pg_temp AS $$
+    DECLARE
+        v_trader_id uuid := nullif(current_setting('app.trader_id', true), '');
+        v_order_id uuid := p_order_id;
+    BEGIN
+        IF v_order_id IS NULL THEN
+            v_order_id := find_order(p_client_order_id);
+        END IF;
+        IF v_trader_id IS NULL THEN  -- a desk names none: its policies show the rows of its traders alone
+            RETURN QUERY SELECT orders.* FROM orders WHERE orders.id = v_order_id;
+        ELSE
+            RETURN QUERY SELECT orders.* FROM orders WHERE orders.trader_id = v_trader_id AND orders.id = v_order_id;
+        END IF;
+    END $$;
+    COMMENT ON FUNCTION get_order IS 'The order of an id or a client_order_id, if the caller may see it';
+
     CREATE FUNCTION order_requests(p_order_id uuid, p_client_order_id text, p_before bigint, p_limit bigint)
     RETURNS TABLE (
         request_key varchar, action action_enum, terms jsonb, reason text, sequence bigint, created_at timestamptz,
@@ -31,13 +48,15 @@ FUNCTION = """
     ) LANGUAGE plpgsql STABLE SET search_path = pg_catalog, public, pg_temp AS $$
     #variable_conflict use_column
     DECLARE
-        v_trader_id uuid;
+        v_trader_id uuid := nullif(current_setting('app.trader_id', true), '');
         v_order_id uuid := p_order_id;
     BEGIN
         IF v_order_id IS NULL THEN
             v_order_id := find_order(p_client_order_id);
         END IF;
-        SELECT trader_id INTO v_trader_id FROM orders WHERE id = v_order_id;  -- of those that the caller sees
+        IF v_trader_id IS NULL THEN
+            SELECT trader_id INTO v_trader_id FROM orders WHERE id = v_order_id;  -- of those that a desk sees
+        END IF;
         RETURN QUERY
             SELECT asked.request_key, asked.action, asked.terms, asked.reason, asked.sequence, asked.created_at,
                 answer.action, answer.sequence, answer.created_at, answer.reason, answer.error_code
@@ -55,8 +74,8 @@ FUNCTION = """
             LIMIT p_limit;
     END $$;
     COMMENT ON FUNCTION order_requests IS 'The requests on an order and how they were answered, newest first';
-    REVOKE ALL ON FUNCTION order_requests FROM PUBLIC;
-    GRANT EXECUTE ON FUNCTION order_requests TO blotter_trader, blotter_desk;
+    REVOKE ALL ON FUNCTION get_order, order_requests FROM PUBLIC;
+    GRANT EXECUTE ON FUNCTION get_order, order_requests TO blotter_trader, blotter_desk;
 """
 
 COMPATIBILITY = """
@@ -69,13 +88,13 @@ COMPATIBILITY = """
 
 
 def upgrade() -> None:
-    """Create order_requests."""
-    op.run_sql(FUNCTION + COMPATIBILITY % "613996d8776b1c21e967be957a77a5bc47395dab3f400400ef39777aae2e8cf5")
+    """Create the functions."""
+    op.run_sql(FUNCTIONS + COMPATIBILITY % "7e4e6ff6e2f503f29a296c97a3b4bcbd61e3aaf11b84e05d6869cf6e32af877b")
 
 
 def downgrade() -> None:
-    """Drop it."""
+    """Drop them."""
     op.run_sql(
-        "DROP FUNCTION order_requests;"
+        "DROP FUNCTION order_requests, get_order;"
         + COMPATIBILITY % "b69bcf611e825c6d11dfd0174aeab995f0939eea6bb24b40f24deec4b37a8ea5"
     )
