@@ -141,9 +141,11 @@ COMMENT ON FUNCTION public.append_note_to_ledger(p_size bigint, p_kind text, p_l
 CREATE FUNCTION public.append_to_ledger(p_size bigint, p_most integer) RETURNS TABLE(entry_position bigint, entry_hash bytea)
     LANGUAGE plpgsql
     SET enable_seqscan TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
     DECLARE
+        v_incarnation text := ledger_incarnation();
         v_head ledger_head;
         v_locked ledger_head;
         v_now pg_snapshot;
@@ -159,7 +161,7 @@ CREATE FUNCTION public.append_to_ledger(p_size bigint, p_most integer) RETURNS T
         IF v_head.size IS DISTINCT FROM p_size THEN
             RAISE EXCEPTION 'The ledger has % entries, not %.', v_head.size, p_size
                 USING ERRCODE = 'serialization_failure', CONSTRAINT = 'ledger_head_is_as_expected';
-        ELSIF v_head.incarnation <> ledger_incarnation()
+        ELSIF v_head.incarnation <> v_incarnation
            OR v_head.next_xid > pg_snapshot_xmax(v_now)::text::bigint THEN
             RAISE EXCEPTION 'The ledger belongs to another database.'
                 USING ERRCODE = 'object_not_in_prerequisite_state', CONSTRAINT = 'ledger_head_is_of_this_database';
@@ -201,16 +203,17 @@ CREATE FUNCTION public.append_to_ledger(p_size bigint, p_most integer) RETURNS T
 
         RETURN QUERY
         WITH found AS (
-            SELECT log.trader_id, log.sequence, max(log.xid) OVER (
+            SELECT log.trader_id, log.sequence, log.leaf, max(log.xid) OVER (
                 PARTITION BY log.trader_id ORDER BY log.sequence) AS xid
             FROM unnest(v_traders, v_after) AS missing (trader_id, after_sequence) CROSS JOIN LATERAL (
-                SELECT trader_id, sequence, coalesce(xid, 0) AS xid FROM execution_logs
+                SELECT trader_id, sequence, coalesce(xid, 0) AS xid, execution_log_leaf(execution_logs) AS leaf
+                FROM execution_logs
                 WHERE execution_logs.trader_id = missing.trader_id AND sequence > after_sequence
                 ORDER BY execution_logs.trader_id, sequence LIMIT v_share) AS log
         )
         INSERT INTO ledger_entries (position, kind, trader_id, sequence, leaf)
         SELECT p_size - 1 + row_number() OVER (ORDER BY xid, trader_id, sequence), 'EXECUTION_LOG', trader_id,
-               sequence, ''
+               sequence, leaf
         FROM found ORDER BY 1
         RETURNING position, leaf_hash;
         GET DIAGNOSTICS v_appended = ROW_COUNT;
@@ -221,11 +224,11 @@ CREATE FUNCTION public.append_to_ledger(p_size bigint, p_most integer) RETURNS T
                     WHERE execution_logs.trader_id = missing.trader_id AND sequence > after_sequence + v_share
                     ORDER BY execution_logs.trader_id, sequence LIMIT 1) AS rest) THEN
             -- There is more: the hints stay, and bring it again.
-            UPDATE ledger_head SET size = p_size + v_appended, incarnation = ledger_incarnation();
+            UPDATE ledger_head SET size = p_size + v_appended, incarnation = v_incarnation;
         ELSE
             UPDATE ledger_head SET
                 size = p_size + v_appended,
-                incarnation = ledger_incarnation(),
+                incarnation = v_incarnation,
                 next_xid = greatest(v_head.next_xid, v_news.before_xid),
                 open_xids = ARRAY(
                     SELECT xid FROM unnest(v_head.open_xids) AS xid WHERE xid >= v_news.before_xid
@@ -1045,47 +1048,63 @@ CREATE FUNCTION public.guard_ledger_checkpoint() RETURNS trigger
             RETURN NEW;
         END $$;
 
+CREATE FUNCTION public.guard_ledger_entries() RETURNS trigger
+    LANGUAGE plpgsql
+    SET enable_seqscan TO 'off'
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+    DECLARE
+        v_broken text;
+    BEGIN
+        SELECT broken INTO v_broken FROM (
+            SELECT CASE
+                WHEN added.position > 0 AND before.position IS NULL THEN 'ledger_entries_follow_without_gap'
+                WHEN added.kind <> 'EXECUTION_LOG' THEN NULL
+                WHEN log.leaf IS NULL THEN 'ledger_entries_record_logs'
+                WHEN added.sequence > 1 AND previous.sequence IS NULL THEN 'ledger_entries_follow_sequences'
+                WHEN added.leaf <> log.leaf THEN 'ledger_entries_hold_the_leaves_of_logs'
+            END AS broken
+            FROM added
+            LEFT JOIN LATERAL (
+                SELECT position FROM ledger_entries WHERE position = added.position - 1 LIMIT 1
+            ) AS before ON true
+            LEFT JOIN LATERAL (
+                SELECT sequence FROM ledger_entries
+                WHERE trader_id = added.trader_id AND sequence = added.sequence - 1 LIMIT 1
+            ) AS previous ON true
+            LEFT JOIN LATERAL (
+                SELECT execution_log_leaf(execution_logs) AS leaf FROM execution_logs
+                WHERE trader_id = added.trader_id AND sequence = added.sequence LIMIT 1
+            ) AS log ON true
+        ) AS checked WHERE broken IS NOT NULL LIMIT 1;
+        IF FOUND THEN
+            RAISE EXCEPTION 'Refused by %.', v_broken
+                USING ERRCODE = 'check_violation', CONSTRAINT = v_broken, TABLE = 'ledger_entries';
+        END IF;
+        RETURN NULL;
+    END $$;
+
 CREATE FUNCTION public.guard_ledger_entry() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
-        DECLARE
-            v_broken text;
-            v_note jsonb;
-        BEGIN
-            IF NEW.position > 0 AND NOT EXISTS (SELECT FROM ledger_entries WHERE position = NEW.position - 1) THEN
-                v_broken := 'ledger_entries_follow_without_gap';
-            ELSIF NEW.kind = 'EXECUTION_LOG' THEN
-                SELECT execution_log_leaf(execution_logs) INTO NEW.leaf FROM execution_logs
-                WHERE trader_id = NEW.trader_id AND sequence = NEW.sequence;
-                IF NOT FOUND THEN
-                    v_broken := 'ledger_entries_record_logs';
-                ELSIF NEW.sequence > 1 AND NOT EXISTS (
-                        SELECT FROM ledger_entries
-                        WHERE trader_id = NEW.trader_id AND sequence = NEW.sequence - 1) THEN
-                    v_broken := 'ledger_entries_follow_sequences';
-                END IF;
-            ELSE
-                -- Written anew from its values, in the order of RFC 8785: a note can say nothing but these.
-                v_note := convert_from(NEW.leaf, 'UTF8')::jsonb;
-                NEW.leaf := convert_to(CASE NEW.kind
-                    WHEN 'KEYS' THEN
-                        '{"keys":[' || (
-                            SELECT string_agg(canonical_json(key), ',' ORDER BY key COLLATE "C")
-                            FROM jsonb_array_elements_text(v_note -> 'keys') AS key)
-                        || '],"origin":' || canonical_json(v_note ->> 'origin')
-                    WHEN 'BASELINE' THEN
-                        '{"incarnation":' || canonical_json(v_note ->> 'incarnation')
-                        || ',"replaced":' || canonical_json(v_note ->> 'replaced')
-                    END || ',"time":' || canonical_time(clock_timestamp()) || ',"type":"' || lower(NEW.kind)
-                    || '","version":1}', 'UTF8');
-            END IF;
-            IF v_broken IS NOT NULL THEN
-                RAISE EXCEPTION 'Refused by %.', v_broken
-                    USING ERRCODE = 'check_violation', CONSTRAINT = v_broken, TABLE = 'ledger_entries';
-            END IF;
-            RETURN NEW;
-        END $$;
+    DECLARE
+        v_note jsonb := convert_from(NEW.leaf, 'UTF8')::jsonb;
+    BEGIN
+        -- Written anew from its values, in the order of RFC 8785: a note can say nothing but these.
+        NEW.leaf := convert_to(CASE NEW.kind
+            WHEN 'KEYS' THEN
+                '{"keys":[' || (
+                    SELECT string_agg(canonical_json(key), ',' ORDER BY key COLLATE "C")
+                    FROM jsonb_array_elements_text(v_note -> 'keys') AS key)
+                || '],"origin":' || canonical_json(v_note ->> 'origin')
+            WHEN 'BASELINE' THEN
+                '{"incarnation":' || canonical_json(v_note ->> 'incarnation')
+                || ',"replaced":' || canonical_json(v_note ->> 'replaced')
+            END || ',"time":' || canonical_time(clock_timestamp()) || ',"type":"' || lower(NEW.kind)
+            || '","version":1}', 'UTF8');
+        RETURN NEW;
+    END $$;
 
 CREATE FUNCTION public.guard_ledger_head() RETURNS trigger
     LANGUAGE plpgsql
@@ -2596,7 +2615,9 @@ CREATE TRIGGER ledger_cosignatures_refuse_change BEFORE DELETE OR UPDATE ON publ
 
 CREATE TRIGGER ledger_cosignatures_refuse_truncate BEFORE TRUNCATE ON public.ledger_cosignatures FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 
-CREATE TRIGGER ledger_entries_guard BEFORE INSERT ON public.ledger_entries FOR EACH ROW EXECUTE FUNCTION public.guard_ledger_entry();
+CREATE TRIGGER ledger_entries_guard BEFORE INSERT ON public.ledger_entries FOR EACH ROW WHEN ((new.kind <> 'EXECUTION_LOG'::text)) EXECUTE FUNCTION public.guard_ledger_entry();
+
+CREATE TRIGGER ledger_entries_guard_all AFTER INSERT ON public.ledger_entries REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION public.guard_ledger_entries();
 
 CREATE TRIGGER ledger_entries_refuse_change BEFORE DELETE OR UPDATE ON public.ledger_entries FOR EACH ROW EXECUTE FUNCTION public.refuse_change();
 

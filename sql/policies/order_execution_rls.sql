@@ -347,8 +347,8 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON cancel_timers TO blotter_writer;
 
 
 -- ---------------------------------------------------------------------------------------------------------------------
--- The ledger: the sequencer appends all logs to it; execution and compliance read it; nobody changes it. The leaf of an
--- entry is always made by a trigger (revisions 013 and 015).
+-- The ledger: the sequencer appends all logs to it; execution and compliance read it; nobody changes it. A trigger makes
+-- the leaves of logs again and refuses any other (revision 024); another writes those of notes.
 
 REVOKE ALL ON FUNCTION canonical_json, canonical_time, canonical_decimal, canonical_object, execution_log_leaf,
     ledger_incarnation, append_to_ledger, traders_with_news, append_note_to_ledger, rebaseline_ledger FROM PUBLIC;

@@ -690,7 +690,7 @@ ledger_entries as blotter_sequencer     own      other    none     empty    dama
     COPY FROM                           0A000    0A000    0A000    0A000    0A000
 ledger_entries as blotter_owner         own      other    none     empty    damaged
     SELECT                              nothing  nothing  nothing  nothing  nothing
-    INSERT                              23514    23514    23514    23514    23514
+    INSERT                              42501    42501    42501    42501    42501
     UPDATE                              nothing  nothing  nothing  nothing  nothing
     DELETE                              nothing  nothing  nothing  nothing  nothing
     TRUNCATE                            42501    42501    42501    42501    42501

@@ -86,7 +86,8 @@ STATEMENTS = {
     ("cancel_timers", "DELETE"): f"DELETE FROM cancel_timers WHERE trader_id = '{ALICE}'",
     ("ledger_entries", "INSERT"): f"""
         INSERT INTO ledger_entries (position, kind, trader_id, sequence, leaf)
-        VALUES (1, 'EXECUTION_LOG', '{ALICE}', 2, '')""",
+        VALUES (1, 'EXECUTION_LOG', '{ALICE}', 2, (
+            SELECT execution_log_leaf(log) FROM execution_logs AS log WHERE trader_id = '{ALICE}' AND sequence = 2))""",
     ("ledger_entries", "UPDATE"): f"UPDATE ledger_entries SET leaf = 'false' WHERE trader_id = '{ALICE}'",
     ("ledger_entries", "DELETE"): f"DELETE FROM ledger_entries WHERE trader_id = '{ALICE}'",
     ("ledger_tiles", "INSERT"): f"INSERT INTO ledger_tiles (level, tile_index, hashes, root) VALUES (0, 1, {TILE})",

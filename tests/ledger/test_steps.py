@@ -18,7 +18,11 @@ from tests.conftest import ALICE, BOB, Database
 from tests.ledger.test_appending import all_of, entries, submit, trading
 
 ENTRY = "INSERT INTO ledger_entries (position, kind, trader_id, sequence, leaf)"
-TWO_ENTRIES = f"{ENTRY} VALUES (2, 'EXECUTION_LOG', '{ALICE}', 3, ''), (3, 'EXECUTION_LOG', '{ALICE}', 4, '')"
+OF_A_LOG = "'EXECUTION_LOG', trader_id, sequence, execution_log_leaf(log) FROM execution_logs AS log"
+TWO_ENTRIES = f"{ENTRY} SELECT sequence - 1, {OF_A_LOG} WHERE trader_id = '{ALICE}' AND sequence IN (3, 4)"
+ONE_OF_TWO_FORGED = TWO_ENTRIES.replace(
+    "execution_log_leaf(log)", "CASE sequence WHEN 3 THEN execution_log_leaf(log) ELSE '{}' END"
+)
 TRADERS = [UUID(int=number) for number in range(1, 9)]
 
 
@@ -270,11 +274,14 @@ def test_an_incarnation_names_the_server_and_the_database(database: Database) ->
 @pytest.mark.parametrize(
     ("statement", "refusal"),
     [
-        ("INSERT INTO ledger_entries (position, kind, leaf) VALUES (5, 'KEYS', '{}')", "without_gap"),
+        ("INSERT INTO ledger_entries (position, kind, leaf) VALUES (5, 'KEYS', '{\"keys\":[\"k\"]}')", "without_gap"),
         ("INSERT INTO ledger_entries (position, kind, leaf) VALUES (-1, 'KEYS', '{\"keys\":[\"k\"]}')", ""),
-        (f"{ENTRY} VALUES (2, 'EXECUTION_LOG', '{ALICE}', 9, '')", "record_logs"),
-        (f"{ENTRY} VALUES (2, 'EXECUTION_LOG', '{ALICE}', 4, '')", "follow_sequences"),
-        (f"{ENTRY} VALUES (2, 'EXECUTION_LOG', '{BOB}', 2, '')", "follow_sequences"),
+        (f"{ENTRY} VALUES (2, 'EXECUTION_LOG', '{ALICE}', 9, '{{}}')", "record_logs"),
+        (f"{ENTRY} VALUES (2, 'EXECUTION_LOG', '{ALICE}', 4, '{{}}')", "follow_sequences"),
+        (f"{ENTRY} VALUES (2, 'EXECUTION_LOG', '{BOB}', 2, '{{}}')", "follow_sequences"),
+        (f"{ENTRY} VALUES (2, 'EXECUTION_LOG', '{ALICE}', 3, '{{}}')", "hold_the_leaves"),
+        (ONE_OF_TWO_FORGED, "hold_the_leaves"),
+        (f"{ENTRY} SELECT sequence, {OF_A_LOG} WHERE trader_id = '{ALICE}' AND sequence IN (3, 4)", "without_gap"),
         ("UPDATE ledger_head SET size = size + 1", "counts_the_entries"),
         ("UPDATE ledger_head SET size = size - 1", "counts_the_entries"),
         ("UPDATE ledger_head SET size = 1000000000000", "counts_the_entries"),

@@ -1,4 +1,4 @@
-"""Mutants of the ledger's functions, guards and walls: revisions 013, 015 and 020."""
+"""Mutants of the ledger's functions, guards and walls: revisions 013, 015, 020 and 024."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from tests.mutants.mutant import Mutant
 R013 = "alembic/versions/013_add_the_ledger.py"
 R015 = "alembic/versions/015_append_in_bounded_steps.py"
 R020 = "alembic/versions/020_write_as_one_role.py"
+R024 = "alembic/versions/024_check_the_ledger_by_statement.py"
 
 SLOW = ("tests/ledger/test_steps.py -k any_order", "tests/ledger/test_appending.py -k interleaved")
 PORTIONS = ("tests/ledger/test_steps.py -k step_takes or any_order", "tests/ledger/test_appending.py -k portions")
@@ -113,55 +114,56 @@ MUTANTS = (
     Mutant(R015, "before_xid := v_next.xid;  --", "before_xid := before_xid;  --", ("tests/ledger/test_steps.py -k search_takes",)),
     Mutant(R015, "before_xid := v_next.xid;  --", "before_xid := v_next.xid + 1;  --", ("tests/ledger/test_steps.py -k search_takes",)),
     Mutant(R015, "v_trader_id := v_next.trader_id;\n", "\n", SLOW),
-    # 015: a step.
-    Mutant(R020, "IF v_head.size IS DISTINCT FROM p_size THEN", "IF false THEN", TWO),
-    Mutant(R020, "ELSIF v_head.incarnation <> ledger_incarnation()\n               OR", "ELSIF", COPY),
-    Mutant(R020, "OR v_head.next_xid > pg_snapshot_xmax(v_now)::text::bigint THEN", "THEN", COPY),
-    Mutant(R020, "FROM ledger_head FOR UPDATE;", "FROM ledger_head;", TWO),
-    Mutant(R020, "IF v_locked IS DISTINCT FROM v_head THEN", "IF false THEN", TWO),
-    Mutant(R020, "IF v_locked IS DISTINCT FROM v_head THEN", "IF v_locked.size IS DISTINCT FROM v_head.size THEN", ("tests/ledger/test_steps.py -k changed_while",)),
-    Mutant(R020, "IF v_news.traders = '{}' THEN\n                    RETURN;", "IF false THEN\n                    RETURN;",
+    # 024: a step.
+    Mutant(R024, "IF v_head.size IS DISTINCT FROM p_size THEN", "IF false THEN", TWO),
+    Mutant(R024, "ELSIF v_head.incarnation <> v_incarnation\n           OR", "ELSIF", COPY),
+    Mutant(R024, "OR v_head.next_xid > pg_snapshot_xmax(v_now)::text::bigint THEN", "THEN", COPY),
+    Mutant(R024, "FROM ledger_head FOR UPDATE;", "FROM ledger_head;", TWO),
+    Mutant(R024, "IF v_locked IS DISTINCT FROM v_head THEN", "IF false THEN", TWO),
+    Mutant(R024, "IF v_locked IS DISTINCT FROM v_head THEN", "IF v_locked.size IS DISTINCT FROM v_head.size THEN", ("tests/ledger/test_steps.py -k changed_while",)),
+    Mutant(R024, "IF v_news.traders = '{}' THEN\n                RETURN;", "IF false THEN\n                RETURN;",
            ("tests/ledger/test_steps.py -k without_news",)),
-    Mutant(R020, "ORDER BY ledger_entries.trader_id DESC, sequence DESC LIMIT 1), 0) AS after_sequence) AS kept",
-           "ORDER BY ledger_entries.trader_id DESC, sequence LIMIT 1), 0) AS after_sequence) AS kept", SLOW),
-    Mutant(R020, "AND sequence > after_sequence\n                    ORDER", "AND sequence > after_sequence + 1\n"
-           "                    ORDER", SLOW),
-    Mutant(R020, "LIMIT p_most) AS missing;", ") AS missing;", PORTIONS),
-    Mutant(R020, "greatest(p_most / greatest(cardinality(v_traders), 1), 1)", "p_most", PORTIONS),
-    Mutant(R020, "greatest(p_most / greatest(cardinality(v_traders), 1), 1)", "1", ("tests/ledger/test_steps.py -k all_that_one_trader",)),
-    Mutant(R020, "max(log.xid) OVER (\n                    PARTITION BY log.trader_id ORDER BY log.sequence) AS xid",
+    Mutant(R024, "ORDER BY ledger_entries.trader_id DESC, sequence DESC LIMIT 1), 0) AS after_sequence",
+           "ORDER BY ledger_entries.trader_id DESC, sequence LIMIT 1), 0) AS after_sequence", SLOW),
+    Mutant(R024, "AND sequence > after_sequence\n                ORDER", "AND sequence > after_sequence + 1\n"
+           "                ORDER", SLOW),
+    Mutant(R024, "LIMIT p_most) AS missing;", ") AS missing;", PORTIONS),
+    Mutant(R024, "greatest(p_most / greatest(cardinality(v_traders), 1), 1)", "p_most", PORTIONS),
+    Mutant(R024, "greatest(p_most / greatest(cardinality(v_traders), 1), 1)", "1", ("tests/ledger/test_steps.py -k all_that_one_trader",)),
+    Mutant(R024, "max(log.xid) OVER (\n                PARTITION BY log.trader_id ORDER BY log.sequence) AS xid",
            "log.xid AS xid", ("tests/ledger/test_steps.py -k lower_transaction_id",)),
-    Mutant(R020, "AND sequence > after_sequence\n                    ORDER BY execution_logs.trader_id, sequence LIMIT "
-           "v_share", "AND sequence >= after_sequence\n                    ORDER BY execution_logs.trader_id, sequence "
+    Mutant(R024, "AND sequence > after_sequence\n                ORDER BY execution_logs.trader_id, sequence LIMIT "
+           "v_share", "AND sequence >= after_sequence\n                ORDER BY execution_logs.trader_id, sequence "
            "LIMIT v_share", SLOW),
-    Mutant(R020, "sequence LIMIT v_share) AS log", "sequence) AS log", PORTIONS),
-    Mutant(R020, "row_number() OVER (ORDER BY xid, trader_id, sequence)",
+    Mutant(R024, "sequence LIMIT v_share) AS log", "sequence) AS log", PORTIONS),
+    Mutant(R024, "row_number() OVER (ORDER BY xid, trader_id, sequence)",
            "row_number() OVER (ORDER BY trader_id, sequence)", ("tests/ledger/test_steps.py -k order_of_their_transactions",)),
-    Mutant(R020, "row_number() OVER (ORDER BY xid, trader_id, sequence)",
+    Mutant(R024, "row_number() OVER (ORDER BY xid, trader_id, sequence)",
            "row_number() OVER (ORDER BY xid, sequence DESC, trader_id)", SLOW),
-    Mutant(R020, "IF cardinality(v_traders) >= p_most OR EXISTS", "IF EXISTS", PORTIONS),
-    Mutant(R020, "IF cardinality(v_traders) >= p_most OR EXISTS", "IF cardinality(v_traders) > p_most OR EXISTS", PORTIONS),
-    Mutant(R020, "AND sequence > after_sequence + v_share", "AND false", PORTIONS),
-    Mutant(R020, "AND sequence > after_sequence + v_share", "AND sequence > after_sequence + v_share + 1", PORTIONS),
-    Mutant(R020, "next_xid = greatest(v_head.next_xid, v_news.before_xid),",
+    Mutant(R024, "IF cardinality(v_traders) >= p_most OR EXISTS", "IF EXISTS", PORTIONS),
+    Mutant(R024, "IF cardinality(v_traders) >= p_most OR EXISTS", "IF cardinality(v_traders) > p_most OR EXISTS", PORTIONS),
+    Mutant(R024, "AND sequence > after_sequence + v_share", "AND false", PORTIONS),
+    Mutant(R024, "AND sequence > after_sequence + v_share", "AND sequence > after_sequence + v_share + 1", PORTIONS),
+    Mutant(R024, "next_xid = greatest(v_head.next_xid, v_news.before_xid),",
            "next_xid = pg_snapshot_xmax(v_now)::text::bigint,", PORTIONS),
-    Mutant(R020, "SELECT xid FROM unnest(v_head.open_xids) AS xid WHERE xid >= v_news.before_xid\n"
-           "                        UNION\n", "", ("tests/ledger/test_steps.py -k not_looked_at",)),
-    Mutant(R020, "UNION\n                        SELECT xid::text::bigint FROM pg_snapshot_xip(v_now) AS xid\n"
-           "                        WHERE xid::text::bigint < greatest(v_head.next_xid, v_news.before_xid)", "", SLOW),
-    Mutant(R020, "WHERE xid::text::bigint < greatest(v_head.next_xid, v_news.before_xid)", "WHERE false", SLOW),
-    # 015: the entries' own guard.
-    Mutant(R015, "IF NEW.position > 0 AND NOT EXISTS (SELECT FROM ledger_entries WHERE position = NEW.position - 1) THEN",
-           "IF false THEN", DAMAGE),
-    Mutant(R015, "IF NOT FOUND THEN\n                    v_broken := 'ledger_entries_record_logs';",
-           "IF false THEN\n                    v_broken := 'ledger_entries_record_logs';", DAMAGE),
-    Mutant(R015, "ELSIF NEW.sequence > 1 AND NOT EXISTS (", "ELSIF false AND NOT EXISTS (", DAMAGE),
-    Mutant(R015, "WHERE trader_id = NEW.trader_id AND sequence = NEW.sequence - 1) THEN",
-           "WHERE sequence = NEW.sequence - 1) THEN", DAMAGE),
-    Mutant(R015, "SELECT execution_log_leaf(execution_logs) INTO NEW.leaf FROM execution_logs\n"
-           "                WHERE trader_id = NEW.trader_id AND", "SELECT execution_log_leaf(execution_logs) INTO "
-           "NEW.leaf FROM execution_logs\n                WHERE", LEAVES),
-    Mutant(R015, "ORDER BY key COLLATE \"C\"", "ORDER BY key DESC", NOTES),
-    Mutant(R015, "canonical_json(v_note ->> 'origin')", "(v_note ->> 'origin')", NOTES),
-    Mutant(R015, "',\"type\":\"' || lower(NEW.kind)", "',\"type\":\"' || (v_note ->> 'type')", NOTES),
+    Mutant(R024, "SELECT xid FROM unnest(v_head.open_xids) AS xid WHERE xid >= v_news.before_xid\n"
+           "                    UNION\n", "", ("tests/ledger/test_steps.py -k not_looked_at",)),
+    Mutant(R024, "UNION\n                    SELECT xid::text::bigint FROM pg_snapshot_xip(v_now) AS xid\n"
+           "                    WHERE xid::text::bigint < greatest(v_head.next_xid, v_news.before_xid)", "", SLOW),
+    Mutant(R024, "WHERE xid::text::bigint < greatest(v_head.next_xid, v_news.before_xid)", "WHERE false", SLOW),
+    # 024: the entries' own guards.
+    Mutant(R024, "added.position > 0 AND before.position IS NULL", "false", DAMAGE),
+    Mutant(R024, "WHERE position = added.position - 1 LIMIT 1", "LIMIT 1", DAMAGE),
+    Mutant(R024, "WHEN log.leaf IS NULL THEN", "WHEN false THEN", DAMAGE),
+    Mutant(R024, "added.sequence > 1 AND previous.sequence IS NULL", "false", DAMAGE),
+    Mutant(R024, "WHERE trader_id = added.trader_id AND sequence = added.sequence - 1 LIMIT 1",
+           "WHERE sequence = added.sequence - 1 LIMIT 1", DAMAGE),
+    Mutant(R024, "WHEN added.leaf <> log.leaf THEN", "WHEN false THEN", DAMAGE),
+    Mutant(R024, "WHERE trader_id = added.trader_id AND sequence = added.sequence LIMIT 1",
+           "WHERE sequence = added.sequence LIMIT 1", DAMAGE),
+    Mutant(R024, ") AS checked WHERE broken IS NOT NULL LIMIT 1", ") AS checked LIMIT 1", DAMAGE),
+    Mutant(R024, "EACH ROW WHEN (NEW.kind <> 'EXECUTION_LOG')", "EACH ROW WHEN (NEW.kind = 'KEYS')", NOTES),
+    Mutant(R024, "ORDER BY key COLLATE \"C\"", "ORDER BY key DESC", NOTES),
+    Mutant(R024, "canonical_json(v_note ->> 'origin')", "(v_note ->> 'origin')", NOTES),
+    Mutant(R024, "',\"type\":\"' || lower(NEW.kind)", "',\"type\":\"' || (v_note ->> 'type')", NOTES),
 )  # fmt: skip
