@@ -75,7 +75,7 @@ def _order(
 ) -> Fields:
     """Return the fields of an order, of which a row of either table holds the state."""
     status = state.status
-    return {
+    fields = {
         "order_id": str(order_id),
         "client_order_id": state.client_order_id,
         "trader_id": str(state.trader_id),
@@ -83,33 +83,51 @@ def _order(
         "side": SIDES[state.side],
         "order_type": ORDER_TYPES[state.order_type],
         "quantity": state.quantity,
-        "price": decimal(state.price),
-        "stop_loss": decimal(state.stop_loss),
-        "take_profit": decimal(state.take_profit),
         "status": STATUSES[status],
         "filled_quantity": state.filled_quantity,
         "filled_notional": decimal(state.filled_notional),
-        "average_fill_price": average_price(state.filled_notional, state.filled_quantity + state.excess_quantity),
         "create_time": time(created_at),
         "update_time": time(updated_at),
-        "expire_time": time(state.expires_at),
         "last_sequence": last_sequence,
-        "leaves_quantity": state.quantity - state.filled_quantity if status in OPEN else 0,
         "excess_quantity": state.excess_quantity,
-        "stop_price": decimal(state.stop_price),
-        "time_in_force": TIMES_IN_FORCE[state.time_in_force],
-        "account": state.account,
-        "labels": state.labels,
-        "parent_order_id": state.parent_order_id,
-        "currency": state.currency,
-        "security_id": state.security_id,
-        "security_id_source": SECURITY_ID_SOURCES[state.security_id_source],
-        "short_sale": SHORT_SALES[state.short_sale],
         "exempt_from_cancel_timer": state.exempt_from_cancel_timer,
         "at_venue": state.at_venue,
-        "status_reason": state.status_reason if status in ("CANCELLED", "REJECTED") else None,
-        "pending_request": _pending(state) if state.pending_kind else None,
     }
+    _add_terms(fields, state)
+    if filled := state.filled_quantity + state.excess_quantity:
+        fields["average_fill_price"] = average_price(state.filled_notional, filled)
+    if state.expires_at is not None:
+        fields["expire_time"] = time(state.expires_at)
+    if status in OPEN:
+        fields["leaves_quantity"] = state.quantity - state.filled_quantity
+    elif status in _CLOSED_FOR_A_REASON:
+        fields["status_reason"] = state.status_reason
+    if state.pending_kind:
+        fields["pending_request"] = _pending(state)
+    return fields
+
+
+def _add_terms(fields: Fields, state: Order | ExecutionLog) -> None:
+    """Add the terms that an order may have. Most have few of them, and an absent field takes no time."""
+    for name in _AS_THEY_ARE:
+        if (value := getattr(state, name)) is not None:
+            fields[name] = value
+    for name in _PRICES:
+        if (value := getattr(state, name)) is not None:
+            fields[name] = decimal(value)
+    for name, numbers_of in _LABELS:
+        if (value := getattr(state, name)) is not None:
+            fields[name] = numbers_of[value]
+
+
+_AS_THEY_ARE = ("account", "labels", "parent_order_id", "currency", "security_id")
+_PRICES = ("price", "stop_price", "stop_loss", "take_profit")
+_LABELS = (
+    ("time_in_force", TIMES_IN_FORCE),
+    ("security_id_source", SECURITY_ID_SOURCES),
+    ("short_sale", SHORT_SALES),
+)
+_CLOSED_FOR_A_REASON = ("CANCELLED", "REJECTED")
 
 
 def _pending(state: Order | ExecutionLog) -> terms_pb2.PendingRequest:
