@@ -12,6 +12,9 @@ TICKS = 16
 PORTION = 20
 """How many streams are woken before the event loop runs other tasks: a thousand at once would delay the writers."""
 
+EARLY_SECONDS = 0.001
+"""How early a timer may fire: uvloop's clock counts milliseconds."""
+
 Woken = asyncio.Future[None]
 
 
@@ -26,14 +29,16 @@ class Heartbeats:
 
     def __init__(self) -> None:
         self._waits: defaultdict[float, set[Woken]] = defaultdict(set)
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._next = math.inf
+        """When the timer fires: uvloop's handle does not know it of a timer that is due at once."""
 
     def add(self, woken: Woken, due: float, interval: float) -> float:
         """Wake at the time `due` of the event loop's clock, or a little later. Return the time."""
         tick = interval / TICKS
         moment = math.ceil(due / tick) * tick
         self._waits[moment].add(woken)
-        if self._timer is None or moment < self._timer.when():
+        if moment < self._next:
             self._schedule()
         return moment
 
@@ -48,13 +53,13 @@ class Heartbeats:
         if self._timer:
             self._timer.cancel()
             self._timer = None
+        self._next = min(self._waits, default=math.inf)
         if self._waits:
-            self._timer = asyncio.get_running_loop().call_at(min(self._waits), self._fire)
+            self._timer = asyncio.get_running_loop().call_at(self._next, self._fire)
 
     def _fire(self) -> None:
-        self._timer = None
         moment = min(self._waits, default=math.inf)
-        if moment <= asyncio.get_running_loop().time():
+        if moment <= asyncio.get_running_loop().time() + EARLY_SECONDS:
             waits = self._waits[moment]
             for _ in range(min(PORTION, len(waits))):
                 wake(waits.pop())
