@@ -38,6 +38,9 @@ ITEMS = {
 ROWS_A_CALL = 50
 """The number of rows of a page that weigh as much as a call."""
 
+LONGEST_PAGE = 1000
+"""The rows of a page that are counted at most: a larger `page_size` is refused, and must not cost as if it were read."""
+
 WATCHES = {"/blotter.orders.v1.OrderService/WatchOrders", "/blotter.audit.v1.AuditService/StreamExecutionLogs"}
 EXPORTS = {
     "/blotter.audit.v1.AuditService/ExportExecutionLogs",
@@ -59,7 +62,8 @@ def weight_of(method: str, request: Any) -> int:
         return 1
     if method in ITEMS:
         return max(1, len(getattr(request, ITEMS[method])))
-    return max(1, math.ceil(getattr(request, "page_size", 0) / ROWS_A_CALL))
+    rows = min(getattr(request, "page_size", 0), LONGEST_PAGE)
+    return max(1, math.ceil(rows / ROWS_A_CALL))
 
 
 class Buckets:

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from tests.mutants import append, bulk, identity, lifecycle, orders, reconciliation, streams, verifier, workers
+from tests.mutants import (
+    append,
+    bulk,
+    identity,
+    lifecycle,
+    orders,
+    reconciliation,
+    sharing,
+    streams,
+    verifier,
+    workers,
+)
 from tests.mutants.mutant import Mutant
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -13,6 +24,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *bulk.MUTANTS,
     *verifier.MUTANTS,
     *reconciliation.MUTANTS,
+    *sharing.MUTANTS,
     *streams.MUTANTS,
     *workers.MUTANTS,
 )

@@ -18,7 +18,7 @@ from service.domain.discrepancies import Progress
 from service.domain.identity import CallerKind
 from service.domain.permissions import PERMISSIONS
 from service.interceptors import limits
-from service.interceptors.limits import EXPORTS, ITEMS, WATCHES, Buckets
+from service.interceptors.limits import EXPORTS, ITEMS, WATCHES, Buckets, weight_of
 from service.repositories.reconciliation import Reconciliation
 from service.server import running
 from tests.conftest import ALICE, BOB, Database
@@ -138,6 +138,20 @@ async def test_each_item_of_a_batch_counts_as_a_call(database: Database) -> None
         for _ in range(3):
             assert reason_of(await refused(blotter.orders.BatchSubmitOrders(empty, metadata=B))) == "INVALID_REQUEST"
         assert await wait_of(blotter.orders.BatchSubmitOrders(empty, metadata=B)) > 0
+
+
+@pytest.mark.parametrize(
+    ("page_size", "calls"), [(0, 1), (-1, 1), (1, 1), (50, 1), (51, 2), (500, 10), (1000, 20), (2**31 - 1, 20)]
+)
+def test_a_page_counts_as_a_call_for_every_50_of_its_rows(page_size: int, calls: int) -> None:
+    method = "/blotter.orders.v1.OrderService/ListOrders"
+    assert weight_of(method, order_service_pb2.ListOrdersRequest(page_size=page_size)) == calls
+
+
+async def test_a_large_page_takes_the_tokens_of_later_calls(database: Database) -> None:
+    async with serving(database, calls_per_second=A_DAY, calls_burst=3) as blotter:
+        await blotter.orders.ListOrders(order_service_pb2.ListOrdersRequest(page_size=500), metadata=A)
+        assert await wait_of(blotter.submit()) > 7 * 86_400
 
 
 async def flood(blotter: Blotter, outcomes: Counter[str]) -> None:

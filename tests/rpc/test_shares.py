@@ -68,6 +68,80 @@ async def test_a_call_that_waits_for_long_is_refused_and_one_that_is_cancelled_i
         assert (await blotter.submit()).last_sequence == 4
 
 
+class Sharing:
+    """Calls of weight 1, that last until they are released."""
+
+    def __init__(self, calls_per_caller: int = 1000) -> None:
+        self.shares = Shares(1000, calls_per_caller)
+        self.in_work = 0
+        self._end = asyncio.Event()
+        handler: Handler = grpc.unary_unary_rpc_method_handler(self._serve)
+        self._behaviour = behaviour_of(self.shares.wrapped(METHOD, handler))
+
+    async def _serve(self, request: Any, context: Any) -> None:
+        self.in_work += 1
+        try:
+            await self._end.wait()
+        finally:
+            self.in_work -= 1
+
+    async def opened(self, count: int) -> list[asyncio.Task[Any]]:
+        """Begin so many calls of ALICE, and let the event loop run them."""
+        CALLER.set(Caller(CallerKind.TRADER, ALICE, "test", "test"))
+        tasks = [asyncio.create_task(self._behaviour(pb.SubmitOrderRequest(), object())) for _ in range(count)]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        return tasks
+
+    async def release(self, tasks: list[asyncio.Task[Any]]) -> list[Any]:
+        """End the calls in work, and let those that begin then end at once; return what all the calls returned."""
+        self._end.set()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        self._end.clear()
+        return results
+
+
+async def test_a_caller_has_its_whole_share_again_after_its_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shares, "WORK_SECONDS", 600)
+    sharing = Sharing()
+    for _ in range(3):
+        tasks = await sharing.opened(100)
+        assert sharing.in_work == shares.IN_WORK
+        for task in tasks[10:20]:
+            task.cancel()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert sharing.in_work == shares.IN_WORK, "others have taken the places of the cancelled ones"
+        results = await sharing.release(tasks)
+        assert sum(isinstance(result, asyncio.CancelledError) for result in results) == 10
+
+
+async def test_calls_that_last_make_room_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shares, "WORK_SECONDS", 0.02)
+    sharing = Sharing()
+    tasks = await sharing.opened(5 * shares.IN_WORK)
+    async with asyncio.timeout(20):
+        while sharing.in_work < len(tasks):  # noqa: ASYNC110  # the calls begin by timers
+            await asyncio.sleep(0.01)
+    await sharing.release(tasks)
+    assert sharing.shares._callers == {}
+
+
+async def test_waiting_calls_that_are_cancelled_make_room_for_others_to_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shares, "WORK_SECONDS", 600)
+    sharing = Sharing(calls_per_caller=2)
+    tasks = await sharing.opened(shares.IN_WORK + 3)
+    assert isinstance(tasks.pop().exception(), DatabaseBusy)
+    for task in tasks[-2:]:
+        task.cancel()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    tasks += await sharing.opened(2)
+    results = await sharing.release(tasks)
+    assert [type(result) for result in results[-4:]] == [asyncio.CancelledError] * 2 + [type(None)] * 2
+
+
 @given(st.integers(0, 2**32), st.integers(1, 60))
 def test_no_caller_exceeds_its_share_and_every_call_ends(seed: int, count: int) -> None:
     """Calls of several callers with any weights begin, wait, fail and are cancelled at any time."""

@@ -19,6 +19,16 @@ async def test_streams_can_wait_while_a_heartbeat_is_due_at_this_moment() -> Non
         await asyncio.gather(*(woken for woken, _ in waits))
 
 
+async def test_a_heartbeat_does_not_wait_for_a_later_one_that_was_added_before() -> None:
+    heartbeats, loop = Heartbeats(), asyncio.get_running_loop()
+    later, sooner = loop.create_future(), loop.create_future()
+    heartbeats.add(later, loop.time() + 3600, 60)
+    heartbeats.add(sooner, loop.time() + 0.01, 0.01)
+    async with asyncio.timeout(10):
+        await sooner
+    assert not later.done()
+
+
 async def test_a_heartbeat_is_at_most_a_millisecond_early_and_does_not_come_when_discarded() -> None:
     heartbeats, loop = Heartbeats(), asyncio.get_running_loop()
     early: list[float] = []

@@ -45,6 +45,12 @@ async def test_a_portion_ends_when_it_has_taken_its_time() -> None:
     assert turns >= 20
 
 
+async def test_quick_items_after_a_slow_one_give_no_way_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(portions, "PORTION_SECONDS", 1)
+    slow_then_quick = [1.01, *[0.0] * 200]
+    assert await turns_of(asyncio.ensure_future(in_portions(time.sleep, slow_then_quick))) < 20
+
+
 async def test_a_task_that_is_cancelled_while_it_gives_way_delays_no_other() -> None:
     first, second, third = (asyncio.create_task(give_way()) for _ in range(3))
     await asyncio.sleep(0)
