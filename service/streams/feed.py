@@ -59,7 +59,6 @@ class Feed:
         metrics.before_reading(self._observe)
         self._poll_seconds = poll_seconds
         self._tails: defaultdict[UUID | None, dict[Key, Tail]] = defaultdict(dict)
-        self._cursors: dict[UUID | None, int] = {}
         self._state = ""
         self._complete_at = 0.0
 
@@ -133,9 +132,10 @@ class Feed:
             self.hint(trader_id)
 
     async def _poll(self, now: float) -> None:
-        """Wake the tails that have not read up to the cursor of their trader, or of the ledger.
+        """Wake the tails whose trader, or the ledger, has not the cursor up to which they have read.
 
-        A cursor lower than at the last poll means that the history has become shorter, which all streams report.
+        A lower one means that the history has become shorter, which the tail's streams find out when it reads. A trader
+        whose counter is gone has the cursor 0.
         """
         caller = replace(POLLER, deadline=time.monotonic() + LOOK_SECONDS)
         state = await self._own.state(caller)
@@ -143,10 +143,13 @@ class Feed:
             return
         self._complete_at = now + COMPLETE_SECONDS
         watched = [trader_id for trader_id in self._tails if trader_id is not None]
-        before, self._cursors = self._cursors, dict(await self._own.cursors(caller, watched))
+        # Of before the poll: a tail that reads meanwhile may be further than the poll.
+        heads = {tail: tail.head for tails in self._tails.values() for tail in tails.values()}
+        cursors = dict(await self._own.cursors(caller, watched))
         self._state = state
-        for trader_id, cursor in self._cursors.items():
-            shorter = cursor < before.get(trader_id, cursor)
+        for trader_id in (*watched, None):
+            cursor = cursors.get(trader_id, 0)
             for tail in self._tails.get(trader_id, {}).values():
-                if shorter or not 0 <= cursor <= tail.head:
+                shorter = cursor < heads.get(tail, cursor)
+                if shorter or cursor > tail.head:
                     tail.hint()

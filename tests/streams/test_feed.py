@@ -110,6 +110,19 @@ async def test_the_poll_wakes_all_streams_when_the_history_has_become_shorter() 
     assert next(polled, None) is None
 
 
+@pytest.mark.parametrize("polled", [[(None, 3), (ALICE, 3)], [(None, 3)]])
+async def test_the_first_poll_after_a_stream_was_opened_finds_that_the_history_is_shorter(polled: list[Any]) -> None:
+    """Also where the trader's counter is gone, as after a return to a backup from before the trader's first order."""
+    cursors = Cursors(lambda ids: polled)
+    feed = feed_of(cursors)
+    async with waiting(feed, ALICE, 5), waiting(feed, BOB, 0), waiting(feed, None, 5):
+        running = asyncio.create_task(feed.run())
+        await until(lambda: {ALICE, None} <= set(cursors.read))
+        assert BOB not in cursors.read
+        running.cancel()
+    await asyncio.wait([running])
+
+
 async def test_the_poll_wakes_the_tails_that_have_not_read_up_to_the_cursor() -> None:
     cursors = Cursors(lambda ids: [(ALICE, 5), (BOB, 5), (UUID(int=9), 5), (None, 5)])
     feed = feed_of(cursors)
