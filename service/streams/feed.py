@@ -145,7 +145,7 @@ class Feed:
         watched = [trader_id for trader_id in self._tails if trader_id is not None]
         # Of before the poll: a tail that reads meanwhile may be further than the poll.
         heads = {tail: tail.head for tails in self._tails.values() for tail in tails.values()}
-        cursors = dict(await self._own.cursors(caller, watched))
+        cursors: dict[UUID | None, int] = dict(await self._own.cursors(caller, watched))
         self._state = state
         for trader_id in (*watched, None):
             cursor = cursors.get(trader_id, 0)

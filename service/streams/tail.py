@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from service.domain.errors import DatabaseBusy, DatabaseUnavailable
 from service.domain.filters import EventFilter
-from service.domain.identity import Caller
+from service.domain.identity import Caller, CallerKey
 from service.domain.portions import in_portions
 from service.repositories.events import Batch, Events
 from service.streams.heartbeats import PORTION, Heartbeats, wake
@@ -130,6 +130,7 @@ class Tail:
         self._hinted = False
         self._next_read = 0.0
         self._reading: asyncio.Task[None] | None = None
+        self._refused: set[CallerKey] = set()
 
     def begin(self, cursor: int) -> None:
         """Continue after a cursor up to which a stream has read, if it is the first one; otherwise read up to it."""
@@ -179,6 +180,7 @@ class Tail:
         await asyncio.sleep(max(0.0, self._next_read - clock()))
         self._hinted, known = False, self._known
         self._next_read = clock() + self._pause()
+        self._refused.clear()
         try:
             await self._add(await patiently(self._caller, self._after), known)
         except (DatabaseUnavailable, DatabaseBusy) as error:
@@ -189,12 +191,21 @@ class Tail:
         self._read_if_awaited()
 
     def _caller(self) -> Caller:
-        """Return the caller of a stream that is open now. The deadline of its client does not bound the others."""
-        member = next(iter(self.waiting), None) or next(iter(self.members))
+        """Return the caller of a stream that is open now. The deadline of its client does not bound the others.
+
+        One that was refused in this read, because it has too many calls, must not end the streams of other callers.
+        """
+        open_now = self.waiting or self.members
+        accepted = (member for member in open_now if member.stream.caller.key not in self._refused)
+        member = next(accepted, None) or next(iter(open_now))
         return replace(member.stream.caller, deadline=None)
 
     async def _after(self, caller: Caller) -> Batch:
-        return await self._events.after(caller, caller.trader_id, self.filter, self.head, EVENTS_A_READ)
+        try:
+            return await self._events.after(caller, caller.trader_id, self.filter, self.head, EVENTS_A_READ)
+        except DatabaseBusy:
+            self._refused.add(caller.key)
+            raise
 
     async def _add(self, batch: Batch, known: int) -> None:
         if batch.more:

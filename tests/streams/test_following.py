@@ -27,6 +27,7 @@ from service.streams.follow import follow
 from service.streams.messages import Encoded, StreamMethod
 from service.streams.requests import StreamRequest
 from tests.conftest import ALICE, BOB
+from tests.streams.watching import until
 
 CALLER = Caller(CallerKind.TRADER, ALICE, "trader", "request")
 INTERVAL = 0.05
@@ -79,6 +80,12 @@ def no_match(cursor: int) -> Batch:
 def event(cursor: int) -> Batch:
     log: Any = type("Log", (), {"sequence": cursor + 1})
     return Batch([Event(log, None)], cursor + 1, more=False)
+
+
+def positioned(cursor: int) -> Batch:
+    """An event of the ledger."""
+    [[log, _]] = event(cursor).events
+    return Batch([Event(log, cursor)], cursor + 1, more=False)
 
 
 def feed_of(reads: Reads) -> Feed:
@@ -160,6 +167,34 @@ async def test_a_busy_trader_does_not_make_a_stream_read_for_each_event(monkeypa
         feed.hint(ALICE)
         assert beats(await take(steps, 2)) == [(2, 2)] * 2
         assert reads.cursors == [0, 1]
+
+
+async def test_a_caller_with_too_many_calls_does_not_end_the_streams_of_others_that_share_its_reads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Gateways share the reads of the ledger, each with a limit of its own."""
+    monkeypatch.setattr(reading, "STALE_SECONDS", 0.3)
+
+    class Limited(Reads):
+        async def after(self, caller: Caller, trader_id: Any, filter_: Any, cursor: int, limit: int) -> Batch:
+            if caller.actor == "first" and self.cursors:
+                raise DatabaseBusy
+            return await super().after(caller, trader_id, filter_, cursor, limit)
+
+    reads = Limited(nothing, nothing, positioned, nothing)
+    feed = feed_of(reads)
+
+    def stream(actor: str) -> Any:
+        caller = Caller(CallerKind.EXECUTION, None, actor, "request")
+        return follow(cast("Events", reads), feed, StreamRequest(METHOD, caller, EventFilter(), 60), 0)
+
+    async with aclosing(stream("first")) as first, aclosing(stream("second")) as second:
+        waiting = [asyncio.create_task(anext(each)) for each in (first, second)]
+        await until(lambda: [len(tail.waiting) for tail in feed._tails.get(None, {}).values()] == [2])
+        feed.hint(None)
+        async with asyncio.timeout(30):
+            messages = [read(message) for message in await asyncio.gather(*waiting)]
+    assert [len(message.events.events) for message in messages] == [1, 1]
 
 
 @pytest.mark.parametrize("error", [DatabaseUnavailable(), DatabaseBusy(), DeadlineExceeded()])
