@@ -6,6 +6,8 @@ import asyncio
 import logging
 import os
 import socket
+import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Protocol
@@ -28,6 +30,10 @@ MOST_HINTS = 1000
 BEAT_SECONDS = 1.0
 """How often a child reports its health, so that its parent notices one that does nothing any more."""
 
+STUCK_SECONDS = 60.0
+"""How long the event loop of a child without a parent may do nothing; then the process ends. The parent would kill it
+after the same time."""
+
 log = logging.getLogger("blotter.workers")
 
 
@@ -49,6 +55,9 @@ class Child:
 
     def __init__(self, end: Channel) -> None:
         self.stop = asyncio.Event()
+        self.failed: str | None = None
+        """The name of the task that has failed, if any."""
+        self._beaten_at = time.monotonic()
         self._channel = end
         self._health: Health | None = None
         self._metrics: Metrics | None = None
@@ -92,8 +101,24 @@ class Child:
     async def beat(self) -> None:
         """Report health at intervals until cancelled."""
         while True:
+            self._beaten_at = time.monotonic()
             self._report()
             await asyncio.sleep(BEAT_SECONDS)
+
+    def outlive(self, parent: int) -> None:
+        """Return when the parent, a process id, has ended and this process's event loop is stuck. Runs in a thread.
+
+        Otherwise the event loop notices the end of the parent.
+        """
+        while os.getppid() == parent or time.monotonic() - self._beaten_at < STUCK_SECONDS:
+            time.sleep(BEAT_SECONDS)
+
+    def watch(self, task: asyncio.Task[None]) -> None:
+        """Stop the process when the task fails."""
+        if not task.cancelled() and (error := task.exception()):
+            log.error("The task %s has failed; the process stops", task.get_name(), exc_info=error)
+            self.failed = task.get_name()
+            self.stop.set()
 
     async def listen(self) -> None:
         """Do what the parent asks for; when it has ended, set `stop`."""
@@ -102,8 +127,9 @@ class Child:
             if kind == channel.READ and self._metrics:
                 await self._answer(self._metrics)
             elif kind == channel.LEDGER:
-                self._ledger = content
-                self._set_ledger()
+                if content != self._ledger:  # it is also repeated
+                    self._ledger = content
+                    self._set_ledger()
             elif kind == channel.COMMITTED:
                 for one in content:
                     self._hinted(None if one is None else UUID(one))
@@ -125,10 +151,18 @@ def _line(registry: CollectorRegistry) -> bytes:
 
 @asynccontextmanager
 async def child_of(descriptor: int) -> AsyncIterator[Child]:
-    """Speak to the parent over a descriptor while the context lasts. The descriptor itself stays open."""
+    """Speak to the parent over a descriptor while the context lasts. The descriptor itself stays open.
+
+    Raises RuntimeError at the end when a task has failed.
+    """
+    parent = os.getppid()
     end = await Channel.over(socket.socket(fileno=os.dup(descriptor)))
     child = Child(end)
     tasks = [asyncio.create_task(child.listen(), name="parent"), asyncio.create_task(child.beat(), name="beat")]
+    for task in tasks:
+        task.add_done_callback(child.watch)
+    # A killed parent ends no child that does not look for its end. On Linux and macOS alike.
+    threading.Thread(target=_end_if_stuck, args=(child, parent), name="orphan", daemon=True).start()
     try:
         yield child
     finally:
@@ -136,6 +170,13 @@ async def child_of(descriptor: int) -> AsyncIterator[Child]:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         end.close()
+    if child.failed:
+        raise RuntimeError(f"The task {child.failed} has failed.")
+
+
+def _end_if_stuck(child: Child, parent: int) -> None:
+    child.outlive(parent)
+    os._exit(1)
 
 
 def report_failure(descriptor: int, error: Exception, *, unavailable: bool) -> None:

@@ -10,6 +10,7 @@ import socket
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from subprocess import DEVNULL
 from typing import Any, Protocol
@@ -28,9 +29,10 @@ START_SECONDS = 120.0
 END_SECONDS = 10.0
 """How long a child may live after it has closed its channel; then it is killed."""
 
-SILENT_LOOKS, STUCK_LOOKS = 10, 60
+SILENT_LOOKS, STUCK_LOOKS, UNKILLABLE_LOOKS = 10, 60, 70
 """A child reports each second, and its parent looks each second. After so many looks in a row without a report the
-child counts as unhealthy; then it is killed. A pause of the parent or of the whole machine is one look.
+child counts as unhealthy; then it is killed; then the kill has not ended it. A pause of the parent or of the whole
+machine is one look.
 """
 
 _SIGNALS = {one.value: one.name for one in signal.Signals}
@@ -81,7 +83,7 @@ class Kept:
         self._unheard = 0
         self._failure: str | None = None
         self._unavailable = False
-        self._ledger = False
+        self._ledger: bool | None = None
 
     @property
     def serves(self) -> bool:
@@ -92,6 +94,11 @@ class Kept:
     def silent(self) -> bool:
         """Whether the child serves and has not reported for a while: its event loop is stuck."""
         return self.serves and self._unheard > SILENT_LOOKS
+
+    @property
+    def unkillable(self) -> bool:
+        """Whether the child was killed for its silence and has not ended."""
+        return self.serves and self._unheard > UNKILLABLE_LOOKS
 
     @property
     def looping(self) -> bool:
@@ -105,9 +112,13 @@ class Kept:
         return stated if stated is None else stated and not self.silent
 
     def look(self) -> None:
-        """Count a look; kill the child if it has not reported for many looks. Its end starts it again."""
+        """Count a look; kill the child if it has not reported for many looks. Its end starts it again.
+
+        Tells it the ledger's health once more: a message is dropped while the child does not read.
+        """
         if self.serves:
             self._unheard += 1
+            self._send_ledger()
         if self._unheard == STUCK_LOOKS:
             log.error("%s has not reported for %d seconds and is killed", self._title, STUCK_LOOKS)
             self.kill()
@@ -116,8 +127,11 @@ class Kept:
         """Tell the child whether the ledger is healthy."""
         if healthy != self._ledger:
             self._ledger = healthy
-            if self._channel:
-                self._channel.send(channel.LEDGER, healthy)
+            self._send_ledger()
+
+    def _send_ledger(self) -> None:
+        if self._channel and self._ledger is not None:
+            self._channel.send(channel.LEDGER, self._ledger)
 
     def tell_committed(self, traders: list[str | None]) -> None:
         """Tell the child that other processes have committed events of these traders."""
@@ -200,25 +214,14 @@ class Kept:
         """Start the child, and return when it has ended."""
         self._failure, self._unavailable = None, False
         self._started_at, self._unheard = time.monotonic(), 0
-        ours, theirs = socket.socketpair()
         self._process = None
-        with theirs:
-            try:
-                # By exec, in a session of its own: Ctrl-C reaches the parent alone, which stops its children in order.
-                self._process = await asyncio.create_subprocess_exec(
-                    *(sys.executable, "-P", "-m", "service", *self._arguments, "--channel", str(theirs.fileno())),
-                    stdin=DEVNULL,
-                    pass_fds=[theirs.fileno()],
-                    env=self._environment,
-                    start_new_session=True,
-                )
-            except OSError as error:  # such as a limit of processes
-                self._failure = str(error)
-                ours.close()
-                return
+        try:
+            self._process, ours = await self._start()
+        except OSError as error:  # such as a limit of processes, or of files
+            self._failure = str(error)
+            return
         self._channel = await Channel.over(ours)
-        if self._ledger:
-            self._channel.send(channel.LEDGER, True)
+        self._send_ledger()
         overdue = asyncio.get_running_loop().call_later(START_SECONDS, self.kill)
         try:
             if self._ending.is_set():  # `end` has not seen this process
@@ -247,6 +250,23 @@ class Kept:
                 self._reading.cancel()
             self.health = {}
             self._family.health_changed()
+
+    async def _start(self) -> tuple[asyncio.subprocess.Process, socket.socket]:
+        """Start the process; return it, and this end of the channel to it. Raises OSError."""
+        with ExitStack() as on_failure:
+            ours, theirs = socket.socketpair()
+            on_failure.enter_context(ours)
+            with theirs:
+                # By exec, in a session of its own: Ctrl-C reaches the parent alone, which stops its children in order.
+                process = await asyncio.create_subprocess_exec(
+                    *(sys.executable, "-P", "-m", "service", *self._arguments, "--channel", str(theirs.fileno())),
+                    stdin=DEVNULL,
+                    pass_fds=[theirs.fileno()],
+                    env=self._environment,
+                    start_new_session=True,
+                )
+            on_failure.pop_all()
+        return process, ours
 
     def _hear(self, health: dict[str, bool]) -> None:
         first = not self.serves

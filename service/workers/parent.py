@@ -98,10 +98,16 @@ async def _look(whole: Whole) -> None:
 
 
 async def _end(whole: Whole, tasks: list[asyncio.Task[None]], seconds: float) -> None:
-    """End the workers, all at once, then the sequencer, which gives their last events a position."""
+    """End the workers, all at once, then the sequencer, which gives their last events a position.
+
+    The sequencer has what the workers have left of the time, and a few seconds where they have left none: an
+    orchestrator that kills after the grace would otherwise end it in the midst of a second one.
+    """
+    clock = asyncio.get_running_loop().time
+    until = clock() + seconds
     ended = await asyncio.gather(*(one.end(seconds) for one in whole.workers))
     if whole.sequencer:
-        ended.append(await whole.sequencer.end(seconds))
+        ended.append(await whole.sequencer.end(max(until - clock(), BEYOND_SECONDS)))
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

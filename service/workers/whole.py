@@ -35,21 +35,23 @@ class Whole:
     def is_serving(self, name: str) -> bool | None:
         """Return the health of a name; None for one that is not known.
 
-        STARTUP: all children have served once. LIVENESS: none is in a restart loop, stuck, or says that it must be
-        restarted. The ledger: what the sequencer reports. All others, such as READINESS: at least one worker serves,
-        and each worker that serves says so: a worker that has ended gets no calls, every other one gets its share.
+        STARTUP: all children have served once. LIVENESS: none is in a restart loop, says that it must be restarted,
+        or has outlived the kill for its silence. A silent child alone is no reason: the parent kills it, and an
+        orchestrator that acted first would end the others with it. The ledger: what the sequencer reports. All others,
+        such as READINESS: at least one worker says so, and accepts calls.
         """
         if name == STARTUP:
             return self.has_started
         if name == LIVENESS:
-            return not any(one.looping or one.says(LIVENESS) is False for one in self.children)
+            failed = (one.looping or one.unkillable or one.health.get(LIVENESS) is False for one in self.children)
+            return not any(failed)
         if name == LEDGER:
             return None if self.sequencer is None else bool(self.sequencer.says(LEDGER))
         serving = [one for one in self.workers if one.serves]
         self._names.update(*(one.health for one in serving))
         if name not in self._names:
             return None
-        return bool(serving) and all(one.says(name) for one in serving)
+        return any(one.says(name) for one in serving)
 
     def pass_on(self, sender: Kept, traders: list[str | None]) -> None:
         """Tell the other children that one has committed events of traders, or that the ledger has grown."""

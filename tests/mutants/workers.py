@@ -20,6 +20,8 @@ RESERVED = ("tests/workers/test_kept.py -k reserved",)
 MOMENT = ("tests/workers/test_kept.py -k same_moment",)
 JOINED = ("tests/workers/test_kept.py -k joined",)
 LOOP = ("tests/workers/test_kept.py -k restart_loop_ends",)
+DROPPED = ("tests/workers/test_kept.py -k dropped",)
+FAILED = ("tests/workers/test_kept.py -k task_that_fails",)
 REASON = ("tests/workers/test_kept.py -k reason",)
 ORPHANS = ("tests/workers/test_ends.py -k parent_is_killed",)
 DRAINED = ("tests/workers/test_ends.py -k drain",)
@@ -55,8 +57,11 @@ MUTANTS = (
     Mutant(RESERVATION, "        first.listen()", "        pass", MOMENT),
     Mutant(RESERVATION, "second.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)", "pass", RESERVED),
     Mutant(RESERVATION, "            second.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)\n", "", RESERVED),
-    Mutant(WHOLE, "return bool(serving) and all(", "return all(", WITHOUT),
-    Mutant(WHOLE, "one.looping or", "", LOOP),
+    Mutant(WHOLE, "return any(one.says", "return all(one.says", WITHOUT),
+    Mutant(WHOLE, "one.looping or ", "", LOOP),
+    Mutant(WHOLE, "one.unkillable or ", "", SILENT),
+    Mutant(KEPT, "            self._send_ledger()\n        if self._unheard", "        if self._unheard", DROPPED),
+    Mutant(CHILD, "            self.failed = task.get_name()\n            self.stop.set()\n", "", FAILED),
     Mutant(KEPT, "stated and not self.silent", "stated", SILENT),
     Mutant(WHOLE, "            if one is not sender:\n                one.tell_committed(traders)", "            pass", TOLD),
     Mutant(WHOLE, "self.metrics.health_serving.labels(name).set(serving)", "pass", BOTH),

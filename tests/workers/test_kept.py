@@ -6,19 +6,25 @@ import asyncio
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from service.process import AddressInUse
-from service.servicers.health import LEDGER, LIVENESS
-from service.workers import backoff, kept
+from service.servicers.health import LEDGER, LIVENESS, READINESS
+from service.workers import backoff, kept, parent
 from service.workers.backoff import Backoff
+from service.workers.channel import LEDGER as LEDGER_MESSAGE
+from service.workers.child import Child, child_of
 from service.workers.families import families, joined
 from service.workers.kept import CannotStart, Kept, environment
 from service.workers.parent import _look
@@ -160,7 +166,8 @@ async def test_a_stuck_child_is_unhealthy_and_then_killed_and_started_again(
         assert one._process
         first = one._process.pid
         os.kill(first, signal.SIGSTOP)
-        await until(lambda: whole.is_serving(LEDGER) is False and whole.is_serving(LIVENESS) is False)
+        await until(lambda: whole.is_serving(LEDGER) is False)
+        assert whole.is_serving(LIVENESS), "the parent acts first"
         await until(lambda: whole.is_serving(LEDGER) is True)
         assert one._process.pid != first
         registry = await whole.read()
@@ -206,3 +213,120 @@ async def test_a_child_that_cannot_start_gives_its_reason() -> None:
     async with sequencer(Whole(), "postgresql://127.0.0.1:1/none") as (_, running):
         with pytest.raises(CannotStart, match="The sequencer cannot log in as blotter_sequencer"):
             await asyncio.wait_for(running, 30)
+
+
+async def test_a_silent_child_ends_the_liveness_only_if_the_kill_has_not_ended_it(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An orchestrator that acted before the parent would end the other children with it."""
+    whole = Whole()
+    async with sequencer(whole, database.url) as (one, _):
+        await until(lambda: one.serves)
+        monkeypatch.setattr(one, "kill", lambda: None)
+        for _ in range(kept.STUCK_LOOKS):
+            one.look()
+        assert one.silent
+        assert whole.is_serving(LIVENESS)
+        for _ in range(kept.UNKILLABLE_LOOKS):
+            one.look()
+        assert whole.is_serving(LIVENESS) is False
+        monkeypatch.undo()
+
+
+def child_with(whole: Whole, *, health: bool) -> tuple[Kept, list[tuple[str, object]]]:
+    """A child that has reported, and what is sent to it."""
+    told: list[tuple[str, object]] = []
+    one = Kept("1", [], {}, whole, whole.metrics.worker_restarts.labels("1"))
+    one.health = {READINESS: health}
+    one._channel = cast("Any", SimpleNamespace(send=lambda kind, content: told.append((kind, content))))
+    return one, told
+
+
+def test_a_dropped_message_about_the_ledger_is_repeated() -> None:
+    one, told = child_with(Whole(), health=True)
+    one.look()
+    assert told == [], "nothing is known yet"
+    one.tell_ledger(True)
+    told.clear()
+    one.look()
+    assert told == [(LEDGER_MESSAGE, True)]
+
+
+def test_the_whole_is_ready_while_a_worker_accepts_calls() -> None:
+    """Also where another one drains."""
+    whole = Whole()
+    whole.workers = [child_with(whole, health=each)[0] for each in (True, False)]
+    assert whole.is_serving(READINESS) is True
+    whole.workers[0].health = {READINESS: False}
+    assert whole.is_serving(READINESS) is False
+    whole.workers[0].health = {}
+    assert whole.is_serving(READINESS) is False
+
+
+async def test_a_child_for_which_no_sockets_are_left_gives_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise OSError("Too many open files")
+
+    whole = Whole()
+    one = Kept("1", [], {}, whole, whole.metrics.worker_restarts.labels("1"))
+    monkeypatch.setattr(socket, "socketpair", fail)
+    with pytest.raises(CannotStart, match="Too many open files"):
+        await asyncio.wait_for(one.run(), 30)
+
+
+async def test_a_stop_takes_one_grace_for_all_children(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sequencer, which ends last, has no second one."""
+    monkeypatch.setattr(parent, "BEYOND_SECONDS", 0.01)
+    given: list[float] = []
+
+    class Child:
+        async def end(self, seconds: float) -> bool:
+            given.append(seconds)
+            await asyncio.sleep(seconds)
+            return True
+
+    whole = Whole()
+    whole.workers, whole.sequencer = cast("Any", [Child()]), cast("Any", Child())
+    await parent._end(whole, [], 0.2)
+    assert given == [0.2, 0.01]
+
+
+@pytest.mark.parametrize("task", ["listen", "beat"])
+async def test_a_task_that_fails_stops_the_child(monkeypatch: pytest.MonkeyPatch, task: str) -> None:
+    async def fail(_: Child) -> None:
+        raise ValueError("unforeseen")
+
+    monkeypatch.setattr(Child, task, fail)
+    ours, theirs = socket.socketpair()
+    with ours, theirs, pytest.raises(RuntimeError, match="has failed"):
+        async with child_of(theirs.fileno()) as child, asyncio.timeout(30):
+            await child.stop.wait()
+
+
+STUCK = """
+import asyncio, sys, time
+from service.workers import child
+child.STUCK_SECONDS = 0.2
+async def stick():
+    async with child.child_of(int(sys.argv[1])):
+        print("stuck", flush=True)
+        time.sleep(3600)
+asyncio.run(stick())
+"""
+PARENT = """
+import socket, subprocess, sys, time
+ours, theirs = socket.socketpair()
+subprocess.Popen([sys.executable, "-c", sys.argv[1], str(theirs.fileno())], pass_fds=[theirs.fileno()])
+time.sleep(3600)
+"""
+
+
+def test_a_stuck_child_of_a_killed_parent_ends() -> None:
+    with subprocess.Popen([sys.executable, "-c", PARENT, STUCK], stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"stuck\n"
+        process.kill()
+        ended = threading.Thread(target=process.stdout.read, daemon=True)
+        ended.start()
+        ended.join(30)
+        assert not ended.is_alive(), "the child has its output open"
