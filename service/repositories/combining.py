@@ -22,7 +22,7 @@ from psycopg import OperationalError
 from psycopg import errors as pg
 
 from service.domain.errors import (
-    DatabaseBusy,
+    BlotterError,
     DatabaseUnavailable,
     DeadlineExceeded,
     StatementTimeout,
@@ -252,6 +252,9 @@ class Combiner:
             self._failed(connection, calls, error)
         else:
             self._answer(message, results)
+            # The results of one part do not contain its end.
+            if len(parts) == 1 and time.monotonic() - begun > SLOW_SECONDS:
+                self.keep_alone(parts[0].first.key)
         finally:
             end.cancel()
             metrics.calls_per_message.observe(len(calls))
@@ -327,7 +330,12 @@ def _fitting(waiting: list[Part]) -> list[Part]:
 
 def _copy_of(error: Exception) -> Exception:
     """Return an error for one call of several: an error takes further fields on its way to the client."""
-    return type(error)(str(error)) if isinstance(error, DatabaseBusy | DatabaseUnavailable) else error
+    copied = type(error).__new__(type(error), *error.args)
+    copied.__dict__.update(error.__dict__)
+    if isinstance(copied, BlotterError):
+        copied.logged = {}
+    copied.__cause__ = error
+    return copied
 
 
 def lanes_of(size: int) -> int:

@@ -96,8 +96,10 @@ class Database:
         for task, call in self._alone.items():
             if not (call.writes_of and call.sent):
                 task.cancel()  # a second time: the driver may be waiting for the answer to its first cancellation
-        if tasks := self._tasks():
-            await asyncio.wait(tasks, timeout=CLOSE_SECONDS)
+        end = time.monotonic() + CLOSE_SECONDS
+        # Again, because a message that is cut sends its calls again, each in a task of its own.
+        while (tasks := self._tasks()) and (left := end - time.monotonic()) > 0:
+            await asyncio.wait(tasks, timeout=left)
 
     def _tasks(self) -> list[asyncio.Task[object]]:
         return [*self._alone, *(task for combiner in self._combiners.values() for task in combiner.messages)]

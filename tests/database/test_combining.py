@@ -22,7 +22,7 @@ from service.domain.identity import Caller, CallerKind
 from service.observability.metrics import Metrics
 from service.repositories import combining, together
 from service.repositories.database import Database as Pools
-from service.repositories.messages import Statement
+from service.repositories.messages import Statement, sent
 from service.repositories.pools import Pool
 from tests.conftest import ALICE, BOB, Database
 from tests.rpc.errors import reason_of
@@ -317,6 +317,67 @@ async def test_a_slow_call_is_sent_alone_the_next_time(database: Database, monke
         await asyncio.gather(quick_calls[0], pools.run(slow, Statement("SELECT pg_sleep(0.05)")), *quick_calls[1:])
         combiner = pools._combiners[CallerKind.TRADER]
         assert set(combiner._alone_until) == {slow.key}
+
+
+async def test_a_slow_call_that_was_the_only_one_of_its_message_is_sent_alone_the_next_time(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(combining, "SLOW_SECONDS", 0.02)
+    slow = Caller(CallerKind.TRADER, BOB, "test", "test")
+    async with pools_of(database) as (pools, _):
+        await pools.run(slow, Statement("SELECT pg_sleep(0.05)"))
+        assert set(pools._combiners[CallerKind.TRADER]._alone_until) == {slow.key}
+
+
+async def test_each_call_of_a_message_has_its_own_error(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error gets a traceback and further fields on its way to the client."""
+
+    def fail(*_: Any) -> Any:
+        raise RuntimeError("unforeseen")
+
+    caller = Caller(CallerKind.TRADER, ALICE, "test", "test")
+    async with pools_of(database) as (pools, _):
+        monkeypatch.setattr(Pool, "connection", fail)
+        calls = [pools.run(caller, Statement("SELECT 1")) for _ in range(9)]
+        errors = await asyncio.gather(*calls, return_exceptions=True)
+    assert [repr(error) for error in errors] == ["RuntimeError('unforeseen')"] * 9
+    assert len(set(map(id, errors))) == 9
+
+
+async def test_the_end_waits_for_the_calls_that_a_cut_message_sends_again(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(together, "STATEMENT_MS", 30_000)
+
+    async def cut_late(*arguments: Any) -> Any:
+        try:
+            return await sent(*arguments)
+        finally:
+            await asyncio.sleep(0.1)  # the messages last longer than the connections
+
+    monkeypatch.setattr("service.repositories.combining.sent", cut_late)
+    caller = Caller(CallerKind.TRADER, ALICE, "test", "test")
+    async with (
+        pools_of(database) as (pools, _),
+        await psycopg.AsyncConnection.connect(database.conninfo("postgres"), autocommit=True) as looking,
+    ):
+        sleeping = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%pg_sleep(25)%'"
+        calls = [asyncio.create_task(pools.run(caller, Statement("SELECT pg_sleep(25)"))) for _ in range(3)]
+        async with asyncio.timeout(30):
+            while await number(looking, sleeping) < 3:  # noqa: ASYNC110  # two messages, and the query itself
+                await asyncio.sleep(0.01)
+        lend = Pool.connection
+
+        @asynccontextmanager
+        async def lend_late(pool: Pool, turn: Any, until: float) -> AsyncIterator[Any]:
+            await asyncio.sleep(0.2)  # the calls last longer than the messages
+            async with lend(pool, turn, until) as connection:
+                yield connection
+
+        monkeypatch.setattr(Pool, "connection", lend_late)
+        await pools.close()
+        assert pools._tasks() == []
+        assert all(isinstance(each, BlotterError) for each in await asyncio.gather(*calls, return_exceptions=True))
 
 
 async def test_a_gateways_report_does_not_wait_behind_all_messages_of_its_trader(database: Database) -> None:
