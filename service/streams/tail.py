@@ -81,7 +81,7 @@ class Member:
         """Wait for news, at most until `due` of the event loop's clock. Raises DatabaseUnavailable or DatabaseBusy."""
         self.woken = woken = asyncio.get_running_loop().create_future()
         moment = self._heartbeats.add(woken, due, self.stream.heartbeat_seconds)
-        self._tail.waits(self)
+        self._tail.add_waiting(self)
         try:
             await woken
         finally:
@@ -145,7 +145,7 @@ class Tail:
         self._hinted = True
         self._read_if_awaited()
 
-    def waits(self, member: Member) -> None:
+    def add_waiting(self, member: Member) -> None:
         """Add a stream that has taken everything. Events that all have taken are forgotten.
 
         A stream that was woken waits no longer; while a read adds events, those that are not yet woken have not taken

@@ -13,13 +13,13 @@ from typing import Any
 from service.domain.errors import Refused
 from service.process import serve_metrics, until_stopped
 from service.settings import Settings
-from service.workers.kept import Kept, environment
+from service.workers.group import ProcessGroup
 from service.workers.reservation import reserved
-from service.workers.whole import Whole
+from service.workers.supervised import SupervisedProcess, environment
 
 LOOK_SECONDS = 1.0
 
-BEYOND_SECONDS = 5.0
+KILL_AFTER_GRACE_SECONDS = 5.0
 """How long a child may live beyond the grace; then it is killed. It bounds its own end to less."""
 
 log = logging.getLogger("blotter.workers")
@@ -39,7 +39,7 @@ class RunningWorkers:
 
     address: str
     metrics_port: int | None
-    whole: Whole
+    group: ProcessGroup
     tasks: list[asyncio.Task[None]]
     """None of them ends by itself."""
 
@@ -57,27 +57,27 @@ async def running_workers(settings: Settings) -> AsyncIterator[RunningWorkers]:
         )
     async with AsyncExitStack() as stop:
         address = stop.enter_context(reserved(settings.listen))
-        whole = Whole()
-        metrics_port = await serve_metrics(stop, settings, whole, whole.is_serving)
+        group = ProcessGroup()
+        metrics_port = await serve_metrics(stop, settings, group, group.is_serving)
         given = environment(BLOTTER_LISTEN=address)
 
-        def child(name: str, command: str) -> Kept:
-            return Kept(name, [command], given, whole, whole.metrics.worker_restarts.labels(name))
+        def child(name: str, command: str) -> SupervisedProcess:
+            return SupervisedProcess(name, [command], given, group, group.metrics.worker_restarts.labels(name))
 
-        whole.workers = [child(str(number), "serve") for number in range(1, settings.workers + 1)]
+        group.workers = [child(str(number), "serve") for number in range(1, settings.workers + 1)]
         if settings.sequencer:
-            whole.sequencer = child("sequencer", "sequence")
-        tasks = [asyncio.create_task(one.run(), name=one.name) for one in whole.children]
-        tasks.append(asyncio.create_task(_look(whole), name="look"))
-        stop.push_async_callback(_end, whole, tasks, settings.grace_seconds + BEYOND_SECONDS)
-        await _all_started(whole, tasks)
-        whole.has_started = True
-        yield RunningWorkers(address, metrics_port, whole, tasks)
+            group.sequencer = child("sequencer", "sequence")
+        tasks = [asyncio.create_task(one.run(), name=one.name) for one in group.children]
+        tasks.append(asyncio.create_task(_look(group), name="look"))
+        stop.push_async_callback(_end, group, tasks, settings.grace_seconds + KILL_AFTER_GRACE_SECONDS)
+        await _all_started(group, tasks)
+        group.has_started = True
+        yield RunningWorkers(address, metrics_port, group, tasks)
 
 
-async def _all_started(whole: Whole, tasks: list[asyncio.Task[None]]) -> None:
+async def _all_started(group: ProcessGroup, tasks: list[asyncio.Task[None]]) -> None:
     """Wait until each child has served once. Raises CannotStart."""
-    waiting = [asyncio.create_task(one.was_started.wait()) for one in whole.children]
+    waiting = [asyncio.create_task(one.was_started.wait()) for one in group.children]
     started = asyncio.gather(*waiting)
     either: list[asyncio.Future[Any]] = [started, *tasks]
     try:
@@ -89,15 +89,15 @@ async def _all_started(whole: Whole, tasks: list[asyncio.Task[None]]) -> None:
         await asyncio.gather(started, return_exceptions=True)
 
 
-async def _look(whole: Whole) -> None:
+async def _look(group: ProcessGroup) -> None:
     while True:
-        for one in whole.children:
+        for one in group.children:
             one.look()
-        whole.health_changed()
+        group.health_changed()
         await asyncio.sleep(LOOK_SECONDS)
 
 
-async def _end(whole: Whole, tasks: list[asyncio.Task[None]], seconds: float) -> None:
+async def _end(group: ProcessGroup, tasks: list[asyncio.Task[None]], seconds: float) -> None:
     """End the workers, all at once, then the sequencer, which gives their last events a position.
 
     The sequencer has what the workers have left of the time, and a few seconds where they have left none: an
@@ -105,9 +105,9 @@ async def _end(whole: Whole, tasks: list[asyncio.Task[None]], seconds: float) ->
     """
     clock = asyncio.get_running_loop().time
     until = clock() + seconds
-    ended = await asyncio.gather(*(one.end(seconds) for one in whole.workers))
-    if whole.sequencer:
-        ended.append(await whole.sequencer.end(max(until - clock(), BEYOND_SECONDS)))
+    ended = await asyncio.gather(*(one.end(seconds) for one in group.workers))
+    if group.sequencer:
+        ended.append(await group.sequencer.end(max(until - clock(), KILL_AFTER_GRACE_SECONDS)))
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

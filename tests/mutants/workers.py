@@ -7,10 +7,10 @@ from tests.mutants.mutant import Mutant
 BACKOFF = "service/workers/backoff.py"
 CHILD = "service/workers/child.py"
 FAMILIES = "service/workers/families.py"
-KEPT = "service/workers/kept.py"
+SUPERVISED = "service/workers/supervised.py"
 PARENT = "service/workers/parent.py"
 RESERVATION = "service/workers/reservation.py"
-WHOLE = "service/workers/whole.py"
+GROUP = "service/workers/group.py"
 SEQUENCE = "service/sequence.py"
 
 PAUSES = ("tests/workers/test_kept.py -k pauses or restart_loop_unless",)
@@ -43,28 +43,28 @@ MUTANTS = (
            explained="the next report, within a second, says the same"),
     Mutant(CHILD, "            self._health.set(LEDGER, self._ledger)", "            pass", LEDGER),
     Mutant(FAMILIES, 'labels | {"worker": worker} if worker else labels', "labels", JOINED),
-    Mutant(KEPT, "return self.serves and self._unheard > SILENT_LOOKS", "return False", STUCK),
-    Mutant(KEPT, "STUCK_LOOKS)\n            self.kill()", "STUCK_LOOKS)", STUCK),
-    Mutant(KEPT, "self._unheard, self.health = 0, health", "self.health = health", SILENT),
-    Mutant(KEPT, "return self._backoff.looping and not healthy", "return self._backoff.looping", LOOP),
-    Mutant(KEPT, "            self._restarts.inc()\n", "", STUCK),
-    Mutant(KEPT, "                    self._failure, self._unavailable = content", "                    pass", REASON),
-    Mutant(KEPT, "        self._ending.set()\n        process", "        process", DRAINED),
-    Mutant(KEPT, "            self.health = {}\n            self._family", "            self._family", WITHOUT),
-    Mutant(KEPT, "start_new_session=True", "start_new_session=False", DRAINED,
+    Mutant(SUPERVISED, "return self.serves and self._unheard > SILENT_LOOKS", "return False", STUCK),
+    Mutant(SUPERVISED, "STUCK_LOOKS)\n            self.kill()", "STUCK_LOOKS)", STUCK),
+    Mutant(SUPERVISED, "self._unheard, self.health = 0, health", "self.health = health", SILENT),
+    Mutant(SUPERVISED, "return self._backoff.looping and not healthy", "return self._backoff.looping", LOOP),
+    Mutant(SUPERVISED, "            self._restarts.inc()\n", "", STUCK),
+    Mutant(SUPERVISED, "                    self._failure, self._unavailable = content", "                    pass", REASON),
+    Mutant(SUPERVISED, "        self._ending.set()\n        process", "        process", DRAINED),
+    Mutant(SUPERVISED, "            self.health = {}\n            self._supervisor", "            self._supervisor", WITHOUT),
+    Mutant(SUPERVISED, "start_new_session=True", "start_new_session=False", DRAINED,
            explained="only Ctrl-C at a terminal shows it: the children would begin their end beside the parent"),
-    Mutant(PARENT, "        stop.push_async_callback(_end, whole, tasks, settings.grace_seconds + BEYOND_SECONDS)\n", "", DRAINED),
+    Mutant(PARENT, "        stop.push_async_callback(_end, group, tasks, settings.grace_seconds + KILL_AFTER_GRACE_SECONDS)\n", "", DRAINED),
     Mutant(RESERVATION, "        first.listen()", "        pass", MOMENT),
     Mutant(RESERVATION, "second.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)", "pass", RESERVED),
     Mutant(RESERVATION, "            second.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)\n", "", RESERVED),
-    Mutant(WHOLE, "return any(one.says", "return all(one.says", WITHOUT),
-    Mutant(WHOLE, "one.looping or ", "", LOOP),
-    Mutant(WHOLE, "one.unkillable or ", "", SILENT),
-    Mutant(KEPT, "            self._send_ledger()\n        if self._unheard", "        if self._unheard", DROPPED),
+    Mutant(GROUP, "return any(one.reported", "return all(one.reported", WITHOUT),
+    Mutant(GROUP, "one.looping or ", "", LOOP),
+    Mutant(GROUP, "one.unkillable or ", "", SILENT),
+    Mutant(SUPERVISED, "            self._send_ledger()\n        if self._unheard", "        if self._unheard", DROPPED),
     Mutant(CHILD, "            self.failed = task.get_name()\n            self.stop.set()\n", "", FAILED),
-    Mutant(KEPT, "stated and not self.silent", "stated", SILENT),
-    Mutant(WHOLE, "            if one is not sender:\n                one.tell_committed(traders)", "            pass", TOLD),
-    Mutant(WHOLE, "self.metrics.health_serving.labels(name).set(serving)", "pass", BOTH),
+    Mutant(SUPERVISED, "stated and not self.silent", "stated", SILENT),
+    Mutant(GROUP, "            if one is not sender:\n                one.tell_committed(traders)", "            pass", TOLD),
+    Mutant(GROUP, "self.metrics.health_serving.labels(name).set(serving)", "pass", BOTH),
     Mutant(SEQUENCE, "Metrics(of_calls=False)", "Metrics()", ALONE),
     Mutant(SEQUENCE, "        health.set(STARTUP, serving=True)\n", "", ALONE),
 )  # fmt: skip

@@ -21,15 +21,15 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from service.process import AddressInUse
 from service.servicers.health import LEDGER, LIVENESS, READINESS
-from service.workers import backoff, kept, parent
+from service.workers import backoff, parent, supervised
 from service.workers.backoff import Backoff
 from service.workers.channel import LEDGER as LEDGER_MESSAGE
 from service.workers.child import Child, child_of
 from service.workers.families import families, joined
-from service.workers.kept import CannotStart, Kept, environment
+from service.workers.group import ProcessGroup
 from service.workers.parent import _look
 from service.workers.reservation import reserved
-from service.workers.whole import Whole
+from service.workers.supervised import CannotStart, SupervisedProcess, environment
 from tests.conftest import Database
 from tests.operations.command_line import environment as variables
 from tests.workers.service import with_keys
@@ -132,11 +132,13 @@ def _has_ipv6() -> bool:
 
 
 @asynccontextmanager
-async def sequencer(whole: Whole, url: str, **settings: str) -> AsyncIterator[tuple[Kept, asyncio.Task[None]]]:
+async def sequencer(
+    whole: ProcessGroup, url: str, **settings: str
+) -> AsyncIterator[tuple[SupervisedProcess, asyncio.Task[None]]]:
     """A sequencer that is kept running."""
     given = environment(**variables(BLOTTER_DATABASE_URL=url, **settings))
     restarts = whole.metrics.worker_restarts.labels("sequencer")
-    one = whole.sequencer = Kept("sequencer", ["sequence"], given, whole, restarts)
+    one = whole.sequencer = SupervisedProcess("sequencer", ["sequence"], given, whole, restarts)
     running = asyncio.create_task(one.run())
     try:
         yield one, running
@@ -155,10 +157,10 @@ async def until(condition: Callable[[], bool]) -> None:
 async def test_a_stuck_child_is_unhealthy_and_then_killed_and_started_again(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kept, "SILENT_LOOKS", 40)
-    monkeypatch.setattr(kept, "STUCK_LOOKS", 60)
+    monkeypatch.setattr(supervised, "SILENT_LOOKS", 40)
+    monkeypatch.setattr(supervised, "STUCK_LOOKS", 60)
     monkeypatch.setattr("service.workers.parent.LOOK_SECONDS", 0.05)
-    whole = Whole()
+    whole = ProcessGroup()
     async with sequencer(whole, database.url, **with_keys(tmp_path)) as (one, _):
         looking = asyncio.create_task(_look(whole))
         await until(lambda: whole.is_serving(LEDGER) is True)
@@ -176,32 +178,32 @@ async def test_a_stuck_child_is_unhealthy_and_then_killed_and_started_again(
 
 
 async def test_a_report_makes_a_silent_child_healthy_again(database: Database) -> None:
-    async with sequencer(Whole(), database.url) as (one, _):
+    async with sequencer(ProcessGroup(), database.url) as (one, _):
         await until(lambda: one.serves)
-        for _ in range(kept.SILENT_LOOKS + 1):
+        for _ in range(supervised.SILENT_LOOKS + 1):
             one.look()
         assert one.silent
-        assert one.says(LIVENESS) is False
+        assert one.reported(LIVENESS) is False
         await until(lambda: not one.silent)
-        assert one.says(LIVENESS)
+        assert one.reported(LIVENESS)
 
 
 async def test_a_restart_loop_ends_the_liveness_until_the_child_has_run_for_a_while(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = Whole()
+    whole = ProcessGroup()
     async with sequencer(whole, database.url) as (one, _):
         await until(lambda: one.serves)
         assert whole.is_serving(LIVENESS)
         for _ in range(backoff.LOOPING):
             one._backoff.pause(1)
         assert whole.is_serving(LIVENESS) is False
-        monkeypatch.setattr(kept, "HEALTHY_SECONDS", 0.0)
+        monkeypatch.setattr(supervised, "HEALTHY_SECONDS", 0.0)
         assert whole.is_serving(LIVENESS)
 
 
 async def test_a_child_that_does_not_end_in_time_is_killed(database: Database) -> None:
-    async with sequencer(Whole(), database.url) as (one, running):
+    async with sequencer(ProcessGroup(), database.url) as (one, running):
         await until(lambda: one.serves)
         assert one._process
         os.kill(one._process.pid, signal.SIGSTOP)
@@ -210,7 +212,7 @@ async def test_a_child_that_does_not_end_in_time_is_killed(database: Database) -
 
 
 async def test_a_child_that_cannot_start_gives_its_reason() -> None:
-    async with sequencer(Whole(), "postgresql://127.0.0.1:1/none") as (_, running):
+    async with sequencer(ProcessGroup(), "postgresql://127.0.0.1:1/none") as (_, running):
         with pytest.raises(CannotStart, match="The sequencer cannot log in as blotter_sequencer"):
             await asyncio.wait_for(running, 30)
 
@@ -219,31 +221,31 @@ async def test_a_silent_child_ends_the_liveness_only_if_the_kill_has_not_ended_i
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An orchestrator that acted before the parent would end the other children with it."""
-    whole = Whole()
+    whole = ProcessGroup()
     async with sequencer(whole, database.url) as (one, _):
         await until(lambda: one.serves)
         monkeypatch.setattr(one, "kill", lambda: None)
-        for _ in range(kept.STUCK_LOOKS):
+        for _ in range(supervised.STUCK_LOOKS):
             one.look()
         assert one.silent
         assert whole.is_serving(LIVENESS)
-        for _ in range(kept.UNKILLABLE_LOOKS):
+        for _ in range(supervised.UNKILLABLE_LOOKS):
             one.look()
         assert whole.is_serving(LIVENESS) is False
         monkeypatch.undo()
 
 
-def child_with(whole: Whole, *, health: bool) -> tuple[Kept, list[tuple[str, object]]]:
+def child_with(whole: ProcessGroup, *, health: bool) -> tuple[SupervisedProcess, list[tuple[str, object]]]:
     """A child that has reported, and what is sent to it."""
     told: list[tuple[str, object]] = []
-    one = Kept("1", [], {}, whole, whole.metrics.worker_restarts.labels("1"))
+    one = SupervisedProcess("1", [], {}, whole, whole.metrics.worker_restarts.labels("1"))
     one.health = {READINESS: health}
     one._channel = cast("Any", SimpleNamespace(send=lambda kind, content: told.append((kind, content))))
     return one, told
 
 
 def test_a_dropped_message_about_the_ledger_is_repeated() -> None:
-    one, told = child_with(Whole(), health=True)
+    one, told = child_with(ProcessGroup(), health=True)
     one.look()
     assert told == [], "nothing is known yet"
     one.tell_ledger(True)
@@ -254,7 +256,7 @@ def test_a_dropped_message_about_the_ledger_is_repeated() -> None:
 
 def test_the_whole_is_ready_while_a_worker_accepts_calls() -> None:
     """Also where another one drains."""
-    whole = Whole()
+    whole = ProcessGroup()
     whole.workers = [child_with(whole, health=each)[0] for each in (True, False)]
     assert whole.is_serving(READINESS) is True
     whole.workers[0].health = {READINESS: False}
@@ -267,8 +269,8 @@ async def test_a_child_for_which_no_sockets_are_left_gives_its_reason(monkeypatc
     def fail() -> None:
         raise OSError("Too many open files")
 
-    whole = Whole()
-    one = Kept("1", [], {}, whole, whole.metrics.worker_restarts.labels("1"))
+    whole = ProcessGroup()
+    one = SupervisedProcess("1", [], {}, whole, whole.metrics.worker_restarts.labels("1"))
     monkeypatch.setattr(socket, "socketpair", fail)
     with pytest.raises(CannotStart, match="Too many open files"):
         await asyncio.wait_for(one.run(), 30)
@@ -276,7 +278,7 @@ async def test_a_child_for_which_no_sockets_are_left_gives_its_reason(monkeypatc
 
 async def test_a_stop_takes_one_grace_for_all_children(monkeypatch: pytest.MonkeyPatch) -> None:
     """The sequencer, which ends last, has no second one."""
-    monkeypatch.setattr(parent, "BEYOND_SECONDS", 0.01)
+    monkeypatch.setattr(parent, "KILL_AFTER_GRACE_SECONDS", 0.01)
     given: list[float] = []
 
     class Child:
@@ -285,7 +287,7 @@ async def test_a_stop_takes_one_grace_for_all_children(monkeypatch: pytest.Monke
             await asyncio.sleep(seconds)
             return True
 
-    whole = Whole()
+    whole = ProcessGroup()
     whole.workers, whole.sequencer = cast("Any", [Child()]), cast("Any", Child())
     await parent._end(whole, [], 0.2)
     assert given == [0.2, 0.01]

@@ -44,17 +44,17 @@ class CannotStart(Refused):
     """A child has ended before its first start was complete; the text is its reason."""
 
 
-class Family(Protocol):
+class Supervisor(Protocol):
     """All children."""
 
     def health_changed(self) -> None:
         """Take note that the health of a child may have changed."""
 
-    def pass_on(self, sender: Kept, traders: list[str | None]) -> None:
+    def pass_on(self, sender: SupervisedProcess, traders: list[str | None]) -> None:
         """Tell the other children of commits."""
 
 
-class Kept:
+class SupervisedProcess:
     """Keeps one child process running, and knows what the child reports."""
 
     def __init__(
@@ -62,7 +62,7 @@ class Kept:
         name: str,
         arguments: Sequence[str],
         environment: Mapping[str, str],
-        family: Family,
+        supervisor: Supervisor,
         restarts: Counter,
     ) -> None:
         """`arguments` are those of the command line; `restarts` counts how often the child is started again."""
@@ -72,7 +72,7 @@ class Kept:
         self.was_started = asyncio.Event()
         self._arguments = [*arguments, "--child", name]
         self._environment = environment
-        self._family = family
+        self._supervisor = supervisor
         self._restarts = restarts
         self._backoff = Backoff()
         self._ending = asyncio.Event()
@@ -106,7 +106,7 @@ class Kept:
         healthy = self.serves and time.monotonic() - self._started_at > HEALTHY_SECONDS
         return self._backoff.looping and not healthy
 
-    def says(self, name: str) -> bool | None:
+    def reported(self, name: str) -> bool | None:
         """Return the health of a name as the child reports it; None if none. A stuck child is not healthy."""
         stated = self.health.get(name)
         return stated if stated is None else stated and not self.silent
@@ -232,7 +232,7 @@ class Kept:
                     overdue.cancel()
                     self._hear(content)
                 elif kind == channel.COMMITTED:
-                    self._family.pass_on(self, content)
+                    self._supervisor.pass_on(self, content)
                 elif kind == channel.FAILED:
                     self._failure, self._unavailable = content
                 elif kind == channel.METRICS and self._reading and not self._reading.done():
@@ -249,7 +249,7 @@ class Kept:
             if self._reading:
                 self._reading.cancel()
             self.health = {}
-            self._family.health_changed()
+            self._supervisor.health_changed()
 
     async def _start(self) -> tuple[asyncio.subprocess.Process, socket.socket]:
         """Start the process; return it, and this end of the channel to it. Raises OSError."""
@@ -274,7 +274,7 @@ class Kept:
         if first and self._process:
             log.info("%s serves (process %d)", self._title, self._process.pid)
             self.was_started.set()
-        self._family.health_changed()
+        self._supervisor.health_changed()
 
 
 def environment(**changes: str) -> dict[str, str]:

@@ -10,25 +10,25 @@ from prometheus_client import CollectorRegistry
 from service.observability.parent_metrics import ParentMetrics
 from service.servicers.health import LEDGER, LIVENESS, READINESS, STARTUP
 from service.workers.families import families, joined
-from service.workers.kept import Kept
+from service.workers.supervised import SupervisedProcess
 
 READ_SECONDS = 2.0
 """How long a read of the metrics waits for the children. What a child does not answer by then is absent."""
 
 
-class Whole:
+class ProcessGroup:
     """The workers and the sequencer as one service."""
 
     def __init__(self) -> None:
-        self.workers: Sequence[Kept] = ()
-        self.sequencer: Kept | None = None
+        self.workers: Sequence[SupervisedProcess] = ()
+        self.sequencer: SupervisedProcess | None = None
         """None where another service sequences."""
         self.has_started = False
         self.metrics = ParentMetrics()
         self._names = {READINESS}
 
     @property
-    def children(self) -> list[Kept]:
+    def children(self) -> list[SupervisedProcess]:
         """The workers and, if any, the sequencer."""
         return [*self.workers, *([self.sequencer] if self.sequencer else [])]
 
@@ -46,14 +46,14 @@ class Whole:
             failed = (one.looping or one.unkillable or one.health.get(LIVENESS) is False for one in self.children)
             return not any(failed)
         if name == LEDGER:
-            return None if self.sequencer is None else bool(self.sequencer.says(LEDGER))
+            return None if self.sequencer is None else bool(self.sequencer.reported(LEDGER))
         serving = [one for one in self.workers if one.serves]
         self._names.update(*(one.health for one in serving))
         if name not in self._names:
             return None
-        return any(one.says(name) for one in serving)
+        return any(one.reported(name) for one in serving)
 
-    def pass_on(self, sender: Kept, traders: list[str | None]) -> None:
+    def pass_on(self, sender: SupervisedProcess, traders: list[str | None]) -> None:
         """Tell the other children that one has committed events of traders, or that the ledger has grown."""
         for one in self.children:
             if one is not sender:
