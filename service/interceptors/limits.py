@@ -39,7 +39,7 @@ ROWS_A_CALL = 50
 """The number of rows of a page that weigh as much as a call."""
 
 LONGEST_PAGE = 1000
-"""The rows of a page that are counted at most: a larger `page_size` is refused, and must not cost as if it were read."""
+"""The rows of a page that count at most: a larger `page_size` is refused, and must not cost as if it were read."""
 
 WATCHES = {"/blotter.orders.v1.OrderService/WatchOrders", "/blotter.audit.v1.AuditService/StreamExecutionLogs"}
 EXPORTS = {

@@ -130,8 +130,8 @@ async def test_calls_that_last_make_room_again_and_again(monkeypatch: pytest.Mon
 
 async def test_waiting_calls_that_are_cancelled_make_room_for_others_to_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shares, "WORK_SECONDS", 600)
-    sharing = Sharing(calls_per_caller=2)
-    tasks = await sharing.opened(shares.IN_WORK + 3)
+    sharing = Sharing(calls_per_caller=3)
+    tasks = await sharing.opened(shares.IN_WORK + 4)
     assert isinstance(tasks.pop().exception(), DatabaseBusy)
     for task in tasks[-2:]:
         task.cancel()
