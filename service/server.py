@@ -153,7 +153,7 @@ async def running(
                         Parsed(),
                         Permissions(),
                     ),
-                    Shares(settings.max_calls, settings.max_calls_per_caller),
+                    Shares(metrics, settings.max_calls, settings.max_calls_per_caller),
                     OpenStreams(settings.max_streams_per_caller, settings.max_exports_per_caller),
                     Checks(StreamStarts(settings.log_calls)),
                     backpressure,

@@ -17,6 +17,7 @@ from service.domain.identity import CALLER, CallerKey
 from service.domain.permissions import needs_identity
 from service.interceptors.around import Context, Handler, Wrapper, behaviour_of, rebuilt
 from service.interceptors.limits import weight_of
+from service.observability.metrics import Metrics
 
 IN_WORK = 32
 """The weight of the calls in work of one caller that is the only one, and of all callers together."""
@@ -69,8 +70,9 @@ class Shares(Wrapper):
     waits until no other of its caller is in work. Streams are not counted.
     """
 
-    def __init__(self, calls: int, calls_per_caller: int) -> None:
+    def __init__(self, metrics: Metrics, calls: int, calls_per_caller: int) -> None:
         """The greatest number of calls that wait, of all callers and of one; further ones get DatabaseBusy."""
+        self._metrics = metrics
         self._most_waiting = calls
         self._most_waiting_of_one = calls_per_caller
         self._waiting = 0
@@ -105,6 +107,7 @@ class Shares(Wrapper):
         """Wait until the call is counted."""
         if self._waiting >= self._most_waiting or len(calls.waiting) >= self._most_waiting_of_one:
             raise DatabaseBusy
+        self._metrics.calls_waited.labels(key[0]).inc()
         granted = asyncio.get_running_loop().create_future()
         waits = granted, call, weight
         calls.waiting.append(waits)

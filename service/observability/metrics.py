@@ -85,6 +85,11 @@ class Metrics:
         self.rate_limited = self._counter(
             "blotter_rate_limited_total", "Calls refused because the caller exceeded its rate.", ["caller_kind"]
         )
+        self.calls_waited = self._counter(
+            "blotter_calls_waited_total",
+            "Calls that waited because other calls of their caller took its share of the server.",
+            ["caller_kind"],
+        )
         self.feed_lag = self._gauge(
             "blotter_feed_lag_seconds", "Time since the last successful poll for streams; 0 while there is no stream."
         )

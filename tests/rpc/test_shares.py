@@ -16,6 +16,7 @@ from service.domain.identity import CALLER, Caller, CallerKind
 from service.interceptors import shares
 from service.interceptors.around import Handler, behaviour_of
 from service.interceptors.shares import Shares
+from service.observability.metrics import Metrics
 from tests.conftest import ALICE, Database
 from tests.rpc.errors import reason_of, refused
 from tests.rpc.test_outages import locked, someone_waits, until
@@ -46,6 +47,7 @@ async def test_more_calls_than_may_wait_are_refused(database: Database, monkeypa
             await until(lambda: someone_waits(looking, "trader"))
             error = await refused(blotter.submit())
             assert (error.code(), reason_of(error)) == (grpc.StatusCode.UNAVAILABLE, "DATABASE_BUSY")
+            assert blotter.metrics.calls_waited.labels("trader")._value.get() == 3
         assert len(await asyncio.gather(*waiting)) == 5
 
 
@@ -72,7 +74,7 @@ class Sharing:
     """Calls of weight 1, that last until they are released."""
 
     def __init__(self, calls_per_caller: int = 1000) -> None:
-        self.shares = Shares(1000, calls_per_caller)
+        self.shares = Shares(Metrics(), 1000, calls_per_caller)
         self.in_work = 0
         self._end = asyncio.Event()
         handler: Handler = grpc.unary_unary_rpc_method_handler(self._serve)
@@ -148,7 +150,7 @@ def test_no_caller_exceeds_its_share_and_every_call_ends(seed: int, count: int) 
     chance = random.Random(seed)
 
     async def run() -> None:
-        sharing = Shares(1000, 1000)
+        sharing = Shares(Metrics(), 1000, 1000)
         in_work: dict[CallerKind, dict[object, int]] = {kind: {} for kind in CallerKind}
 
         async def servicer(request: Any, context: Any) -> None:
