@@ -22,11 +22,13 @@ from service.repositories.errors import translate
 from service.repositories.messages import ROWS_A_STATEMENT, Call, Joinable, Rows, Statement, rendered, sent
 from service.repositories.pools import CLOSE_SECONDS, Connection, Pool, answered_by
 from service.repositories.queueing import Limits
-from service.repositories.sessions import SESSION, in_each_transaction, login_to
+from service.repositories.sessions import FOR_PAGES, SESSION, in_each_transaction, login_to
 from service.repositories.signatures import Signatures
 from service.repositories.turns import Turns
 
 MAY_BE_DONE = "The database did not answer, and the work may have been done; repeat the call with the same key."
+
+READ_PAGES = {CallerKind.TRADER, CallerKind.DESK}
 
 
 class Database:
@@ -64,7 +66,8 @@ class Database:
         self._combiners: dict[CallerKind, Combiner] = {}
         for kind, size in sizes.items():
             login = f"blotter_{kind}"
-            named = login_to(conninfo, login, (passwords or {}).get(kind), SESSION, pooler=pooler)
+            session = SESSION | FOR_PAGES if kind in READ_PAGES else SESSION
+            named = login_to(conninfo, login, (passwords or {}).get(kind), session, pooler=pooler)
             measured = LoginMetrics(metrics, measured_as or login, size)
             combined = combine and kind in COMBINED
             lanes = lanes_of(size) if combined else 0
