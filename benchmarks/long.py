@@ -100,7 +100,6 @@ def _callers(stage: Stage) -> dict[str, Sequence[Caller]]:
     with stage.superuser() as looking:
         share = min(100.0, 100 * 50_000 / size)
         found = looking.execute(_SOME, [share, TRADERS]).fetchall()
-    some = [(UUID(str(trader)), pb.GetOrderRequest(order_id=str(order_id))) for trader, order_id in found]
     compliance = {"x-caller-role": "compliance"}
     proofs = [
         ledger_pb2.GetInclusionProofRequest(position=random.randrange(size), tree_size=size)  # noqa: S311  # no secret
@@ -109,7 +108,7 @@ def _callers(stage: Stage) -> dict[str, Sequence[Caller]]:
     return {
         "submit": [messages.new_orders(trader) for trader in TRADERS],
         "get": [
-            messages.caller(UUID(str(trader)), pb.GetOrderRequest(order_id=str(order_id))) for trader, order_id in some
+            messages.caller(UUID(str(trader)), pb.GetOrderRequest(order_id=str(order_id))) for trader, order_id in found
         ],
         "list": [messages.caller(trader, pb.ListOrdersRequest(page_size=50)) for trader in TRADERS],
         "proof": [Caller(proof.SerializeToString(), compliance) for proof in proofs],
