@@ -23,15 +23,15 @@ PORTION_SECONDS = 0.0002
 class _Turns:
     """Wakes one waiting task in each turn of an event loop, in the order in which they began to wait."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+    def __init__(self) -> None:
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def wait(self) -> None:
-        woken = self._loop.create_future()
+        loop = asyncio.get_running_loop()
+        woken = loop.create_future()
         self._waiting.append(woken)
         if len(self._waiting) == 1:
-            self._loop.call_soon(self._wake)
+            loop.call_soon(self._wake)
         await woken
 
     def _wake(self) -> None:
@@ -39,7 +39,7 @@ class _Turns:
         if not woken.done():  # as of a task that was cancelled
             woken.set_result(None)
         if self._waiting:
-            self._loop.call_soon(self._wake)
+            asyncio.get_running_loop().call_soon(self._wake)
 
 
 _turns: WeakKeyDictionary[asyncio.AbstractEventLoop, _Turns] = WeakKeyDictionary()
@@ -50,7 +50,7 @@ async def give_way() -> None:
     loop = asyncio.get_running_loop()
     turns = _turns.get(loop)
     if turns is None:
-        turns = _turns[loop] = _Turns(loop)
+        turns = _turns[loop] = _Turns()
     await turns.wait()
 
 

@@ -18,22 +18,25 @@ from service.domain.permissions import needs_identity
 from service.interceptors.around import Context, Handler, Wrapper, behaviour_of, rebuilt
 from service.interceptors.limits import weight_of
 from service.observability.metrics import Metrics
+from service.repositories.deadlines import Deadlines
 
 IN_WORK = 32
-"""The weight of the calls in work of one caller that is the only one, and of all callers together."""
+"""The weight of the calls in work of a caller that is the only one; that of several callers is divided."""
 
-LEAST_SHARE = 2
-"""The weight of the calls in work of a caller among many."""
+LEAST_SHARE = 8
+"""The weight of the calls in work of a caller among many: so many keep the server busy, as those of a gateway must that
+reports for all traders."""
 
 RECENT_SECONDS = 1.0
 """A caller is among those that share for this time after a call."""
 
 WORK_SECONDS = 0.1
-"""A call counts for this time at most. One that takes longer waits, as for a lock, and works little meanwhile: its
-caller's other calls must not wait for it."""
+"""A call counts for this time at most. One that takes longer mostly waits, as for a lock, and its caller's other calls
+must not wait for it. Where the event loop itself is slow, this makes the shares larger."""
 
-LONGEST_WAIT = 10.0
-"""Seconds for which a call waits for its caller's earlier ones, or until its deadline where that is earlier."""
+
+EARLY_SECONDS = 0.001
+"""How early a timer may fire: uvloop's clock counts milliseconds."""
 
 
 class _Calls:
@@ -45,22 +48,27 @@ class _Calls:
         self.waiting: deque[tuple[asyncio.Future[None], object, int]] = deque()
         self.timer: asyncio.TimerHandle | None = None
 
-    def begin(self, call: object, weight: int) -> None:
+    def count(self, call: object, weight: int) -> None:
         """Count a call."""
         self.in_work[call] = time.monotonic(), weight
         self.weight += weight
 
-    def end(self, call: object) -> None:
+    def uncount(self, call: object) -> None:
         """Count a call no more, if it is counted."""
         _, weight = self.in_work.pop(call, (0, 0))
         self.weight -= weight
 
-    def may_begin(self, weight: int, share: int) -> bool:
+    def fits(self, weight: int, share: int) -> bool:
         """Return whether a call fits in the share, or is the only one."""
         now = time.monotonic()
-        while self.in_work and (oldest := next(iter(self.in_work.items())))[1][0] <= now - WORK_SECONDS:
-            self.end(oldest[0])
+        while self.in_work and self.next_place_at() <= now:
+            self.uncount(next(iter(self.in_work)))
         return not self.in_work or self.weight + weight <= share
+
+    def next_place_at(self) -> float:
+        """Return when the oldest call in work counts no more."""
+        begun, _ = next(iter(self.in_work.values()))
+        return begun + WORK_SECONDS
 
 
 class Shares(Wrapper):
@@ -71,7 +79,10 @@ class Shares(Wrapper):
     """
 
     def __init__(self, metrics: Metrics, calls: int, calls_per_caller: int) -> None:
-        """The greatest number of calls that wait, of all callers and of one; further ones get DatabaseBusy."""
+        """The greatest number of calls that wait, of all callers and of one; further ones get DatabaseBusy.
+
+        A call waits no longer than one that waits for the database: 10 s, or until shortly before its deadline.
+        """
         self._metrics = metrics
         self._most_waiting = calls
         self._most_waiting_of_one = calls_per_caller
@@ -89,16 +100,16 @@ class Shares(Wrapper):
 
         async def behaviour(request: Any, context: Context) -> Any:
             key, weight = CALLER.get().key, weight_of(method, request)
-            self._note(key)
+            self._add_recent(key)
             calls = self._callers.setdefault(key, _Calls())
-            if calls.waiting or not calls.may_begin(weight, self._share()):
+            if calls.waiting or not calls.fits(weight, self._share()):
                 await self._wait(key, calls, context, weight)
             else:
-                calls.begin(context, weight)
+                calls.count(context, weight)
             try:
                 return await inner(request, context)
             finally:
-                calls.end(context)
+                calls.uncount(context)
                 self._begin_waiting(key, calls)
 
         return rebuilt(handler, behaviour)
@@ -106,7 +117,7 @@ class Shares(Wrapper):
     async def _wait(self, key: CallerKey, calls: _Calls, call: object, weight: int) -> None:
         """Wait until the call is counted."""
         if self._waiting >= self._most_waiting or len(calls.waiting) >= self._most_waiting_of_one:
-            raise DatabaseBusy
+            raise self._busy(key)
         self._metrics.calls_waited.labels(key[0]).inc()
         granted = asyncio.get_running_loop().create_future()
         waits = granted, call, weight
@@ -114,15 +125,15 @@ class Shares(Wrapper):
         self._waiting += 1
         self._begin_waiting(key, calls)
         try:
-            async with asyncio.timeout(LONGEST_WAIT):
+            async with asyncio.timeout(Deadlines(CALLER.get().deadline).waits_until - time.monotonic()):
                 await granted
         except BaseException as error:
             with suppress(ValueError):  # it was granted at that moment, or passed over
                 calls.waiting.remove(waits)
-            calls.end(call)
+            calls.uncount(call)
             self._begin_waiting(key, calls)
             if isinstance(error, TimeoutError):
-                raise DatabaseBusy from error
+                raise self._busy(key) from error
             raise
         finally:
             self._waiting -= 1
@@ -133,13 +144,14 @@ class Shares(Wrapper):
         while calls.waiting:
             granted, call, weight = calls.waiting[0]
             if not granted.done():
-                if not calls.may_begin(weight, share):
+                if not calls.fits(weight, share):
                     break
-                calls.begin(call, weight)
+                calls.count(call, weight)
                 granted.set_result(None)
             calls.waiting.popleft()
         if calls.waiting and calls.timer is None:
-            calls.timer = asyncio.get_running_loop().call_later(WORK_SECONDS, self._look_again, key, calls)
+            seconds = calls.next_place_at() - time.monotonic() + EARLY_SECONDS
+            calls.timer = asyncio.get_running_loop().call_later(max(0.0, seconds), self._look_again, key, calls)
         elif not calls.waiting and not calls.in_work and self._callers.get(key) is calls:
             del self._callers[key]
 
@@ -147,8 +159,12 @@ class Shares(Wrapper):
         calls.timer = None
         self._begin_waiting(key, calls)
 
-    def _note(self, key: CallerKey) -> None:
-        """Note a call of the caller."""
+    def _busy(self, key: CallerKey) -> DatabaseBusy:
+        self._metrics.busy.labels(f"blotter_{key[0]}").inc()
+        return DatabaseBusy()
+
+    def _add_recent(self, key: CallerKey) -> None:
+        """Count the caller among those that share."""
         now = time.monotonic()
         self._recent[key] = now
         self._recent.move_to_end(key)

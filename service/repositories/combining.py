@@ -334,6 +334,7 @@ def _copy_of(error: Exception) -> Exception:
     copied.__dict__.update(error.__dict__)
     if isinstance(copied, BlotterError):
         copied.logged = {}
+        copied.metadata = dict(copied.metadata)
     copied.__cause__ = error
     return copied
 

@@ -220,10 +220,10 @@ class SupervisedProcess:
         except OSError as error:  # such as a limit of processes, or of files
             self._failure = str(error)
             return
-        self._channel = await Channel.over(ours)
-        self._send_ledger()
         overdue = asyncio.get_running_loop().call_later(START_SECONDS, self.kill)
         try:
+            self._channel = await Channel.over(ours)
+            self._send_ledger()
             if self._ending.is_set():  # `end` has not seen this process
                 self._process.send_signal(signal.SIGTERM)
             while message := await self._channel.receive():
@@ -244,8 +244,11 @@ class SupervisedProcess:
         finally:
             overdue.cancel()
             self.kill()  # only where this task is cancelled
-            self._channel.close()
-            self._channel = None
+            if self._channel is None:  # it could not be made
+                ours.close()
+            else:
+                self._channel.close()
+                self._channel = None
             if self._reading:
                 self._reading.cancel()
             self.health = {}

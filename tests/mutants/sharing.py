@@ -13,7 +13,7 @@ COMBINING = "service/repositories/combining.py"
 SHARED = ("tests/rpc/test_shares.py",)
 RULES = ("tests/rpc/test_shares.py -k exceeds or whole_share or cancelled_make",)
 LOCKED = ("tests/rpc/test_shares.py -k again_and_again",)
-LONG = ("tests/rpc/test_shares.py -k long",)
+LATE = ("tests/rpc/test_shares.py -k deadline",)
 MANY = ("tests/rpc/test_shares.py -k more_calls",)
 RATE = ("tests/rpc/test_limits.py",)
 PORTION = ("tests/unit/test_portions.py",)
@@ -21,19 +21,19 @@ BEATS = ("tests/streams/test_heartbeats.py",)
 HELD = ("tests/database/test_combining.py -k few_calls",)
 
 MUTANTS = (
-    Mutant(SHARES, "            if calls.waiting or not calls.may_begin(weight, self._share()):", "            if False:", RULES),
+    Mutant(SHARES, "            if calls.waiting or not calls.fits(weight, self._share()):", "            if False:", RULES),
     Mutant(SHARES, "if calls.waiting or not calls", "if not calls", SHARED, explained="a call may pass others of its own caller"),
-    Mutant(SHARES, "                calls.end(context)\n", "", RULES),
-    Mutant(SHARES, "                calls.end(context)\n                self._begin_waiting(key, calls)\n", "                calls.end(context)\n", RULES),
-    Mutant(SHARES, "<= now - WORK_SECONDS", "<= now - 3600", LOCKED),
+    Mutant(SHARES, "                calls.uncount(context)\n", "", RULES),
+    Mutant(SHARES, "                calls.uncount(context)\n                self._begin_waiting(key, calls)\n", "                calls.uncount(context)\n", RULES),
+    Mutant(SHARES, "self.next_place_at() <= now", "False", LOCKED),
     Mutant(SHARES, "self.weight + weight <= share", "self.weight + weight <= share + 1", RULES),
     Mutant(SHARES, "return not self.in_work or", "return", RULES),
     Mutant(SHARES, "        self.weight -= weight\n", "", RULES),
     Mutant(SHARES, "or len(calls.waiting) >= self._most_waiting_of_one", "", MANY),
-    Mutant(SHARES, "async with asyncio.timeout(LONGEST_WAIT):", "async with asyncio.timeout(3600):", LONG),
+    Mutant(SHARES, "Deadlines(CALLER.get().deadline).waits_until - time.monotonic()", "3600", LATE),
     Mutant(SHARES, "                calls.waiting.remove(waits)\n", "                pass\n", SHARED),
-    Mutant(SHARES, "            calls.end(call)\n            self._begin", "            self._begin", RULES),
-    Mutant(SHARES, "                raise DatabaseBusy from error\n", "                raise\n", LONG),
+    Mutant(SHARES, "            calls.uncount(call)\n            self._begin", "            self._begin", RULES),
+    Mutant(SHARES, "                raise self._busy(key) from error\n", "                raise\n", LATE),
     Mutant(SHARES, "            self._waiting -= 1\n", "            pass\n", RULES),
     Mutant(SHARES, "            if not granted.done():\n", "            if True:\n", RULES),
     Mutant(SHARES, " and self._callers.get(key) is calls", "", LOCKED, explained="it forgets calls in work, whose caller may have more"),
@@ -42,7 +42,7 @@ MUTANTS = (
     Mutant(LIMITS, "math.ceil(rows / ROWS_A_CALL)", "1", RATE),
     Mutant(LIMITS, "min(getattr(request, \"page_size\", 0), LONGEST_PAGE)", "getattr(request, \"page_size\", 0)", RATE),
     Mutant(PORTIONS, "        if len(self._waiting) == 1:\n", "        if True:\n", PORTION),
-    Mutant(PORTIONS, "        if self._waiting:\n            self._loop", "        if False:\n            self._loop", PORTION),
+    Mutant(PORTIONS, "        if self._waiting:\n            asyncio", "        if False:\n            asyncio", PORTION),
     Mutant(PORTIONS, "        if not woken.done():", "        if True:", PORTION),
     Mutant(PORTIONS, "self._end = time.perf_counter() + PORTION_SECONDS\n\n\nasync def in", "pass\n\n\nasync def in", PORTION),
     Mutant(PORTIONS, "            await portions.next()\n", "            pass\n", PORTION),
