@@ -28,7 +28,7 @@ ROWS = tuple(
         f"beside_{key}",
         f"three traders' submits, {CALLS_A_SECOND} a second, p50 beside a caller {what}, against alone",
         f"beside {name}",
-        "alone",
+        "alone with a limit" if key == "limited" else "alone",
         1.25,
         most=True,
         figure="p50_ms",
@@ -54,6 +54,7 @@ async def run(stage: Stage) -> None:
         limited_flood = Plan(target, flood.path, [greedy], streams=64, seconds=600)
         arms = {
             "alone": _arm(stage, stage.target, stage.server, None),
+            "alone with a limit": _arm(stage, target, limited, None),
             f"beside {NAMES[0]}": _arm(
                 stage, stage.target, stage.server, Plan(stage.target, flood.path, [unknown], seconds=600, rate=100)
             ),

@@ -23,7 +23,8 @@ _CONNECTIONS = 16
 _START_SECONDS = 3
 """Until all workers have started, which the first answer does not show."""
 _OURS, _OTHER = "4 workers on 4 cores", "1 worker on 1 core"
-ROWS = (Row("workers", "4 workers on 4 cores against 1 on 1", _OURS, _OTHER, 3.5),)
+_WHAT = "4 workers on 4 cores against 1 on 1, computed from the CPU time of a call on a machine with fewer cores"
+ROWS = (Row("workers", _WHAT, _OURS, _OTHER, 3.5),)
 
 
 async def run(stage: Stage) -> None:

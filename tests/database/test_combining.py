@@ -154,6 +154,17 @@ async def test_few_calls_wait_for_the_message_that_is_under_way_but_not_for_long
         assert messages(metrics) == 2
 
 
+def test_the_errors_of_the_calls_of_a_message_share_nothing_that_is_changed_on_the_way_to_a_client() -> None:
+    error = DatabaseUnavailable("It has gone.", cancelled_count="1")
+    one, other = combining._copy_of(error), combining._copy_of(error)
+    assert isinstance(one, DatabaseUnavailable)
+    assert isinstance(other, DatabaseUnavailable)
+    one.metadata["resume_token"] = "of one stream"
+    one.logged["field"] = "one"
+    assert (str(other), other.metadata, other.logged) == ("It has gone.", {"cancelled_count": "1"}, {})
+    assert error.metadata == {"cancelled_count": "1"}
+
+
 async def test_calls_of_a_message_are_limited_in_bytes(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(combining, "MOST_BYTES", 100_000)
     async with pools_of(database) as (pools, _):
