@@ -29,12 +29,12 @@ def recorded(folder: Path) -> dict[str, dict[str, float]]:
 
 
 def fallen(result: Result, known: Mapping[str, Mapping[str, float]]) -> bool:
-    """Whether a row is worse than its recorded ratio by more than the spread, the larger of both, or by a quarter."""
+    """Whether a row is worse than its recorded ratio by more than the spread, the larger of both."""
     before = known.get(result.row.key)
     if before is None or not result.rounds:
         return False
     worse = result.median - before["median"] if result.row.most else before["median"] - result.median
-    return worse > min(max(result.spread, before["spread"]), before["median"] / 4)
+    return worse > max(result.spread, before["spread"])
 
 
 def record(harness: Harness, folder: Path) -> None:
