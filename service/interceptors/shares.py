@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 from service.domain.errors import DatabaseBusy
-from service.domain.identity import CALLER, CallerKey
+from service.domain.identity import CALLER, CallerKey, CallerKind
 from service.domain.permissions import needs_identity
 from service.interceptors.around import Context, Handler, Wrapper, behaviour_of, rebuilt
 from service.interceptors.limits import weight_of
@@ -21,11 +21,12 @@ from service.observability.metrics import Metrics
 from service.repositories.deadlines import Deadlines
 
 IN_WORK = 32
-"""The weight of the calls in work of a caller that is the only one; that of several callers is divided."""
+"""The weight of the calls in work of a caller that is the only one, and of a gateway, which reports for all traders.
 
-LEAST_SHARE = 8
-"""The weight of the calls in work of a caller among many: so many keep the server busy, as those of a gateway must that
-reports for all traders."""
+Several callers have half of it together: more calls in work of one of them would keep all cores busy."""
+
+LEAST_SHARE = 4
+"""The weight of the calls in work of a caller among many."""
 
 RECENT_SECONDS = 1.0
 """A caller is among those that share for this time after a call."""
@@ -74,8 +75,8 @@ class _Calls:
 class Shares(Wrapper):
     """Makes calls wait while the others of their caller take its share. Inside the identity interceptor.
 
-    The share of a caller is that of all divided by the number of recent callers. A call that is heavier than the share
-    waits until no other of its caller is in work. Streams are not counted.
+    The share of a caller depends on the number of recent callers. A call that is heavier than the share waits until no
+    other of its caller is in work. Streams are not counted.
     """
 
     def __init__(self, metrics: Metrics, calls: int, calls_per_caller: int) -> None:
@@ -102,7 +103,7 @@ class Shares(Wrapper):
             key, weight = CALLER.get().key, weight_of(method, request)
             self._add_recent(key)
             calls = self._callers.setdefault(key, _Calls())
-            if calls.waiting or not calls.fits(weight, self._share()):
+            if calls.waiting or not calls.fits(weight, self._share(key)):
                 await self._wait(key, calls, context, weight)
             else:
                 calls.count(context, weight)
@@ -140,7 +141,7 @@ class Shares(Wrapper):
 
     def _begin_waiting(self, key: CallerKey, calls: _Calls) -> None:
         """Begin the waiting calls that fit in the share. Look again when the oldest call in work counts no more."""
-        share = self._share()
+        share = self._share(key)
         while calls.waiting:
             granted, call, weight = calls.waiting[0]
             if not granted.done():
@@ -171,6 +172,9 @@ class Shares(Wrapper):
         while next(iter(self._recent.values())) < now - RECENT_SECONDS:
             self._recent.popitem(last=False)
 
-    def _share(self) -> int:
-        """Return the share of each caller."""
-        return max(LEAST_SHARE, IN_WORK // max(1, len(self._recent)))
+    def _share(self, key: CallerKey) -> int:
+        """Return the share of the caller."""
+        callers = len(self._recent)
+        if callers <= 1 or key[0] is CallerKind.EXECUTION:
+            return IN_WORK
+        return max(LEAST_SHARE, IN_WORK // 2 // callers)

@@ -21,7 +21,7 @@ BEATS = ("tests/streams/test_heartbeats.py",)
 HELD = ("tests/database/test_combining.py -k few_calls",)
 
 MUTANTS = (
-    Mutant(SHARES, "            if calls.waiting or not calls.fits(weight, self._share()):", "            if False:", RULES),
+    Mutant(SHARES, "            if calls.waiting or not calls.fits(weight, self._share(key)):", "            if False:", RULES),
     Mutant(SHARES, "if calls.waiting or not calls", "if not calls", SHARED, explained="a call may pass others of its own caller"),
     Mutant(SHARES, "                calls.uncount(context)\n", "", RULES),
     Mutant(SHARES, "                calls.uncount(context)\n                self._begin_waiting(key, calls)\n", "                calls.uncount(context)\n", RULES),

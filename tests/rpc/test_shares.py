@@ -3,6 +3,7 @@
 import asyncio
 import random
 from typing import Any
+from uuid import UUID
 
 import grpc
 import pytest
@@ -128,6 +129,17 @@ async def test_a_caller_has_its_whole_share_again_after_its_calls(monkeypatch: p
         assert sharing.in_work == shares.IN_WORK, "others have taken the places of the cancelled ones"
         results = await sharing.release(tasks)
         assert sum(isinstance(result, asyncio.CancelledError) for result in results) == 10
+
+
+async def test_callers_share_and_a_gateway_keeps_its_share() -> None:
+    sharing = Shares(Metrics(), 1000, 1000)
+    gateway, *traders = [(CallerKind.EXECUTION, "gateway"), *((CallerKind.TRADER, UUID(int=n)) for n in range(9))]
+    sharing._add_recent(traders[0])
+    assert sharing._share(traders[0]) == shares.IN_WORK
+    for trader in traders:
+        sharing._add_recent(trader)
+    assert sharing._share(traders[0]) == shares.LEAST_SHARE
+    assert sharing._share(gateway) == shares.IN_WORK
 
 
 async def test_calls_that_last_make_room_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
