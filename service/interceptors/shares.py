@@ -19,6 +19,7 @@ from service.interceptors.around import Context, Handler, Wrapper, behaviour_of,
 from service.interceptors.limits import weight_of
 from service.observability.metrics import Metrics
 from service.repositories.deadlines import Deadlines
+from service.streams.heartbeats import EARLY_SECONDS
 
 IN_WORK = 32
 """The weight of the calls in work of a caller that is the only one, and of a gateway, which reports for all traders.
@@ -34,10 +35,6 @@ RECENT_SECONDS = 1.0
 WORK_SECONDS = 0.1
 """A call counts for this time at most. One that takes longer mostly waits, as for a lock, and its caller's other calls
 must not wait for it. Where the event loop itself is slow, this makes the shares larger."""
-
-
-EARLY_SECONDS = 0.001
-"""How early a timer may fire: uvloop's clock counts milliseconds."""
 
 
 class _Calls:

@@ -114,7 +114,7 @@ class SupervisedProcess:
     def look(self) -> None:
         """Count a look; kill the child if it has not reported for many looks. Its end starts it again.
 
-        Tells it the ledger's health once more: a message is dropped while the child does not read.
+        Send it the ledger's health once more: a message is dropped while the child does not read.
         """
         if self.serves:
             self._unheard += 1

@@ -237,21 +237,21 @@ async def test_a_silent_child_ends_the_liveness_only_if_the_kill_has_not_ended_i
 
 def child_with(whole: ProcessGroup, *, health: bool) -> tuple[SupervisedProcess, list[tuple[str, object]]]:
     """A child that has reported, and what is sent to it."""
-    told: list[tuple[str, object]] = []
+    messages: list[tuple[str, object]] = []
     one = SupervisedProcess("1", [], {}, whole, whole.metrics.worker_restarts.labels("1"))
     one.health = {READINESS: health}
-    one._channel = cast("Any", SimpleNamespace(send=lambda kind, content: told.append((kind, content))))
-    return one, told
+    one._channel = cast("Any", SimpleNamespace(send=lambda kind, content: messages.append((kind, content))))
+    return one, messages
 
 
 def test_a_dropped_message_about_the_ledger_is_repeated() -> None:
-    one, told = child_with(ProcessGroup(), health=True)
+    one, messages = child_with(ProcessGroup(), health=True)
     one.look()
-    assert told == [], "nothing is known yet"
+    assert messages == [], "nothing is known yet"
     one.tell_ledger(True)
-    told.clear()
+    messages.clear()
     one.look()
-    assert told == [(LEDGER_MESSAGE, True)]
+    assert messages == [(LEDGER_MESSAGE, True)]
 
 
 def test_the_whole_is_ready_while_a_worker_accepts_calls() -> None:
